@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/text.h"
+
+static int64_t read_clock(clockid_t id)
+{
+	struct timespec now;
+
+	clock_gettime(id, &now);
+	return (int64_t)now.tv_sec * CLOCK_SECOND + now.tv_nsec;
+}
+
+int64_t clock_wall_ns(void)
+{
+	return read_clock(CLOCK_REALTIME);
+}
+
+int64_t clock_monotonic_ns(void)
+{
+	return read_clock(CLOCK_MONOTONIC);
+}
+
+void clock_sleep_ms(int64_t ms)
+{
+	struct timespec rest = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * CLOCK_MS };
+
+	while (nanosleep(&rest, &rest) < 0 && errno == EINTR)
+		continue;
+}
+
+static const char *format(char out[CLOCK_TEXT_MAX], int64_t wall_ns, bool trim)
+{
+	time_t seconds = (time_t)(wall_ns / CLOCK_SECOND);
+	int64_t nanos = wall_ns % CLOCK_SECOND;
+	char fraction[16] = "";
+	struct tm tm;
+	size_t size;
+
+	if (wall_ns == 0) {
+		snprintf(out, CLOCK_TEXT_MAX, "0001-01-01T00:00:00Z");
+		return out;
+	}
+	if (nanos < 0) {
+		nanos += CLOCK_SECOND;
+		seconds--;
+	}
+	gmtime_r(&seconds, &tm);
+	if (nanos || !trim) {
+		snprintf(fraction, sizeof(fraction), ".%09d", (int)nanos);
+		for (size = strlen(fraction); trim && fraction[size - 1] == '0'; size--)
+			fraction[size - 1] = '\0';
+	}
+	size = strftime(out, CLOCK_TEXT_MAX, "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(out + size, CLOCK_TEXT_MAX - size, "%sZ", fraction);
+	return out;
+}
+
+const char *clock_format(char out[CLOCK_TEXT_MAX], int64_t wall_ns)
+{
+	return format(out, wall_ns, true);
+}
+
+const char *clock_format_fixed(char out[CLOCK_TEXT_MAX], int64_t wall_ns)
+{
+	return format(out, wall_ns, false);
+}
+
+/* Reads ".123" as nanoseconds; moves *at behind it. */
+static int64_t parse_fraction(const char **at)
+{
+	int64_t scale = CLOCK_SECOND;
+	int64_t nanos = 0;
+
+	if (**at != '.')
+		return 0;
+	for ((*at)++; **at >= '0' && **at <= '9'; (*at)++) {
+		scale /= 10;
+		nanos += scale * (**at - '0');
+	}
+	return nanos;
+}
+
+/* Reads "Z", "+hh:mm" or "-hh:mm" as seconds east of UTC. */
+static int parse_zone(int64_t *out_seconds, const char *text)
+{
+	int hours;
+	int minutes;
+	int used = 0;
+
+	if (text_equal(text, "Z") || text_equal(text, "z")) {
+		*out_seconds = 0;
+		return 0;
+	}
+	if ((text[0] != '+' && text[0] != '-') || sscanf(text + 1, "%2d:%2d%n", &hours, &minutes, &used) != 2 ||
+	    used != 5 || text[6] != '\0' || hours > 23 || minutes > 59)
+		return -EINVAL;
+	*out_seconds = (text[0] == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
+	return 0;
+}
+
+int clock_parse(int64_t *out_wall_ns, const char *text)
+{
+	struct tm tm = { 0 };
+	const char *at;
+	int64_t zone;
+	int64_t nanos;
+	int used = 0;
+
+	if (text_equal(text, "0001-01-01T00:00:00Z")) {
+		*out_wall_ns = 0;
+		return 0;
+	}
+	if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min,
+		   &tm.tm_sec, &used) != 6 ||
+	    used != 19)
+		return -EINVAL;
+	if (tm.tm_year < 1678 || tm.tm_year > 2261 || tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 ||
+	    tm.tm_mday > 31 || tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60)
+		return -EINVAL;
+	at = text + used;
+	nanos = parse_fraction(&at);
+	if (parse_zone(&zone, at) < 0)
+		return -EINVAL;
+	tm.tm_year -= 1900;
+	tm.tm_mon -= 1;
+	*out_wall_ns = ((int64_t)timegm(&tm) - zone) * CLOCK_SECOND + nanos;
+	return 0;
+}
+
+static int64_t unit_ns(const char **at)
+{
+	static const struct {
+		const char *name;
+		int64_t ns;
+	} units[] = { { "ns", 1 },
+		      { "us", 1000 },
+		      { "\u00b5s", 1000 },
+		      { "ms", CLOCK_MS },
+		      { "s", CLOCK_SECOND },
+		      { "m", 60 * CLOCK_SECOND },
+		      { "h", 3600 * CLOCK_SECOND } };
+
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		const char *rest = text_after(*at, units[i].name);
+
+		if (rest && !(*rest >= 'a' && *rest <= 'z')) {
+			*at = rest;
+			return units[i].ns;
+		}
+	}
+	return 0;
+}
+
+int clock_parse_duration(int64_t *out_ns, const char *text)
+{
+	double total = 0;
+	const char *at = text;
+	bool negative = *at == '-';
+
+	if (*at == '-' || *at == '+')
+		at++;
+	if (text_equal(at, "0")) {
+		*out_ns = 0;
+		return 0;
+	}
+	if (!*at)
+		return -EINVAL;
+	while (*at) {
+		char *end;
+		double value;
+		int64_t unit;
+
+		if (strspn(at, "0123456789.") == 0)
+			return -EINVAL;
+		value = strtod(at, &end);
+		at = end;
+		unit = unit_ns(&at);
+		if (!unit)
+			return -EINVAL;
+		total += value * (double)unit;
+	}
+	if (total >= 9.2e18)
+		return -ERANGE;
+	*out_ns = (int64_t)(negative ? -total : total);
+	return 0;
+}
+
+int clock_parse_moment(int64_t *out_wall_ns, const char *text)
+{
+	AUTO_FREE char *local = NULL;
+	const char *at;
+	int64_t value;
+	char *end;
+
+	if (clock_parse(out_wall_ns, text) == 0)
+		return 0;
+	if (strspn(text, "0123456789.") == strlen(text) && *text) {
+		errno = 0;
+		value = strtoll(text, &end, 10);
+		if (errno || value > INT64_MAX / CLOCK_SECOND - 1)
+			return -ERANGE;
+		at = end;
+		*out_wall_ns = value * CLOCK_SECOND + parse_fraction(&at);
+		return *at ? -EINVAL : 0;
+	}
+	if (clock_parse_duration(&value, text) == 0) {
+		*out_wall_ns = clock_wall_ns() - value;
+		return 0;
+	}
+	/* A date, or a date and time without a zone, is UTC. */
+	local = strchr(text, 'T') ? xasprintf("%sZ", text) : xasprintf("%sT00:00:00Z", text);
+	return clock_parse(out_wall_ns, local);
+}

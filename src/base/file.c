@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/buffer.h"
+#include "base/cleanup.h"
+#include "base/path.h"
+#include "base/random.h"
+
+int write_full(int fd, const void *data, size_t size)
+{
+	const char *at = data;
+
+	while (size) {
+		ssize_t wrote = write(fd, at, size);
+
+		if (wrote < 0 && errno == EINTR)
+			continue;
+		if (wrote < 0)
+			return -errno;
+		at += wrote;
+		size -= (size_t)wrote;
+	}
+	return 0;
+}
+
+ssize_t read_full(int fd, void *data, size_t size)
+{
+	char *at = data;
+	size_t total = 0;
+
+	while (total < size) {
+		ssize_t got = read(fd, at + total, size - total);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -errno;
+		if (got == 0)
+			break;
+		total += (size_t)got;
+	}
+	return (ssize_t)total;
+}
+
+int fd_read_all(char **out_data, size_t *out_size, int fd, size_t limit)
+{
+	struct buffer buffer;
+	int r;
+
+	buffer_init(&buffer, limit);
+	r = buffer_read_all(&buffer, fd);
+	if (r < 0) {
+		buffer_fini(&buffer);
+		return r == -EMSGSIZE ? -EFBIG : r;
+	}
+	buffer_text(&buffer);
+	if (out_size)
+		*out_size = buffer.size;
+	*out_data = (char *)buffer.data;
+	return 0;
+}
+
+int file_read(char **out_data, size_t *out_size, int dir_fd, const char *path, size_t limit)
+{
+	AUTO_CLOSE int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+	return fd < 0 ? -errno : fd_read_all(out_data, out_size, fd, limit);
+}
+
+static int write_new(int dir_fd, const char *path, const void *data, size_t size, mode_t mode, enum file_sync sync)
+{
+	AUTO_CLOSE int fd = openat(dir_fd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = write_full(fd, data, size);
+	if (r < 0)
+		return r;
+	/* The umask of whoever started us must not decide. */
+	if (fchmod(fd, mode) < 0)
+		return -errno;
+	return sync == FILE_SYNC_ALL && fsync(fd) < 0 ? -errno : 0;
+}
+
+int file_write_atomic(int dir_fd, const char *path, const void *data, size_t size, mode_t mode, enum file_sync sync)
+{
+	AUTO_FREE char *parent = path_parent(path);
+	AUTO_FREE char *temporary = NULL;
+	char suffix[17];
+	int r;
+
+	random_hex(suffix, 8);
+	temporary = xasprintf("%s/.tmp-%s", parent, suffix);
+	r = write_new(dir_fd, temporary, data, size, mode, sync);
+	if (r == 0 && renameat(dir_fd, temporary, dir_fd, path) < 0)
+		r = -errno;
+	if (r < 0) {
+		unlinkat(dir_fd, temporary, 0);
+		return r;
+	}
+	return sync == FILE_SYNC_ALL ? dir_sync(dir_fd, parent) : 0;
+}
+
+int file_write_once(int dir_fd, const char *path, const char *text)
+{
+	AUTO_CLOSE int fd = openat(dir_fd, path, O_WRONLY | O_CLOEXEC);
+	size_t size = strlen(text);
+	ssize_t wrote;
+
+	if (fd < 0)
+		return -errno;
+	wrote = write(fd, text, size);
+	if (wrote < 0)
+		return -errno;
+	return (size_t)wrote == size ? 0 : -EIO;
+}
+
+bool file_exists(int dir_fd, const char *path)
+{
+	return faccessat(dir_fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int dir_sync(int dir_fd, const char *path)
+{
+	AUTO_CLOSE int fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	return fsync(fd) < 0 ? -errno : 0;
+}
+
+int mkdir_all(int dir_fd, const char *path, mode_t mode)
+{
+	AUTO_FREE char *parent = NULL;
+	struct stat st;
+	int r;
+
+	if (mkdirat(dir_fd, path, mode) == 0)
+		return 0;
+	if (errno == EEXIST)
+		return fstatat(dir_fd, path, &st, 0) < 0 ? -errno : S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+	if (errno != ENOENT)
+		return -errno;
+	parent = path_parent(path);
+	if (strcmp(parent, path) == 0 || strcmp(parent, ".") == 0)
+		return -ENOENT;
+	r = mkdir_all(dir_fd, parent, mode);
+	if (r < 0)
+		return r;
+	return mkdirat(dir_fd, path, mode) == 0 || errno == EEXIST ? 0 : -errno;
+}
+
+static int remove_entries(int fd_taken)
+{
+	AUTO_CLOSEDIR DIR *dir = fdopendir(fd_taken);
+	const struct dirent *entry;
+	int first = 0;
+	int r;
+
+	if (!dir) {
+		r = -errno;
+		close(fd_taken);
+		return r;
+	}
+	while ((errno = 0, entry = readdir(dir))) {
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		r = remove_tree(dirfd(dir), entry->d_name);
+		if (r < 0 && first == 0)
+			first = r;
+	}
+	return first ? first : -errno;
+}
+
+int remove_tree(int dir_fd, const char *path)
+{
+	int fd;
+	int r;
+
+	if (unlinkat(dir_fd, path, 0) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != EISDIR && errno != EPERM)
+		return -errno;
+	fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	r = remove_entries(fd);
+	if (r < 0)
+		return r;
+	return unlinkat(dir_fd, path, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -errno;
+}
+
+int fd_set_nonblocking(int fd, bool on)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0)
+		return -errno;
+	flags = on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
+	return fcntl(fd, F_SETFL, flags) < 0 ? -errno : 0;
+}
+
+int fd_set_cloexec(int fd, bool on)
+{
+	return fcntl(fd, F_SETFD, on ? FD_CLOEXEC : 0) < 0 ? -errno : 0;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * file.h - whole files, whole writes, whole trees. Below a directory fd
+ * (AT_FDCWD for our own absolute paths). All return 0 or more, or -errno: the
+ * caller knows the path and writes the sentence.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Writes all bytes, through EINTR and short writes. */
+int write_full(int fd, const void *data, size_t size);
+/* Reads until size bytes or end of file; returns what was read. */
+ssize_t read_full(int fd, void *data, size_t size);
+/* Reads a file of at most `limit` bytes (-EFBIG beyond). *out_data is yours and NUL-terminated; out_size may be NULL. */
+int file_read(char **out_data, size_t *out_size, int dir_fd, const char *path, size_t limit);
+/* The same from an open descriptor, from where it stands. */
+int fd_read_all(char **out_data, size_t *out_size, int fd, size_t limit);
+
+enum file_sync {
+	FILE_NO_SYNC,  /* survives kill -9 */
+	FILE_SYNC_ALL, /* survives power loss: fsync of the file before, of its directory after the rename */
+};
+
+/* Replaces `path` in one step (temporary file beside it, then rename). */
+int file_write_atomic(int dir_fd, const char *path, const void *data, size_t size, mode_t mode, enum file_sync sync);
+/* open(O_WRONLY), one write, close: for procfs and sysfs. */
+int file_write_once(int dir_fd, const char *path, const char *text);
+bool file_exists(int dir_fd, const char *path);
+/* fsync of the directory that holds a name. */
+int dir_sync(int dir_fd, const char *path);
+/* mkdir -p; 0 also if it was there. */
+int mkdir_all(int dir_fd, const char *path, mode_t mode);
+/* rm -rf of a name, never following links nor leaving its file system's names; 0 if it was not there. */
+int remove_tree(int dir_fd, const char *path);
+
+int fd_set_nonblocking(int fd, bool on);
+int fd_set_cloexec(int fd, bool on);

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/log.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/quote.h"
+#include "base/text.h"
+
+static const char *const level_names[] = { "debug", "info", "warn", "error" };
+
+static bool is_plain(const char *value)
+{
+	return *value && strcspn(value, " \"=\\\t\n\r") == strlen(value);
+}
+
+static void add_text_field(struct text *line, const char *key, const char *value)
+{
+	text_add_char(line, ' ');
+	text_add(line, key);
+	text_add_char(line, '=');
+	if (is_plain(value))
+		text_add(line, value);
+	else
+		quote_json(line, value, strlen(value));
+}
+
+static void add_json_field(struct text *line, const char *key, const char *value)
+{
+	text_add_char(line, line->size ? ',' : '{');
+	quote_json(line, key, strlen(key));
+	text_add_char(line, ':');
+	quote_json(line, value, strlen(value));
+}
+
+void log_write(const struct log *log, enum log_level level, const char *message, const struct log_field *fields)
+{
+	char now[CLOCK_TEXT_MAX];
+	struct text line = { 0 };
+
+	if (level < log->level)
+		return;
+	clock_format_fixed(now, clock_wall_ns());
+	if (log->json) {
+		add_json_field(&line, "time", now);
+		add_json_field(&line, "level", level_names[level]);
+		add_json_field(&line, "msg", message);
+	} else {
+		text_addf(&line, "%s %-5s %s", now, level_names[level], message);
+	}
+	for (; fields->key; fields++) {
+		const char *value = text_or_empty(fields->value);
+
+		if (log->json)
+			add_json_field(&line, fields->key, value);
+		else
+			add_text_field(&line, fields->key, value);
+	}
+	text_add(&line, log->json ? "}\n" : "\n");
+	write_full(log->fd, line.data, line.size);
+	text_fini(&line);
+}
+
+int log_level_parse(enum log_level *out_level, const char *name)
+{
+	for (unsigned i = 0; i < sizeof(level_names) / sizeof(level_names[0]); i++)
+		if (text_equal(name, level_names[i])) {
+			*out_level = (enum log_level)i;
+			return 0;
+		}
+	return -EINVAL;
+}

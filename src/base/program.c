@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/program.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/path.h"
+#include "base/text.h"
+
+/* Behind the folder of the running program; the last two are the build tree's. */
+static const struct {
+	const char *name;
+	const char *room;
+} rooms[] = {
+	{ "kist", "cli" },
+	{ "kistd", "daemon" },
+	{ "kist-runtime", "runtime" },
+	{ "kist-registry", "registryd" },
+	{ "kist-shim", "shim" },
+	{ "kist-transfer", "transfer" },
+	{ "kist-unpack", "archive" },
+};
+
+static const char *room_of(const char *name)
+{
+	for (size_t i = 0; i < sizeof(rooms) / sizeof(rooms[0]); i++)
+		if (text_equal(rooms[i].name, name))
+			return rooms[i].room;
+	return name;
+}
+
+static char *own_folder(void)
+{
+	char target[4096];
+	ssize_t size = readlink("/proc/self/exe", target, sizeof(target) - 1);
+
+	if (size <= 0)
+		return NULL;
+	target[size] = '\0';
+	return path_parent(target);
+}
+
+char *program_find(const char *name, struct error *err)
+{
+	AUTO_FREE char *folder = own_folder();
+	AUTO(text_list_fini) struct text_list places = { 0 };
+	AUTO_FREE char *tried = NULL;
+
+	if (!folder) {
+		error_set(err, ERR_INTERNAL, "find program %s: /proc/self/exe cannot be read", name);
+		return NULL;
+	}
+	text_list_addf(&places, "%s/../libexec/kist/%s", folder, name);
+	text_list_addf(&places, "%s/%s", folder, name);
+	text_list_addf(&places, "%s/../../bin/%s", folder, name);
+	text_list_addf(&places, "%s/../%s/%s", folder, room_of(name), name);
+	text_list_addf(&places, "%s/../../../src/%s/%s", folder, room_of(name), name);
+	for (size_t i = 0; i < places.count; i++)
+		if (access(places.items[i], X_OK) == 0)
+			return path_clean(places.items[i]);
+	tried = text_list_join(&places, ", ");
+	error_set(err, ERR_INTERNAL, "program %s is not installed (looked at %s)", name, tried);
+	return NULL;
+}

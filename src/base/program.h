@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * program.h - where our other programs are: an installed tree runs in place
+ * (bin/kistd finds ../libexec/kist/kist-shim), and so does a build tree.
+ */
+#pragma once
+
+#include "base/error.h"
+
+/* Absolute path of one of our programs ("kist-shim"); NULL with ERR_INTERNAL that names the places looked at. */
+char *program_find(const char *name, struct error *err);

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/quote.h"
+
+#include <stdint.h>
+#include <string.h>
+
+size_t utf8_sequence(const char *data, size_t size)
+{
+	const uint8_t *byte = (const uint8_t *)data;
+	size_t length;
+
+	if (size == 0)
+		return 0;
+	if (byte[0] < 0x80)
+		return 1;
+	length = byte[0] >= 0xf0 ? 4 : byte[0] >= 0xe0 ? 3 : 2;
+	if (byte[0] < 0xc2 || byte[0] > 0xf4 || size < length)
+		return 0;
+	for (size_t i = 1; i < length; i++)
+		if ((byte[i] & 0xc0) != 0x80)
+			return 0;
+	/* Overlong forms, surrogates, and beyond U+10FFFF. */
+	if ((byte[0] == 0xe0 && byte[1] < 0xa0) || (byte[0] == 0xed && byte[1] > 0x9f) ||
+	    (byte[0] == 0xf0 && byte[1] < 0x90) || (byte[0] == 0xf4 && byte[1] > 0x8f))
+		return 0;
+	return length;
+}
+
+static void add_escaped(struct text *out, unsigned char c)
+{
+	static const char short_from[] = "\"\\\n\r\t\b\f";
+	static const char short_to[] = "\"\\nrtbf";
+	const char *found = strchr(short_from, c);
+
+	if (c && found)
+		text_addf(out, "\\%c", short_to[found - short_from]);
+	else
+		text_addf(out, "\\u%04x", c);
+}
+
+void quote_json_inner(struct text *out, const char *data, size_t size)
+{
+	size_t start = 0;
+	size_t at = 0;
+
+	while (at < size) {
+		unsigned char c = (unsigned char)data[at];
+		size_t length = utf8_sequence(data + at, size - at);
+
+		if (length && c >= 0x20 && c != '"' && c != '\\') {
+			at += length;
+			continue;
+		}
+		text_add_bytes(out, data + start, at - start);
+		if (length)
+			add_escaped(out, c);
+		else
+			text_add(out, "\xef\xbf\xbd");
+		start = ++at;
+	}
+	text_add_bytes(out, data + start, size - start);
+}
+
+void quote_json(struct text *out, const char *data, size_t size)
+{
+	text_add_char(out, '"');
+	quote_json_inner(out, data, size);
+	text_add_char(out, '"');
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buffer.h"
+#include "base/cleanup.h"
+#include "base/rollback.h"
+#include "unit/unit.h"
+
+static char root[] = "/tmp/kist-unit-file-XXXXXX";
+static int root_fd = -1;
+
+static int set_up(void **state)
+{
+	(void)state;
+	if (!mkdtemp(root))
+		return -1;
+	root_fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return root_fd < 0 ? -1 : 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	close(root_fd);
+	return remove_tree(AT_FDCWD, root);
+}
+
+static void test_atomic_write(void **state)
+{
+	AUTO_FREE char *data = NULL;
+	struct stat st;
+	size_t size = 0;
+
+	(void)state;
+	umask(077);
+	assert_int_equal(file_write_atomic(root_fd, "a", "one", 3, 0644, FILE_SYNC_ALL), 0);
+	assert_int_equal(file_write_atomic(root_fd, "a", "two!", 4, 0644, FILE_NO_SYNC), 0);
+	assert_int_equal(file_read(&data, &size, root_fd, "a", 100), 0);
+	assert_string_equal(data, "two!");
+	assert_int_equal(size, 4);
+	assert_int_equal(fstatat(root_fd, "a", &st, 0), 0);
+	assert_int_equal(st.st_mode & 0777, 0644);
+	assert_int_equal(file_read(&data, &size, root_fd, "a", 3), -EFBIG);
+	assert_int_equal(file_write_atomic(root_fd, "no/such", "x", 1, 0644, FILE_NO_SYNC), -ENOENT);
+}
+
+static void test_trees(void **state)
+{
+	(void)state;
+	assert_int_equal(mkdir_all(root_fd, "x/y/z", 0755), 0);
+	assert_int_equal(mkdir_all(root_fd, "x/y/z", 0755), 0);
+	assert_int_equal(symlinkat("/etc", root_fd, "x/y/link"), 0);
+	assert_int_equal(file_write_atomic(root_fd, "x/y/f", "", 0, 0644, FILE_NO_SYNC), 0);
+	assert_int_equal(mkdir_all(root_fd, "x/y/f", 0755), -ENOTDIR);
+	assert_int_equal(remove_tree(root_fd, "x"), 0);
+	assert_false(file_exists(root_fd, "x"));
+	assert_true(file_exists(AT_FDCWD, "/etc/passwd"));
+	assert_int_equal(remove_tree(root_fd, "x"), 0);
+}
+
+static void test_buffer_limit_is_sticky(void **state)
+{
+	struct buffer buffer;
+
+	(void)state;
+	buffer_init(&buffer, 4);
+	buffer_append(&buffer, "abc", 3);
+	assert_false(buffer_failed(&buffer));
+	buffer_append(&buffer, "de", 2);
+	buffer_append(&buffer, "f", 1);
+	assert_true(buffer_failed(&buffer));
+	assert_string_equal(buffer_text(&buffer), "abc");
+	buffer_consume(&buffer, 2);
+	assert_string_equal(buffer_text(&buffer), "c");
+	buffer_fini(&buffer);
+}
+
+static char order[8];
+
+static void note(void *arg)
+{
+	strcat(order, arg);
+}
+
+static void test_rollback_undoes_backwards(void **state)
+{
+	struct rollback undo = { 0 };
+
+	(void)state;
+	rollback_add(&undo, note, (void *)(uintptr_t) "a");
+	rollback_add(&undo, note, (void *)(uintptr_t) "b");
+	rollback_run(&undo);
+	assert_string_equal(order, "ba");
+	rollback_add(&undo, note, (void *)(uintptr_t) "c");
+	rollback_cancel(&undo);
+	rollback_run(&undo);
+	assert_string_equal(order, "ba");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_atomic_write),
+		cmocka_unit_test(test_trees),
+		cmocka_unit_test(test_buffer_limit_is_sticky),
+		cmocka_unit_test(test_rollback_undoes_backwards),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
