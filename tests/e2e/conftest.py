@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of the end-to-end tests: private roots, base images, a registry, a daemon.
+
+Every test works in a short folder of its own below /tmp, with its own sockets,
+bridge and firewall table, and ends by checking that nothing is left of it.
+KIST_BUILD_DIR names the build folder (default: build/ in the checkout).
+"""
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+from lib import images, leaks  # noqa: E402
+from lib.daemon import Daemon  # noqa: E402
+from lib.registry import Registry  # noqa: E402
+
+CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def build_dir():
+    """The meson build folder whose programs are tested."""
+    path = pathlib.Path(os.environ.get("KIST_BUILD_DIR", CHECKOUT / "build")).resolve()
+    if not path.is_dir():
+        pytest.exit(f"no build folder at {path}: run make first, or set KIST_BUILD_DIR")
+    return path
+
+
+@pytest.fixture(scope="session")
+def program(build_dir):
+    """program("kistd") is the path of one of our programs in the build folder."""
+    rooms = {
+        "kist": "cli",
+        "kistd": "daemon",
+        "kist-runtime": "runtime",
+        "kist-registry": "registryd",
+        "kist-shim": "shim",
+        "kist-transfer": "transfer",
+        "kist-unpack": "archive",
+    }
+
+    def find(name):
+        path = build_dir / "src" / rooms[name] / name
+        assert path.exists(), f"{path} is not built"
+        return str(path)
+
+    return find
+
+
+def _private_folder():
+    # Short: a unix socket's path must fit in 107 bytes.
+    return pathlib.Path(tempfile.mkdtemp(prefix="kt-", dir="/tmp"))
+
+
+@pytest.fixture
+def tmp_root():
+    """A private folder; the test fails if processes or mounts of it are left at its end."""
+    path = _private_folder()
+    yield path
+    left = leaks.find(str(path))
+    leaks.clean(str(path))
+    shutil.rmtree(path, ignore_errors=True)
+    assert not left, "left behind: " + "; ".join(left)
+
+
+@pytest.fixture(scope="session")
+def session_root():
+    path = _private_folder()
+    yield path
+    leaks.clean(str(path))
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def busybox_rootfs(session_root):
+    """A root filesystem of Debian's static busybox. Copy it before you write to it."""
+    return images.busybox_rootfs(session_root / "busybox")
+
+
+@pytest.fixture(scope="session")
+def busybox_layout(session_root, busybox_rootfs):
+    """An OCI layout that holds that filesystem as image `busybox` (CMD sh)."""
+    return images.oci_layout(session_root / "layout", busybox_rootfs)
+
+
+@pytest.fixture(scope="session")
+def registry(session_root, busybox_layout):
+    """Debian's docker-registry on loopback, holding busybox:latest and busybox:1."""
+    server = Registry(session_root / "registry")
+    server.start()
+    for tag in ("latest", "1"):
+        server.push(busybox_layout, f"busybox:{tag}")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def daemon(tmp_root, program):
+    """A running kistd with everything of its own; stopped and checked for leaks at the end."""
+    server = Daemon(tmp_root, program)
+    server.start()
+    yield server
+    server.finish()
+
+
+@pytest.fixture(scope="module")
+def shared_daemon(program):
+    """One kistd for all tests of a file that do not disturb each other; cheaper than `daemon`."""
+    path = _private_folder()
+    server = Daemon(path, program)
+    server.start()
+    yield server
+    server.finish()
+    left = leaks.find(str(path))
+    leaks.clean(str(path))
+    shutil.rmtree(path, ignore_errors=True)
+    assert not left, "left behind: " + "; ".join(left)
