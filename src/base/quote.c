@@ -4,6 +4,23 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Overlong forms, surrogates and what lies beyond U+10FFFF, seen by the first two bytes. */
+static bool is_forbidden(uint8_t first, uint8_t second)
+{
+	switch (first) {
+	case 0xe0:
+		return second < 0xa0;
+	case 0xed:
+		return second > 0x9f;
+	case 0xf0:
+		return second < 0x90;
+	case 0xf4:
+		return second > 0x8f;
+	default:
+		return false;
+	}
+}
+
 size_t utf8_sequence(const char *data, size_t size)
 {
 	const uint8_t *byte = (const uint8_t *)data;
@@ -14,15 +31,11 @@ size_t utf8_sequence(const char *data, size_t size)
 	if (byte[0] < 0x80)
 		return 1;
 	length = byte[0] >= 0xf0 ? 4 : byte[0] >= 0xe0 ? 3 : 2;
-	if (byte[0] < 0xc2 || byte[0] > 0xf4 || size < length)
+	if (byte[0] < 0xc2 || byte[0] > 0xf4 || size < length || is_forbidden(byte[0], byte[1]))
 		return 0;
 	for (size_t i = 1; i < length; i++)
 		if ((byte[i] & 0xc0) != 0x80)
 			return 0;
-	/* Overlong forms, surrogates, and beyond U+10FFFF. */
-	if ((byte[0] == 0xe0 && byte[1] < 0xa0) || (byte[0] == 0xed && byte[1] > 0x9f) ||
-	    (byte[0] == 0xf0 && byte[1] < 0x90) || (byte[0] == 0xf4 && byte[1] > 0x8f))
-		return 0;
 	return length;
 }
 

@@ -107,13 +107,29 @@ int text_parse_octal(uint32_t *out_value, const char *text, uint32_t max)
 	return 0;
 }
 
-int text_parse_size(int64_t *out_bytes, const char *text)
+/* "", "b", "k", "kb", "KiB", ... as a factor; 0 if it is none. */
+static double size_unit(const char *text)
 {
 	static const char units[] = "bkmgtp";
 	const char *unit;
+
+	if (!*text)
+		return 1;
+	unit = strchr(units, tolower((unsigned char)*text++));
+	if (!unit)
+		return 0;
+	if (unit != units && *text == 'i')
+		text++;
+	if (unit != units && (*text == 'b' || *text == 'B'))
+		text++;
+	return *text ? 0 : ldexp(1, 10 * (int)(unit - units));
+}
+
+int text_parse_size(int64_t *out_bytes, const char *text)
+{
 	char *end;
 	double value;
-	double factor = 1;
+	double factor;
 
 	if (text_equal(text, "-1")) {
 		*out_bytes = -1;
@@ -122,23 +138,13 @@ int text_parse_size(int64_t *out_bytes, const char *text)
 	if (text_empty(text) || !(isdigit((unsigned char)*text) || *text == '.'))
 		return -EINVAL;
 	value = strtod(text, &end);
-	if (end == text || strspn(text, "0123456789.") != (size_t)(end - text))
+	if (strspn(text, "0123456789.") != (size_t)(end - text))
 		return -EINVAL;
 	while (*end == ' ')
 		end++;
-	if (*end) {
-		unit = strchr(units, tolower((unsigned char)*end));
-		if (!unit || !*unit)
-			return -EINVAL;
-		factor = ldexp(1, 10 * (int)(unit - units));
-		end++;
-		if (unit != units && *end == 'i')
-			end++;
-		if (unit != units && (*end == 'b' || *end == 'B'))
-			end++;
-		if (*end)
-			return -EINVAL;
-	}
+	factor = size_unit(end);
+	if (factor < 1)
+		return -EINVAL;
 	if (value * factor >= ldexp(1, 63))
 		return -ERANGE;
 	*out_bytes = (int64_t)(value * factor);

@@ -11,6 +11,7 @@
 #include "base/buffer.h"
 #include "base/cleanup.h"
 #include "base/rollback.h"
+#include "base/text.h"
 #include "unit/unit.h"
 
 static char root[] = "/tmp/kist-unit-file-XXXXXX";
@@ -82,11 +83,11 @@ static void test_buffer_limit_is_sticky(void **state)
 	buffer_fini(&buffer);
 }
 
-static char order[8];
+static struct text order;
 
 static void note(void *arg)
 {
-	strcat(order, arg);
+	text_add(&order, arg);
 }
 
 static void test_rollback_undoes_backwards(void **state)
@@ -97,11 +98,12 @@ static void test_rollback_undoes_backwards(void **state)
 	rollback_add(&undo, note, (void *)(uintptr_t) "a");
 	rollback_add(&undo, note, (void *)(uintptr_t) "b");
 	rollback_run(&undo);
-	assert_string_equal(order, "ba");
+	assert_string_equal(order.data, "ba");
 	rollback_add(&undo, note, (void *)(uintptr_t) "c");
 	rollback_cancel(&undo);
 	rollback_run(&undo);
-	assert_string_equal(order, "ba");
+	assert_string_equal(order.data, "ba");
+	text_fini(&order);
 }
 
 int main(void)
