@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * runtime.h - OCI containers as a library: the verbs of runc, in this process.
+ *
+ * Callers are single-threaded programs (kist-shim, kist-runtime) that may be
+ * the parent of the container: a new process is a direct child, to be waited
+ * for by its pidfd. Every call blocks, keeps no global state, leaves the
+ * caller's signal mask, directory, umask and descriptors as they were.
+ *
+ * On disk: <root>/<id>/{state.json,config.json,start} - state.json names the
+ * process, so any later process may go on with the container. A container is
+ * "created" while its init listens on the socket `start`.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/text.h"
+
+struct cgroup_stats;
+struct spec_process;
+struct spec_resources;
+
+struct runtime {
+	const char *root;      /* borrowed: the state folder; made if missing */
+	const struct log *log; /* borrowed, may be NULL: warnings */
+	bool no_cgroups;       /* the caller manages cgroups (crun's --cgroup-manager=disabled) */
+	bool systemd_cgroup;   /* cgroupsPath is "slice:prefix:name" */
+};
+
+/* A process just made. The descriptors are the caller's: runtime_process_fini() closes what was not taken. */
+struct runtime_process {
+	pid_t pid;	/* in the caller's pid namespace */
+	int pidfd;	/* the process is a child of the caller */
+	int tty_fd;	/* master side, or -1: no terminal, or it went to the console socket */
+	int netlink_fd; /* NETLINK_ROUTE socket born in the new network namespace, or -1 */
+};
+#define RUNTIME_PROCESS_NONE ((struct runtime_process){ .pid = -1, .pidfd = -1, .tty_fd = -1, .netlink_fd = -1 })
+void runtime_process_fini(struct runtime_process *process);
+
+/* Borrowed descriptors for 0, 1, 2 of the process; ignored with a terminal. -1 means /dev/null. */
+struct runtime_stdio {
+	int in;
+	int out;
+	int error;
+};
+#define RUNTIME_STDIO_INHERIT ((struct runtime_stdio){ 0, 1, 2 })
+
+/* Mounted on root.path inside the new mount namespace, in order, before everything else. */
+struct runtime_rootfs_mount {
+	const char *type; /* "overlay", "bind", ... */
+	const char *source;
+	const char *target;		 /* below root.path; NULL or "": root.path itself */
+	const struct text_list *options; /* borrowed, may be NULL: "lowerdir=...", "ro", ... */
+};
+
+/* What create and exec share. Socket paths and pid file may be NULL. */
+struct runtime_process_options {
+	struct runtime_stdio stdio;
+	const char *console_socket; /* gets the pty master by SCM_RIGHTS */
+	const char *pidfd_socket;   /* gets the pidfd */
+	const char *pid_file;
+	int preserve_fds; /* descriptors 3.. of the caller that the process keeps, after LISTEN_FDS ones */
+	bool no_new_keyring;
+	bool foreground; /* terminal without console socket is allowed: the caller uses tty_fd */
+};
+
+struct runtime_create_options {
+	const char *id;
+	const char *bundle; /* folder of config.json and, if relative, root.path */
+	struct runtime_process_options process;
+	const struct runtime_rootfs_mount *rootfs_mounts;
+	size_t rootfs_mount_count;
+	bool want_netlink;
+	bool no_pivot;
+};
+
+/* Makes the container; its process waits for runtime_start(). On failure nothing is left. */
+int runtime_create(struct runtime_process *out_process, const struct runtime *runtime,
+		   const struct runtime_create_options *options, struct error *err);
+/* Lets the process run its program. Fails, with the reason, if the program cannot be executed. */
+int runtime_start(const struct runtime *runtime, const char *id, struct error *err);
+/* create and start in one; the container is not left behind if either fails. */
+int runtime_run(struct runtime_process *out_process, const struct runtime *runtime,
+		const struct runtime_create_options *options, struct error *err);
+
+struct runtime_exec_options {
+	const struct spec_process *spec; /* borrowed; process.capabilities NULL: those of the container */
+	struct runtime_process_options process;
+	const char *cgroup; /* sub-cgroup below the container's, or NULL */
+	bool ignore_paused;
+	bool even_if_created; /* else the container must be running */
+};
+
+/* Starts one more process in a running container. Returns when its program runs, or fails with the reason. */
+int runtime_exec(struct runtime_process *out_process, const struct runtime *runtime, const char *id,
+		 const struct runtime_exec_options *options, struct error *err);
+
+/* Signals init, or every process of the container (all). ERR_CONFLICT "container not running" if it has ended. */
+int runtime_kill(const struct runtime *runtime, const char *id, int signal, bool all, struct error *err);
+/*
+ * Removes a stopped (or, with force, any) container: poststop hooks, cgroups, state. With force, a container that
+ * does not exist is no error. Safe to repeat after a crash.
+ */
+int runtime_delete(const struct runtime *runtime, const char *id, bool force, struct error *err);
+
+int runtime_pause(const struct runtime *runtime, const char *id, struct error *err);
+int runtime_resume(const struct runtime *runtime, const char *id, struct error *err);
+int runtime_update(const struct runtime *runtime, const char *id, const struct spec_resources *resources,
+		   struct error *err);
+
+struct runtime_pids {
+	pid_t *pids; /* owned: free() */
+	size_t count;
+};
+int runtime_list_pids(struct runtime_pids *out_pids, const struct runtime *runtime, const char *id, struct error *err);
+/* out_stats: see sys/cgroup.h. */
+int runtime_read_stats(struct cgroup_stats *out_stats, const struct runtime *runtime, const char *id,
+		       struct error *err);
+
+enum runtime_status { RUNTIME_CREATING, RUNTIME_CREATED, RUNTIME_RUNNING, RUNTIME_PAUSED, RUNTIME_STOPPED };
+const char *runtime_status_name(enum runtime_status status);
+
+/* All texts are owned: runtime_state_fini(). */
+struct runtime_state {
+	char *id;
+	char *bundle;
+	char *rootfs;
+	char *created; /* RFC 3339 */
+	char *owner;   /* uid that made it, as a number */
+	enum runtime_status status;
+	pid_t pid; /* 0 when stopped */
+	struct text_map annotations;
+};
+void runtime_state_fini(struct runtime_state *state);
+
+/* ERR_NOT_FOUND "container does not exist". */
+int runtime_load_state(struct runtime_state *out_state, const struct runtime *runtime, const char *id,
+		       struct error *err);
+/* Ids of all containers below root, sorted. */
+int runtime_list(struct text_list *out_ids, const struct runtime *runtime, struct error *err);
