@@ -30,7 +30,7 @@ void mutex_unlock(struct mutex *mutex);
 void mutex_assert_held(const struct mutex *mutex);
 
 /* AUTO_UNLOCK struct mutex *held = mutex_hold(&thing->mutex); unlocks at the end of the scope. */
-#define AUTO_UNLOCK __attribute__((cleanup(mutex_auto_unlock)))
+#define AUTO_UNLOCK __attribute__((cleanup(mutex_auto_unlock), unused))
 struct mutex *mutex_hold(struct mutex *mutex);
 void mutex_auto_unlock(struct mutex **mutex);
 
