@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * network.h - bridges, and the containers on them.
+ *
+ * A container's place on a bridge is an endpoint. network_reserve() gives it an
+ * address and its host ports, before any process exists; network_connect() makes
+ * the veth pair and the firewall entries once the container's network namespace
+ * exists (known by a netlink socket born in it; nobody enters it);
+ * network_detach() undoes both and may be called any time, any number of times.
+ *
+ * On disk: <state_dir>/endpoints/<id> and <state_dir>/bridges/<name>. Links and rules outlive
+ * the daemon; network_restore() compares them with who still runs.
+ * Threads: every function may be called from any thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/text.h"
+
+struct network;
+
+struct network_options {
+	const char *state_dir; /* made if missing; on tmpfs: it need not outlive a reboot */
+	const char *table;     /* nft table, "kist" if NULL */
+	const char *nft;       /* program, "nft" if NULL */
+};
+
+enum network_protocol { NETWORK_TCP, NETWORK_UDP, NETWORK_SCTP };
+
+/* A port to publish. */
+struct network_port {
+	enum network_protocol protocol;
+	const char *host_ip;	/* NULL or "": all addresses */
+	uint16_t host_port;	/* 0: any free one */
+	uint16_t host_port_end; /* last of a range to choose from; 0: only host_port */
+	uint16_t container_port;
+};
+
+/* A port that is published. */
+struct network_binding {
+	enum network_protocol protocol;
+	char host_ip[64]; /* as asked: "0.0.0.0" for all */
+	uint16_t host_port;
+	uint16_t container_port;
+};
+
+/* What a container gets. Plain values but for bindings. */
+struct network_endpoint {
+	char bridge[16];
+	char address[64];		  /* "172.17.0.2" */
+	int prefix;			  /* 16 */
+	char gateway[64];		  /* "172.17.0.1", "" on an internal bridge */
+	char mac[18];			  /* "02:42:ac:11:00:02" */
+	struct network_binding *bindings; /* owned */
+	size_t binding_count;
+};
+
+struct network_request {
+	const char *id;	     /* the endpoint's name: container id, or "<container>-<network>"; [a-zA-Z0-9_.-] */
+	const char *bridge;  /* of a bridge that was added */
+	const char *address; /* NULL: the next free one */
+	const char *mac;     /* NULL: made from the address */
+	const struct network_port *ports;
+	size_t port_count;
+};
+
+struct network_bridge {
+	const char *name;	 /* the link's name, "kist0"; at most 15 bytes */
+	const char *subnet;	 /* "172.17.0.0/16"; NULL: as before, or the first pool that is free here */
+	const char *gateway;	 /* NULL: the first address */
+	const char *ip_range;	 /* addresses are taken from here; NULL: the subnet */
+	uint32_t mtu;		 /* 0: 1500 */
+	bool internal;		 /* no way out, no published ports */
+	bool no_masquerade;	 /* containers go out with their own address */
+	bool no_inter_container; /* containers do not see each other */
+};
+
+struct network_bridge_info {
+	char name[16];
+	char subnet[64];  /* "172.17.0.0/16" */
+	char gateway[64]; /* "172.17.0.1" */
+};
+
+int network_open(struct network **out_network, const struct network_options *options, struct error *err);
+/* Leaves links and rules as they are: containers keep their network. */
+void network_close(struct network *network);
+DEFINE_AUTO(struct network, network_close)
+
+/*
+ * Makes the bridge with its address and rules, or takes over the one that is
+ * there. ERR_CONFLICT if the subnet overlaps another bridge or a route of the host
+ * ("Pool overlaps with other one on this address space").
+ */
+int network_bridge_add(struct network *network, const struct network_bridge *bridge,
+		       struct network_bridge_info *out_info, struct error *err);
+/* Removes the bridge and its rules; ERR_CONFLICT while it has endpoints; 0 if it was gone. */
+int network_bridge_remove(struct network *network, const char *name, struct error *err);
+
+/*
+ * After the bridges were added: forgets endpoints whose id is not in `alive`,
+ * removes their links and rules, rebuilds the firewall table in one step and
+ * takes the host ports of the living again.
+ */
+int network_restore(struct network *network, char *const *alive, size_t alive_count, struct error *err);
+
+/*
+ * Address, MAC and host ports for a container. ERR_CONFLICT "Bind for
+ * 0.0.0.0:8080 failed: port is already allocated"; ERR_CONFLICT "Address already in use";
+ * ERR_EXHAUSTED if the pool is empty. ERR_CONFLICT if the id has an endpoint.
+ */
+int network_reserve(struct network *network, const struct network_request *request,
+		    struct network_endpoint *out_endpoint, struct error *err);
+/* Makes the link `name` ("eth0"; NULL: eth0) in the namespace of netlink_fd (borrowed): lo up, address, default route. */
+int network_connect(struct network *network, const char *id, int netlink_fd, const char *name, struct error *err);
+/* Takes away link, rules, ports and address. 0 if there is nothing. */
+int network_detach(struct network *network, const char *id, struct error *err);
+/* The endpoint of an id: 1, or 0 if it has none. */
+int network_find(struct network *network, const char *id, struct network_endpoint *out_endpoint);
+void network_endpoint_fini(struct network_endpoint *endpoint);
+
+/* Removes every bridge, link, rule and file of ours: for uninstalling and for tests. */
+int network_teardown(struct network *network, struct error *err);
+
+/* "tcp", "udp", "sctp". parse: 0 or -EINVAL. */
+const char *network_protocol_name(enum network_protocol protocol);
+int network_protocol_parse(enum network_protocol *out_protocol, const char *name);
+
+/* lo up in a fresh namespace (--network none). */
+int network_loopback_up(int netlink_fd, struct error *err);
