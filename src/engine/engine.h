@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * engine.h - the product as one object: containers, execs, images, volumes,
+ * networks, events of one data root.
+ *
+ * engine_open() opens the data root and finds again every container that runs
+ * (their shims survived us): after it returns, the engine is whole. All verbs
+ * (container.h, exec.h, attach.h, image.h, ...) take `struct engine *` and may
+ * be called from any thread; those that wait take the request's cancel_fd (an
+ * eventfd or -1) and give ERR_CANCELED when it becomes readable.
+ * engine_close() detaches: containers go on running.
+ * Lock order: README.md.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/log.h"
+
+struct engine;
+struct event_bus;
+struct network;
+struct store;
+
+struct engine_options {
+	const char *data_root;	   /* /var/lib/kist */
+	const char *exec_root;	   /* /run/kist; short: sockets lie below it */
+	const char *bridge;	   /* "kist0"; "none": only host, none and container: networks */
+	const char *nft_table;	   /* "kist" */
+	const char *address_pool;  /* "172.17.0.0/16"; NULL: a free one is chosen */
+	const char *cgroup_parent; /* "kist"; containers are <parent>/<id> */
+	const char *init_path;	   /* program for --init; NULL: none */
+	int64_t shm_size_bytes;	   /* 0: 64 MiB */
+	int64_t stop_timeout_s;	   /* 0: 10 */
+	int64_t pids_limit;	   /* 0: none */
+	const char *log_max_size;  /* default json-file options; NULL: docker's (unlimited, one file) */
+	const char *log_max_file;
+	bool debug;
+	const struct log *log; /* borrowed; NULL: nothing is logged */
+};
+
+/* Fills the defaults that dockerd would use for root. */
+void engine_options_init(struct engine_options *options);
+
+/* Strings in options are copied. ERR_CONFLICT if another engine has this data root. */
+int engine_open(struct engine **out_engine, const struct engine_options *options, struct error *err);
+void engine_close(struct engine *engine);
+DEFINE_AUTO(struct engine, engine_close)
+
+/* Stops every running container as its stop timeout says (SIGTERM of the daemon without live-restore). */
+void engine_stop_all(struct engine *engine, int64_t timeout_ms);
+
+/* All borrowed, never NULL after open. */
+struct event_bus *engine_events(struct engine *engine);
+struct store *engine_store(struct engine *engine);
+const struct log *engine_log(const struct engine *engine);
+const char *engine_data_root(const struct engine *engine);
+const char *engine_exec_root(const struct engine *engine);
+/* 64 hex digits, kept in the data root. */
+const char *engine_id(const struct engine *engine);
