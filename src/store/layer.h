@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * layer.h - unpacked image layers, read-only, named by chain id.
+ *
+ * A layer directory holds one layer's own changes in overlay's form (whiteouts
+ * are 0/0 devices, opaque directories carry trusted.overlay.opaque), so layers
+ * are unpacked in any order and side by side. A layer that has a row in the
+ * database is whole; layer_commit() syncs the files before it makes the row.
+ *
+ * On disk:  <root>/snapshots/<n>/fs
+ * Threads:  share the store; keep a layer_writer to one thread.
+ */
+#pragma once
+
+#include "store/store.h"
+
+struct layer {
+	struct digest chain_id;
+	struct digest parent; /* not set: the lowest */
+	struct digest diff_id;
+	struct digest blob; /* what it was unpacked from; not set: nothing (import, commit) */
+	int64_t directory;  /* <n> */
+	uint64_t size;	    /* bytes of file content */
+};
+
+struct layer_writer;
+
+/* 1 with *out_layer filled, 0 if there is none. */
+int layer_find(struct layer *out_layer, struct store *store, const struct digest *chain_id, struct error *err);
+
+/* A new empty directory to unpack into. */
+int layer_writer_new(struct layer_writer **out_writer, struct store *store, struct error *err);
+/* The directory (borrowed), for unpack.h. */
+int layer_writer_fd(const struct layer_writer *writer);
+/* Also throws the directory away (in the background), unless it was committed. */
+void layer_writer_free(struct layer_writer *writer);
+DEFINE_AUTO(struct layer_writer, layer_writer_free)
+
+/*
+ * Gives the directory its chain id; layer->directory is ignored. The parent must be there. If the chain id exists
+ * already, this directory is dropped. Calls syncfs(2): commit lowest first, and only the last pays.
+ */
+int layer_commit(struct layer_writer *writer, const struct layer *layer, struct error *err);
+
+/* An O_PATH descriptor of a layer's files, yours. */
+int layer_open(struct store *store, const struct layer *layer, struct error *err);
+
+struct layer_stack {
+	struct layer *items; /* highest first, as overlay's lowerdir= */
+	size_t count;
+	uint64_t size; /* of all together */
+};
+
+/* All layers below and including chain_id. ERR_NOT_FOUND if one is missing. */
+int layer_stack_load(struct layer_stack *out_stack, struct store *store, const struct digest *chain_id,
+		     struct error *err);
+void layer_stack_fini(struct layer_stack *stack);
+
+/* Bytes of all layers together, each once. */
+int layer_total_size(uint64_t *out_bytes, struct store *store, struct error *err);
