@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * session.h - the engine's side of kist-transfer: one process per pull, push or
+ * login, talking JSON lines over a socket, descriptors by SCM_RIGHTS.
+ *
+ * The child is unprivileged and opens no file of ours; a sink gives it what it
+ * may write to. Every callback runs in the thread that called session_*(), one
+ * at a time; a callback that fails ends the session with its error.
+ *
+ * Pull, in order: document() for the index if there is one, the manifest and
+ * the config; then for each layer want_layer(), later layer_done(). Layers
+ * arrive several at a time, in any order.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "oci/descriptor.h"
+#include "oci/platform.h"
+
+/* As in X-Registry-Auth and config.json; texts borrowed, any may be NULL. */
+struct session_auth {
+	const char *username;
+	const char *password;
+	const char *identity_token;
+	const char *registry_token;
+};
+
+/* What the machine's owner says about registries; all borrowed. Hosts on loopback count as insecure by themselves. */
+struct session_settings {
+	struct text_list insecure; /* host, host:port or CIDR: TLS is not verified, plain http is tried */
+	struct text_list mirrors;  /* base URLs tried first, for docker.io only, as dockerd's registry-mirrors */
+	struct text_list
+		certs; /* folders with HOST/{*.crt,*.cert,*.key}; empty: /etc/docker/certs.d, /etc/containers/certs.d */
+	int64_t parallel; /* layers at a time; 0: 3 */
+};
+
+enum session_document { SESSION_INDEX, SESSION_MANIFEST, SESSION_CONFIG };
+
+struct session_layer {
+	size_t index; /* 0 is the lowest */
+	size_t count; /* of layers */
+	const struct descriptor *descriptor;
+	const char *diff_id;
+	bool again; /* the bytes of the first try were wrong: start with an empty file and a new unpacker */
+};
+
+struct session_grant {
+	int ingest_fd; /* borrowed: read-write; what it holds is hashed and continued. Read-only is fine if whole */
+	int unpack_fd; /* owned, moves to the child: gets the uncompressed tar; -1: do not unpack */
+};
+
+struct session_progress {
+	const char *id;	    /* 12 hex digits of the layer; NULL: about the whole */
+	const char *status; /* "Pulling fs layer", "Downloading", ... docker's words */
+	uint64_t current;   /* bytes; 0 and total 0: none */
+	uint64_t total;
+};
+
+struct session_sink {
+	void *arg;
+	/* The exact bytes; their digest has been checked against the descriptor. */
+	int (*document)(void *arg, enum session_document kind, const struct descriptor *descriptor, const char *text,
+			size_t size, struct error *err);
+	/* 1 with the grant filled; 0 if it is here already ("Already exists"). */
+	int (*want_layer)(void *arg, const struct session_layer *layer, struct session_grant *out_grant,
+			  struct error *err);
+	/* All bytes are in ingest_fd, digest and diff id are proven, unpack_fd is closed. May take its time. */
+	int (*layer_done)(void *arg, const struct session_layer *layer, struct error *err);
+	/* The reader of unpack_fd went away: fill err with its reason. Returns -1. */
+	int (*unpack_broke)(void *arg, const struct session_layer *layer, struct error *err);
+	void (*progress)(void *arg, const struct session_progress *progress); /* may be NULL */
+};
+
+struct session_pull {
+	const char *reference;		 /* full form, with tag or digest (borrowed) */
+	const struct platform *platform; /* NULL: the host's (borrowed) */
+	enum platform_match match;
+	const struct session_auth *auth;	 /* NULL: anonymous */
+	const struct session_settings *settings; /* NULL: defaults */
+	uint64_t unpacked_limit;		 /* bytes of one layer, uncompressed; 0: none */
+	int cancel_fd;				 /* readable: stop, ERR_CANCELED; 0 or -1: none */
+};
+
+struct session_pulled {
+	char *digest;	  /* owned: of what the tag named (the index, if there is one) */
+	char *media_type; /* owned */
+};
+
+/*
+ * ERR_NOT_FOUND, ERR_UNAUTHORIZED, ERR_FORBIDDEN and ERR_UNAVAILABLE (registry
+ * down, name not resolved) in docker's words where docker has any.
+ */
+int session_pull(struct session_pulled *out_pulled, const struct session_pull *pull, const struct session_sink *sink,
+		 struct error *err);
+void session_pulled_fini(struct session_pulled *pulled);
+
+struct session_login {
+	const char *server; /* "docker.io", "https://index.docker.io/v1/", "localhost:5000" */
+	const struct session_auth *auth;
+	const struct session_settings *settings;
+	int cancel_fd;
+};
+
+/* Checks credentials against the registry: 0 and *out_identity_token ("" if none; yours), or ERR_UNAUTHORIZED. */
+int session_login(char **out_identity_token, const struct session_login *login, struct error *err);
