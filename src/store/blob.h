@@ -10,7 +10,7 @@
  * quarantine and no longer exists; it is never served.
  *
  * On disk:  <root>/blobs/<alg>/<hex>  <root>/tmp/<random>
- *           <root>/quarantine/<alg>-<hex>   (and ingest.h, trash.h)
+ *           <root>/quarantine/<alg>-<hex>   (and ingest.h)
  * Threads:  share a blob_store freely; keep a blob_writer to one thread.
  */
 #pragma once
@@ -66,7 +66,7 @@ DEFINE_AUTO(struct blob_writer, blob_writer_free)
 /* One small blob at once. */
 int blob_put(struct digest *out_digest, struct blob_store *store, const void *data, size_t size, struct error *err);
 
-/* Forgets a blob; 0 also if it was not stored. The bytes go in the background. */
+/* Forgets a blob; 0 also if it was not stored. */
 int blob_remove(struct blob_store *store, const struct digest *digest, struct error *err);
 
 /* Calls visit for every blob; it may remove the one it is given. A negative return ends the walk and is returned. */

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/snapshot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "base/alloc.h"
+#include "base/path.h"
+#include "store/disk.h"
+#include "store/layer.h"
+#include "store/store_internal.h"
+
+struct snapshot {
+	struct digest chain_id;
+	int64_t directory;
+};
+
+/* 1 or 0. */
+static int find(struct snapshot *out_snapshot, struct store *store, const char *key, struct error *err)
+{
+	AUTO(query_freep) struct query *query = NULL;
+	int r;
+
+	if (query_new(&query, store_database(store), "SELECT chain_id, directory FROM snapshot WHERE key = ?1", err) <
+	    0)
+		return -1;
+	query_bind_text(query, 1, key);
+	r = query_next(query, err);
+	if (r > 0) {
+		query_digest(query, 0, &out_snapshot->chain_id);
+		out_snapshot->directory = query_i64(query, 1);
+	}
+	return r;
+}
+
+static int get(struct snapshot *out_snapshot, struct store *store, const char *key, struct error *err)
+{
+	int r = find(out_snapshot, store, key, err);
+
+	if (r == 0)
+		return error_set(err, ERR_NOT_FOUND, "no snapshot %s", key);
+	return r < 0 ? -1 : 0;
+}
+
+/* ---- create ---- */
+
+static int insert(struct store *store, const char *key, const struct digest *chain_id, int64_t directory,
+		  struct error *err)
+{
+	AUTO(query_freep) struct query *query = NULL;
+	struct digest_param memory;
+
+	/* One statement with the look at the layer: the collector cannot come between. */
+	if (query_new(&query, store_database(store),
+		      "INSERT INTO snapshot(key, chain_id, directory) SELECT ?1, ?2, ?3"
+		      " WHERE ?2 = '' OR EXISTS (SELECT 1 FROM layer WHERE chain_id = ?2)",
+		      err) < 0)
+		return -1;
+	query_bind_text(query, 1, key);
+	query_bind_digest(query, 2, chain_id, &memory);
+	query_bind_i64(query, 3, directory);
+	return query_run(query, err);
+}
+
+static int make_directory(int root, int64_t directory, const char *suffix, mode_t mode, struct error *err)
+{
+	char path[DIRECTORY_PATH_MAX];
+
+	store_directory(path, directory, false, suffix);
+	if (mkdirat(root, path, mode) < 0 || fchmodat(root, path, mode, 0) < 0)
+		return disk_fail(err, errno, "make %s", path);
+	return 0;
+}
+
+/* Overlay shows the upper directory's owner and mode as the root's: take the top layer's. */
+static int copy_root_attributes(struct store *store, const struct digest *chain_id, int64_t directory,
+				struct error *err)
+{
+	int root = store_root_fd(store);
+	char path[DIRECTORY_PATH_MAX];
+	struct layer top;
+	struct stat st;
+	int r = digest_is_set(chain_id) ? layer_find(&top, store, chain_id, err) : 0;
+
+	if (r <= 0)
+		return r;
+	if (fstatat(root, store_directory(path, top.directory, false, "/fs"), &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return disk_fail(err, errno, "look at %s", path);
+	store_directory(path, directory, false, "/fs");
+	if (fchownat(root, path, st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    fchmodat(root, path, st.st_mode & 07777, 0) < 0)
+		return disk_fail(err, errno, "set the attributes of %s", path);
+	return 0;
+}
+
+static int make_directories(struct store *store, const struct digest *chain_id, int64_t directory, struct error *err)
+{
+	int root = store_root_fd(store);
+
+	if (make_directory(root, directory, "", 0711, err) < 0 ||
+	    make_directory(root, directory, "/fs", 0755, err) < 0 ||
+	    make_directory(root, directory, "/work", 0700, err) < 0)
+		return -1;
+	return copy_root_attributes(store, chain_id, directory, err);
+}
+
+int snapshot_create(struct store *store, const char *key, const struct digest *chain_id, struct error *err)
+{
+	AUTO(error_clear) struct error ignored = { 0 };
+	int64_t directory = store_next_directory(store);
+	char path[DIRECTORY_PATH_MAX];
+	char text[DIGEST_TEXT_MAX];
+	int r;
+
+	if (make_directories(store, chain_id, directory, err) < 0) {
+		store_discard(store, store_directory(path, directory, false, ""), &ignored);
+		return -1;
+	}
+	r = insert(store, key, chain_id, directory, err);
+	if (r > 0)
+		return 0;
+	store_discard(store, store_directory(path, directory, false, ""), &ignored);
+	if (r == 0)
+		return error_set(err, ERR_NOT_FOUND, "layer %s is not stored", digest_text(chain_id, text));
+	return error_prefix(err, "create snapshot %s", key);
+}
+
+/* ---- mount ---- */
+
+static char *directory_path(struct store *store, int64_t directory, const char *suffix)
+{
+	char path[DIRECTORY_PATH_MAX];
+
+	return path_join(store_root(store), store_directory(path, directory, false, suffix));
+}
+
+static void add_overlay_options(struct snapshot_mount *mount, struct store *store, const struct layer_stack *stack,
+				int64_t directory)
+{
+	struct text lower = { 0 };
+	AUTO_FREE char *upper = directory_path(store, directory, "/fs");
+	AUTO_FREE char *work = directory_path(store, directory, "/work");
+
+	text_add(&lower, "lowerdir=");
+	for (size_t i = 0; i < stack->count; i++) {
+		AUTO_FREE char *path = directory_path(store, stack->items[i].directory, "/fs");
+
+		text_addf(&lower, "%s%s", i > 0 ? ":" : "", path);
+	}
+	text_list_add_take(&mount->options, text_take(&lower));
+	text_list_addf(&mount->options, "upperdir=%s", upper);
+	text_list_addf(&mount->options, "workdir=%s", work);
+	text_list_add(&mount->options, "index=off");
+}
+
+int snapshot_mount(struct snapshot_mount *out_mount, struct store *store, const char *key, struct error *err)
+{
+	AUTO(layer_stack_fini) struct layer_stack stack = { 0 };
+	struct snapshot_mount mount = { 0 };
+	struct snapshot snapshot;
+
+	if (get(&snapshot, store, key, err) < 0 || layer_stack_load(&stack, store, &snapshot.chain_id, err) < 0)
+		return -1;
+	if (stack.count == 0) {
+		mount.type = xstrdup("bind");
+		mount.source = directory_path(store, snapshot.directory, "/fs");
+		text_list_add(&mount.options, "rbind");
+		text_list_add(&mount.options, "rw");
+	} else {
+		mount.type = xstrdup("overlay");
+		mount.source = xstrdup("overlay");
+		add_overlay_options(&mount, store, &stack, snapshot.directory);
+	}
+	*out_mount = mount;
+	return 0;
+}
+
+void snapshot_mount_fini(struct snapshot_mount *mount)
+{
+	free(mount->type);
+	free(mount->source);
+	text_list_fini(&mount->options);
+	*mount = (struct snapshot_mount){ 0 };
+}
+
+/* ---- remove, size, list ---- */
+
+int snapshot_remove(struct store *store, const char *key, struct error *err)
+{
+	AUTO(query_freep) struct query *query = NULL;
+	char path[DIRECTORY_PATH_MAX];
+	struct snapshot snapshot;
+	int r = find(&snapshot, store, key, err);
+
+	if (r <= 0)
+		return r;
+	if (query_new(&query, store_database(store), "DELETE FROM snapshot WHERE key = ?1", err) < 0)
+		return -1;
+	query_bind_text(query, 1, key);
+	if (query_run(query, err) < 0)
+		return error_prefix(err, "remove snapshot %s", key);
+	return store_discard(store, store_directory(path, snapshot.directory, false, ""), err);
+}
+
+/* Not an error: a running container removes files while they are counted. */
+static uint64_t tree_size(int dir_fd, const char *name)
+{
+	AUTO_CLOSEDIR DIR *dir = NULL;
+	struct dirent *entry;
+	uint64_t bytes = 0;
+	struct stat st;
+	int fd = openat(dir_fd, name, O_DIRECTORY | O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0)
+		return 0;
+	dir = fdopendir(fd);
+	while ((entry = readdir(dir))) {
+		if (text_equal(entry->d_name, ".") || text_equal(entry->d_name, "..") ||
+		    fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		if (S_ISDIR(st.st_mode))
+			bytes += tree_size(dirfd(dir), entry->d_name);
+		else if (S_ISREG(st.st_mode))
+			bytes += (uint64_t)st.st_size / st.st_nlink;
+	}
+	return bytes;
+}
+
+int snapshot_size(uint64_t *out_bytes, struct store *store, const char *key, struct error *err)
+{
+	char path[DIRECTORY_PATH_MAX];
+	struct snapshot snapshot;
+
+	if (get(&snapshot, store, key, err) < 0)
+		return -1;
+	*out_bytes = tree_size(store_root_fd(store), store_directory(path, snapshot.directory, false, "/fs"));
+	return 0;
+}
+
+int snapshot_parent_size(uint64_t *out_bytes, struct store *store, const char *key, struct error *err)
+{
+	AUTO(layer_stack_fini) struct layer_stack stack = { 0 };
+	struct snapshot snapshot;
+
+	if (get(&snapshot, store, key, err) < 0 || layer_stack_load(&stack, store, &snapshot.chain_id, err) < 0)
+		return -1;
+	*out_bytes = stack.size;
+	return 0;
+}
+
+char *snapshot_upper_path(struct store *store, const char *key, struct error *err)
+{
+	struct snapshot snapshot;
+
+	return get(&snapshot, store, key, err) < 0 ? NULL : directory_path(store, snapshot.directory, "/fs");
+}
+
+int snapshot_list(struct text_list *out_keys, struct store *store, struct error *err)
+{
+	AUTO(query_freep) struct query *query = NULL;
+	int r;
+
+	if (query_new(&query, store_database(store), "SELECT key FROM snapshot ORDER BY key", err) < 0)
+		return -1;
+	while ((r = query_next(query, err)) > 0)
+		text_list_add(out_keys, query_text(query, 0));
+	return r;
+}
