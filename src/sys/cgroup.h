@@ -131,6 +131,9 @@ const char *cgroup_mode_name(enum cgroup_mode mode);
 /* The controllers that can be used, sorted ("cpu", "memory", ...). */
 int cgroup_controllers(struct text_list *out_names, struct error *err);
 
+/* Whether swap is accounted: without it a swap limit has no effect. */
+bool cgroup_accounts_swap(void);
+
 enum cgroup_create_flags {
 	CGROUP_REFUSE_BUSY = 1, /* ERR_CONFLICT if the group exists and holds processes or is frozen */
 };

@@ -23,12 +23,6 @@
 #define MOUNT_ATTR_IDMAP 0x00100000
 #endif
 
-struct mount_option {
-	const char *key;
-	const char *value; /* NULL: a flag */
-	int fd;		   /* used if value is NULL and fd > 0: FSCONFIG_SET_FD */
-};
-
 /*
  * A new superblock as a detached mount: file system type, source (NULL: none),
  * comma separated data ("size=64k,mode=755"; may be NULL), "ro" for the

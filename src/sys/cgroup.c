@@ -1,0 +1,876 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sys/cgroup.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/magic.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "sys/cgroup_tree.h"
+
+#define FILE_LIMIT (1 << 20)
+#define MOUNTINFO_LIMIT (64 << 20)
+#define CGROUP_FOLDER "/sys/fs/cgroup"
+#define DEPTH_MAX 64
+#define REMOVE_WAIT_MS 1000
+
+static const struct {
+	const char *name;
+	enum cgroup_controller bit;
+} controllers[] = {
+	{ "cpu", CONTROLLER_CPU },	   { "cpuacct", CONTROLLER_CPUACCT }, { "cpuset", CONTROLLER_CPUSET },
+	{ "memory", CONTROLLER_MEMORY },   { "pids", CONTROLLER_PIDS },	      { "blkio", CONTROLLER_BLKIO },
+	{ "io", CONTROLLER_BLKIO },	   { "devices", CONTROLLER_DEVICES }, { "freezer", CONTROLLER_FREEZER },
+	{ "hugetlb", CONTROLLER_HUGETLB }, { "net_cls", CONTROLLER_NET_CLS }, { "net_prio", CONTROLLER_NET_PRIO },
+};
+
+static unsigned controller_bit(const char *name)
+{
+	for (size_t i = 0; i < sizeof(controllers) / sizeof(controllers[0]); i++)
+		if (text_equal(controllers[i].name, name))
+			return controllers[i].bit;
+	return 0;
+}
+
+/* ---- the host's layout ---- */
+
+static void add_tree(struct cgroup *cgroup, const char *mount_point, bool v2, const char *name, unsigned bits)
+{
+	for (size_t i = 0; i < cgroup->tree_count; i++) {
+		const struct cgroup_tree *tree = &cgroup->trees[i];
+
+		/* Mounted twice: the first one is the system's. */
+		if (tree->v2 == v2 && text_equal(tree->name, name))
+			return;
+	}
+	cgroup->trees = xgrow(cgroup->trees, &cgroup->tree_capacity, cgroup->tree_count + 1, sizeof(*cgroup->trees));
+	cgroup->trees[cgroup->tree_count++] = (struct cgroup_tree){
+		.name = xstrdup(name),
+		.mount_point = xstrdup(mount_point),
+		.controllers = bits,
+		.v2 = v2,
+		.dir_fd = -1,
+	};
+}
+
+/* The options of a v1 superblock name its controllers: "rw,cpu,cpuacct", "rw,xattr,name=systemd". */
+static void add_v1_tree(struct cgroup *cgroup, const char *mount_point, const char *options)
+{
+	AUTO(text_list_fini) struct text_list words = { 0 };
+	struct text name = { 0 };
+	unsigned bits = 0;
+
+	text_list_split(&words, options, ',');
+	for (size_t i = 0; i < words.count; i++) {
+		unsigned bit = controller_bit(words.items[i]);
+
+		if (!bit && !text_has_prefix(words.items[i], "name=") && !text_equal(words.items[i], "perf_event") &&
+		    !text_equal(words.items[i], "rdma") && !text_equal(words.items[i], "misc"))
+			continue;
+		if (name.size)
+			text_add_char(&name, ',');
+		text_add(&name, words.items[i]);
+		bits |= bit;
+	}
+	if (name.size)
+		add_tree(cgroup, mount_point, false, name.data, bits);
+	text_fini(&name);
+}
+
+/* "36 35 98:0 /root /mount/point opts - type source superopts"; the fields we need hold no blanks. */
+static void add_mountinfo_line(struct cgroup *cgroup, char *line)
+{
+	char *dash = strstr(line, " - ");
+	char *mount_point = line;
+	char *type, *source, *options;
+
+	if (!dash || (!text_has_prefix(dash + 3, "cgroup ") && !text_has_prefix(dash + 3, "cgroup2 ")))
+		return;
+	for (int i = 0; i < 4 && mount_point; i++) {
+		mount_point = strchr(mount_point, ' ');
+		if (mount_point)
+			mount_point++;
+	}
+	type = dash + 3;
+	source = strchr(type, ' ');
+	options = source ? strchr(source + 1, ' ') : NULL;
+	if (!mount_point || mount_point >= dash || !options)
+		return;
+	mount_point[strcspn(mount_point, " ")] = '\0';
+	*source = '\0';
+	if (!text_has_prefix(mount_point, CGROUP_FOLDER))
+		return;
+	if (text_equal(type, "cgroup2"))
+		add_tree(cgroup, mount_point, true, "", 0);
+	else
+		add_v1_tree(cgroup, mount_point, options + 1);
+}
+
+static void find_trees(struct cgroup *cgroup)
+{
+	AUTO_FREE char *mountinfo = NULL;
+	struct statfs fs;
+	bool v1 = false, v2 = false;
+
+	/* The usual case first: it spares reading a mount table of thousands. */
+	if (statfs(CGROUP_FOLDER, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC) {
+		add_tree(cgroup, CGROUP_FOLDER, true, "", 0);
+	} else if (file_read(&mountinfo, NULL, AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_LIMIT) == 0) {
+		for (char *line = mountinfo, *end; line && *line; line = end) {
+			end = strchr(line, '\n');
+			if (end)
+				*end++ = '\0';
+			add_mountinfo_line(cgroup, line);
+		}
+	}
+	for (size_t i = 0; i < cgroup->tree_count; i++)
+		*(cgroup->trees[i].v2 ? &v2 : &v1) = true;
+	cgroup->mode = v1 && v2 ? CGROUP_HYBRID : v1 ? CGROUP_V1 : v2 ? CGROUP_V2 : CGROUP_NONE;
+}
+
+enum cgroup_mode cgroup_detect(void)
+{
+	struct cgroup *layout = xcalloc(1, sizeof(*layout));
+	enum cgroup_mode mode;
+
+	find_trees(layout);
+	mode = layout->mode;
+	cgroup_close(layout);
+	return mode;
+}
+
+const char *cgroup_mode_name(enum cgroup_mode mode)
+{
+	static const char *const names[] = { "none", "v1", "hybrid", "v2" };
+
+	return names[mode];
+}
+
+static void add_controllers(struct text_list *names, const char *text, char separator)
+{
+	AUTO(text_list_fini) struct text_list words = { 0 };
+	AUTO_FREE char *copy = xstrdup(text);
+
+	text_list_split(&words, text_trim(copy), separator);
+	for (size_t i = 0; i < words.count; i++)
+		if (*words.items[i] && !text_has_prefix(words.items[i], "name=") &&
+		    !text_list_contains(names, words.items[i]))
+			text_list_add(names, words.items[i]);
+}
+
+int cgroup_controllers(struct text_list *out_names, struct error *err)
+{
+	AUTO(cgroup_closep) struct cgroup *layout = xcalloc(1, sizeof(*layout));
+	AUTO(text_list_fini) struct text_list names = { 0 };
+
+	find_trees(layout);
+	if (layout->mode == CGROUP_NONE)
+		return error_set(err, ERR_UNSUPPORTED, "no control groups are mounted below %s", CGROUP_FOLDER);
+	for (size_t i = 0; i < layout->tree_count; i++) {
+		const struct cgroup_tree *tree = &layout->trees[i];
+		AUTO_FREE char *path = xasprintf("%s/cgroup.controllers", tree->mount_point);
+		AUTO_FREE char *text = NULL;
+
+		if (!tree->v2)
+			add_controllers(&names, tree->name, ',');
+		else if (file_read(&text, NULL, AT_FDCWD, path, FILE_LIMIT) == 0)
+			add_controllers(&names, text, ' ');
+	}
+	text_list_sort(&names);
+	text_list_add_all(out_names, &names);
+	return 0;
+}
+
+bool cgroup_accounts_swap(void)
+{
+	AUTO(cgroup_closep) struct cgroup *layout = xcalloc(1, sizeof(*layout));
+
+	find_trees(layout);
+	for (size_t i = 0; i < layout->tree_count; i++) {
+		const struct cgroup_tree *tree = &layout->trees[i];
+		AUTO_FREE char *path = xasprintf("%s/memory.memsw.limit_in_bytes", tree->mount_point);
+
+		if (tree->controllers & CONTROLLER_MEMORY)
+			return file_exists(AT_FDCWD, path);
+	}
+	/* On v2 the file is not at the root; the kernel has it since 4.5 unless built without swap. */
+	return layout->mode == CGROUP_V2 && file_exists(AT_FDCWD, "/proc/swaps");
+}
+
+/* ---- files of a group ---- */
+
+struct cgroup_tree *cgroup_find_tree(const struct cgroup *cgroup, enum cgroup_controller controller)
+{
+	for (size_t i = 0; i < cgroup->tree_count; i++)
+		if (!cgroup->trees[i].v2 && cgroup->trees[i].controllers & controller && cgroup->trees[i].dir_fd >= 0)
+			return &cgroup->trees[i];
+	return NULL;
+}
+
+struct cgroup_tree *cgroup_v2_tree(const struct cgroup *cgroup)
+{
+	for (size_t i = 0; i < cgroup->tree_count; i++)
+		if (cgroup->trees[i].v2 && cgroup->trees[i].dir_fd >= 0)
+			return &cgroup->trees[i];
+	return NULL;
+}
+
+int cgroup_put(const struct cgroup_tree *tree, const char *file, const char *value)
+{
+	return file_write_once(tree->dir_fd, file, value);
+}
+
+int cgroup_set(const struct cgroup *cgroup, const struct cgroup_tree *tree, const char *file, const char *value,
+	       struct error *err)
+{
+	int failed = cgroup_put(tree, file, value);
+
+	if (failed == -ENOENT)
+		return error_set_errno(err, ERR_UNSUPPORTED, failed,
+				       "cgroup %s has no %s (is the controller enabled on this host?)", cgroup->path,
+				       file);
+	if (failed < 0)
+		return error_set_errno(err, failed == -EINVAL || failed == -ERANGE ? ERR_INVALID : ERR_INTERNAL, failed,
+				       "write \"%s\" to %s of cgroup %s", value, file, cgroup->path);
+	return 0;
+}
+
+int cgroup_set_i64(const struct cgroup *cgroup, const struct cgroup_tree *tree, const char *file, int64_t value,
+		   struct error *err)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%" PRId64, value);
+	return cgroup_set(cgroup, tree, file, text, err);
+}
+
+char *cgroup_get(const struct cgroup_tree *tree, const char *file)
+{
+	char *text = NULL;
+
+	return file_read(&text, NULL, tree->dir_fd, file, FILE_LIMIT) < 0 ? NULL : text;
+}
+
+uint64_t cgroup_get_u64(const struct cgroup_tree *tree, const char *file, uint64_t otherwise)
+{
+	AUTO_FREE char *text = cgroup_get(tree, file);
+	uint64_t value;
+
+	if (!text)
+		return otherwise;
+	return text_parse_u64(&value, text_trim(text), UINT64_MAX) < 0 ? UINT64_MAX : value;
+}
+
+static uint64_t leading_u64(const char *text, uint64_t otherwise)
+{
+	uint64_t value = 0;
+
+	if (*text < '0' || *text > '9')
+		return otherwise;
+	for (; *text >= '0' && *text <= '9'; text++)
+		value = value * 10 + (uint64_t)(*text - '0');
+	return value;
+}
+
+uint64_t cgroup_key_u64(const char *text, const char *key, uint64_t otherwise)
+{
+	size_t size = strlen(key);
+
+	for (const char *line = text; line && *line;) {
+		if (strncmp(line, key, size) == 0 && line[size] == ' ')
+			return leading_u64(line + size + 1, otherwise);
+		line = strchr(line, '\n');
+		if (line)
+			line++;
+	}
+	return otherwise;
+}
+
+void cgroup_keys(struct text_map *out_map, const char *text)
+{
+	AUTO(text_list_fini) struct text_list lines = { 0 };
+
+	text_list_split(&lines, text, '\n');
+	for (size_t i = 0; i < lines.count; i++) {
+		char *blank = strchr(lines.items[i], ' ');
+
+		if (!blank)
+			continue;
+		*blank = '\0';
+		text_map_set(out_map, lines.items[i], blank + 1);
+	}
+}
+
+bool cgroup_has(const struct cgroup_tree *tree, const char *file)
+{
+	return faccessat(tree->dir_fd, file, F_OK, 0) == 0;
+}
+
+/* ---- make, open, close ---- */
+
+/* Absolute, and nothing in it that leaves the tree. */
+static int check_path(const char *path, struct error *err)
+{
+	AUTO(text_list_fini) struct text_list parts = { 0 };
+
+	if (path[0] != '/')
+		return error_set(err, ERR_INVALID, "cgroup path \"%s\" is not absolute", path);
+	text_list_split(&parts, path + 1, '/');
+	for (size_t i = 0; i < parts.count; i++)
+		if (text_equal(parts.items[i], "..") || text_equal(parts.items[i], "."))
+			return error_set(err, ERR_INVALID, "cgroup path \"%s\" has a \"%s\" in it", path,
+					 parts.items[i]);
+	return 0;
+}
+
+static struct cgroup *cgroup_new(const char *path)
+{
+	struct cgroup *cgroup = xcalloc(1, sizeof(*cgroup));
+
+	cgroup->path = xstrdup(path);
+	find_trees(cgroup);
+	return cgroup;
+}
+
+void cgroup_close(struct cgroup *cgroup)
+{
+	if (!cgroup)
+		return;
+	for (size_t i = 0; i < cgroup->tree_count; i++) {
+		if (cgroup->trees[i].dir_fd >= 0)
+			close(cgroup->trees[i].dir_fd);
+		free(cgroup->trees[i].name);
+		free(cgroup->trees[i].mount_point);
+	}
+	free(cgroup->trees);
+	free(cgroup->path);
+	free(cgroup);
+}
+
+/* mkdir with parents: 1 made, 0 was there, -errno. */
+static int make_group(const struct cgroup_tree *tree, const char *path)
+{
+	AUTO_FREE char *full = xasprintf("%s%s", tree->mount_point, path);
+	size_t start = strlen(tree->mount_point) + 1;
+	int made = mkdir(full, 0755);
+
+	if (made < 0 && errno == ENOENT) {
+		for (char *c = full + start; *c; c++) {
+			if (*c != '/')
+				continue;
+			*c = '\0';
+			if (mkdir(full, 0755) < 0 && errno != EEXIST)
+				return -errno;
+			if (tree->controllers & CONTROLLER_CPUSET)
+				cgroup_v1_inherit_cpuset(tree->mount_point, full + start - 1);
+			*c = '/';
+		}
+		made = mkdir(full, 0755);
+	}
+	if (made < 0)
+		return errno == EEXIST ? 0 : -errno;
+	return 1;
+}
+
+static int open_group(struct cgroup_tree *tree, const char *path)
+{
+	AUTO_FREE char *full = xasprintf("%s%s", tree->mount_point, path);
+
+	tree->dir_fd = open(full, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return tree->dir_fd < 0 ? -errno : 0;
+}
+
+static int create_in_tree(struct cgroup *cgroup, struct cgroup_tree *tree, struct error *err)
+{
+	int made = make_group(tree, cgroup->path);
+
+	if (made < 0)
+		return error_set_errno(err, ERR_INTERNAL, made, "make cgroup %s%s", tree->mount_point, cgroup->path);
+	tree->made = made == 1;
+	if (tree->v2)
+		cgroup_v2_enable(tree->mount_point, cgroup->path);
+	else if (tree->controllers & CONTROLLER_CPUSET)
+		made = cgroup_v1_inherit_cpuset(tree->mount_point, cgroup->path);
+	if (made < 0)
+		return error_set_errno(err, ERR_INTERNAL, made, "give cgroup %s%s its cpus", tree->mount_point,
+				       cgroup->path);
+	made = open_group(tree, cgroup->path);
+	if (made < 0)
+		return error_set_errno(err, ERR_INTERNAL, made, "open cgroup %s%s", tree->mount_point, cgroup->path);
+	return 0;
+}
+
+static void unmake(struct cgroup *cgroup)
+{
+	for (size_t i = 0; i < cgroup->tree_count; i++) {
+		AUTO_FREE char *full = xasprintf("%s%s", cgroup->trees[i].mount_point, cgroup->path);
+
+		if (cgroup->trees[i].made)
+			rmdir(full);
+	}
+}
+
+static int refuse_busy(struct cgroup *cgroup, struct error *err)
+{
+	AUTO_FREE pid_t *pids = NULL;
+	size_t count;
+	int frozen = cgroup_is_frozen(cgroup, err);
+
+	if (frozen < 0 || cgroup_pids(cgroup, &pids, &count, err) < 0)
+		return -1;
+	if (frozen)
+		return error_set(err, ERR_CONFLICT, "cgroup %s is frozen", cgroup->path);
+	if (count > 0)
+		return error_set(err, ERR_CONFLICT, "cgroup %s is not empty: process %d lives in it", cgroup->path,
+				 pids[0]);
+	return 0;
+}
+
+int cgroup_create(struct cgroup **out_cgroup, const char *path, unsigned flags, struct error *err)
+{
+	AUTO(cgroup_closep) struct cgroup *cgroup = NULL;
+	bool existed = false;
+
+	if (check_path(path, err) < 0)
+		return -1;
+	cgroup = cgroup_new(path);
+	if (cgroup->mode == CGROUP_NONE)
+		return error_set(err, ERR_UNSUPPORTED, "no control groups are mounted below %s", CGROUP_FOLDER);
+	for (size_t i = 0; i < cgroup->tree_count; i++) {
+		if (create_in_tree(cgroup, &cgroup->trees[i], err) < 0) {
+			unmake(cgroup);
+			return -1;
+		}
+		existed |= !cgroup->trees[i].made;
+	}
+	if (existed && flags & CGROUP_REFUSE_BUSY && refuse_busy(cgroup, err) < 0) {
+		unmake(cgroup);
+		return -1;
+	}
+	*out_cgroup = take_ptr(cgroup);
+	return 0;
+}
+
+int cgroup_open(struct cgroup **out_cgroup, const char *path, struct error *err)
+{
+	AUTO(cgroup_closep) struct cgroup *cgroup = NULL;
+	bool found = false;
+
+	if (check_path(path, err) < 0)
+		return -1;
+	cgroup = cgroup_new(path);
+	for (size_t i = 0; i < cgroup->tree_count; i++)
+		found |= open_group(&cgroup->trees[i], path) == 0;
+	if (!found)
+		return error_set(err, ERR_NOT_FOUND, "no cgroup %s", path);
+	*out_cgroup = take_ptr(cgroup);
+	return 0;
+}
+
+const char *cgroup_path(const struct cgroup *cgroup)
+{
+	return cgroup->path;
+}
+
+enum cgroup_mode cgroup_get_mode(const struct cgroup *cgroup)
+{
+	return cgroup->mode;
+}
+
+size_t cgroup_hierarchy_count(const struct cgroup *cgroup)
+{
+	return cgroup->tree_count;
+}
+
+void cgroup_get_hierarchy(const struct cgroup *cgroup, size_t index, struct cgroup_hierarchy *out_hierarchy)
+{
+	const struct cgroup_tree *tree = &cgroup->trees[index];
+
+	*out_hierarchy = (struct cgroup_hierarchy){
+		.name = tree->name,
+		.mount_point = tree->mount_point,
+		.path = cgroup->path,
+		.dir_fd = tree->dir_fd,
+		.is_v2 = tree->v2,
+	};
+}
+
+int cgroup_clone_fd(const struct cgroup *cgroup)
+{
+	const struct cgroup_tree *tree = cgroup_v2_tree(cgroup);
+
+	return tree ? tree->dir_fd : -1;
+}
+
+/* ---- processes ---- */
+
+static int add_to_trees(struct cgroup *cgroup, pid_t pid, bool also_v2, struct error *err)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", pid);
+	for (size_t i = 0; i < cgroup->tree_count; i++) {
+		const struct cgroup_tree *tree = &cgroup->trees[i];
+		int failed;
+
+		if (tree->dir_fd < 0 || (tree->v2 && !also_v2))
+			continue;
+		failed = cgroup_put(tree, "cgroup.procs", text);
+		if (failed < 0)
+			return error_set_errno(err, ERR_INTERNAL, failed, "move process %d into cgroup %s%s", pid,
+					       tree->mount_point, cgroup->path);
+	}
+	return 0;
+}
+
+int cgroup_add_cloned(struct cgroup *cgroup, pid_t pid, struct error *err)
+{
+	return add_to_trees(cgroup, pid, false, err);
+}
+
+int cgroup_add(struct cgroup *cgroup, pid_t pid, struct error *err)
+{
+	return add_to_trees(cgroup, pid, true, err);
+}
+
+int cgroup_delegate(struct cgroup *cgroup, uid_t uid, struct error *err)
+{
+	const struct cgroup_tree *tree = cgroup_v2_tree(cgroup);
+	AUTO(text_list_fini) struct text_list files = { 0 };
+	AUTO_FREE char *text = NULL;
+
+	if (!tree)
+		return 0;
+	if (file_read(&text, NULL, AT_FDCWD, "/sys/kernel/cgroup/delegate", FILE_LIMIT) < 0)
+		text = xstrdup("cgroup.procs\ncgroup.subtree_control\ncgroup.threads");
+	text_list_split(&files, text_trim(text), '\n');
+	if (fchown(tree->dir_fd, uid, (gid_t)-1) < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "give cgroup %s to user %u", cgroup->path, uid);
+	for (size_t i = 0; i < files.count; i++)
+		if (fchownat(tree->dir_fd, files.items[i], uid, (gid_t)-1, AT_SYMLINK_NOFOLLOW) < 0 && errno != ENOENT)
+			return error_set_errno(err, ERR_INTERNAL, errno, "give %s of cgroup %s to user %u",
+					       files.items[i], cgroup->path, uid);
+	return 0;
+}
+
+struct pid_list {
+	pid_t *items;
+	size_t count;
+	size_t capacity;
+};
+
+static void pid_list_fini(struct pid_list *list)
+{
+	free(list->items);
+}
+
+static int collect_pids(struct pid_list *list, int dir_fd, unsigned depth);
+
+static int collect_children(struct pid_list *list, int dir_fd, unsigned depth)
+{
+	AUTO_CLOSEDIR DIR *dir = NULL;
+	AUTO_CLOSE int again = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const struct dirent *entry;
+
+	dir = again < 0 ? NULL : fdopendir(again);
+	if (!dir)
+		return errno == ENOENT ? 0 : -errno;
+	take_fd(&again);
+	while ((entry = readdir(dir))) {
+		AUTO_CLOSE int child = -1;
+		int failed;
+
+		if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
+			continue;
+		child = openat(dirfd(dir), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (child < 0)
+			continue; /* removed meanwhile */
+		failed = collect_pids(list, child, depth + 1);
+		if (failed < 0)
+			return failed;
+	}
+	return 0;
+}
+
+static int collect_pids(struct pid_list *list, int dir_fd, unsigned depth)
+{
+	AUTO_FREE char *text = NULL;
+	AUTO(text_list_fini) struct text_list lines = { 0 };
+	int failed = file_read(&text, NULL, dir_fd, "cgroup.procs", FILE_LIMIT * 16);
+
+	if (failed == -ENOENT || failed == -ENODEV)
+		return 0;
+	/* A threaded group has no processes of its own: they are listed by its domain. */
+	if (failed < 0 && failed != -EOPNOTSUPP)
+		return failed;
+	if (failed == 0)
+		text_list_split(&lines, text, '\n');
+	for (size_t i = 0; i < lines.count; i++) {
+		pid_t pid = (pid_t)leading_u64(lines.items[i], 0);
+
+		if (pid <= 0)
+			continue;
+		list->items = xgrow(list->items, &list->capacity, list->count + 1, sizeof(*list->items));
+		list->items[list->count++] = pid;
+	}
+	return depth < DEPTH_MAX ? collect_children(list, dir_fd, depth) : 0;
+}
+
+/* The tree that knows best who is in the group. */
+static const struct cgroup_tree *process_tree(const struct cgroup *cgroup)
+{
+	static const enum cgroup_controller order[] = { CONTROLLER_PIDS, CONTROLLER_FREEZER, CONTROLLER_MEMORY,
+							CONTROLLER_CPU };
+
+	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+		const struct cgroup_tree *tree = cgroup_find_tree(cgroup, order[i]);
+
+		if (tree)
+			return tree;
+	}
+	if (cgroup_v2_tree(cgroup))
+		return cgroup_v2_tree(cgroup);
+	for (size_t i = 0; i < cgroup->tree_count; i++)
+		if (cgroup->trees[i].dir_fd >= 0)
+			return &cgroup->trees[i];
+	return NULL;
+}
+
+static int compare_pids(const void *a, const void *b)
+{
+	pid_t left = *(const pid_t *)a, right = *(const pid_t *)b;
+
+	return (left > right) - (left < right);
+}
+
+int cgroup_pids(struct cgroup *cgroup, pid_t **out_pids, size_t *out_count, struct error *err)
+{
+	AUTO(pid_list_fini) struct pid_list list = { 0 };
+	const struct cgroup_tree *tree = process_tree(cgroup);
+	int failed = tree ? collect_pids(&list, tree->dir_fd, 0) : 0;
+
+	if (failed < 0)
+		return error_set_errno(err, ERR_INTERNAL, failed, "list the processes of cgroup %s", cgroup->path);
+	if (list.count)
+		qsort(list.items, list.count, sizeof(*list.items), compare_pids);
+	*out_pids = take_ptr(list.items);
+	*out_count = list.count;
+	return 0;
+}
+
+/* ---- freeze and kill ---- */
+
+int cgroup_freeze(struct cgroup *cgroup, bool frozen, struct error *err)
+{
+	const struct cgroup_tree *freezer = cgroup_find_tree(cgroup, CONTROLLER_FREEZER);
+	const struct cgroup_tree *v2 = cgroup_v2_tree(cgroup);
+
+	if (freezer)
+		return cgroup_v1_freeze(cgroup, freezer, frozen, err);
+	if (v2)
+		return cgroup_v2_freeze(cgroup, v2, frozen, err);
+	return error_set(err, ERR_UNSUPPORTED, "cgroup %s: this host has no freezer", cgroup->path);
+}
+
+int cgroup_is_frozen(struct cgroup *cgroup, struct error *err)
+{
+	const struct cgroup_tree *freezer = cgroup_find_tree(cgroup, CONTROLLER_FREEZER);
+	const struct cgroup_tree *v2 = cgroup_v2_tree(cgroup);
+	AUTO_FREE char *text = NULL;
+
+	(void)err;
+	if (freezer) {
+		text = cgroup_get(freezer, "freezer.state");
+		return text && !text_has_prefix(text, "THAWED");
+	}
+	if (v2) {
+		text = cgroup_get(v2, "cgroup.freeze");
+		return text && text[0] == '1';
+	}
+	return 0;
+}
+
+/* Their pids cannot be reused for others while they are frozen; without a freezer that risk is the caller's. */
+static int signal_all(struct cgroup *cgroup, int signal, size_t *out_count, struct error *err)
+{
+	AUTO_FREE pid_t *pids = NULL;
+
+	if (cgroup_pids(cgroup, &pids, out_count, err) < 0)
+		return -1;
+	for (size_t i = 0; i < *out_count; i++) {
+		int failed = kill(pids[i], signal) < 0 ? -errno : 0;
+
+		if (failed < 0 && failed != -ESRCH)
+			return error_set_errno(err, ERR_INTERNAL, failed, "signal process %d of cgroup %s", pids[i],
+					       cgroup->path);
+	}
+	return 0;
+}
+
+int cgroup_kill(struct cgroup *cgroup, int signal, struct error *err)
+{
+	const struct cgroup_tree *v2 = cgroup->mode == CGROUP_V2 ? cgroup_v2_tree(cgroup) : NULL;
+	AUTO(error_clear) struct error ignored = { 0 };
+	size_t count;
+	int was_frozen, failed;
+
+	if (signal == SIGKILL && v2 && cgroup_put(v2, "cgroup.kill", "1") == 0)
+		return 0;
+	was_frozen = cgroup_is_frozen(cgroup, err);
+	if (was_frozen < 0)
+		return -1;
+	/* Who is frozen cannot fork away while we list. Signals reach them when they thaw. */
+	if (signal == SIGKILL && !was_frozen)
+		cgroup_freeze(cgroup, true, &ignored);
+	failed = signal_all(cgroup, signal, &count, err);
+	if (signal == SIGKILL) {
+		error_clear(&ignored);
+		cgroup_freeze(cgroup, false, &ignored);
+	}
+	return failed;
+}
+
+/* ---- limits, stats, out of memory ---- */
+
+int cgroup_apply(struct cgroup *cgroup, const struct cgroup_limits *limits, struct error *err)
+{
+	const struct cgroup_tree *v2 = cgroup_v2_tree(cgroup);
+
+	if (cgroup->mode == CGROUP_V2)
+		return v2 ? cgroup_v2_apply(cgroup, v2, limits, err) : 0;
+	if (limits->unified && limits->unified->count > 0) {
+		if (!v2)
+			return error_set(err, ERR_UNSUPPORTED,
+					 "cgroup %s: unified resources need cgroup v2, this host has v1", cgroup->path);
+		if (cgroup_v2_apply_unified(cgroup, v2, limits->unified, err) < 0)
+			return -1;
+	}
+	return cgroup_v1_apply(cgroup, limits, err);
+}
+
+struct cgroup_io_stat *cgroup_io_entry(struct cgroup_stats *stats, uint64_t major, uint64_t minor)
+{
+	for (size_t i = 0; i < stats->io_count; i++)
+		if (stats->io[i].major == major && stats->io[i].minor == minor)
+			return &stats->io[i];
+	stats->io = xrealloc(stats->io, (stats->io_count + 1) * sizeof(*stats->io));
+	stats->io[stats->io_count] = (struct cgroup_io_stat){ .major = major, .minor = minor };
+	return &stats->io[stats->io_count++];
+}
+
+int cgroup_stats_read(struct cgroup *cgroup, struct cgroup_stats *out_stats, struct error *err)
+{
+	struct cgroup_stats stats = { .memory_limit = UINT64_MAX,
+				      .memory_swap_limit = UINT64_MAX,
+				      .pids_limit = UINT64_MAX };
+	const struct cgroup_tree *v2 = cgroup_v2_tree(cgroup);
+	const struct cgroup_tree *any = process_tree(cgroup);
+
+	if (!any || !cgroup_has(any, "cgroup.procs"))
+		return error_set(err, ERR_NOT_FOUND, "cgroup %s is gone", cgroup->path);
+	if (cgroup->mode == CGROUP_V2)
+		cgroup_v2_stats(cgroup, v2, &stats);
+	else
+		cgroup_v1_stats(cgroup, &stats);
+	stats.oom_kills = cgroup_oom_kills(cgroup);
+	*out_stats = stats;
+	return 0;
+}
+
+void cgroup_stats_fini(struct cgroup_stats *stats)
+{
+	free(stats->per_cpu_ns);
+	free(stats->io);
+	text_map_fini(&stats->memory_stat);
+	*stats = (struct cgroup_stats){ 0 };
+}
+
+uint64_t cgroup_oom_kills(struct cgroup *cgroup)
+{
+	const struct cgroup_tree *memory = cgroup_find_tree(cgroup, CONTROLLER_MEMORY);
+	const struct cgroup_tree *v2 = cgroup_v2_tree(cgroup);
+	AUTO_FREE char *text = NULL;
+
+	if (memory)
+		text = cgroup_get(memory, "memory.oom_control");
+	else if (v2)
+		text = cgroup_get(v2, "memory.events");
+	return cgroup_key_u64(text, "oom_kill", 0);
+}
+
+int cgroup_oom_watch(struct cgroup *cgroup)
+{
+	const struct cgroup_tree *memory = cgroup_find_tree(cgroup, CONTROLLER_MEMORY);
+	const struct cgroup_tree *v2 = cgroup_v2_tree(cgroup);
+
+	if (memory)
+		return cgroup_v1_oom_watch(memory);
+	return v2 ? cgroup_v2_oom_watch(v2) : -ENOSYS;
+}
+
+/* ---- remove ---- */
+
+static int remove_group(int parent_fd, const char *name, unsigned depth);
+
+static void remove_children(int dir_fd, unsigned depth)
+{
+	AUTO_CLOSEDIR DIR *dir = fdopendir(dir_fd);
+	const struct dirent *entry;
+
+	if (!dir) {
+		close(dir_fd);
+		return;
+	}
+	while ((entry = readdir(dir)))
+		if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
+			remove_group(dirfd(dir), entry->d_name, depth + 1);
+}
+
+/* Depth first; 0 also if it was not there. */
+static int remove_group(int parent_fd, const char *name, unsigned depth)
+{
+	int dir_fd;
+
+	if (unlinkat(parent_fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != EBUSY && errno != ENOTEMPTY)
+		return -errno;
+	dir_fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (dir_fd >= 0 && depth < DEPTH_MAX)
+		remove_children(dir_fd, depth);
+	else if (dir_fd >= 0)
+		close(dir_fd);
+	return unlinkat(parent_fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -errno;
+}
+
+int cgroup_remove(struct cgroup *cgroup, struct error *err)
+{
+	int64_t deadline = clock_monotonic_ns() + REMOVE_WAIT_MS * CLOCK_MS;
+
+	for (size_t i = 0; i < cgroup->tree_count; i++) {
+		struct cgroup_tree *tree = &cgroup->trees[i];
+		AUTO_FREE char *full = xasprintf("%s%s", tree->mount_point, cgroup->path);
+		int64_t pause_ms = 1;
+		int failed;
+
+		/* A process that was killed leaves its group when it is through with exiting. */
+		while ((failed = remove_group(AT_FDCWD, full, 0)) == -EBUSY && clock_monotonic_ns() < deadline) {
+			clock_sleep_ms(pause_ms);
+			pause_ms = pause_ms < 32 ? pause_ms * 2 : pause_ms;
+		}
+		if (failed < 0)
+			return error_set_errno(err, failed == -EBUSY ? ERR_CONFLICT : ERR_INTERNAL, failed,
+					       "remove cgroup %s", full);
+	}
+	return 0;
+}
