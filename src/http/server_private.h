@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * server_private.h - what the files server*.c share, and nobody else sees.
+ *
+ * libmicrohttpd reads requests, keeps connections alive and sends whole
+ * answers. Streams are written by us to its socket from inside its handler
+ * call, which then ends the connection; raw streams go through its upgrade.
+ */
+#pragma once
+
+#include <microhttpd.h>
+
+#include "base/buffer.h"
+#include "base/list.h"
+#include "base/text.h"
+#include "base/thread.h"
+#include "http/server.h"
+#include "http/uri.h"
+
+enum answer_kind { ANSWER_NONE, ANSWER_DATA, ANSWER_FILE, ANSWER_HEAD, ANSWER_STREAM, ANSWER_HIJACK };
+
+struct http_response {
+	struct http_request *request;
+	enum answer_kind kind;
+	int status;
+	struct text_list names;
+	struct text_list values;
+	char *data;    /* owned: ANSWER_DATA */
+	uint64_t size; /* of data, of the file's part, or as announced */
+	int fd;	       /* owned: ANSWER_FILE */
+	uint64_t offset;
+	bool chunked;
+	bool broken; /* a stream whose client is gone */
+	void (*run)(void *arg, const struct http_stream *stream);
+	void (*drop)(void *arg);
+	void *arg;
+};
+
+struct http_request {
+	struct http_server *server;
+	struct MHD_Connection *connection;
+	int fd; /* borrowed: the connection's socket */
+	bool http_1_0;
+	bool begun; /* headers were looked at */
+	bool bad_target;
+	bool too_large;
+	struct http_uri uri;
+	const char *method; /* borrowed from libmicrohttpd */
+	struct text_map params;
+	const struct http_route *route; /* NULL: none fits */
+	int64_t tag;
+	struct buffer body;
+	int cancel_fd;
+	struct http_response response;
+	/* A streamed body: the handler runs in its own thread and reads what libmicrohttpd feeds into the pipe. */
+	int pipe[2];
+	pthread_t thread;
+	bool thread_runs;
+	bool body_whole; /* set before the pipe's writing end is closed */
+	/* A raw stream answered with 200: our socket while libmicrohttpd says 101 to nobody. */
+	int real_fd;
+	int nobody_fd;
+	struct list_node hijacked; /* in server->hijacked while its run() works on fd */
+};
+
+struct listener {
+	int fd;
+	char *unix_path; /* owned; NULL for others */
+	uint16_t port;
+	struct MHD_Daemon *daemon;
+};
+
+struct http_server {
+	struct http_server_options options;
+	struct listener *listeners;
+	size_t listener_count;
+	size_t listener_capacity;
+	struct mutex mutex;
+	struct condition idle;
+	struct list hijacked;
+	bool stopping;
+};
+
+/* server_listen.c */
+int listener_open(struct listener *listener, const char *address, gid_t group, struct error *err);
+int listener_adopt(struct listener *listener, int fd, struct error *err);
+void listener_close(struct listener *listener);
+
+/* server_request.c */
+struct http_request *request_new(struct http_server *server, const char *target, struct MHD_Connection *connection);
+void request_free(struct http_request *request);
+void request_begin(struct http_request *request, const char *method, const char *version);
+void request_feed(struct http_request *request, const char *data, size_t size);
+/* The body is complete, or the client is gone. */
+void request_body_end(struct http_request *request, bool whole);
+void request_run(struct http_request *request);
+
+/* server_response.c */
+void response_fini(struct http_response *response);
+void response_fail(struct http_response *response, const struct error *err);
+/* MHD_NO ends the connection: the answer is out already, or the client is gone. */
+enum MHD_Result response_send(struct http_response *response);
+/* The status line and headers of an answer we write ourselves; connection_header may be NULL. */
+void response_head(struct text *out, struct http_response *response, const char *connection_header);
+int socket_send(int fd, const struct iovec *parts, size_t count, unsigned timeout_s);
