@@ -39,7 +39,8 @@ static int read_line(struct reader *reader, char **out_line, struct error *err)
 	if (size > LINE_MAX_BYTES)
 		return error_set(err, ERR_INVALID, "dockerfile line greater than max allowed size of %d",
 				 LINE_MAX_BYTES);
-	*out_line = xstrndup(reader->at, size);
+	*out_line = xcalloc(1, size + 1);
+	memcpy(*out_line, reader->at, size);
 	reader->at = newline ? newline + 1 : reader->end;
 	return 1;
 }
