@@ -10,16 +10,16 @@
 #include <stdarg.h>
 #include <stddef.h>
 
-void *xmalloc(size_t size);
-void *xcalloc(size_t count, size_t size);
-void *xrealloc(void *pointer, size_t size);
-void *xmemdup(const void *data, size_t size);
+void *xmalloc(size_t size) __attribute__((returns_nonnull));
+void *xcalloc(size_t count, size_t size) __attribute__((returns_nonnull));
+void *xrealloc(void *pointer, size_t size) __attribute__((returns_nonnull));
+void *xmemdup(const void *data, size_t size) __attribute__((returns_nonnull));
 
 /* NULL gives NULL. */
 char *xstrdup(const char *text);
 char *xstrndup(const char *text, size_t size);
-char *xasprintf(const char *format, ...) __attribute__((format(printf, 1, 2)));
-char *xvasprintf(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
+char *xasprintf(const char *format, ...) __attribute__((format(printf, 1, 2), returns_nonnull));
+char *xvasprintf(const char *format, va_list args) __attribute__((format(printf, 1, 0), returns_nonnull));
 
 /*
  * Makes room for `needed` items in a growing array and returns its place:

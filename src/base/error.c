@@ -27,7 +27,7 @@ static const char *const kind_names[ERR_KIND_COUNT] = {
 	[ERR_EXHAUSTED] = "exhausted",
 };
 
-int error_set(struct error *err, enum error_kind kind, const char *format, ...)
+void error_fill(struct error *err, enum error_kind kind, const char *format, ...)
 {
 	va_list args;
 
@@ -37,10 +37,9 @@ int error_set(struct error *err, enum error_kind kind, const char *format, ...)
 	va_end(args);
 	err->kind = kind;
 	err->errnum = 0;
-	return -1;
 }
 
-int error_set_errno(struct error *err, enum error_kind kind, int errnum, const char *format, ...)
+void error_fill_errno(struct error *err, enum error_kind kind, int errnum, const char *format, ...)
 {
 	char *text;
 	va_list args;
@@ -53,10 +52,9 @@ int error_set_errno(struct error *err, enum error_kind kind, int errnum, const c
 	err->errnum = abs(errnum);
 	err->message = xasprintf("%s: %s", text, strerror(err->errnum));
 	free(text);
-	return -1;
 }
 
-int error_prefix(struct error *err, const char *format, ...)
+void error_add_prefix(struct error *err, const char *format, ...)
 {
 	char *prefix;
 	char *message;
@@ -70,7 +68,6 @@ int error_prefix(struct error *err, const char *format, ...)
 	free(prefix);
 	free(err->message);
 	err->message = message;
-	return -1;
 }
 
 bool error_is_set(const struct error *err)
@@ -84,12 +81,11 @@ void error_clear(struct error *err)
 	*err = (struct error){ 0 };
 }
 
-int error_move(struct error *to, struct error *from)
+void error_transfer(struct error *to, struct error *from)
 {
 	assert(to->kind == ERR_NONE && from->kind != ERR_NONE);
 	*to = *from;
 	*from = (struct error){ 0 };
-	return -1;
 }
 
 const char *error_kind_name(enum error_kind kind)

@@ -34,23 +34,36 @@ struct error {
 	char *message;	      /* owned: "fetch layer sha256:9f..: open tmp/3c: No space left on device" */
 };
 
-/* Fills a clean error; always returns -1, for one-line returns. */
-int error_set(struct error *err, enum error_kind kind, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static inline int error_failed(int ignored)
+{
+	(void)ignored;
+	return -1;
+}
+
+/*
+ * Fills a clean error; always gives -1, for one-line returns. A macro around
+ * a function, so that the analyzer knows the -1 and follows no impossible path.
+ */
+#define error_set(err, ...) error_failed((error_fill(err, __VA_ARGS__), 0))
+void error_fill(struct error *err, enum error_kind kind, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* The same, and adds ": <text of errnum>" to the message. errnum may be negative. */
-int error_set_errno(struct error *err, enum error_kind kind, int errnum, const char *format, ...)
+#define error_set_errno(err, ...) error_failed((error_fill_errno(err, __VA_ARGS__), 0))
+void error_fill_errno(struct error *err, enum error_kind kind, int errnum, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 
-/* Puts "<prefix>: " before the message of a filled error; always returns -1. */
-int error_prefix(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Puts "<prefix>: " before the message of a filled error; always gives -1. */
+#define error_prefix(err, ...) error_failed((error_add_prefix(err, __VA_ARGS__), 0))
+void error_add_prefix(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 bool error_is_set(const struct error *err);
 
 /* Back to clean. Also the destructor: AUTO(error_clear) struct error err = {0}; */
 void error_clear(struct error *err);
 
-/* Moves a filled error into a clean one. Always returns -1. */
-int error_move(struct error *to, struct error *from);
+/* Moves a filled error into a clean one. Always gives -1. */
+#define error_move(to, from) error_failed((error_transfer(to, from), 0))
+void error_transfer(struct error *to, struct error *from);
 
 /* Stable lower-case names ("not_found"), for logs and for programs that pass errors on. */
 const char *error_kind_name(enum error_kind kind);

@@ -211,7 +211,7 @@ static void exchange_run(struct exchange *exchange)
 
 static int exchange_end(struct exchange *exchange, struct process *process, const char *name, struct error *err)
 {
-	struct process_end end;
+	struct process_end end = { 0 };
 
 	if (process_wait(process, &end, -1, -1, err) < 0)
 		return -1;
