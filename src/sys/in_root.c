@@ -224,7 +224,7 @@ static int duplicate(int fd)
 
 static int walk_and_open(int root_fd, const char *path, int flags, mode_t mode)
 {
-	AUTO(walker_fini) struct walker walker;
+	AUTO(walker_fini) struct walker walker = { 0 };
 	char *name;
 	int fd;
 	int failed;
@@ -251,7 +251,7 @@ int open_in_root(int root_fd, const char *path, int flags, mode_t mode)
 
 int mkdir_in_root(int root_fd, const char *path, mode_t mode, uid_t uid, gid_t gid)
 {
-	AUTO(walker_fini) struct walker walker;
+	AUTO(walker_fini) struct walker walker = { 0 };
 	char *name;
 	int fd = open_in_root(root_fd, path, O_PATH | O_DIRECTORY, 0);
 
@@ -278,7 +278,7 @@ int mkdir_in_root_plain(int root_fd, const char *path, mode_t mode)
 
 int touch_in_root(int root_fd, const char *path, mode_t mode)
 {
-	AUTO(walker_fini) struct walker walker;
+	AUTO(walker_fini) struct walker walker = { 0 };
 	AUTO_CLOSE int made = -1;
 	char *name;
 	int fd = open_in_root(root_fd, path, O_PATH, 0);
@@ -303,7 +303,7 @@ int touch_in_root(int root_fd, const char *path, mode_t mode)
 
 int parent_in_root(int root_fd, const char *path, bool make, char **out_name)
 {
-	AUTO(walker_fini) struct walker walker;
+	AUTO(walker_fini) struct walker walker = { 0 };
 	char *name;
 	int failed;
 	int fd;

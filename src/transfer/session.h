@@ -65,6 +65,8 @@ struct session_sink {
 	/* The exact bytes; their digest has been checked against the descriptor. */
 	int (*document)(void *arg, enum session_document kind, const struct descriptor *descriptor, const char *text,
 			size_t size, struct error *err);
+	/* Asked for every layer right after the config: 1 if it is here ("Already exists"), 0 if not. May be NULL: none is. */
+	int (*have_layer)(void *arg, const struct session_layer *layer, struct error *err);
 	/* 1 with the grant filled; 0 if it is here already ("Already exists"). */
 	int (*want_layer)(void *arg, const struct session_layer *layer, struct session_grant *out_grant,
 			  struct error *err);

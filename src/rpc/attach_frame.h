@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * attach_frame.h - the stream on a shim's attach sockets, and how to reach them.
+ *
+ * Sockets: <bundle>/attach (init), <bundle>/attach-<exec id>; they exist from
+ * Create or Exec on, so connect before Start and no output is lost.
+ * Frame, both ways: {u8 type, 0, 0, 0, u32 big-endian size}{size bytes}, as
+ * docker's multiplexed stream. To the shim: ATTACH_STDIN, empty = close it.
+ * From the shim: ATTACH_STDOUT, ATTACH_STDERR (a terminal: stdout), and once
+ * ATTACH_END, empty: the process is over and everything was sent.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+#define ATTACH_HEADER_SIZE 8
+#define ATTACH_FRAME_MAX (1024 * 1024) /* larger frames are a protocol error */
+
+enum attach_type { ATTACH_STDIN = 0, ATTACH_STDOUT = 1, ATTACH_STDERR = 2, ATTACH_END = 3 };
+
+void attach_header_format(uint8_t header[ATTACH_HEADER_SIZE], enum attach_type type, uint32_t size);
+/* ERR_INVALID for an unknown type, padding that is not zero, or a size above the maximum. */
+int attach_header_parse(const uint8_t header[ATTACH_HEADER_SIZE], enum attach_type *out_type, uint32_t *out_size,
+			struct error *err);
+
+/* Connects to <bundle>/attach, or attach-<exec_id>. Paths of any length. The caller owns the descriptor. */
+int attach_connect(const char *bundle, const char *exec_id, struct error *err);
+/* Receives the netlink socket born in the container's network namespace from <bundle>/fds; yours. */
+int attach_receive_netlink(const char *bundle, struct error *err);

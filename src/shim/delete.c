@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What `delete` must undo: containerd (or our engine) runs it when the shim is
+ * gone, killed or not, and once more after a clean end. The container's init
+ * outlives a killed shim; it is killed here.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/path.h"
+#include "base/text.h"
+#include "rpc/task_messages.h"
+#include "runtime/runtime.h"
+#include "shim/bundle.h"
+#include "shim/shim.h"
+
+#define KILLED (128 + SIGKILL)
+
+static int print_response(const char *bundle, pid_t pid, struct error *err)
+{
+	struct task_exit_response response = { .pid = (uint32_t)pid };
+	AUTO(text_fini) struct text out = { 0 };
+
+	if (!bundle_read_exit(bundle, &response.exit_status, &response.exited_at)) {
+		response.exit_status = KILLED;
+		response.exited_at = clock_wall_ns();
+	}
+	proto_encode(&out, &response, task_delete_response_fields);
+	if (write_full(STDOUT_FILENO, out.data, out.size) < 0)
+		return error_set(err, ERR_INTERNAL, "write to standard output");
+	return 0;
+}
+
+/* The runtime options of the container, as containerd passes them again. */
+static char *state_root_of(const char *bundle)
+{
+	AUTO(error_clear) struct error ignored = { 0 };
+	AUTO_FREE char *data = NULL;
+	struct proto_any any = { 0 };
+	struct task_runc_options options = { 0 };
+	size_t size = 0;
+	char *root;
+
+	if (shim_read_stdin(&data, &size, &ignored) == 0 && size > 0 &&
+	    proto_decode(&any, proto_any_fields, data, size, &ignored) == 0 &&
+	    text_equal(any.type_url, TYPE_RUNC_OPTIONS))
+		(void)proto_decode(&options, task_runc_options_fields, any.value.data, any.value.size, &ignored);
+	root = bundle_state_root(bundle, options.root);
+	proto_free(&options, task_runc_options_fields);
+	proto_free(&any, proto_any_fields);
+	return root;
+}
+
+static void remove_sockets(const char *bundle)
+{
+	static const char *const names[] = { "attach", "fds", "exit.json.tmp", "shim.json" };
+	AUTO_CLOSE int bundle_fd = open(bundle, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	for (size_t i = 0; bundle_fd >= 0 && i < sizeof(names) / sizeof(*names); i++)
+		unlinkat(bundle_fd, names[i], 0);
+}
+
+int shim_delete(const struct shim_options *options, struct error *err)
+{
+	AUTO(runtime_state_fini) struct runtime_state state = { 0 };
+	AUTO(error_clear) struct error missing = { 0 };
+	AUTO_FREE char *bundle = path_absolute(text_empty(options->bundle) ? "." : options->bundle);
+	AUTO_FREE char *root = NULL;
+	struct runtime runtime = { 0 };
+	pid_t pid = 0;
+
+	if (!bundle)
+		return error_set_errno(err, ERR_INVALID, errno, "bundle");
+	root = state_root_of(bundle);
+	runtime.root = root;
+	if (runtime_load_state(&state, &runtime, options->id, &missing) == 0) {
+		pid = state.pid;
+		if (runtime_delete(&runtime, options->id, true, err) < 0)
+			return error_prefix(err, "delete container %s", options->id);
+	}
+	remove_sockets(bundle);
+	return print_response(bundle, pid, err);
+}

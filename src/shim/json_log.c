@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/json_log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/quote.h"
+#include "base/text.h"
+
+#define LINE_MAX_BYTES 16384
+#define FILE_MODE 0640
+#define KEEP_MAX 65536 /* an entry buffer beyond this is given back */
+
+struct line {
+	char *data; /* LINE_MAX_BYTES */
+	size_t size;
+	int64_t partial_time; /* of the first part of a long line; 0: none is open */
+};
+
+struct json_log {
+	int fd;
+	char *path;
+	int64_t max_size;
+	int64_t max_file;
+	int64_t size;	     /* of the file */
+	struct text pending; /* whole entries, not written yet */
+	struct line lines[JSON_LOG_STREAMS];
+	uint64_t lost;
+	int lost_errno;
+};
+
+static const char *const stream_names[] = { "stdout", "stderr" };
+
+static int open_file(const char *path, int flags)
+{
+	return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | flags, FILE_MODE);
+}
+
+int json_log_open(struct json_log **out_log, const char *path, int64_t max_size, int64_t max_file, struct error *err)
+{
+	AUTO_CLOSE int fd = open_file(path, 0);
+	struct json_log *log;
+	struct stat status;
+
+	if (fd < 0 || fstat(fd, &status) < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "open log %s", path);
+	log = xcalloc(1, sizeof(*log));
+	log->path = xstrdup(path);
+	log->max_size = max_size;
+	log->max_file = max_file < 1 ? 1 : max_file;
+	log->size = status.st_size;
+	for (size_t i = 0; i < JSON_LOG_STREAMS; i++)
+		log->lines[i].data = xmalloc(LINE_MAX_BYTES);
+	log->fd = take_fd(&fd);
+	*out_log = log;
+	return 0;
+}
+
+void json_log_close(struct json_log *log)
+{
+	if (!log)
+		return;
+	for (size_t i = 0; i < JSON_LOG_STREAMS; i++)
+		free(log->lines[i].data);
+	text_fini(&log->pending);
+	close(log->fd);
+	free(log->path);
+	free(log);
+}
+
+static void lose(struct json_log *log, int errnum)
+{
+	log->lost += log->pending.size;
+	log->lost_errno = errnum;
+}
+
+static void flush(struct json_log *log)
+{
+	int r;
+
+	if (!log->pending.size)
+		return;
+	r = write_full(log->fd, log->pending.data, log->pending.size);
+	if (r < 0) {
+		lose(log, -r);
+		/* No half line stays; if even that fails, readers skip it as malformed. */
+		if (ftruncate(log->fd, (off_t)log->size) < 0)
+			log->lost_errno = errno;
+	} else {
+		log->size += (int64_t)log->pending.size;
+	}
+	if (log->pending.capacity > KEEP_MAX)
+		text_fini(&log->pending);
+	else
+		text_reset(&log->pending);
+}
+
+static void shift_files(const struct json_log *log)
+{
+	for (int64_t i = log->max_file - 1; i >= 1; i--) {
+		AUTO_FREE char *to = xasprintf("%s.%lld", log->path, (long long)i);
+		AUTO_FREE char *from = i > 1 ? xasprintf("%s.%lld", log->path, (long long)i - 1) : xstrdup(log->path);
+
+		/* A file that is not there yet is no failure; any other leaves the log as it is, only longer. */
+		if (rename(from, to) < 0)
+			continue;
+	}
+}
+
+static void rotate(struct json_log *log)
+{
+	int fd;
+
+	shift_files(log);
+	fd = open_file(log->path, O_TRUNC);
+	if (fd < 0) { /* go on in the old file: it was moved, not lost */
+		log->lost_errno = errno;
+		return;
+	}
+	close(log->fd);
+	log->fd = fd;
+	log->size = 0;
+}
+
+static void add_entry(struct json_log *log, enum json_log_stream stream, const char *data, size_t size,
+		      bool end_of_line, int64_t wall_ns)
+{
+	char time[CLOCK_TEXT_MAX];
+
+	if (log->max_size && log->size + (int64_t)log->pending.size >= log->max_size) {
+		flush(log);
+		if (log->size >= log->max_size)
+			rotate(log);
+	}
+	text_add(&log->pending, "{\"log\":\"");
+	quote_json_inner(&log->pending, data, size);
+	text_addf(&log->pending, "%s\",\"stream\":\"%s\",\"time\":\"%s\"}\n", end_of_line ? "\\n" : "",
+		  stream_names[stream], clock_format(time, wall_ns));
+}
+
+/* How much of a full buffer to write, so that no character is cut. */
+static size_t whole_characters(const char *data, size_t size)
+{
+	size_t back = 1;
+
+	while (back < 4 && back < size && ((uint8_t)data[size - back] & 0xc0) == 0x80)
+		back++;
+	/* data[size - back] starts the last sequence: incomplete if its lead byte promises more. */
+	if (((uint8_t)data[size - back] >= 0xc2 && utf8_sequence(data + size - back, back) == 0))
+		return size - back;
+	return size;
+}
+
+static void write_line(struct json_log *log, enum json_log_stream stream)
+{
+	struct line *line = &log->lines[stream];
+
+	add_entry(log, stream, line->data, line->size, true, line->partial_time ? line->partial_time : clock_wall_ns());
+	line->partial_time = 0;
+	line->size = 0;
+}
+
+static void write_part(struct json_log *log, enum json_log_stream stream, size_t size)
+{
+	struct line *line = &log->lines[stream];
+
+	if (!line->partial_time)
+		line->partial_time = clock_wall_ns();
+	add_entry(log, stream, line->data, size, false, line->partial_time);
+	line->size -= size;
+	memmove(line->data, line->data + size, line->size);
+}
+
+static void add_to_line(struct json_log *log, enum json_log_stream stream, const char *data, size_t size)
+{
+	struct line *line = &log->lines[stream];
+
+	while (size > 0) {
+		size_t part = LINE_MAX_BYTES - line->size;
+
+		if (part == 0) {
+			write_part(log, stream, whole_characters(line->data, line->size));
+			continue;
+		}
+		if (part > size)
+			part = size;
+		memcpy(line->data + line->size, data, part);
+		line->size += part;
+		data += part;
+		size -= part;
+	}
+}
+
+void json_log_write(struct json_log *log, enum json_log_stream stream, const char *data, size_t size)
+{
+	while (size > 0) {
+		const char *end = memchr(data, '\n', size);
+		size_t length = end ? (size_t)(end - data) : size;
+
+		add_to_line(log, stream, data, length);
+		if (end) {
+			write_line(log, stream);
+			length++;
+		}
+		data += length;
+		size -= length;
+	}
+	/* A full buffer is shown now, as docker does, not when its next byte comes. */
+	if (log->lines[stream].size == LINE_MAX_BYTES)
+		write_part(log, stream, whole_characters(log->lines[stream].data, LINE_MAX_BYTES));
+	flush(log);
+}
+
+void json_log_end(struct json_log *log, enum json_log_stream stream)
+{
+	struct line *line = &log->lines[stream];
+
+	if (line->size > 0)
+		write_part(log, stream, line->size);
+	line->partial_time = 0;
+	flush(log);
+}
+
+uint64_t json_log_lost(const struct json_log *log, int *out_errnum)
+{
+	*out_errnum = log->lost_errno;
+	return log->lost;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kist-transfer: one pull or login for the engine at the other end of
+ * descriptor 3 (session.h). Reads its request, loads certificates, locks itself
+ * in, does the work, says how it ended.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "http/remote.h"
+#include "transfer/login.h"
+#include "transfer/pull.h"
+#include "transfer/sandbox.h"
+
+#define CHANNEL_FD 3
+
+static int receive_request(struct message_request *out_request, struct channel *channel, struct error *err)
+{
+	AUTO_FREE char *line = NULL;
+	int r = channel_receive(&line, channel, -1, err);
+
+	if (r == 0)
+		return error_set(err, ERR_CANCELED, "no request came");
+	return r < 0 ? -1 : json_decode(out_request, message_request_fields, line, strlen(line), err);
+}
+
+static int do_pull(struct channel *channel, const struct message_request *request, struct message_event *end,
+		   struct error *err)
+{
+	AUTO(pull_freep) struct pull *pull = NULL;
+
+	if (pull_open(&pull, request, channel, err) < 0 || sandbox_enter(err) < 0)
+		return -1;
+	return pull_run(pull, end, err);
+}
+
+static int do_login(const struct message_request *request, struct message_event *end, struct error *err)
+{
+	AUTO(login_freep) struct login *login = NULL;
+
+	if (login_open(&login, request, err) < 0 || sandbox_enter(err) < 0)
+		return -1;
+	return login_run(login, end, err);
+}
+
+static int serve(struct channel *channel, struct message_event *end, struct error *err)
+{
+	struct message_request request = { 0 };
+	int r = receive_request(&request, channel, err);
+
+	if (r == 0 && text_equal(request.action, "pull"))
+		r = do_pull(channel, &request, end, err);
+	else if (r == 0 && text_equal(request.action, "login"))
+		r = do_login(&request, end, err);
+	else if (r == 0)
+		r = error_set(err, ERR_UNSUPPORTED, "unknown action \"%s\"", request.action);
+	json_free_fields(&request, message_request_fields);
+	return r;
+}
+
+static void send_end(struct channel *channel, struct message_event *end, const struct error *err)
+{
+	AUTO(error_clear) struct error ignored = { 0 };
+	AUTO_FREE char *line = NULL;
+
+	end->event = xstrdup("end");
+	if (error_is_set(err)) {
+		end->error_kind = xstrdup(error_kind_name(err->kind));
+		end->error_message = xstrdup(err->message);
+		end->error_number = err->errnum;
+	}
+	line = json_encode(end, message_event_fields);
+	channel_send(channel, line, NULL, 0, &ignored);
+}
+
+int main(int argc, char **argv)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	struct message_event end = { 0 };
+	struct channel channel;
+	int type;
+	socklen_t size = sizeof(type);
+
+	if (argc == 2 && text_equal(argv[1], "--version")) {
+		puts("kist-transfer " KIST_VERSION);
+		return 0;
+	}
+	if (argc != 1 || getsockopt(CHANNEL_FD, SOL_SOCKET, SO_TYPE, &type, &size) < 0) {
+		fputs("kist-transfer is started by kistd and kist, with a socket as descriptor 3\n", stderr);
+		return 2;
+	}
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	signal(SIGPIPE, SIG_IGN);
+	remote_global_init();
+	channel_init(&channel, CHANNEL_FD);
+	serve(&channel, &end, &err);
+	send_end(&channel, &end, &err);
+	json_free_fields(&end, message_event_fields);
+	channel_fini(&channel);
+	return 0;
+}

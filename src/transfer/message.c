@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transfer/message.h"
+
+static const struct json_field auth_fields[] = {
+	JSON_TEXT("username", struct message_auth, username, JSON_OMIT_EMPTY),
+	JSON_TEXT("password", struct message_auth, password, JSON_OMIT_EMPTY),
+	JSON_TEXT("identityToken", struct message_auth, identity_token, JSON_OMIT_EMPTY),
+	JSON_TEXT("registryToken", struct message_auth, registry_token, JSON_OMIT_EMPTY),
+	JSON_END,
+};
+
+const struct json_field message_request_fields[] = {
+	JSON_TEXT("action", struct message_request, action, JSON_REQUIRED),
+	JSON_TEXT("reference", struct message_request, reference, JSON_OMIT_EMPTY),
+	JSON_TEXT("server", struct message_request, server, JSON_OMIT_EMPTY),
+	JSON_POINTER("platform", struct message_request, platform, platform_fields, JSON_OMIT_EMPTY),
+	JSON_BOOL("strict", struct message_request, strict, JSON_OMIT_EMPTY),
+	JSON_OBJECT("auth", struct message_request, auth, auth_fields, JSON_OMIT_EMPTY),
+	JSON_TEXT_LIST("insecure", struct message_request, insecure, JSON_OMIT_EMPTY),
+	JSON_TEXT_LIST("mirrors", struct message_request, mirrors, JSON_OMIT_EMPTY),
+	JSON_TEXT_LIST("certs", struct message_request, certs, JSON_OMIT_EMPTY),
+	JSON_I64("parallel", struct message_request, parallel, JSON_OMIT_EMPTY),
+	JSON_U64("unpackedLimit", struct message_request, unpacked_limit, JSON_OMIT_EMPTY),
+	JSON_END,
+};
+
+const struct json_field message_event_fields[] = {
+	JSON_TEXT("event", struct message_event, event, JSON_REQUIRED),
+	JSON_TEXT("kind", struct message_event, kind, JSON_OMIT_EMPTY),
+	JSON_TEXT("mediaType", struct message_event, media_type, JSON_OMIT_EMPTY),
+	JSON_TEXT("digest", struct message_event, digest, JSON_OMIT_EMPTY),
+	JSON_U64("size", struct message_event, size, JSON_OMIT_EMPTY),
+	JSON_TEXT("text", struct message_event, text, JSON_OMIT_EMPTY),
+	JSON_U64("index", struct message_event, index, JSON_OMIT_EMPTY),
+	JSON_BOOL("again", struct message_event, again, JSON_OMIT_EMPTY),
+	JSON_TEXT("status", struct message_event, status, JSON_OMIT_EMPTY),
+	JSON_U64("current", struct message_event, current, JSON_OMIT_EMPTY),
+	JSON_U64("total", struct message_event, total, JSON_OMIT_EMPTY),
+	JSON_TEXT("identityToken", struct message_event, identity_token, JSON_OMIT_EMPTY),
+	JSON_TEXT("errorKind", struct message_event, error_kind, JSON_OMIT_EMPTY),
+	JSON_TEXT("errorMessage", struct message_event, error_message, JSON_OMIT_EMPTY),
+	JSON_I64("errorNumber", struct message_event, error_number, JSON_OMIT_EMPTY),
+	JSON_END,
+};
+
+static const struct json_field flag_fields[] = { JSON_BOOL("", struct message_flag, value, 0), JSON_END };
+
+const struct json_field message_reply_fields[] = {
+	JSON_BOOL("want", struct message_reply, want, JSON_OMIT_EMPTY),
+	JSON_BOOL("unpack", struct message_reply, unpack, JSON_OMIT_EMPTY),
+	JSON_ARRAY("have", struct message_reply, have, flag_fields, JSON_OMIT_EMPTY),
+	JSON_END,
+};

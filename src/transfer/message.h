@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * message.h - the JSON lines between engine and kist-transfer.
+ *
+ * The engine sends one request, then replies to the child's "which" and "layer"
+ * events; all else are events of the child, the last one "end".
+ */
+#pragma once
+
+#include "oci/platform.h"
+#include "json/json.h"
+
+struct message_auth {
+	char *username;
+	char *password;
+	char *identity_token;
+	char *registry_token;
+};
+
+struct message_request {
+	char *action; /* "pull", "login" */
+	char *reference;
+	char *server;
+	struct platform *platform;
+	bool strict;
+	struct message_auth auth;
+	struct text_list insecure;
+	struct text_list mirrors;
+	struct text_list certs;
+	int64_t parallel;
+	uint64_t unpacked_limit;
+};
+
+struct message_event {
+	/* "document" kind descriptor text; "which"; "layer" index again; "progress" index status current total;
+	 * "done" index; "unpack_broke" index; "end" digest media_type identity_token | error_* */
+	char *event;
+	char *kind;
+	char *media_type;
+	char *digest;
+	uint64_t size;
+	char *text;
+	uint64_t index;
+	bool again;
+	char *status;
+	uint64_t current;
+	uint64_t total;
+	char *identity_token;
+	char *error_kind;
+	char *error_message;
+	int64_t error_number;
+};
+
+struct message_flag {
+	bool value;
+};
+
+struct message_reply {
+	bool want;				 /* to "layer" */
+	bool unpack;				 /* to "layer": two descriptors come with it, not one */
+	JSON_ARRAY_OF(struct message_flag) have; /* to "which" */
+};
+
+extern const struct json_field message_request_fields[];
+extern const struct json_field message_event_fields[];
+extern const struct json_field message_reply_fields[];
+
+/* For members that borrow: what is only encoded is never freed. */
+static inline char *message_text(const char *text)
+{
+	return (char *)(uintptr_t)text;
+}

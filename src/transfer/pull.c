@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How it works: the main thread resolves the reference to a config and layers
+ * (documents go to the engine as they are proven), then a few workers take one
+ * layer each, ask the engine for its descriptors and fetch it. Asking is a
+ * question and an answer on one socket, so it happens under ask_lock.
+ */
+#include "transfer/pull.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/thread.h"
+#include "oci/hasher.h"
+#include "oci/image_config.h"
+#include "oci/manifest.h"
+#include "oci/reference.h"
+#include "transfer/layer.h"
+#include "transfer/refusal.h"
+#include "transfer/source.h"
+
+#define PARALLEL_DEFAULT 3
+#define PARALLEL_MAX 16
+#define INDEX_DEPTH_MAX 4
+#define ACCEPT                                                                                                         \
+	"Accept: " MEDIA_OCI_INDEX ", " MEDIA_DOCKER_INDEX ", " MEDIA_OCI_MANIFEST ", " MEDIA_DOCKER_MANIFEST          \
+	", " MEDIA_DOCKER_SCHEMA1_SIGNED ";q=0.1, */*;q=0.1"
+
+struct pull {
+	const struct message_request *request; /* borrowed */
+	struct channel *channel;	       /* borrowed */
+	struct reference reference;
+	struct platform platform;
+	char *scope;
+	struct source_list sources;
+	struct registry *registry; /* borrowed: the source that had the manifest */
+	struct remote *remote;	   /* the main thread's */
+	struct manifest manifest;
+	struct image_config config;
+	struct message_reply which;
+	atomic_bool stop;
+	struct mutex ask_lock;
+
+	struct mutex lock;
+	size_t next;	     /* layer no worker has taken */
+	struct error failed; /* the first worker's */
+};
+
+/* ---- telling the engine ---- */
+
+static int send_event(struct pull *pull, const struct message_event *event, struct error *err)
+{
+	AUTO_FREE char *line = json_encode(event, message_event_fields);
+
+	return channel_send(pull->channel, line, NULL, 0, err);
+}
+
+static int receive_reply(struct pull *pull, struct message_reply *out_reply, struct error *err)
+{
+	AUTO_FREE char *line = NULL;
+	int r = channel_receive(&line, pull->channel, -1, err);
+
+	if (r == 0)
+		return error_set(err, ERR_CANCELED, "the engine went away");
+	return r < 0 ? -1 : json_decode(out_reply, message_reply_fields, line, strlen(line), err);
+}
+
+static int send_document(struct pull *pull, const char *kind, const struct descriptor *descriptor, const char *text,
+			 struct error *err)
+{
+	struct message_event event = { .event = message_text("document"),
+				       .kind = message_text(kind),
+				       .media_type = descriptor->media_type,
+				       .digest = descriptor->digest,
+				       .size = descriptor->size,
+				       .text = message_text(text) };
+
+	return send_event(pull, &event, err);
+}
+
+/* ---- documents ---- */
+
+/* docker's words for what a registry says about a manifest. */
+static int explain_refusal(struct pull *pull, struct remote_response *response, struct error *err)
+{
+	AUTO(error_clear) struct error cause = { 0 };
+	AUTO_FREE char *code = NULL;
+	AUTO_FREE char *name = reference_familiar_name(&pull->reference);
+	AUTO_FREE char *full = reference_familiar(&pull->reference);
+	const char *challenge = text_or_empty(remote_header(response, "www-authenticate"));
+
+	refusal_error(response, &code, &cause);
+	if (text_equal(code, "DENIED") || (response->status == 401 && strcasestr(challenge, "bearer")))
+		return error_set(err, ERR_NOT_FOUND,
+				 "pull access denied for %s, repository does not exist or may require 'docker login': "
+				 "denied: requested access to the resource is denied",
+				 name);
+	if (text_equal(code, "NAME_UNKNOWN"))
+		return error_set(err, ERR_NOT_FOUND, "repository %s not found: %s", name, cause.message);
+	if (cause.kind == ERR_NOT_FOUND)
+		return error_set(err, ERR_NOT_FOUND, "manifest for %s not found: %s", full, cause.message);
+	return error_set(err, cause.kind, "pull %s: %s", full, cause.message);
+}
+
+/* What the descriptor or the server's header says, against the bytes. */
+static int prove(struct descriptor *descriptor, const struct remote_response *response, struct error *err)
+{
+	const char *claimed = descriptor->digest ? descriptor->digest
+						 : remote_header(response, "docker-content-digest");
+	char text[DIGEST_TEXT_MAX];
+	struct digest expected = { .algorithm = DIGEST_SHA256 };
+	struct digest got;
+
+	if (claimed && digest_parse(&expected, claimed, err) < 0)
+		return error_prefix(err, "digest \"%s\" of %s", claimed, response->url);
+	digest_of(&got, expected.algorithm, response->body.data, response->body.size);
+	if (claimed && !digest_equal(&got, &expected))
+		return error_set(err, ERR_INVALID, "%s: the bytes have digest %s, not %s", response->url,
+				 digest_text(&got, text), claimed);
+	if (descriptor->size && descriptor->size != response->body.size)
+		return error_set(err, ERR_INVALID, "%s: %zu bytes came, the descriptor says %llu", response->url,
+				 response->body.size, (unsigned long long)descriptor->size);
+	if (!descriptor->digest)
+		descriptor->digest = xstrdup(digest_text(&got, text));
+	descriptor->size = response->body.size;
+	return 0;
+}
+
+/* GET of a manifest or index by `what` (tag or digest); fills the descriptor's empty members. */
+static int fetch_manifest(struct pull *pull, const char *what, struct descriptor *descriptor,
+			  struct manifest *out_manifest, char **out_text, struct error *err)
+{
+	AUTO(remote_response_fini) struct remote_response response = { 0 };
+	AUTO(text_list_fini) struct text_list headers = { 0 };
+	AUTO_FREE char *path = xasprintf("%s/manifests/%s", pull->reference.path, what);
+	const char *type;
+
+	text_list_add(&headers, ACCEPT);
+	if (registry_send(
+		    &response, pull->registry, pull->remote,
+		    &(struct registry_call){
+			    .path = path, .scope = pull->scope, .headers = &headers, .body_limit = MANIFEST_SIZE_MAX },
+		    err) < 0)
+		return -1;
+	if (response.status != 200)
+		return explain_refusal(pull, &response, err);
+	if (prove(descriptor, &response, err) < 0)
+		return -1;
+	type = remote_header(&response, "content-type");
+	if (descriptor->media_type && type && !text_has_prefix(type, descriptor->media_type) &&
+	    (media_type_is_index(descriptor->media_type) || media_type_is_manifest(descriptor->media_type)) &&
+	    text_has_prefix(type, "application/vnd."))
+		return error_set(err, ERR_INVALID, "%s: media type is %s, the index says %s", response.url, type,
+				 descriptor->media_type);
+	if (manifest_decode(out_manifest, buffer_text(&response.body), response.body.size,
+			    descriptor->media_type ? descriptor->media_type : type, err) < 0)
+		return error_prefix(err, "%s", response.url);
+	if (!descriptor->media_type) {
+		const char *known = out_manifest->media_type ? out_manifest->media_type : type;
+
+		descriptor->media_type = xstrndup(text_or_empty(known), strcspn(text_or_empty(known), "; "));
+	}
+	*out_text = xstrdup(buffer_text(&response.body));
+	return 0;
+}
+
+/* From what the reference names down to the image manifest of our platform. */
+static int resolve(struct pull *pull, struct message_event *end, struct error *err)
+{
+	AUTO(descriptor_fini) struct descriptor descriptor = { 0 };
+	char digest[DIGEST_TEXT_MAX];
+	AUTO_FREE char *what = NULL;
+
+	if (digest_is_set(&pull->reference.digest)) {
+		descriptor.digest = xstrdup(digest_text(&pull->reference.digest, digest));
+		what = xstrdup(digest);
+	} else {
+		what = xstrdup(pull->reference.tag);
+	}
+	for (int depth = 0; depth < INDEX_DEPTH_MAX; depth++) {
+		AUTO_FREE char *text = NULL;
+		const struct descriptor *entry;
+		bool is_image;
+
+		manifest_fini(&pull->manifest);
+		if (fetch_manifest(pull, what, &descriptor, &pull->manifest, &text, err) < 0)
+			return -1;
+		is_image = pull->manifest.kind == MANIFEST_IMAGE;
+		if (depth == 0) {
+			end->digest = xstrdup(descriptor.digest);
+			end->media_type = xstrdup(descriptor.media_type);
+		}
+		if (send_document(pull, is_image ? "manifest" : "index", &descriptor, text, err) < 0)
+			return -1;
+		if (is_image)
+			return 0;
+		entry = manifest_select(&pull->manifest, &pull->platform,
+					pull->request->strict ? PLATFORM_STRICT : PLATFORM_RUNNABLE, err);
+		if (!entry)
+			return -1;
+		descriptor_fini(&descriptor);
+		descriptor_copy(&descriptor, entry);
+		free(what);
+		what = xstrdup(descriptor.digest);
+	}
+	return error_set(err, ERR_INVALID, "indexes nested more than %d deep", INDEX_DEPTH_MAX);
+}
+
+static int check_image(const struct pull *pull, struct error *err)
+{
+	const struct manifest *manifest = &pull->manifest;
+
+	if (!media_type_is_config(manifest->config->media_type))
+		return error_set(err, ERR_UNSUPPORTED, "not a container image: its config has media type %s",
+				 manifest->config->media_type);
+	if (manifest->config->size > IMAGE_CONFIG_SIZE_MAX)
+		return error_set(err, ERR_INVALID, "image config: larger than %d bytes", IMAGE_CONFIG_SIZE_MAX);
+	for (size_t i = 0; i < manifest->layers.count; i++)
+		if (media_type_layer_packing(manifest->layers.items[i].media_type) == LAYER_UNKNOWN)
+			return error_set(err, ERR_UNSUPPORTED, "layer %s has media type %s, which is no file system",
+					 manifest->layers.items[i].digest, manifest->layers.items[i].media_type);
+	return 0;
+}
+
+static int fetch_config(struct pull *pull, struct error *err)
+{
+	AUTO(remote_response_fini) struct remote_response response = { 0 };
+	struct descriptor *descriptor = pull->manifest.config;
+	AUTO_FREE char *path = xasprintf("%s/blobs/%s", pull->reference.path, descriptor->digest);
+
+	if (registry_send(
+		    &response, pull->registry, pull->remote,
+		    &(struct registry_call){ .path = path, .scope = pull->scope, .body_limit = IMAGE_CONFIG_SIZE_MAX },
+		    err) < 0)
+		return error_prefix(err, "image config");
+	if (response.status != 200) {
+		refusal_error(&response, NULL, err);
+		return error_prefix(err, "image config %s", descriptor->digest);
+	}
+	if (prove(descriptor, &response, err) < 0 ||
+	    image_config_decode(&pull->config, buffer_text(&response.body), response.body.size, err) < 0)
+		return -1;
+	if (pull->config.rootfs.diff_ids.count != pull->manifest.layers.count)
+		return error_set(err, ERR_INVALID,
+				 "the manifest has %zu layers, the image config %zu diff ids: layers from manifest "
+				 "don't match image configuration",
+				 pull->manifest.layers.count, pull->config.rootfs.diff_ids.count);
+	return send_document(pull, "config", descriptor, buffer_text(&response.body), err);
+}
+
+/* ---- layers ---- */
+
+struct worker {
+	struct pull *pull;
+	struct remote *remote;
+	size_t index;
+	pthread_t thread;
+};
+
+static void on_progress(void *arg, const char *status, uint64_t current, uint64_t total)
+{
+	const struct worker *worker = arg;
+	AUTO(error_clear) struct error ignored = { 0 };
+	struct message_event event = { .event = message_text("progress"),
+				       .index = worker->index,
+				       .status = message_text(status),
+				       .current = current,
+				       .total = total };
+
+	if (send_event(worker->pull, &event, &ignored) < 0)
+		atomic_store(&worker->pull->stop, true);
+}
+
+/* 1 with the descriptors (owned), 0 if the engine has the layer. */
+static int ask_layer(struct pull *pull, size_t index, bool again, int *out_file, int *out_unpack, struct error *err)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&pull->ask_lock);
+	struct message_event event = { .event = message_text("layer"), .index = index, .again = again };
+	struct message_reply reply = { 0 };
+
+	if (send_event(pull, &event, err) < 0 || receive_reply(pull, &reply, err) < 0)
+		return -1;
+	if (!reply.want)
+		return 0;
+	*out_file = channel_take_fd(pull->channel);
+	*out_unpack = reply.unpack ? channel_take_fd(pull->channel) : -1;
+	if (*out_file < 0 || (reply.unpack && *out_unpack < 0))
+		return error_set(err, ERR_INTERNAL, "the engine sent no descriptors for a layer");
+	return 1;
+}
+
+static int fetch_layer(struct worker *worker, struct error *err)
+{
+	struct pull *pull = worker->pull;
+	struct message_event event = { .index = worker->index };
+	int outcome = LAYER_BROKEN;
+
+	for (int again = 0; again < 2 && outcome == LAYER_BROKEN; again++) {
+		AUTO_CLOSE int file = -1;
+		struct layer_fetch fetch = { .registry = pull->registry,
+					     .remote = worker->remote,
+					     .descriptor = &pull->manifest.layers.items[worker->index],
+					     .repository = pull->reference.path,
+					     .scope = pull->scope,
+					     .diff_id = pull->config.rootfs.diff_ids.items[worker->index],
+					     .unpack_fd = -1,
+					     .unpacked_limit = pull->request->unpacked_limit,
+					     .stop = &pull->stop,
+					     .progress = on_progress,
+					     .arg = worker };
+		int r = ask_layer(pull, worker->index, again > 0, &file, &fetch.unpack_fd, err);
+
+		if (r <= 0)
+			return r;
+		fetch.file_fd = file;
+		outcome = layer_fetch(&fetch, err);
+		if (outcome < 0)
+			return -1;
+	}
+	if (outcome == LAYER_BROKEN)
+		return error_set(err, ERR_INTERNAL, "the engine gave a file that is not empty");
+	if (outcome == LAYER_PROVEN)
+		on_progress(worker, "Download complete", 0, 0);
+	event.event = message_text(outcome == LAYER_PROVEN ? "done" : "unpack_broke");
+	return send_event(pull, &event, err);
+}
+
+static bool take_index(struct pull *pull, size_t *out_index)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&pull->lock);
+	const struct message_reply *which = &pull->which;
+
+	while (pull->next < which->have.count && which->have.items[pull->next].value)
+		pull->next++;
+	if (pull->next >= pull->manifest.layers.count)
+		return false;
+	*out_index = pull->next++;
+	return true;
+}
+
+static void fail(struct pull *pull, struct error *err)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&pull->lock);
+
+	atomic_store(&pull->stop, true);
+	if (!error_is_set(&pull->failed))
+		error_move(&pull->failed, err);
+}
+
+static void *work(void *arg)
+{
+	struct worker *worker = arg;
+	AUTO(error_clear) struct error err = { 0 };
+
+	while (!atomic_load(&worker->pull->stop) && take_index(worker->pull, &worker->index))
+		if (fetch_layer(worker, &err) < 0) {
+			fail(worker->pull, &err);
+			break;
+		}
+	return NULL;
+}
+
+static size_t worker_count(const struct pull *pull)
+{
+	int64_t asked = pull->request->parallel;
+	size_t count = asked <= 0 ? PARALLEL_DEFAULT : asked > PARALLEL_MAX ? PARALLEL_MAX : (size_t)asked;
+
+	return count < pull->manifest.layers.count ? count : pull->manifest.layers.count;
+}
+
+static int fetch_layers(struct pull *pull, struct error *err)
+{
+	struct message_event event = { .event = message_text("which") };
+	struct worker workers[PARALLEL_MAX] = { 0 };
+	size_t count = worker_count(pull);
+	size_t started = 0;
+
+	if (send_event(pull, &event, err) < 0 || receive_reply(pull, &pull->which, err) < 0)
+		return -1;
+	for (; started < count; started++) {
+		struct worker *worker = &workers[started];
+
+		worker->pull = pull;
+		worker->remote = remote_new(&(struct remote_options){ .stop = &pull->stop });
+		if (thread_start(&worker->thread, "layer", work, worker, err) < 0) {
+			remote_free(worker->remote);
+			atomic_store(&pull->stop, true);
+			break;
+		}
+	}
+	for (size_t i = 0; i < started; i++) {
+		pthread_join(workers[i].thread, NULL);
+		remote_free(workers[i].remote);
+	}
+	if (error_is_set(err))
+		return -1;
+	return error_is_set(&pull->failed) ? error_move(err, &pull->failed) : 0;
+}
+
+/* ---- together ---- */
+
+int pull_open(struct pull **out_pull, const struct message_request *request, struct channel *channel, struct error *err)
+{
+	AUTO(pull_freep) struct pull *pull = xcalloc(1, sizeof(*pull));
+
+	pull->request = request;
+	pull->channel = channel;
+	mutex_init(&pull->ask_lock);
+	mutex_init(&pull->lock);
+	if (reference_parse(&pull->reference, text_or_empty(request->reference), err) < 0)
+		return -1;
+	reference_default_tag(&pull->reference);
+	if (request->platform)
+		platform_copy(&pull->platform, request->platform);
+	else
+		platform_host(&pull->platform);
+	pull->scope = xasprintf("repository:%s:pull", pull->reference.path);
+	if (source_list_load(&pull->sources, pull->reference.domain, request, &pull->stop, err) < 0)
+		return -1;
+	pull->remote = remote_new(&(struct remote_options){ .stop = &pull->stop });
+	*out_pull = take_ptr(pull);
+	return 0;
+}
+
+int pull_run(struct pull *pull, struct message_event *out_end, struct error *err)
+{
+	for (size_t i = 0; i < pull->sources.count; i++) {
+		pull->registry = pull->sources.items[i].registry;
+		error_clear(err);
+		if (resolve(pull, out_end, err) == 0)
+			break;
+		free(take_ptr(out_end->digest));
+		free(take_ptr(out_end->media_type));
+	}
+	if (error_is_set(err) || check_image(pull, err) < 0 || fetch_config(pull, err) < 0)
+		return -1;
+	return fetch_layers(pull, err);
+}
+
+void pull_free(struct pull *pull)
+{
+	if (!pull)
+		return;
+	remote_free(pull->remote);
+	source_list_fini(&pull->sources);
+	reference_fini(&pull->reference);
+	platform_fini(&pull->platform);
+	manifest_fini(&pull->manifest);
+	image_config_fini(&pull->config);
+	json_free_fields(&pull->which, message_reply_fields);
+	error_clear(&pull->failed);
+	mutex_fini(&pull->ask_lock);
+	mutex_fini(&pull->lock);
+	free(pull->scope);
+	free(pull);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * trust.h - which registries are insecure, and the certificates of the others:
+ * certs.d/HOST/{*.crt: CAs, NAME.cert + NAME.key: our own}. Loaded before the
+ * sandbox closes, because client keys are readable to root only.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/text.h"
+#include "http/remote.h"
+
+struct trust {
+	struct remote_trust remote; /* borrows the texts below */
+	char *ca_pem;
+	char *client_cert_pem;
+	char *client_key_pem;
+};
+
+/* folders: none means docker's and containers' own. ERR_INVALID for a .cert without .key. */
+int trust_load(struct trust *out_trust, const struct text_list *folders, const char *host, bool insecure,
+	       struct error *err);
+void trust_fini(struct trust *trust);
+
+/* Loopback, or named by an entry: "host", "host:port", "10.0.0.0/8". */
+bool trust_is_insecure(const struct text_list *entries, const char *host);

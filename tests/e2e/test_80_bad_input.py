@@ -1,0 +1,406 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bad input of every kind: one clear error that names the cause, nothing lost, nothing left."""
+import gzip
+import io
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import tarfile
+
+import pytest
+
+from lib import images
+from lib.fake_registry import FakeRegistry
+
+
+def make_tar(*entries):
+    """entries: (name, type, target or bytes or None, mode)."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, kind, value, mode in entries:
+            info = tarfile.TarInfo(name)
+            info.type = kind
+            info.mode = mode
+            if kind in (tarfile.SYMTYPE, tarfile.LNKTYPE):
+                info.linkname = value
+            if kind == tarfile.CHRTYPE:
+                info.devmajor, info.devminor = value
+            data = value if isinstance(value, bytes) else b""
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def file_tar(name="file", data=b"hello"):
+    return make_tar((name, tarfile.REGTYPE, data, 0o644))
+
+
+def nothing_stored(daemon):
+    """No image, no blob, no layer, no unfinished file of a pull that failed; what may stay is what resumes it."""
+    assert daemon.docker("images", "-q").stdout == ""
+
+
+def pull(daemon, registry, tag="t"):
+    return daemon.docker("pull", f"{registry.address}/img:{tag}", check=False)
+
+
+# ---- pull ----
+
+
+@pytest.fixture
+def layout(tmp_path):
+    return images.Layout(tmp_path / "layout")
+
+
+def test_unknown_image(shared_daemon, registry):
+    run = shared_daemon.docker("run", f"{registry.address}/nosuch", check=False)
+    assert run.returncode == 125
+    assert "nosuch" in run.stderr and ("manifest unknown" in run.stderr or "not found" in run.stderr)
+
+
+def test_bad_reference(shared_daemon):
+    run = shared_daemon.docker("run", "Upper/Case", check=False)
+    assert run.returncode == 125
+    assert "must be lowercase" in run.stderr
+
+
+def test_registry_down(shared_daemon):
+    run = shared_daemon.docker("pull", "127.0.0.1:1/x", check=False)
+    assert run.returncode == 1
+    assert "127.0.0.1:1" in run.stderr and "refused" in run.stderr.lower()
+
+
+def test_registry_name_does_not_resolve(shared_daemon):
+    run = shared_daemon.docker("pull", "registry.invalid/x", check=False)
+    assert run.returncode == 1
+    assert "registry.invalid" in run.stderr and "resolve" in run.stderr.lower()
+
+
+def test_blob_with_wrong_digest(shared_daemon, layout):
+    layout.add_image("t", [file_tar()])
+    layers = [b for b in (layout.path / "blobs/sha256").iterdir() if b.read_bytes()[:2] == b"\x1f\x8b"]
+    good = layers[0].read_bytes()
+    layers[0].write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    with FakeRegistry(layout.path) as fake:
+        run = pull(shared_daemon, fake)
+    assert run.returncode == 1
+    assert layers[0].name[:12] in run.stderr, run.stderr
+    nothing_stored(shared_daemon)
+
+
+def test_layer_longer_than_declared(shared_daemon, layout):
+    layout.add_image("t", [file_tar()])
+
+    def bend(kind, reference, status, headers, body):
+        return status, headers, body + b"x" * 1000 if kind == "blob" and body[:2] == b"\x1f\x8b" else body
+
+    with FakeRegistry(layout.path, bend) as fake:
+        run = pull(shared_daemon, fake)
+    assert run.returncode == 1
+    nothing_stored(shared_daemon)
+
+
+def test_truncated_layer(shared_daemon, layout):
+    """A connection that is always cut at the same place ends in an error that says so."""
+    layout.add_image("t", [file_tar(data=os.urandom(300000))])
+
+    def bend(kind, reference, status, headers, body):
+        if kind == "blob" and body[:2] == b"\x1f\x8b":
+            return status, dict(headers, **{"Content-Length": str(len(body))}), body[:1000]
+        return status, headers, body
+
+    with FakeRegistry(layout.path, bend) as fake:
+        run = shared_daemon.docker("pull", f"{fake.address}/img:t", check=False, timeout=120)
+    assert run.returncode == 1
+    nothing_stored(shared_daemon)
+
+
+def test_cut_connection_resumes(shared_daemon, layout):
+    """One cut in the middle: the pull goes on with a Range request and succeeds."""
+    layout.add_image("t", [file_tar(data=os.urandom(3000000))])
+    cuts = []
+
+    def bend(kind, reference, status, headers, body):
+        if kind == "blob" and body[:2] == b"\x1f\x8b" and not cuts:
+            cuts.append(reference)
+            return status, dict(headers, **{"Content-Length": str(len(body))}), body[:1000000]
+        return status, headers, body
+
+    with FakeRegistry(layout.path, bend) as fake:
+        run = pull(shared_daemon, fake)
+        assert run.returncode == 0, run.stderr
+        ranges = [h.get("Range") for _, path, h in fake.requests if cuts[0] in path and h.get("Range")]
+        assert ranges and ranges[0] != "bytes=0-", fake.requests
+        shared_daemon.docker("rmi", f"{fake.address}/img:t")
+
+
+@pytest.mark.parametrize(
+    "name,data",
+    [
+        ("not json", b"{"),
+        ("array", b"[]"),
+        ("no layers key", b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json"}'),
+        ("layers of wrong type", b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{},"layers":{}}'),
+    ],
+)
+def test_malformed_manifest(shared_daemon, layout, name, data):
+    digest = layout.blob(data)
+    layout.manifests = [{"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest, "size": len(data), "annotations": {"org.opencontainers.image.ref.name": "t"}}]
+    (layout.path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": layout.manifests}))
+    with FakeRegistry(layout.path) as fake:
+        run = pull(shared_daemon, fake)
+    assert run.returncode == 1
+    assert "manifest" in run.stderr, run.stderr
+    nothing_stored(shared_daemon)
+
+
+def test_wrong_diff_id(shared_daemon, layout):
+    layout.add_image("t", [file_tar()], diff_ids=["sha256:" + "0" * 64])
+    with FakeRegistry(layout.path) as fake:
+        run = pull(shared_daemon, fake)
+    assert run.returncode == 1
+    nothing_stored(shared_daemon)
+
+
+@pytest.mark.parametrize(
+    "name,tar",
+    [
+        ("dotdot", make_tar(("../escape", tarfile.REGTYPE, b"x", 0o644))),
+        ("deep dotdot", make_tar(("a/b/../../../escape", tarfile.REGTYPE, b"x", 0o644))),
+        ("link then file", make_tar(("l", tarfile.SYMTYPE, "/tmp", 0o777), ("l/kist-escape", tarfile.REGTYPE, b"x", 0o644))),
+        ("relative link then file", make_tar(("l", tarfile.SYMTYPE, "../../../../../../tmp", 0o777), ("l/kist-escape", tarfile.REGTYPE, b"x", 0o644))),
+        ("hard link out", make_tar(("h", tarfile.LNKTYPE, "../../../../../../etc/passwd", 0o644))),
+        ("hard link through link", make_tar(("l", tarfile.SYMTYPE, "/etc", 0o777), ("h", tarfile.LNKTYPE, "l/passwd", 0o644))),
+    ],
+)
+def test_evil_layer(shared_daemon, layout, name, tar):
+    """Nothing outside the layer is made or read, whether the layer is refused or cut down to what stays inside."""
+    layout.add_image("t", [tar])
+    before = set(os.listdir("/tmp"))
+    with FakeRegistry(layout.path) as fake:
+        run = pull(shared_daemon, fake)
+        if run.returncode == 0:
+            shared_daemon.docker("rmi", f"{fake.address}/img:t")
+        else:
+            assert "escape" in run.stderr or "h" in run.stderr
+    assert not (pathlib.Path("/tmp") / "kist-escape").exists()
+    assert "escape" not in set(os.listdir("/tmp")) - before
+    assert not list(pathlib.Path(shared_daemon.root).rglob("escape"))
+    for found in pathlib.Path(shared_daemon.root / "d").rglob("h"):
+        assert not found.is_file() or "root:" not in found.read_text()
+
+
+def test_truncated_gzip_and_no_tar(shared_daemon, layout):
+    """The digest is right, the content is not: a gzip that ends early, and bytes that are no tar."""
+    whole = gzip.compress(file_tar(data=os.urandom(100000)))
+    for number, data in enumerate((whole[: len(whole) // 2], gzip.compress(b"this is no tar" * 100))):
+        layout.add_image(f"t{number}", [data], compress=False, media="application/vnd.oci.image.layer.v1.tar+gzip")
+    with FakeRegistry(layout.path) as fake:
+        for number in range(2):
+            run = pull(shared_daemon, fake, f"t{number}")
+            assert run.returncode == 1, run.stdout
+    nothing_stored(shared_daemon)
+
+
+# ---- run ----
+
+
+@pytest.fixture(scope="module")
+def odd_image(shared_daemon, tmp_path_factory):
+    """busybox with programs that cannot run."""
+    rootfs = images.busybox_rootfs(tmp_path_factory.mktemp("odd"))
+    (rootfs / "noexec").write_text("#!/bin/sh\necho hi\n")
+    (rootfs / "noexec").chmod(0o644)
+    (rootfs / "crlf").write_bytes(b"#!/bin/sh\r\necho hi\r\n")
+    (rootfs / "crlf").chmod(0o755)
+    (rootfs / "lost").write_text("#!/opt/nowhere/interpreter\n")
+    (rootfs / "lost").chmod(0o755)
+    (rootfs / "garbage").write_bytes(b"\x7fELFnot really")
+    (rootfs / "garbage").chmod(0o755)
+    shutil.copy(os.path.realpath("/bin/true"), rootfs / "dynamic")
+    tar = rootfs.parent / f"{rootfs.name}.tar"
+    tar.write_bytes(images.tar_of(rootfs))
+    shared_daemon.docker("import", "-c", "CMD sh", str(tar), "odd:latest")
+    yield "odd"
+    shared_daemon.docker("rmi", "-f", "odd")
+
+
+@pytest.mark.parametrize(
+    "command,code,words",
+    [
+        ("nosuchcommand", 127, ["nosuchcommand", "executable file not found"]),
+        ("/no/such/path", 127, ["/no/such/path", "no such file or directory"]),
+        ("/noexec", 126, ["/noexec", "permission denied"]),
+        ("/etc", 126, ["/etc", "directory"]),
+        ("/crlf", 127, ["/crlf", "CRLF"]),
+        ("/lost", 127, ["/lost", "/opt/nowhere/interpreter"]),
+        ("/dynamic", 127, ["/dynamic", "/lib64/ld-linux-x86-64.so.2"]),
+        ("/garbage", 126, ["/garbage", "exec format error"]),
+    ],
+)
+@pytest.mark.parametrize("client", ["docker", "kist"])
+def test_commands_that_cannot_run(shared_daemon, odd_image, client, command, code, words):
+    run = getattr(shared_daemon, client)("run", "--rm", "--network", "none", odd_image, command, check=False)
+    for word in words:
+        assert word.lower() in run.stderr.lower(), run.stderr
+    assert run.returncode == code, run.stderr
+    assert shared_daemon.docker("ps", "-aq").stdout == ""
+
+
+def test_name_conflict(shared_daemon, odd_image):
+    first = shared_daemon.docker("create", "--name", "taken", odd_image).stdout.strip()
+    run = shared_daemon.docker("create", "--name", "taken", odd_image, check=False)
+    assert run.returncode == 1 or run.returncode == 125
+    assert f'The container name "/taken" is already in use by container "{first}"' in run.stderr
+    shared_daemon.docker("rm", "taken")
+
+
+@pytest.mark.parametrize("name", ["bad/name", "-x", "x y", "ä"])
+def test_invalid_name(shared_daemon, odd_image, name):
+    run = shared_daemon.docker("create", f"--name={name}", odd_image, check=False)
+    assert run.returncode != 0
+    assert "Invalid container name" in run.stderr
+
+
+def test_bind_source_missing(shared_daemon, odd_image):
+    run = shared_daemon.docker("run", "--rm", "--mount", "type=bind,src=/no/such/dir,dst=/x", odd_image, check=False)
+    assert run.returncode == 125
+    assert "bind source path does not exist: /no/such/dir" in run.stderr
+
+
+# ---- API ----
+
+
+def request(daemon, method, path, body=b"", headers=()):
+    """A raw request: (status, body)."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(10)
+        client.connect(str(daemon.socket))
+        head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n"
+        head += "".join(f"{key}: {value}\r\n" for key, value in headers)
+        client.sendall(head.encode() + b"\r\n" + body)
+        reply = b""
+        while chunk := client.recv(65536):
+            reply += chunk
+    top, _, rest = reply.partition(b"\r\n\r\n")
+    return int(top.split()[1]), rest
+
+
+JSON = (("Content-Type", "application/json"),)
+
+
+@pytest.mark.parametrize(
+    "body,words",
+    [
+        (b"{", "JSON"),
+        (b"[]", "object"),
+        (b'{"Image":1}', "Image"),
+        (b'{"Image":"x","HostConfig":{"Memory":"lots"}}', "HostConfig.Memory"),
+        (b'{"Image":"x"} trailing', ""),
+        (b"", ""),
+    ],
+)
+def test_malformed_create(shared_daemon, body, words):
+    status, reply = request(shared_daemon, "POST", "/v1.43/containers/create", body, JSON)
+    assert status == 400, reply
+    assert words in json.loads(reply)["message"]
+
+
+def test_wrong_content_type_version_and_path(shared_daemon):
+    status, reply = request(shared_daemon, "POST", "/containers/create", b"{}", (("Content-Type", "text/plain"),))
+    assert status == 400 and "Content-Type" in json.loads(reply)["message"]
+    status, reply = request(shared_daemon, "GET", "/v1.99/version")
+    assert status == 400 and "too new" in json.loads(reply)["message"]
+    status, reply = request(shared_daemon, "GET", "/v1.10/version")
+    assert status == 400 and "too old" in json.loads(reply)["message"]
+    status, reply = request(shared_daemon, "GET", "/v1.43/nosuch")
+    assert status == 404 and json.loads(reply)["message"] == "page not found"
+
+
+def test_garbage_on_the_socket(shared_daemon):
+    """Bytes that are no HTTP get an error or a closed connection, and the daemon lives."""
+    for garbage in (b"\0" * 100, b"GET", b"GET / HTTP/9.9\r\n\r\n", b"POST /containers/create HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(5)
+            client.connect(str(shared_daemon.socket))
+            client.sendall(garbage)
+            client.shutdown(socket.SHUT_WR)
+            try:
+                client.recv(1000)
+            except (socket.timeout, ConnectionError):
+                pass
+    assert request(shared_daemon, "GET", "/_ping")[0] == 200
+
+
+# ---- the host ----
+
+
+def test_full_disk(tmp_root, program, layout):
+    """A data root of 24 MB and an image of 60: a clear error, no half image, and room again afterwards."""
+    from lib.daemon import Daemon
+
+    layout.add_image("big", [file_tar(data=os.urandom(60 * 1000 * 1000))])
+    layout.add_image("small", [file_tar()])
+    server = Daemon(tmp_root, program)
+    (tmp_root / "d").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(tmp_root / "d")], check=True)
+    try:
+        server.start()
+        with FakeRegistry(layout.path) as fake:
+            run = pull(server, fake, "big")
+            assert run.returncode == 1
+            assert "No space left on device" in run.stderr, run.stderr
+            nothing_stored(server)
+            server.restart()
+            nothing_stored(server)
+            server.docker("pull", f"{fake.address}/img:small")
+            assert server.docker("images", "-q").stdout != ""
+        server.finish()
+    finally:
+        server.stop()
+        subprocess.run(["umount", str(tmp_root / "d")], check=True)
+
+
+def test_socket_and_data_root_in_use(daemon, tmp_path):
+    second = subprocess.run(daemon.argv(), capture_output=True, text=True, timeout=20, check=False)
+    assert second.returncode != 0
+    assert str(daemon.root) in second.stderr and "in use" in second.stderr, second.stderr
+    assert daemon.docker("version").returncode == 0
+    argv = daemon.argv()
+    argv[argv.index("--data-root") + 1] = str(tmp_path / "other")
+    argv[argv.index("--exec-root") + 1] = str(tmp_path / "other-x")
+    argv[argv.index("--pidfile") + 1] = str(tmp_path / "other.pid")
+    third = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
+    assert third.returncode != 0
+    assert str(daemon.socket) in third.stderr and "in use" in third.stderr, third.stderr
+    assert daemon.docker("version").returncode == 0
+
+
+def test_not_root(program, tmp_path):
+    tmp_path.chmod(0o777)
+    run = subprocess.run(
+        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", program("kistd"), "--data-root", str(tmp_path / "d")],
+        capture_output=True, text=True, timeout=20, check=False,
+    )  # fmt: skip
+    assert run.returncode != 0
+    assert "root" in run.stderr
+
+
+def test_socket_without_permission(daemon, program):
+    os.chmod(daemon.root, 0o755)
+    for client in ([program("kist")], ["docker"]):
+        run = subprocess.run(
+            ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *client, "-H", f"unix://{daemon.socket}", "ps"],
+            capture_output=True, text=True, timeout=20, check=False,
+        )  # fmt: skip
+        assert run.returncode == 1
+        assert "permission denied" in run.stderr.lower()
+
+
+def test_no_daemon(program, tmp_path):
+    run = subprocess.run([program("kist"), "-H", f"unix://{tmp_path}/none.sock", "ps"], capture_output=True, text=True, timeout=20, check=False)
+    assert run.returncode == 1
+    assert f"{tmp_path}/none.sock" in run.stderr and "running" in run.stderr
