@@ -151,8 +151,6 @@ void request_body_end(struct http_request *request, bool whole)
 
 void request_run(struct http_request *request)
 {
-	AUTO(error_clear) struct error err = { 0 };
-
 	if (request->thread_runs) {
 		request_body_end(request, true);
 		return;

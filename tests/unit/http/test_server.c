@@ -545,7 +545,6 @@ static void test_stop_ends_hijacked(void **state)
 	const struct http_server_options options = { .routes = routes, .not_found = not_found };
 	AUTO_FREE char *old = xstrdup(socket_path);
 	AUTO_FREE char *address = NULL;
-	AUTO_FREE char *rest = NULL;
 	const char *request = "POST /hijack HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
 	int before = __atomic_load_n(&dropped, __ATOMIC_SEQ_CST);
 	int fd;
