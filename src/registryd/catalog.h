@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * catalog.h - what the registry has: which blob, manifest and tag belongs to
+ * which repository. The bytes are in store/blob.h; this is the database.
+ *
+ * A repository exists as soon as something is in it. A row is made after its
+ * bytes are whole and synced, so what was acknowledged survives kill -9 and
+ * power loss. Threads: share it freely.
+ */
+#pragma once
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "oci/digest.h"
+#include "store/blob.h"
+
+struct catalog;
+
+/* Opens <root>, and drops blobs nobody refers to (uploads that were not finished). */
+int catalog_open(struct catalog **out_catalog, const char *root, struct error *err);
+void catalog_close(struct catalog *catalog);
+DEFINE_AUTO(struct catalog, catalog_close)
+/* Borrowed. */
+struct blob_store *catalog_blobs(struct catalog *catalog);
+
+/* All find and exist functions: 1, 0, or negative. */
+int catalog_has_repository(struct catalog *catalog, const char *repository, struct error *err);
+/* repository NULL: in any. */
+int catalog_has_blob(struct catalog *catalog, const char *repository, const struct digest *digest, struct error *err);
+/* The bytes must be stored: ERR_UNAVAILABLE if they were deleted meanwhile. */
+int catalog_link_blob(struct catalog *catalog, const char *repository, const struct digest *digest, struct error *err);
+/* 1 if it was there. The bytes go when no repository has them. */
+int catalog_unlink_blob(struct catalog *catalog, const char *repository, const struct digest *digest,
+			struct error *err);
+
+struct catalog_manifest {
+	struct digest digest;
+	char *media_type;
+	int64_t size;
+	char *subject;	     /* digest, or NULL */
+	char *artifact_type; /* or NULL */
+	char *annotations;   /* JSON object, or NULL */
+};
+
+void catalog_manifest_fini(struct catalog_manifest *manifest);
+/* Adds it, and with a tag names it, in one step. The bytes must be stored. */
+int catalog_put_manifest(struct catalog *catalog, const char *repository, const struct catalog_manifest *manifest,
+			 const char *tag, struct error *err);
+/* reference: a tag or a digest. */
+int catalog_find_manifest(struct catalog_manifest *out_manifest, struct catalog *catalog, const char *repository,
+			  const char *reference, struct error *err);
+/* 1 if it was there; a digest takes its tags along. */
+int catalog_remove_manifest(struct catalog *catalog, const char *repository, const char *reference, struct error *err);
+
+/* Sorted names behind `last` (may be NULL), at most `limit`. */
+int catalog_tags(struct text_list *out_names, struct catalog *catalog, const char *repository, const char *last,
+		 int64_t limit, struct error *err);
+int catalog_repositories(struct text_list *out_names, struct catalog *catalog, const char *last, int64_t limit,
+			 struct error *err);
+
+/* Calls visit for each manifest whose subject is this digest. */
+typedef void (*catalog_visit)(void *arg, const struct catalog_manifest *manifest);
+int catalog_referrers(struct catalog *catalog, const char *repository, const char *subject, catalog_visit visit,
+		      void *arg, struct error *err);

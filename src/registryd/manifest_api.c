@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/text.h"
+#include "oci/hasher.h"
+#include "oci/manifest.h"
+#include "oci/reference.h"
+#include "registryd/api.h"
+
+static int unknown(struct http_response *response)
+{
+	return api_refuse(response, 404, "MANIFEST_UNKNOWN", "manifest unknown");
+}
+
+/* A tag or a digest; false: the refusal has been sent. */
+static bool is_reference(const char *text, struct http_response *response)
+{
+	struct digest digest;
+
+	if (strchr(text, ':'))
+		return api_digest(&digest, text, response);
+	if (reference_is_tag(text))
+		return true;
+	api_refuse(response, 400, "TAG_INVALID", "manifest tag did not match the grammar of tags");
+	return false;
+}
+
+/* ---- get ---- */
+
+/* 1: found, its headers are set; 0: the refusal has been sent. */
+static int find(struct catalog_manifest *out_manifest, struct api *api, struct http_request *request,
+		struct http_response *response, struct error *err)
+{
+	const char *repository = api_repository(request, response);
+	const char *reference = http_param(request, "reference");
+	char text[DIGEST_TEXT_MAX];
+	AUTO_FREE char *tag = NULL;
+	int r;
+
+	if (!repository || !is_reference(reference, response))
+		return 0;
+	r = catalog_find_manifest(out_manifest, api->catalog, repository, reference, err);
+	if (r == 0)
+		unknown(response);
+	if (r <= 0)
+		return r;
+	http_set_header(response, "Docker-Content-Digest", digest_text(&out_manifest->digest, text));
+	tag = xasprintf("\"%s\"", text);
+	http_set_header(response, "ETag", tag);
+	return 1;
+}
+
+int api_manifest_head(void *context, struct http_request *request, struct http_response *response, struct error *err)
+{
+	AUTO(catalog_manifest_fini) struct catalog_manifest manifest = { 0 };
+	int r = find(&manifest, context, request, response, err);
+
+	if (r > 0)
+		http_reply_head(response, 200, manifest.media_type, (uint64_t)manifest.size);
+	return r < 0 ? -1 : 0;
+}
+
+int api_manifest_get(void *context, struct http_request *request, struct http_response *response, struct error *err)
+{
+	AUTO(catalog_manifest_fini) struct catalog_manifest manifest = { 0 };
+	struct api *api = context;
+	AUTO_FREE char *text = NULL;
+	size_t size;
+	int r = find(&manifest, api, request, response, err);
+
+	if (r <= 0)
+		return r;
+	if (blob_read(&text, &size, catalog_blobs(api->catalog), &manifest.digest, API_MANIFEST_MAX, err) < 0)
+		return -1;
+	http_reply(response, 200, manifest.media_type, text, size);
+	return 0;
+}
+
+/* ---- put ---- */
+
+/* What the registry needs to know of any manifest, also of kinds it has never heard of. */
+struct outline {
+	char *media_type;
+	char *artifact_type;
+	struct descriptor *config;
+	struct descriptor *subject;
+	char *annotations;
+};
+
+static const struct json_field outline_fields[] = {
+	JSON_TEXT("mediaType", struct outline, media_type, 0),
+	JSON_TEXT("artifactType", struct outline, artifact_type, 0),
+	JSON_POINTER("config", struct outline, config, descriptor_fields, 0),
+	JSON_POINTER("subject", struct outline, subject, descriptor_fields, 0),
+	JSON_RAW("annotations", struct outline, annotations, 0),
+	JSON_END,
+};
+
+struct put {
+	struct api *api;
+	const char *repository;
+	const char *reference;
+	const char *text;
+	size_t size;
+	char *type; /* of Content-Type, without parameters */
+	struct outline outline;
+};
+
+static void put_fini(struct put *put)
+{
+	free(put->type);
+	json_free_fields(&put->outline, outline_fields);
+}
+
+/* 1 or 0 with *out_missing, or negative. */
+static int has_all(struct put *put, const struct manifest *manifest, const char **out_missing, struct error *err)
+{
+	int r = 1;
+
+	for (size_t i = 0; r == 1 && i <= manifest->layers.count; i++) {
+		const struct descriptor *one = i ? &manifest->layers.items[i - 1] : manifest->config;
+		struct digest digest;
+
+		if (!one || media_type_is_foreign_layer(one->media_type))
+			continue;
+		descriptor_digest(one, &digest);
+		r = catalog_has_blob(put->api->catalog, put->repository, &digest, err);
+		*out_missing = one->digest;
+	}
+	return r;
+}
+
+/* Manifests of known kinds must be sound, and what an image consists of must be here. An index may be sparse. */
+static int check_known(struct put *put, struct http_response *response, bool *out_good, struct error *err)
+{
+	AUTO(manifest_fini) struct manifest manifest = { 0 };
+	AUTO(error_clear) struct error problem = { 0 };
+	AUTO_FREE char *message = NULL;
+	const char *missing = NULL;
+	int r;
+
+	*out_good = false;
+	if (manifest_decode(&manifest, put->text, put->size, put->type, &problem) < 0)
+		return api_refuse(response, 400, "MANIFEST_INVALID", problem.message);
+	r = has_all(put, &manifest, &missing, err);
+	if (r == 0) {
+		message = xasprintf("blob %s is not in this repository", missing);
+		return api_refuse(response, 404, "MANIFEST_BLOB_UNKNOWN", message);
+	}
+	*out_good = r > 0;
+	return r < 0 ? -1 : 0;
+}
+
+static int check(struct put *put, struct http_response *response, bool *out_good, struct error *err)
+{
+	AUTO(error_clear) struct error problem = { 0 };
+
+	*out_good = false;
+	if (json_decode(&put->outline, outline_fields, put->text, put->size, &problem) < 0)
+		return api_refuse(response, 400, "MANIFEST_INVALID", problem.message);
+	if (text_empty(put->type)) {
+		free(put->type);
+		put->type = xstrdup(text_empty(put->outline.media_type) ? MEDIA_OCI_MANIFEST : put->outline.media_type);
+	}
+	if (put->outline.media_type && !text_equal(put->outline.media_type, put->type))
+		return api_refuse(response, 400, "MANIFEST_INVALID", "mediaType is not what Content-Type says");
+	if (put->outline.subject && !digest_is_valid(put->outline.subject->digest))
+		return api_refuse(response, 400, "MANIFEST_INVALID", "subject has no valid digest");
+	if (media_type_is_schema1(put->type))
+		return api_refuse(response, 400, "MANIFEST_INVALID", "docker schema 1 is not supported");
+	if (media_type_is_manifest(put->type) || media_type_is_index(put->type))
+		return check_known(put, response, out_good, err);
+	*out_good = true;
+	return 0;
+}
+
+/* The bytes under the digest of the URL, or sha256. false: refused or err filled. */
+static bool store_bytes(struct digest *out_digest, struct put *put, struct http_response *response, struct error *err)
+{
+	AUTO(blob_writer_freep) struct blob_writer *writer = NULL;
+	struct blob_store *blobs = catalog_blobs(put->api->catalog);
+	AUTO(error_clear) struct error problem = { 0 };
+	struct digest expected;
+
+	if (!strchr(put->reference, ':'))
+		return blob_put(out_digest, blobs, put->text, put->size, err) == 0;
+	if (!api_digest(&expected, put->reference, response))
+		return false;
+	if (blob_writer_new(&writer, blobs, put->size, err) < 0 ||
+	    blob_writer_write(writer, put->text, put->size, err) < 0)
+		return false;
+	if (blob_writer_commit(writer, &expected, &problem) < 0) {
+		if (problem.kind == ERR_INVALID)
+			api_refuse(response, 400, "DIGEST_INVALID", problem.message);
+		else
+			error_move(err, &problem);
+		return false;
+	}
+	*out_digest = expected;
+	return true;
+}
+
+/* ?tag=a&tag=b beside a digest: distribution-spec, development version. */
+static int put_tags(struct put *put, const struct catalog_manifest *row, struct http_request *request,
+		    struct http_response *response, struct error *err)
+{
+	AUTO(text_list_fini) struct text_list tags = { 0 };
+	AUTO_FREE char *joined = NULL;
+	const char *tag;
+
+	for (size_t i = 0; (tag = http_query_at(request, "tag", i)); i++) {
+		if (!reference_is_tag(tag))
+			continue;
+		if (catalog_put_manifest(put->api->catalog, put->repository, row, tag, err) < 0)
+			return -1;
+		text_list_add(&tags, tag);
+	}
+	joined = text_list_join(&tags, ", ");
+	if (tags.count)
+		http_set_header(response, "OCI-Tag", joined);
+	return 0;
+}
+
+static int put_row(struct put *put, struct http_request *request, struct http_response *response, struct error *err)
+{
+	const struct outline *outline = &put->outline;
+	bool is_digest = strchr(put->reference, ':') != NULL;
+	struct catalog_manifest row = { .media_type = put->type, .size = (int64_t)put->size };
+	char text[DIGEST_TEXT_MAX];
+	AUTO_FREE char *location = NULL;
+
+	if (!store_bytes(&row.digest, put, response, err))
+		return error_is_set(err) ? -1 : 0;
+	row.subject = outline->subject ? outline->subject->digest : NULL;
+	row.artifact_type = !text_empty(outline->artifact_type) ? outline->artifact_type
+			    : outline->config			? outline->config->media_type
+								: NULL;
+	row.annotations = outline->annotations;
+	if (catalog_put_manifest(put->api->catalog, put->repository, &row, is_digest ? NULL : put->reference, err) <
+		    0 ||
+	    (is_digest && put_tags(put, &row, request, response, err) < 0))
+		return -1;
+	location = xasprintf("/v2/%s/manifests/%s", put->repository, digest_text(&row.digest, text));
+	http_set_header(response, "Location", location);
+	http_set_header(response, "Docker-Content-Digest", text);
+	if (row.subject)
+		http_set_header(response, "OCI-Subject", row.subject);
+	http_reply_empty(response, 201);
+	return 0;
+}
+
+int api_manifest_put(void *context, struct http_request *request, struct http_response *response, struct error *err)
+{
+	AUTO(put_fini) struct put put = { .api = context };
+	const char *type = text_or_empty(http_header(request, "Content-Type"));
+	bool good;
+
+	put.repository = api_repository(request, response);
+	put.reference = http_param(request, "reference");
+	if (!put.repository || !is_reference(put.reference, response))
+		return 0;
+	put.text = http_body(request, &put.size);
+	put.type = xstrndup(type, strcspn(type, "; "));
+	if (check(&put, response, &good, err) < 0)
+		return -1;
+	return good ? put_row(&put, request, response, err) : 0;
+}
+
+int api_manifest_delete(void *context, struct http_request *request, struct http_response *response, struct error *err)
+{
+	struct api *api = context;
+	const char *repository = api_repository(request, response);
+	const char *reference = http_param(request, "reference");
+	int r;
+
+	if (!repository || !is_reference(reference, response))
+		return 0;
+	r = catalog_remove_manifest(api->catalog, repository, reference, err);
+	if (r < 0)
+		return -1;
+	if (r == 0)
+		return unknown(response);
+	http_reply_empty(response, 202);
+	return 0;
+}

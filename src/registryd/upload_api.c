@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Pushing blobs: distribution-spec, "Pushing blobs". */
+#include "base/alloc.h"
+#include "base/text.h"
+#include "registryd/api.h"
+#include "registryd/range.h"
+
+#define CHUNK_SIZE (128 * 1024)
+
+/* ---- answers ---- */
+
+static int created(struct http_response *response, const char *repository, const struct digest *digest)
+{
+	char text[DIGEST_TEXT_MAX];
+	AUTO_FREE char *location = xasprintf("/v2/%s/blobs/%s", repository, digest_text(digest, text));
+
+	http_set_header(response, "Location", location);
+	http_set_header(response, "Docker-Content-Digest", text);
+	http_reply_empty(response, 201);
+	return 0;
+}
+
+/* Where to go on and how much is here. Range of nothing is written 0-0, as docker's clients expect. */
+static void set_progress(struct http_response *response, const struct upload *upload)
+{
+	AUTO_FREE char *location = xasprintf("/v2/%s/blobs/uploads/%s", upload->repository, upload->id);
+	AUTO_FREE char *range = xasprintf("0-%llu", (unsigned long long)(upload->size ? upload->size - 1 : 0));
+
+	http_set_header(response, "Location", location);
+	http_set_header(response, "Range", range);
+	http_set_header(response, "Docker-Upload-UUID", upload->id);
+}
+
+/* ---- bytes ---- */
+
+static int receive_body(struct upload *upload, struct http_request *request, struct error *err)
+{
+	AUTO_FREE char *chunk = xmalloc(CHUNK_SIZE);
+	ssize_t got;
+
+	while ((got = http_body_read(request, chunk, CHUNK_SIZE, err)) > 0) {
+		if (blob_writer_write(upload->writer, chunk, (size_t)got, err) < 0)
+			return -1;
+		upload->size += (uint64_t)got;
+	}
+	return got < 0 ? -1 : 0;
+}
+
+/* A chunk must go on where the last one ended. false: the refusal has been sent. */
+static bool is_next_chunk(const struct upload *upload, const struct http_request *request,
+			  struct http_response *response)
+{
+	const char *header = http_header(request, "Content-Range");
+	int64_t length = http_body_length(request);
+	uint64_t first;
+	uint64_t last;
+
+	if (!header)
+		return true;
+	if (range_parse_content(&first, &last, header) < 0) {
+		api_refuse(response, 400, "BLOB_UPLOAD_INVALID", "Content-Range is not \"first-last\"");
+		return false;
+	}
+	if (first != upload->size || (length >= 0 && (uint64_t)length != last - first + 1)) {
+		set_progress(response, upload);
+		api_refuse(response, 416, "RANGE_INVALID", "the chunk does not go on where the last one ended");
+		return false;
+	}
+	return true;
+}
+
+/* Drops the upload, whatever comes out. */
+static int finish(struct api *api, struct upload *upload, const struct digest *digest, struct http_response *response,
+		  struct error *err)
+{
+	AUTO_FREE char *repository = xstrdup(upload->repository);
+	int r = blob_writer_commit(upload->writer, digest, err);
+
+	upload_drop(api->uploads, upload);
+	if (r < 0 && err->kind == ERR_INVALID) {
+		api_refuse(response, 400, "DIGEST_INVALID", err->message);
+		error_clear(err);
+		return 0;
+	}
+	if (r < 0 || catalog_link_blob(api->catalog, repository, digest, err) < 0)
+		return -1;
+	return created(response, repository, digest);
+}
+
+/* ---- handlers ---- */
+
+/* 1: mounted and answered. */
+static int try_mount(struct api *api, const char *repository, struct http_request *request,
+		     struct http_response *response, struct error *err)
+{
+	AUTO(error_clear) struct error ignored = { 0 };
+	const char *mount = http_query(request, "mount");
+	struct digest digest;
+	int r;
+
+	if (!mount || digest_parse(&digest, mount, &ignored) < 0)
+		return 0;
+	r = catalog_has_blob(api->catalog, http_query(request, "from"), &digest, err);
+	if (r <= 0)
+		return r;
+	if (catalog_link_blob(api->catalog, repository, &digest, err) < 0)
+		return -1;
+	created(response, repository, &digest);
+	return 1;
+}
+
+/* The whole blob in one request. */
+static int post_whole(struct api *api, struct upload *upload, struct http_request *request,
+		      struct http_response *response, struct error *err)
+{
+	struct digest digest;
+
+	if (!api_digest(&digest, http_query(request, "digest"), response)) {
+		upload_drop(api->uploads, upload);
+		return 0;
+	}
+	if (receive_body(upload, request, err) < 0) {
+		upload_drop(api->uploads, upload);
+		return -1;
+	}
+	return finish(api, upload, &digest, response, err);
+}
+
+int api_upload_post(void *context, struct http_request *request, struct http_response *response, struct error *err)
+{
+	struct api *api = context;
+	const char *repository = api_repository(request, response);
+	const char *algorithm = http_query(request, "digest-algorithm");
+	struct upload *upload;
+	int r;
+
+	if (!repository)
+		return 0;
+	if (algorithm && digest_algorithm_parse(algorithm) == DIGEST_NONE)
+		return api_refuse(response, 400, "DIGEST_INVALID", "unsupported digest algorithm");
+	r = try_mount(api, repository, request, response, err);
+	if (r != 0)
+		return r < 0 ? -1 : 0;
+	if (upload_start(&upload, api->uploads, repository, err) < 0)
+		return -1;
+	if (http_query(request, "digest"))
+		return post_whole(api, upload, request, response, err);
+	set_progress(response, upload);
+	upload_give(api->uploads, upload);
+	http_reply_empty(response, 202);
+	return 0;
+}
+
+/* NULL: the refusal has been sent, or err is filled. */
+static struct upload *take(struct api *api, struct http_request *request, struct http_response *response,
+			   struct error *err)
+{
+	const char *repository = api_repository(request, response);
+	struct upload *upload;
+
+	if (!repository)
+		return NULL;
+	if (upload_take(&upload, api->uploads, repository, http_param(request, "id"), err) == 0)
+		return upload;
+	if (err->kind == ERR_NOT_FOUND) {
+		api_refuse(response, 404, "BLOB_UPLOAD_UNKNOWN", err->message);
+		error_clear(err);
+	}
+	return NULL;
+}
+
+static int taken_result(const struct error *err)
+{
+	return error_is_set(err) ? -1 : 0;
+}
+
+int api_upload_get(void *context, struct http_request *request, struct http_response *response, struct error *err)
+{
+	struct api *api = context;
+	struct upload *upload = take(api, request, response, err);
+
+	if (!upload)
+		return taken_result(err);
+	set_progress(response, upload);
+	upload_give(api->uploads, upload);
+	http_reply_empty(response, 204);
+	return 0;
+}
+
+int api_upload_patch(void *context, struct http_request *request, struct http_response *response, struct error *err)
+{
+	struct api *api = context;
+	struct upload *upload = take(api, request, response, err);
+	int r = 0;
+
+	if (!upload)
+		return taken_result(err);
+	if (is_next_chunk(upload, request, response)) {
+		r = receive_body(upload, request, err);
+		set_progress(response, upload);
+		if (r == 0)
+			http_reply_empty(response, 202);
+	}
+	upload_give(api->uploads, upload);
+	return r;
+}
+
+int api_upload_put(void *context, struct http_request *request, struct http_response *response, struct error *err)
+{
+	struct api *api = context;
+	struct upload *upload = take(api, request, response, err);
+	struct digest digest;
+
+	if (!upload)
+		return taken_result(err);
+	if (!api_digest(&digest, text_or_empty(http_query(request, "digest")), response) ||
+	    !is_next_chunk(upload, request, response)) {
+		upload_give(api->uploads, upload);
+		return 0;
+	}
+	if (receive_body(upload, request, err) < 0) {
+		upload_give(api->uploads, upload);
+		return -1;
+	}
+	return finish(api, upload, &digest, response, err);
+}
+
+int api_upload_delete(void *context, struct http_request *request, struct http_response *response, struct error *err)
+{
+	struct api *api = context;
+	struct upload *upload = take(api, request, response, err);
+
+	if (!upload)
+		return taken_result(err);
+	upload_drop(api->uploads, upload);
+	http_reply_empty(response, 204);
+	return 0;
+}
