@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How it works: one function per group of options. An option is either acted
+ * on later, or refused here: none is dropped silently. The sentences are
+ * dockerd's.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/path.h"
+#include "engine/engine_private.h"
+#include "engine/spec.h"
+#include "sys/rlimit.h"
+#include "sys/signal_name.h"
+
+#define MEMORY_MIN (INT64_C(6) * 1024 * 1024)
+
+static int invalid(struct error *err, const char *text)
+{
+	return error_set(err, ERR_INVALID, "%s", text);
+}
+
+static int unsupported(struct error *err, const char *option)
+{
+	return error_set(err, ERR_UNSUPPORTED, "%s is not supported by this engine", option);
+}
+
+static void replace(char **member, const char *text)
+{
+	free(*member);
+	*member = xstrdup(text);
+}
+
+/* ---- resources ---- */
+
+static int check_memory(struct host_config *host, struct error *err)
+{
+	if (host->memory < 0 || (host->memory != 0 && host->memory < MEMORY_MIN))
+		return invalid(err, "Minimum memory limit allowed is 6MB");
+	if (host->memory > 0 && host->memory_swap > 0 && host->memory_swap < host->memory)
+		return invalid(err, "Minimum memoryswap limit should be larger than memory limit, see usage");
+	if (host->memory == 0 && host->memory_swap > 0)
+		return invalid(err, "You should always set the Memory limit when using Memoryswap limit, see usage");
+	if (host->memory_swappiness.set && (host->memory_swappiness.value < -1 || host->memory_swappiness.value > 100))
+		return error_set(err, ERR_INVALID, "Invalid value: %lld, valid memory swappiness range is 0-100",
+				 (long long)host->memory_swappiness.value);
+	if (host->memory_reservation != 0 && host->memory_reservation < MEMORY_MIN)
+		return invalid(err, "Minimum memory reservation allowed is 6MB");
+	if (host->memory > 0 && host->memory_reservation > 0 && host->memory < host->memory_reservation)
+		return invalid(err, "Minimum memory limit can not be less than memory reservation limit, see usage");
+	if (host->kernel_memory > 0)
+		return unsupported(err, "kernel memory limit");
+	/* As much swap again as memory, unless said otherwise. */
+	if (host->memory > 0 && host->memory_swap == 0)
+		host->memory_swap = host->memory > INT64_MAX / 2 ? INT64_MAX : host->memory * 2;
+	return 0;
+}
+
+static int check_cpu_set(const char *set, const char *which, int64_t available, struct error *err)
+{
+	AUTO(text_list_fini) struct text_list ranges = { 0 };
+
+	if (text_empty(set))
+		return 0;
+	text_list_split(&ranges, set, ',');
+	for (size_t i = 0; i < ranges.count; i++) {
+		AUTO(text_list_fini) struct text_list ends = { 0 };
+		uint64_t first;
+		uint64_t last;
+
+		text_list_split(&ends, ranges.items[i], '-');
+		if (ends.count < 1 || ends.count > 2 || text_parse_u64(&first, ends.items[0], 8191) < 0 ||
+		    text_parse_u64(&last, ends.items[ends.count - 1], 8191) < 0 || last < first)
+			return error_set(err, ERR_INVALID, "Invalid value %s for cpuset %s", set, which);
+		if ((int64_t)last >= available)
+			return error_set(
+				err, ERR_INVALID, "Requested %s are not available - requested %s, available: 0-%lld",
+				text_equal(which, "cpus") ? "CPUs" : "memory nodes", set, (long long)available - 1);
+	}
+	return 0;
+}
+
+static int check_cpu(const struct host_config *host, struct error *err)
+{
+	int64_t cpus = sysconf(_SC_NPROCESSORS_CONF);
+
+	if (host->nano_cpus != 0 && host->cpu_period != 0)
+		return invalid(err, "Conflicting options: Nano CPUs and CPU Period cannot both be set");
+	if (host->nano_cpus != 0 && host->cpu_quota != 0)
+		return invalid(err, "Conflicting options: Nano CPUs and CPU Quota cannot both be set");
+	if (host->nano_cpus < 0 || host->nano_cpus > cpus * 1000000000)
+		return error_set(err, ERR_INVALID,
+				 "range of CPUs is from 0.01 to %lld.00, as there are only %lld CPUs available",
+				 (long long)cpus, (long long)cpus);
+	if (host->cpu_shares < 0)
+		return error_set(err, ERR_INVALID, "invalid CPU shares (%lld): value must be a positive integer",
+				 (long long)host->cpu_shares);
+	if (host->cpu_period != 0 && (host->cpu_period < 1000 || host->cpu_period > 1000000))
+		return invalid(err, "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. "
+				    "1000000)");
+	if (host->cpu_quota > 0 && host->cpu_quota < 1000)
+		return invalid(err, "CPU cfs quota can not be less than 1ms (i.e. 1000)");
+	if (host->cpu_count || host->cpu_percent)
+		return unsupported(err, "CPU count and percent (Windows only)");
+	if (check_cpu_set(host->cpuset_cpus, "cpus", cpus, err) < 0)
+		return -1;
+	return check_cpu_set(host->cpuset_mems, "mems", 1024, err);
+}
+
+static int check_devices(const struct host_config *host, struct error *err)
+{
+	if (host->blkio_weight != 0 && (host->blkio_weight < 10 || host->blkio_weight > 1000))
+		return invalid(err, "Range of blkio weight is from 10 to 1000");
+	for (size_t i = 0; i < host->devices.count; i++) {
+		const struct device_mapping *device = &host->devices.items[i];
+
+		if (text_empty(device->path_on_host))
+			return invalid(err, "bad format for path: ");
+		if (text_or_empty(
+			    device->cgroup_permissions)[strspn(text_or_empty(device->cgroup_permissions), "rwm")] !=
+		    '\0')
+			return error_set(err, ERR_INVALID, "invalid device mode: %s", device->cgroup_permissions);
+	}
+	if (host->io_maximum_iops || host->io_maximum_bandwidth)
+		return unsupported(err, "maximum I/O (Windows only)");
+	return 0;
+}
+
+static int check_ulimits(const struct host_config *host, struct error *err)
+{
+	for (size_t i = 0; i < host->ulimits.count; i++) {
+		const struct ulimit *limit = &host->ulimits.items[i];
+
+		if (rlimit_parse(text_or_empty(limit->name)) < 0)
+			return error_set(err, ERR_INVALID, "invalid ulimit type: %s", text_or_empty(limit->name));
+		if (limit->hard != -1 && (limit->soft > limit->hard || limit->soft == -1))
+			return error_set(err, ERR_INVALID,
+					 "ulimit soft limit must be less than or equal to hard limit: %lld > %lld",
+					 (long long)limit->soft, (long long)limit->hard);
+	}
+	return 0;
+}
+
+/* ---- modes ---- */
+
+static int check_restart(const struct host_config *host, struct error *err)
+{
+	const char *name = text_or_empty(host->restart_policy.name);
+	int64_t retries = host->restart_policy.maximum_retry_count;
+	bool none = text_equal(name, "") || text_equal(name, "no");
+
+	if (none || text_equal(name, "always") || text_equal(name, "unless-stopped")) {
+		if (retries != 0)
+			return error_set(err, ERR_INVALID,
+					 "invalid restart policy: maximum retry count can only be used with "
+					 "'on-failure'%s",
+					 retries < 0 ? " and cannot be negative" : "");
+	} else if (!text_equal(name, "on-failure")) {
+		return error_set(err, ERR_INVALID,
+				 "invalid restart policy: unknown policy '%s'; use one of 'no', 'always', "
+				 "'on-failure', or 'unless-stopped'",
+				 name);
+	} else if (retries < 0) {
+		return invalid(err, "invalid restart policy: maximum retry count cannot be negative");
+	}
+	if (host->auto_remove && !none)
+		return invalid(err, "can't create 'AutoRemove' container with restart policy");
+	return 0;
+}
+
+static bool is_one_of(const char *text, const char *const *words)
+{
+	for (; *words; words++)
+		if (text_equal(text, *words))
+			return true;
+	return false;
+}
+
+static int check_namespaces(struct host_config *host, struct error *err)
+{
+	static const char *const ipc_modes[] = { "none", "private", "shareable", "host", NULL };
+	static const char *const plain_modes[] = { "", "host", NULL };
+	static const char *const cgroup_modes[] = { "", "host", "private", NULL };
+
+	if (text_empty(host->ipc_mode))
+		replace(&host->ipc_mode, "private");
+	if (!is_one_of(host->ipc_mode, ipc_modes) && !text_has_prefix(host->ipc_mode, "container:"))
+		return error_set(err, ERR_INVALID, "invalid IPC mode: %s", host->ipc_mode);
+	if (!is_one_of(text_or_empty(host->pid_mode), plain_modes) &&
+	    !text_has_prefix(text_or_empty(host->pid_mode), "container:"))
+		return error_set(err, ERR_INVALID, "invalid PID mode: %s", host->pid_mode);
+	if (!is_one_of(text_or_empty(host->uts_mode), plain_modes))
+		return error_set(err, ERR_INVALID, "invalid UTS mode: %s", host->uts_mode);
+	if (!is_one_of(text_or_empty(host->cgroupns_mode), cgroup_modes))
+		return error_set(err, ERR_INVALID, "invalid cgroup namespace mode: %s", host->cgroupns_mode);
+	/* Without user namespaces of our own, "host" is what every container has. */
+	if (!is_one_of(text_or_empty(host->userns_mode), plain_modes))
+		return error_set(err, ERR_INVALID, "invalid userns mode: %s", host->userns_mode);
+	return 0;
+}
+
+static int check_network(struct container_config *config, struct host_config *host, struct error *err)
+{
+	bool shared;
+	bool host_network;
+
+	if (text_empty(host->network_mode) || text_equal(host->network_mode, "default"))
+		replace(&host->network_mode, config->network_disabled ? "none" : "bridge");
+	shared = text_has_prefix(host->network_mode, "container:");
+	host_network = text_equal(host->network_mode, "host");
+	if (shared && host->network_mode[strlen("container:")] == '\0')
+		return invalid(err, "Container network mode requires a container: invalid network mode: container:");
+	if (shared && !text_empty(config->hostname))
+		return invalid(err, "conflicting options: hostname and the network mode");
+	if (host_network && host->links.count)
+		return invalid(err, "conflicting options: host type networking can't be used with links. This would "
+				    "result in undefined behavior");
+	if (shared && (host->dns.count || host->links.count))
+		return invalid(err, host->links.count
+					    ? "conflicting options: container type network can't be used with links. "
+					      "This would result in undefined behavior"
+					    : "conflicting options: dns and the network mode");
+	if (shared && host->extra_hosts.count)
+		return invalid(err, "conflicting options: custom host-to-IP mapping and the network mode");
+	if (shared && (host->port_bindings.count || host->publish_all_ports))
+		return invalid(err, "conflicting options: port publishing and the container type network mode");
+	if (shared && config->exposed_ports.count)
+		return invalid(err, "conflicting options: port exposing and the container type network mode");
+	if (host->links.count)
+		return unsupported(err, "--link");
+	return 0;
+}
+
+static int check_logging(struct host_config *host, struct error *err)
+{
+	static const char *const known[] = { "max-size", "max-file", NULL };
+	struct log_config *log = &host->log_config;
+
+	if (text_empty(log->type))
+		replace(&log->type, "json-file");
+	if (text_equal(log->type, "none"))
+		return 0;
+	if (!text_equal(log->type, "json-file"))
+		return error_set(err, ERR_INVALID,
+				 "logger: no log driver named '%s' is registered (this engine has json-file and none)",
+				 log->type);
+	for (size_t i = 0; i < log->options.count; i++) {
+		const char *value = log->options.items[i].value;
+		int64_t size;
+		uint64_t files;
+
+		if (!is_one_of(log->options.items[i].key, known))
+			return error_set(err, ERR_INVALID, "unknown log opt '%s' for json-file log driver",
+					 log->options.items[i].key);
+		if (text_equal(log->options.items[i].key, "max-size") &&
+		    (text_parse_size(&size, value) < 0 || (size <= 0 && size != -1)))
+			return error_set(err, ERR_INVALID, "invalid value for max-size: \"%s\"", value);
+		if (text_equal(log->options.items[i].key, "max-file") &&
+		    (text_parse_u64(&files, value, 10000) < 0 || files < 1))
+			return error_set(err, ERR_INVALID, "max-file cannot be less than 1: \"%s\"", value);
+	}
+	return 0;
+}
+
+/* What is accepted by dockerd but would change nothing here is refused, not ignored. */
+static int check_unsupported(const struct container_config *config, const struct host_config *host, struct error *err)
+{
+	static const char *const runtimes[] = { "", "runc", "kist", "io.containerd.runc.v2", NULL };
+
+	if (host->storage_opt.count)
+		return unsupported(err, "--storage-opt");
+	if (!text_empty(host->cgroup))
+		return unsupported(err, "HostConfig.Cgroup");
+	if (!text_empty(host->isolation) && !text_equal(host->isolation, "default"))
+		return error_set(err, ERR_INVALID, "invalid isolation '%s' on linux", host->isolation);
+	if (!is_one_of(text_or_empty(host->runtime), runtimes))
+		return error_set(err, ERR_INVALID, "unknown or invalid runtime name: %s", host->runtime);
+	if (!text_empty(host->volume_driver) && !text_equal(host->volume_driver, "local"))
+		return error_set(err, ERR_NOT_FOUND, "error looking up volume plugin %s: plugin \"%s\" not found",
+				 host->volume_driver, host->volume_driver);
+	if (config->healthcheck && config->healthcheck->test.count &&
+	    !text_equal(config->healthcheck->test.items[0], "NONE") &&
+	    !text_equal(config->healthcheck->test.items[0], "CMD") &&
+	    !text_equal(config->healthcheck->test.items[0], "CMD-SHELL"))
+		return error_set(err, ERR_INVALID, "Unknown type '%s' in healthcheck",
+				 config->healthcheck->test.items[0]);
+	return 0;
+}
+
+/* ---- the container's own ---- */
+
+static int check_process(struct container_config *config, struct error *err)
+{
+	if (config->entrypoint.count == 0 && config->cmd.count == 0)
+		return invalid(err, "no command specified");
+	if (!text_empty(config->working_dir)) {
+		AUTO_FREE char *clean = path_clean(config->working_dir);
+
+		if (!path_is_absolute(clean))
+			return error_set(err, ERR_INVALID,
+					 "the working directory '%s' is invalid, it needs to be an absolute path",
+					 config->working_dir);
+		replace(&config->working_dir, clean);
+	}
+	for (size_t i = 0; i < config->env.count; i++)
+		if (config->env.items[i][0] == '\0' || config->env.items[i][0] == '=')
+			return error_set(err, ERR_INVALID, "invalid environment variable: %s", config->env.items[i]);
+	if (!text_empty(config->stop_signal) && signal_parse(config->stop_signal) < 0)
+		return error_set(err, ERR_INVALID, "invalid signal: %s", config->stop_signal);
+	if (strlen(text_or_empty(config->hostname)) > 63)
+		return error_set(err, ERR_INVALID, "invalid hostname: \"%s\" is longer than 63 bytes",
+				 config->hostname);
+	return 0;
+}
+
+static int check_host_rest(struct host_config *host, struct error *err)
+{
+	struct security_options security;
+
+	if (host->oom_score_adj < -1000 || host->oom_score_adj > 1000)
+		return error_set(err, ERR_INVALID, "Invalid value %lld, range for oom score adj is [-1000, 1000]",
+				 (long long)host->oom_score_adj);
+	if (host->shm_size < 0)
+		return invalid(err, "SHM size can not be less than 0");
+	if (host->shm_size && text_equal(host->ipc_mode, "shareable"))
+		return unsupported(err, "a size of /dev/shm with --ipc shareable");
+	if (host->console_size.count != 0 && host->console_size.count != 2)
+		return invalid(err, "ConsoleSize: expected [height, width]");
+	if (host->auto_remove && text_equal(host->cgroup_parent, "/"))
+		return invalid(err, "cgroup-parent must not be /");
+	if (strstr(text_or_empty(host->cgroup_parent), ".."))
+		return error_set(err, ERR_INVALID, "invalid cgroup parent: %s", host->cgroup_parent);
+	return security_options_parse(&security, &host->security_opt, err);
+}
+
+static void fill_paths(struct host_config *host)
+{
+	if (host->privileged)
+		return;
+	if (!host->masked_paths_given)
+		spec_default_masked_paths(&host->masked_paths);
+	if (!host->readonly_paths_given)
+		spec_default_readonly_paths(&host->readonly_paths);
+}
+
+int container_check(struct container_config *config, struct host_config *host, struct text_list *warnings,
+		    struct error *err)
+{
+	if (check_process(config, err) < 0 || check_memory(host, err) < 0 || check_cpu(host, err) < 0 ||
+	    check_devices(host, err) < 0 || check_ulimits(host, err) < 0 || check_restart(host, err) < 0 ||
+	    check_namespaces(host, err) < 0 || check_network(config, host, err) < 0 || check_logging(host, err) < 0 ||
+	    check_unsupported(config, host, err) < 0 || check_host_rest(host, err) < 0 ||
+	    spec_check_capabilities(host, err) < 0)
+		return -1;
+	if (text_empty(host->restart_policy.name))
+		replace(&host->restart_policy.name, "no");
+	if (text_empty(host->runtime))
+		replace(&host->runtime, "runc");
+	if (host->console_size.count == 0) {
+		json_array_add(&host->console_size, sizeof(struct u64_item));
+		json_array_add(&host->console_size, sizeof(struct u64_item));
+	}
+	if (optional_bool_or(host->oom_kill_disable, false) && host->memory == 0)
+		text_list_add(warnings, "OOM killer is disabled for the container, but no memory limit is set, this "
+					"can result in the system running out of resources.");
+	fill_paths(host);
+	return 0;
+}

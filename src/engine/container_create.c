@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/random.h"
+#include "base/rollback.h"
+#include "engine/engine_private.h"
+#include "engine/image.h"
+#include "engine/volume.h"
+#include "network/network.h"
+#include "store/snapshot.h"
+
+static void fill_command(struct container_document *document)
+{
+	struct text_list all = { 0 };
+
+	text_list_add_all(&all, &document->config.entrypoint);
+	text_list_add_all(&all, &document->config.cmd);
+	document->path = xstrdup(all.items[0]);
+	for (size_t i = 1; i < all.count; i++)
+		text_list_add(&document->args, all.items[i]);
+	text_list_fini(&all);
+}
+
+static int check_ports(const struct container_document *document, struct error *err)
+{
+	for (size_t i = 0; i < document->host.port_bindings.count; i++) {
+		const char *port = document->host.port_bindings.items[i].port;
+		const char *slash = strchr(port, '/');
+		AUTO_FREE char *number = slash ? xstrndup(port, (size_t)(slash - port)) : xstrdup(port);
+		enum network_protocol protocol;
+		uint64_t value;
+
+		if (text_parse_u64(&value, number, 65535) < 0 || value == 0)
+			return error_set(err, ERR_INVALID, "invalid port specification: \"%s\"", port);
+		if (slash && network_protocol_parse(&protocol, slash + 1) < 0)
+			return error_set(err, ERR_INVALID, "invalid port specification: \"%s\"", port);
+	}
+	return 0;
+}
+
+/* Published ports are exposed ports too. */
+static void expose_bound_ports(struct container_document *document)
+{
+	for (size_t i = 0; i < document->host.port_bindings.count; i++) {
+		struct port_bindings *bindings = &document->host.port_bindings.items[i];
+
+		if (!strchr(bindings->port, '/')) {
+			char *full = xasprintf("%s/tcp", bindings->port);
+
+			free(bindings->port);
+			bindings->port = full;
+		}
+		key_set_add(&document->config.exposed_ports, bindings->port);
+	}
+}
+
+/* The endpoint of the mode's network is there from create on, as inspect shows it. */
+static int fill_networking(struct container_document *document, struct error *err)
+{
+	struct endpoint_map *endpoints = &document->networking.endpoints;
+	const char *mode = document->host.network_mode;
+
+	if (text_has_prefix(mode, "container:")) {
+		json_free_fields(&document->networking, networking_config_fields);
+		return 0;
+	}
+	for (size_t i = 0; i < endpoints->count; i++) {
+		if (text_equal(endpoints->items[i].network, "default")) {
+			free(endpoints->items[i].network);
+			endpoints->items[i].network = xstrdup("bridge");
+		}
+		if (!text_equal(endpoints->items[i].network, mode))
+			return error_set(err, ERR_UNSUPPORTED, "network %s: this engine joins one network: %s",
+					 endpoints->items[i].network, mode);
+		if (endpoints->items[i].links.count || endpoints->items[i].driver_opts.count)
+			return error_set(err, ERR_UNSUPPORTED,
+					 "links and driver options of an endpoint are not supported");
+	}
+	if (endpoints->count == 0) {
+		struct endpoint_settings *endpoint = json_array_add(endpoints, sizeof(*endpoint));
+
+		endpoint->network = xstrdup(mode);
+	}
+	return 0;
+}
+
+static int check_network_mode(struct container *container, struct error *err)
+{
+	const char *mode = container->document.host.network_mode;
+	const char *other = text_after(mode, "container:");
+	AUTO(container_unrefp) struct container *found = NULL;
+
+	if (other) {
+		if (container_find(&found, container->engine, other, err) < 0)
+			return -1;
+		/* Its name may change; its id does not. */
+		free(container->document.host.network_mode);
+		container->document.host.network_mode = xasprintf("container:%s", found->id);
+		return 0;
+	}
+	if (text_equal(mode, "none") || text_equal(mode, "host"))
+		return 0;
+	if (!text_equal(mode, "bridge"))
+		return error_set(err, ERR_NOT_FOUND, "network %s not found", mode);
+	if (!container->engine->network)
+		return error_set(err, ERR_UNSUPPORTED, "this engine runs without a bridge: use --network none or host");
+	return 0;
+}
+
+static int check_engine(struct container *container, struct text_list *warnings, struct error *err)
+{
+	const struct host_config *host = &container->document.host;
+	const struct health_config *health = container->document.config.healthcheck;
+
+	if (optional_bool_or(host->init, false) && !container->engine->init_path)
+		return error_set(err, ERR_UNSUPPORTED, "--init needs an init program, and this engine has none");
+	if (health && health->test.count && !text_equal(health->test.items[0], "NONE"))
+		text_list_add(warnings,
+			      "The health check is stored but not run: this engine has no health checks yet.");
+	return check_network_mode(container, err);
+}
+
+static void undo_enter(void *arg)
+{
+	container_leave(arg);
+}
+
+static void undo_snapshot(void *arg)
+{
+	struct container *container = arg;
+	AUTO(error_clear) struct error err = { 0 };
+
+	if (snapshot_remove(container->engine->store, container->id, &err) < 0)
+		engine_log_error(container->engine, "a snapshot was left behind", container->id, &err);
+}
+
+static void undo_folder(void *arg)
+{
+	AUTO_FREE char *path = container_path(arg, NULL);
+
+	remove_tree(AT_FDCWD, path);
+}
+
+static void undo_volumes(void *arg)
+{
+	struct container *container = arg;
+
+	for (size_t i = 0; i < container->document.mounts.count; i++) {
+		AUTO(error_clear) struct error err = { 0 };
+		const struct container_mount *mount = &container->document.mounts.items[i];
+
+		if (mount->anonymous && mount->name)
+			volume_remove(container->engine, mount->name, true, &err);
+	}
+}
+
+/* Everything with an effect, each step undone if a later one fails. */
+static int build(struct container *container, const struct image_ready *image, struct error *err)
+{
+	AUTO(rollback_run) struct rollback undo = { 0 };
+	AUTO_FREE char *folder = container_path(container, NULL);
+	int r;
+
+	if (container_enter(container, err) < 0)
+		return -1;
+	rollback_add(&undo, undo_enter, container);
+	rollback_add(&undo, undo_volumes, container);
+	if (container_resolve_mounts(container, err) < 0)
+		return -1;
+	if (snapshot_create(container->engine->store, container->id, &image->chain_id, err) < 0)
+		return -1;
+	rollback_add(&undo, undo_snapshot, container);
+	r = mkdir_all(AT_FDCWD, folder, 0710);
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, r, "create container: %s", folder);
+	rollback_add(&undo, undo_folder, container);
+	if (container_fill_volumes(container, &image->chain_id, err) < 0 || container_store(container, err) < 0)
+		return -1;
+	rollback_cancel(&undo);
+	return 0;
+}
+
+static int fill_document(struct container *container, const struct container_create_request *request,
+			 const struct image_ready *image, struct text_list *warnings, struct error *err)
+{
+	struct container_document *document = &container->document;
+
+	document->id = xstrdup(container->id);
+	document->image_id = xstrdup(image->id);
+	document->state.created_ns = clock_wall_ns();
+	json_copy_fields(&document->config, &request->config, container_config_fields);
+	json_copy_fields(&document->host, &request->host, host_config_fields);
+	json_copy_fields(&document->networking, &request->networking, networking_config_fields);
+	document->host.masked_paths_given = request->host.masked_paths_given;
+	document->host.readonly_paths_given = request->host.readonly_paths_given;
+	container_merge_image(&document->config, &image->config.config);
+	if (container_check(&document->config, &document->host, warnings, err) < 0 ||
+	    check_engine(container, warnings, err) < 0 || check_ports(document, err) < 0 ||
+	    fill_networking(document, err) < 0)
+		return -1;
+	expose_bound_ports(document);
+	if (document->host.shm_size == 0)
+		document->host.shm_size = container->engine->shm_size_bytes;
+	if (text_empty(document->config.hostname) && !text_has_prefix(document->host.network_mode, "container:")) {
+		free(document->config.hostname);
+		document->config.hostname = xstrndup(container->id, 12);
+	}
+	if (text_empty(document->host.cgroupns_mode)) {
+		free(document->host.cgroupns_mode);
+		document->host.cgroupns_mode =
+			xstrdup(container->engine->cgroup_v2 && !document->host.privileged ? "private" : "host");
+	}
+	fill_command(document);
+	return 0;
+}
+
+static void publish(struct container *container)
+{
+	mutex_lock(&container->mutex);
+	container->published = true;
+	mutex_unlock(&container->mutex);
+	container_event(container, "create", NULL);
+}
+
+int container_create(char **out_id, struct text_list *out_warnings, struct engine *engine, const char *name,
+		     const struct container_create_request *request, struct error *err)
+{
+	AUTO(container_unrefp) struct container *container = NULL;
+	AUTO(image_ready_fini) struct image_ready image = { 0 };
+	char id[65];
+
+	if (name && *name == '/')
+		name++;
+	if (!text_empty(name) && container_check_name(name, err) < 0)
+		return -1;
+	if (text_empty(request->config.image))
+		return error_set(err, ERR_INVALID, "no command specified");
+	if (image_resolve(&image, engine, request->config.image, err) < 0)
+		return -1;
+	random_hex(id, 32);
+	container = container_new(engine, id);
+	container->document.name = text_empty(name) ? container_make_name(engine) : xstrdup(name);
+	if (fill_document(container, request, &image, out_warnings, err) < 0 || build(container, &image, err) < 0)
+		return -1;
+	publish(container);
+	*out_id = xstrdup(id);
+	return 0;
+}

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How it works: one thread per running container. It waits in the shim's Wait
+ * call, then takes the busy token and ends the run: exit code, network, shim,
+ * state, events, in docker's order; then the restart policy decides: launch
+ * again after a pause, remove (--rm), or let the thread end. A shim that is
+ * gone left exit.json, or is cleaned up by `kist-shim delete`.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/path.h"
+#include "engine/container_network.h"
+#include "engine/engine_private.h"
+
+#define RESTART_DELAY_FIRST_MS 100
+#define RESTART_DELAY_MAX_MS 60000
+#define RUN_IS_STABLE_NS (10 * CLOCK_SECOND)
+#define EXIT_FILE_MAX 65536
+
+struct run_end {
+	int64_t exit_code;
+	int64_t exited_ns;
+	bool oom_killed;
+};
+
+struct exit_document {
+	int64_t exit_status;
+	char *exited_at;
+	bool oom_killed;
+};
+
+static const struct json_field exit_document_fields[] = {
+	JSON_I64("exitStatus", struct exit_document, exit_status, 0),
+	JSON_TEXT("exitedAt", struct exit_document, exited_at, 0),
+	JSON_BOOL("oomKilled", struct exit_document, oom_killed, 0),
+	JSON_END,
+};
+
+/* true if the shim wrote how it ended. */
+static bool read_exit_file(const struct container *container, struct run_end *end)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	AUTO_FREE char *path = path_join(container->bundle, "exit.json");
+	AUTO_FREE char *text = NULL;
+	struct exit_document document = { 0 };
+	size_t size;
+
+	if (file_read(&text, &size, AT_FDCWD, path, EXIT_FILE_MAX) < 0 ||
+	    json_decode(&document, exit_document_fields, text, size, &err) < 0)
+		return false;
+	end->exit_code = document.exit_status;
+	end->oom_killed = document.oom_killed;
+	if (text_empty(document.exited_at) || clock_parse(&end->exited_ns, document.exited_at) < 0)
+		end->exited_ns = clock_wall_ns();
+	json_free_fields(&document, exit_document_fields);
+	return true;
+}
+
+/* The shim is gone: what it wrote, or as if killed. */
+static void end_without_shim(struct container *container, struct run_end *end)
+{
+	AUTO(error_clear) struct error err = { 0 };
+
+	if (!read_exit_file(container, end))
+		*end = (struct run_end){ .exit_code = 137, .exited_ns = clock_wall_ns() };
+	if (shim_delete(container, &err) < 0)
+		engine_log_error(container->engine, "cleaning up behind a lost shim", container->id, &err);
+}
+
+/* 1 the run ended, 0 the engine closes. */
+static int wait_for_end(struct container *container, struct run_end *end)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	struct task_exit exit = { 0 };
+	int r = -1;
+
+	if (container->task)
+		r = task_wait(container->task, container->id, NULL, &exit, container->engine->closing_fd, &err);
+	if (r < 0 && container->task && err.kind == ERR_CANCELED)
+		return 0;
+	if (r < 0) {
+		end_without_shim(container, end);
+		return 1;
+	}
+	if (!read_exit_file(container, end))
+		*end = (struct run_end){ .exit_code = exit.exit_status, .exited_ns = exit.exited_at };
+	if (end->exited_ns == 0)
+		end->exited_ns = clock_wall_ns();
+	return 1;
+}
+
+static bool nobody_uses_task(struct container *container, void *arg)
+{
+	(void)arg;
+	return container->task_users == 0;
+}
+
+/* Takes the connection away from others; waits until their calls on it are over. */
+static struct task_client *take_task(struct container *container)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	struct task_client *task;
+
+	mutex_lock(&container->mutex);
+	task = take_ptr(container->task);
+	mutex_unlock(&container->mutex);
+	/* Calls end with the process, which is over; engine_close() ends them too. */
+	while (container_await(container, nobody_uses_task, NULL, -1, 0, &err) < 0) {
+		error_clear(&err);
+		clock_sleep_ms(5);
+	}
+	return task;
+}
+
+static void end_task(struct container *container)
+{
+	struct task_client *task = take_task(container);
+	AUTO(error_clear) struct error err = { 0 };
+	AUTO(error_clear) struct error problem = { 0 };
+	struct task_exit end;
+	bool clean = task && task_delete(task, container->id, NULL, &end, -1, &err) == 0;
+
+	error_clear(&err);
+	if (task) {
+		task_shutdown(task, container->id, -1, &err);
+		task_client_close(task);
+	}
+	if (!clean && shim_delete(container, &problem) < 0)
+		engine_log_error(container->engine, "cleaning up behind a container", container->id, &problem);
+	remove_tree(AT_FDCWD, container->bundle);
+}
+
+static bool policy_restarts_locked(struct container *container, int64_t exit_code)
+{
+	const struct restart_policy *policy = &container->document.host.restart_policy;
+
+	mutex_assert_held(&container->mutex);
+	if (container->stop_wanted || atomic_load(&container->engine->stopping) || container->document.state.removing)
+		return false;
+	if (text_equal(policy->name, "always") || text_equal(policy->name, "unless-stopped"))
+		return true;
+	if (!text_equal(policy->name, "on-failure") || exit_code == 0)
+		return false;
+	return policy->maximum_retry_count == 0 || container->document.restart_count < policy->maximum_retry_count;
+}
+
+static void next_delay_locked(struct container *container)
+{
+	bool stable = clock_monotonic_ns() - container->run_started_ns >= RUN_IS_STABLE_NS;
+
+	mutex_assert_held(&container->mutex);
+	if (stable || container->restart_delay_ms == 0)
+		container->restart_delay_ms = RESTART_DELAY_FIRST_MS;
+	else if (container->restart_delay_ms < RESTART_DELAY_MAX_MS)
+		container->restart_delay_ms *= 2;
+	if (container->restart_delay_ms > RESTART_DELAY_MAX_MS)
+		container->restart_delay_ms = RESTART_DELAY_MAX_MS;
+}
+
+/* What the state says after a run; true if the policy wants another. */
+static bool set_ended(struct container *container, const struct run_end *end)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&container->mutex);
+	struct container_state *state = &container->document.state;
+	bool again = policy_restarts_locked(container, end->exit_code);
+
+	state->exit_code = end->exit_code;
+	state->finished_ns = end->exited_ns;
+	state->oom_killed = end->oom_killed;
+	state->pid = 0;
+	state->paused = false;
+	/* docker counts a container between two runs as running. */
+	state->running = again;
+	state->restarting = again;
+	if (again)
+		next_delay_locked(container);
+	return again;
+}
+
+static void publish_end(struct container *container, const struct run_end *end, int64_t started_ns)
+{
+	char code[24];
+	char duration[24];
+	const char *extras[] = { "exitCode", code, "execDuration", duration, NULL };
+
+	snprintf(code, sizeof(code), "%lld", (long long)end->exit_code);
+	snprintf(duration, sizeof(duration), "%lld", (long long)((end->exited_ns - started_ns) / CLOCK_SECOND));
+	if (end->oom_killed)
+		container_event(container, "oom", NULL);
+	container_event(container, "die", extras);
+}
+
+/* With the token. */
+static bool finish_run(struct container *container, const struct run_end *end)
+{
+	int64_t started_ns = container->document.state.started_ns;
+	bool again;
+
+	end_task(container);
+	container_network_detach(container, true);
+	again = set_ended(container, end);
+	container_save(container);
+	publish_end(container, end, started_ns);
+	mutex_lock(&container->mutex);
+	container->exits++;
+	container_end_attaches(container);
+	watch_notify(&container->changes);
+	mutex_unlock(&container->mutex);
+	return again;
+}
+
+static void set_stopped(struct container *container)
+{
+	mutex_lock(&container->mutex);
+	container->document.state.running = false;
+	container->document.state.restarting = false;
+	watch_notify(&container->changes);
+	mutex_unlock(&container->mutex);
+	container_save(container);
+}
+
+/* Also when somebody started it by hand meanwhile. */
+static bool restart_is_off(struct container *container, void *arg)
+{
+	(void)arg;
+	return !container->document.state.restarting || container->stop_wanted || container->document.state.removing ||
+	       atomic_load(&container->engine->stopping);
+}
+
+static void record_failed_restart(struct container *container, const struct error *err)
+{
+	engine_log_error(container->engine, "a container could not be restarted", container->id, err);
+	mutex_lock(&container->mutex);
+	free(container->document.state.error);
+	container->document.state.error = xstrdup(text_or_empty(err->message));
+	container->document.state.exit_code = launch_exit_code(text_or_empty(err->message));
+	mutex_unlock(&container->mutex);
+}
+
+/* With the token: true when it runs again. */
+static bool restart_held(struct container *container)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	bool started;
+	bool off;
+
+	mutex_lock(&container->mutex);
+	started = container->document.state.running && !container->document.state.restarting;
+	off = restart_is_off(container, NULL);
+	if (!off)
+		container->document.restart_count++;
+	mutex_unlock(&container->mutex);
+	if (started)
+		return true;
+	if (!off && container_launch(container, -1, &err) == 0) {
+		container_event(container, "start", NULL);
+		return true;
+	}
+	if (!off)
+		record_failed_restart(container, &err);
+	set_stopped(container);
+	mutex_lock(&container->mutex);
+	container->monitored = false;
+	mutex_unlock(&container->mutex);
+	return false;
+}
+
+/* Between two runs, without the token. true: it runs again. */
+static bool restart(struct container *container)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	int64_t deadline_ns = clock_monotonic_ns() + container->restart_delay_ms * CLOCK_MS;
+	bool runs;
+
+	/* Given up: the engine closes, and the next one goes on from the document. */
+	if (container_await(container, restart_is_off, NULL, -1, deadline_ns, &err) < 0 ||
+	    container_acquire(container, -1, &err) < 0)
+		return false;
+	runs = restart_held(container);
+	container_release(container);
+	return runs;
+}
+
+static void remove_if_wanted(struct container *container)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	bool wanted;
+
+	mutex_lock(&container->mutex);
+	wanted = container->document.host.auto_remove && !container->keep_once && !container->removed &&
+		 !container->document.state.running;
+	mutex_unlock(&container->mutex);
+	if (wanted && container_destroy(container, true, &err) < 0)
+		engine_log_error(container->engine, "a container was not removed at its end", container->id, &err);
+}
+
+/* One run to its end. true: wait for another. */
+static bool serve_run(struct container *container)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	struct run_end end = { 0 };
+	bool again;
+
+	if (!wait_for_end(container, &end) || container_acquire(container, -1, &err) < 0)
+		return false;
+	again = finish_run(container, &end);
+	if (!again)
+		remove_if_wanted(container);
+	if (!again) {
+		mutex_lock(&container->mutex);
+		container->monitored = false;
+		mutex_unlock(&container->mutex);
+	}
+	container_release(container);
+	return again;
+}
+
+static void *monitor(void *arg)
+{
+	struct container *container = arg;
+	struct engine *engine = container->engine;
+	bool between_runs;
+
+	mutex_lock(&container->mutex);
+	between_runs = container->document.state.restarting;
+	mutex_unlock(&container->mutex);
+	for (;;) {
+		if (!between_runs && !serve_run(container))
+			break;
+		between_runs = false;
+		if (!restart(container))
+			break;
+	}
+	container_unref(container);
+	engine_thread_end(engine);
+	return NULL;
+}
+
+int container_monitor_start(struct container *container, struct error *err)
+{
+	engine_thread_begin(container->engine);
+	mutex_lock(&container->mutex);
+	container->monitored = true;
+	mutex_unlock(&container->mutex);
+	if (thread_start(NULL, "monitor", monitor, container_ref(container), err) == 0)
+		return 0;
+	mutex_lock(&container->mutex);
+	container->monitored = false;
+	mutex_unlock(&container->mutex);
+	container_unref(container);
+	engine_thread_end(container->engine);
+	return -1;
+}

@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How it works: opening loads every container's document; a monitor thread for
+ * each that ran when we were last seen either finds its shim again or ends the
+ * run from what the shim left (exit.json). Then what no container owns is
+ * removed: bundles, folders, snapshots, endpoints. Then restart policies.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/path.h"
+#include "base/random.h"
+#include "engine/engine_private.h"
+#include "store/snapshot.h"
+#include "sys/capability.h"
+#include "sys/cgroup.h"
+
+#define SHM_SIZE (INT64_C(64) * 1024 * 1024)
+#define STOP_TIMEOUT_S 10
+#define SHIM_FILE_MAX 65536
+#define CLOSE_WAIT_NS (10 * CLOCK_SECOND)
+
+void engine_options_init(struct engine_options *options)
+{
+	*options = (struct engine_options){
+		.data_root = "/var/lib/kist",
+		.exec_root = "/run/kist",
+		.bridge = "kist0",
+		.nft_table = "kist",
+		.cgroup_parent = "kist",
+	};
+}
+
+void engine_log_error(struct engine *engine, const char *what, const char *id, const struct error *err)
+{
+	if (engine->log)
+		log_error(engine->log, what, F("id", text_or_empty(id)), F("error", text_or_empty(err->message)));
+}
+
+struct event_bus *engine_events(struct engine *engine)
+{
+	return engine->events;
+}
+
+struct store *engine_store(struct engine *engine)
+{
+	return engine->store;
+}
+
+const struct log *engine_log(const struct engine *engine)
+{
+	return engine->log;
+}
+
+const char *engine_data_root(const struct engine *engine)
+{
+	return engine->data_root;
+}
+
+const char *engine_exec_root(const struct engine *engine)
+{
+	return engine->exec_root;
+}
+
+const char *engine_id(const struct engine *engine)
+{
+	return engine->id;
+}
+
+void engine_thread_begin(struct engine *engine)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&engine->threads_mutex);
+
+	engine->threads++;
+}
+
+void engine_thread_end(struct engine *engine)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&engine->threads_mutex);
+
+	engine->threads--;
+	condition_broadcast(&engine->threads_changed);
+}
+
+/* ---- opening ---- */
+
+static struct engine *engine_new(const struct engine_options *options)
+{
+	struct engine *engine = xcalloc(1, sizeof(*engine));
+
+	engine->data_root = path_absolute(options->data_root);
+	engine->exec_root = path_absolute(options->exec_root);
+	engine->bridge = xstrdup(text_empty(options->bridge) ? "kist0" : options->bridge);
+	engine->cgroup_parent = xstrdup(text_empty(options->cgroup_parent) ? "kist" : options->cgroup_parent);
+	engine->init_path = text_empty(options->init_path) ? NULL : xstrdup(options->init_path);
+	engine->log_max_size = options->log_max_size ? xstrdup(options->log_max_size) : NULL;
+	engine->log_max_file = options->log_max_file ? xstrdup(options->log_max_file) : NULL;
+	engine->shm_size_bytes = options->shm_size_bytes ? options->shm_size_bytes : SHM_SIZE;
+	engine->stop_timeout_s = options->stop_timeout_s ? options->stop_timeout_s : STOP_TIMEOUT_S;
+	engine->pids_limit = options->pids_limit;
+	engine->debug = options->debug;
+	engine->log = options->log;
+	engine->cgroup_v2 = cgroup_detect() == CGROUP_V2;
+	engine->capabilities = capability_bounding();
+	engine->events = event_bus_new();
+	engine->closing_fd = -1;
+	atomic_init(&engine->stopping, false);
+	mutex_init(&engine->index);
+	mutex_init(&engine->threads_mutex);
+	condition_init(&engine->threads_changed);
+	map_init(&engine->by_id, NULL);
+	map_init(&engine->by_name, NULL);
+	map_init(&engine->execs, NULL);
+	return engine;
+}
+
+static int make_folders(const struct engine *engine, struct error *err)
+{
+	static const char *const data[] = { "containers", "volumes" };
+	AUTO_FREE char *shims = path_join(engine->exec_root, "shim");
+	int r = mkdir_all(AT_FDCWD, shims, 0711);
+
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, r, "make %s", shims);
+	for (size_t i = 0; i < sizeof(data) / sizeof(data[0]); i++) {
+		AUTO_FREE char *path = path_join(engine->data_root, data[i]);
+
+		r = mkdir_all(AT_FDCWD, path, 0711);
+		if (r < 0)
+			return error_set_errno(err, ERR_INTERNAL, r, "make %s", path);
+	}
+	return 0;
+}
+
+/* A value made once and kept: ids of the engine and its networks. */
+static int load_id(char out_id[65], struct engine *engine, const char *key, struct error *err)
+{
+	AUTO(query_freep) struct query *query = NULL;
+	char fresh[65];
+
+	random_hex(fresh, 32);
+	if (query_new(&query, store_database(engine->store),
+		      "INSERT OR IGNORE INTO engine (key, value) VALUES (?1, ?2)", err) < 0)
+		return -1;
+	query_bind_text(query, 1, key);
+	query_bind_text(query, 2, fresh);
+	if (query_run(query, err) < 0)
+		return -1;
+	query_free(take_ptr(query));
+	if (query_new(&query, store_database(engine->store), "SELECT value FROM engine WHERE key = ?1", err) < 0)
+		return -1;
+	query_bind_text(query, 1, key);
+	if (query_next(query, err) <= 0)
+		return error_is_set(err) ? -1 : error_set(err, ERR_INTERNAL, "engine table: no %s", key);
+	if (strlen(text_or_empty(query_text(query, 0))) != 64)
+		return error_set(err, ERR_INTERNAL, "engine table: %s is not an id", key);
+	memcpy(out_id, query_text(query, 0), 65);
+	return 0;
+}
+
+static int load_ids(struct engine *engine, struct error *err)
+{
+	static const char *const names[ENGINE_NETWORK_COUNT] = { "network-bridge", "network-host", "network-none" };
+
+	for (size_t i = 0; i < ENGINE_NETWORK_COUNT; i++)
+		if (load_id(engine->network_ids[i], engine, names[i], err) < 0)
+			return -1;
+	return load_id(engine->id, engine, "id", err);
+}
+
+static int open_network(struct engine *engine, const struct engine_options *options, struct error *err)
+{
+	AUTO_FREE char *state = path_join(engine->exec_root, "network");
+	const struct network_options network = { .state_dir = state, .table = options->nft_table };
+	const struct network_bridge bridge = { .name = engine->bridge, .subnet = options->address_pool };
+
+	if (text_equal(engine->bridge, "none"))
+		return 0;
+	if (network_open(&engine->network, &network, err) < 0)
+		return error_prefix(err, "open network");
+	return network_bridge_add(engine->network, &bridge, &engine->bridge_info, err);
+}
+
+/* ---- recovery ---- */
+
+struct shim_document {
+	int64_t pid;
+	char *address;
+};
+
+static const struct json_field shim_document_fields[] = {
+	JSON_I64("pid", struct shim_document, pid, 0),
+	JSON_TEXT("address", struct shim_document, address, 0),
+	JSON_END,
+};
+
+/* The shim of a container, if it lives and still has its task. */
+static struct task_client *find_shim(const struct container *container)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	AUTO(task_client_closep) struct task_client *task = NULL;
+	AUTO_FREE char *path = path_join(container->bundle, "shim.json");
+	AUTO_FREE char *text = NULL;
+	struct shim_document document = { 0 };
+	pid_t shim_pid;
+	pid_t task_pid = 0;
+	size_t size;
+	int r = file_read(&text, &size, AT_FDCWD, path, SHIM_FILE_MAX);
+
+	if (r < 0 || json_decode(&document, shim_document_fields, text, size, &err) < 0)
+		return NULL;
+	r = task_client_open(&task, text_or_empty(document.address), &err);
+	json_free_fields(&document, shim_document_fields);
+	if (r < 0 || task_connect(task, container->id, &shim_pid, &task_pid, -1, &err) < 0 || task_pid == 0)
+		return NULL;
+	return take_ptr(task);
+}
+
+/* A run that was never acknowledged is undone; one that was is watched again. */
+static void recover_one(struct container *container)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	AUTO(error_clear) struct error problem = { 0 };
+	struct container_state *state = &container->document.state;
+
+	if (state->removing) {
+		if (container_destroy(container, false, &err) < 0)
+			engine_log_error(container->engine, "finishing a removal", container->id, &err);
+		return;
+	}
+	if (!state->running) {
+		if (file_exists(AT_FDCWD, container->bundle) && shim_delete(container, &problem) < 0)
+			engine_log_error(container->engine, "cleaning up behind a start that was cut short",
+					 container->id, &problem);
+		remove_tree(AT_FDCWD, container->bundle);
+		state->pid = 0;
+		return;
+	}
+	if (!state->restarting)
+		container->task = find_shim(container);
+	container->run_started_ns = clock_monotonic_ns();
+	if (container_monitor_start(container, &err) < 0)
+		engine_log_error(container->engine, "a container is not watched", container->id, &err);
+}
+
+static int restore_network(struct engine *engine, struct container **items, size_t count, struct error *err)
+{
+	AUTO(text_list_fini) struct text_list alive = { 0 };
+
+	if (!engine->network)
+		return 0;
+	for (size_t i = 0; i < count; i++)
+		if (items[i]->document.state.running)
+			text_list_add(&alive, items[i]->id);
+	return network_restore(engine->network, text_list_argv(&alive), alive.count, err);
+}
+
+/* Folders below `parent` whose name is no container's. */
+static void remove_strangers(struct engine *engine, const char *parent)
+{
+	AUTO_CLOSEDIR DIR *folder = opendir(parent);
+	struct dirent *entry;
+
+	while (folder && (entry = readdir(folder))) {
+		if (entry->d_name[0] == '.' || map_get(&engine->by_id, entry->d_name))
+			continue;
+		remove_tree(dirfd(folder), entry->d_name);
+	}
+}
+
+static void remove_strange_snapshots(struct engine *engine)
+{
+	AUTO(text_list_fini) struct text_list keys = { 0 };
+	AUTO(error_clear) struct error err = { 0 };
+
+	if (snapshot_list(&keys, engine->store, &err) < 0) {
+		engine_log_error(engine, "looking for leftover snapshots", "", &err);
+		return;
+	}
+	for (size_t i = 0; i < keys.count; i++) {
+		AUTO(error_clear) struct error problem = { 0 };
+
+		if (!map_get(&engine->by_id, keys.items[i]) &&
+		    snapshot_remove(engine->store, keys.items[i], &problem) < 0)
+			engine_log_error(engine, "removing a leftover snapshot", keys.items[i], &problem);
+	}
+}
+
+/* What a policy starts when the engine starts: not what only ever was created, not what was stopped by hand. */
+static bool starts_with_engine(const struct container *container)
+{
+	const struct container_state *state = &container->document.state;
+	const struct restart_policy *policy = &container->document.host.restart_policy;
+
+	if (state->running || state->removing || state->started_ns == 0 || container->removed)
+		return false;
+	if (text_equal(policy->name, "always"))
+		return true;
+	if (text_equal(policy->name, "unless-stopped"))
+		return !state->manually_stopped;
+	return text_equal(policy->name, "on-failure") && state->exit_code != 0 && !state->manually_stopped &&
+	       (policy->maximum_retry_count == 0 || container->document.restart_count < policy->maximum_retry_count);
+}
+
+static void start_by_policy(struct engine *engine, struct container **items, size_t count)
+{
+	for (size_t i = count; i > 0; i--) {
+		AUTO(error_clear) struct error err = { 0 };
+
+		if (starts_with_engine(items[i - 1]) && container_start(engine, items[i - 1]->id, -1, &err) < 0)
+			engine_log_error(engine, "a container could not be started again", items[i - 1]->id, &err);
+	}
+}
+
+/* Bundles that belong to nobody: their rows never were, or are gone. */
+static void remove_strange_bundles(struct engine *engine, struct container **items, size_t count)
+{
+	AUTO_FREE char *parent = path_join(engine->exec_root, "shim");
+	AUTO_CLOSEDIR DIR *folder = opendir(parent);
+	struct dirent *entry;
+
+	while (folder && (entry = readdir(folder))) {
+		bool known = entry->d_name[0] == '.';
+
+		for (size_t i = 0; i < count && !known; i++)
+			known = text_equal(path_base(items[i]->bundle), entry->d_name);
+		if (!known)
+			remove_tree(dirfd(folder), entry->d_name);
+	}
+}
+
+static int recover(struct engine *engine, struct error *err)
+{
+	AUTO_FREE char *folders = path_join(engine->data_root, "containers");
+	struct container **items;
+	size_t count;
+	int r;
+
+	if (containers_load(engine, err) < 0)
+		return -1;
+	count = container_all(&items, engine);
+	r = restore_network(engine, items, count, err);
+	if (r == 0) {
+		for (size_t i = 0; i < count; i++)
+			recover_one(items[i]);
+		remove_strangers(engine, folders);
+		remove_strange_snapshots(engine);
+		remove_strange_bundles(engine, items, count);
+		start_by_policy(engine, items, count);
+	}
+	container_all_free(items, count);
+	return r < 0 ? error_prefix(err, "restore network") : 0;
+}
+
+int engine_open(struct engine **out_engine, const struct engine_options *options, struct error *err)
+{
+	AUTO(engine_closep) struct engine *engine = engine_new(options);
+
+	engine->closing_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (engine->closing_fd < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "open engine: eventfd");
+	if (make_folders(engine, err) < 0 || store_open(&engine->store, engine->data_root, err) < 0 ||
+	    engine_migrate(engine, err) < 0 || load_ids(engine, err) < 0 || open_network(engine, options, err) < 0 ||
+	    recover(engine, err) < 0)
+		return -1;
+	*out_engine = take_ptr(engine);
+	return 0;
+}
+
+/* ---- closing ---- */
+
+static void await_threads(struct engine *engine)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&engine->threads_mutex);
+	int64_t deadline_ns = clock_monotonic_ns() + CLOSE_WAIT_NS;
+
+	while (engine->threads && condition_wait_until(&engine->threads_changed, &engine->threads_mutex, deadline_ns))
+		;
+}
+
+static void drop_containers(struct engine *engine)
+{
+	struct container **items;
+	size_t count = container_all(&items, engine);
+
+	for (size_t i = 0; i < count; i++) {
+		mutex_lock(&items[i]->mutex);
+		container_end_attaches(items[i]);
+		mutex_unlock(&items[i]->mutex);
+		container_end_execs(items[i]);
+		container_leave(items[i]);
+	}
+	container_all_free(items, count);
+}
+
+void engine_close(struct engine *engine)
+{
+	const uint64_t one = 1;
+
+	if (!engine)
+		return;
+	atomic_store(&engine->stopping, true);
+	if (engine->closing_fd >= 0 && write(engine->closing_fd, &one, sizeof(one)) > 0)
+		await_threads(engine);
+	drop_containers(engine);
+	map_fini(&engine->by_id);
+	map_fini(&engine->by_name);
+	map_fini(&engine->execs);
+	network_close(engine->network);
+	store_close(engine->store);
+	event_bus_free(engine->events);
+	if (engine->closing_fd >= 0)
+		close(engine->closing_fd);
+	condition_fini(&engine->threads_changed);
+	mutex_fini(&engine->threads_mutex);
+	mutex_fini(&engine->index);
+	free(engine->data_root);
+	free(engine->exec_root);
+	free(engine->bridge);
+	free(engine->cgroup_parent);
+	free(engine->init_path);
+	free(engine->log_max_size);
+	free(engine->log_max_file);
+	free(engine);
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * engine_private.h - the engine and a container as the room's own files see
+ * them.
+ *
+ * Locks, in this order: engine->index, container->mutex, then the store's and
+ * the network's own. None is held while waiting for a process, a shim, the
+ * network or a client. What may take long (start, the end of a run, removal)
+ * is guarded by a container's `busy` token instead: container_acquire().
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/thread.h"
+#include "engine/container.h"
+#include "engine/container_document.h"
+#include "engine/engine.h"
+#include "engine/event.h"
+#include "engine/watch.h"
+#include "network/network.h"
+#include "rpc/task_client.h"
+#include "store/store.h"
+
+/* The three networks that are always there. */
+enum engine_network { ENGINE_NETWORK_BRIDGE, ENGINE_NETWORK_HOST, ENGINE_NETWORK_NONE, ENGINE_NETWORK_COUNT };
+
+struct engine {
+	char *data_root;
+	char *exec_root;
+	char *bridge;
+	char *cgroup_parent;
+	char *init_path;
+	char *log_max_size;
+	char *log_max_file;
+	int64_t shm_size_bytes;
+	int64_t stop_timeout_s;
+	int64_t pids_limit;
+	bool debug;
+	const struct log *log; /* borrowed */
+	char id[65];
+	bool cgroup_v2;
+	uint64_t capabilities;
+	struct network_bridge_info bridge_info;
+	char network_ids[ENGINE_NETWORK_COUNT][65];
+
+	struct store *store;
+	struct network *network; /* NULL: bridge "none" */
+	struct event_bus *events;
+
+	struct mutex index; /* guards the maps, the removal of containers from them, and `pruning` */
+	struct map by_id;   /* containers; each holds one reference */
+	struct map by_name; /* the same, borrowed */
+	struct map execs;   /* exec id -> struct exec, one reference each */
+	bool pruning;
+
+	atomic_bool stopping; /* no restart policy acts any more */
+	int closing_fd;	      /* eventfd: readable once engine_close() began */
+	struct mutex threads_mutex;
+	struct condition threads_changed;
+	size_t threads; /* monitors that run */
+};
+
+struct container {
+	atomic_int references;
+	struct engine *engine; /* borrowed */
+	char id[65];
+	char *bundle; /* <exec root>/shim/<16 hex>: short, sockets lie in it */
+
+	struct mutex mutex; /* guards all below */
+	struct container_document document;
+	struct watch changes;
+	bool busy;	/* somebody changes what it is: start, end, removal */
+	bool published; /* create is done */
+	bool removed;
+	bool monitored;	  /* a monitor thread serves it */
+	bool keep_once;	  /* restart: this end does not remove it */
+	bool stop_wanted; /* by stop, kill or remove: restart policies leave it */
+	uint64_t exits;	  /* how many runs ended */
+	int64_t restart_delay_ms;
+	int64_t run_started_ns;	  /* monotonic */
+	struct task_client *task; /* while running; closed by the monitor only, under `busy` */
+	int task_users;		  /* threads inside a task_*() call on it */
+	struct list attaches;	  /* struct attach: wait for the start */
+	struct list execs;	  /* struct exec */
+};
+
+/* ---- container_index.c ---- */
+
+struct container *container_new(struct engine *engine, const char *id);
+struct container *container_ref(struct container *container);
+void container_unref(struct container *container);
+DEFINE_AUTO(struct container, container_unref)
+
+/* By name, id or unique prefix; ERR_NOT_FOUND in docker's words. *out is a reference. */
+int container_find(struct container **out_container, struct engine *engine, const char *name, struct error *err);
+/* All published containers, a reference each; newest first. *out_items is yours. */
+size_t container_all(struct container ***out_items, struct engine *engine);
+void container_all_free(struct container **items, size_t count);
+/* Takes the name (ERR_CONFLICT in docker's words) and enters the container, invisible until published. */
+int container_enter(struct container *container, struct error *err);
+void container_leave(struct container *container);
+/* "/"-less and legal, or ERR_INVALID. */
+int container_check_name(const char *name, struct error *err);
+/* A made-up free name: "quiet_lamport". Yours. */
+char *container_make_name(struct engine *engine);
+/* Moves the container to a new name in the index and its document. */
+int container_index_rename(struct container *container, const char *new_name, struct error *err);
+
+/* ---- container_state.c ---- */
+
+/* Waits for the token. container_removed is ERR_NOT_FOUND. */
+int container_acquire(struct container *container, int cancel_fd, struct error *err);
+void container_release(struct container *container);
+
+/* Tests under container->mutex. */
+typedef bool (*container_test)(struct container *container, void *arg);
+/* 1 the test was true, 0 deadline (monotonic; 0: none), -1 canceled (also by engine_close). */
+int container_await(struct container *container, container_test test, void *arg, int cancel_fd, int64_t deadline_ns,
+		    struct error *err);
+bool container_is_running(struct container *container);
+
+/* Writes the document to the database. Failures are logged: the state in memory is what counts. */
+void container_save(struct container *container);
+/* The same where failing matters. Insert or replace. */
+int container_store(struct container *container, struct error *err);
+int container_forget(struct container *container, struct error *err);
+int containers_load(struct engine *engine, struct error *err);
+int engine_migrate(struct engine *engine, struct error *err);
+
+/* "created", "running", ... for a state. */
+const char *container_status(const struct container_state *state);
+/* Publishes a container event: labels, image, name and the extras ("k", "v", ..., NULL). */
+void container_event(struct container *container, const char *action, const char *const *extras);
+
+/* Borrow the task connection for a call: NULL and ERR_CONFLICT if it does not run. */
+struct task_client *container_borrow_task(struct container *container, struct error *err);
+void container_return_task(struct container *container);
+
+/* <data root>/containers/<id>[/file]: yours. */
+char *container_path(const struct container *container, const char *file);
+char *container_log_path(const struct container *container);
+
+/* ---- container_create.c and its parts ---- */
+
+/* Merges what the image says into the user's config, as docker does. */
+struct image_run;
+void container_merge_image(struct container_config *config, const struct image_run *image);
+/* Everything that can be judged without looking at other objects. Adds warnings; fills defaults. */
+int container_check(struct container_config *config, struct host_config *host, struct text_list *warnings,
+		    struct error *err);
+/* Binds, Mounts, Tmpfs, volumes-from and image volumes to document->mounts; makes volumes. */
+int container_resolve_mounts(struct container *container, struct error *err);
+/* Copies the image's files into new, empty volumes. */
+int container_fill_volumes(struct container *container, const struct digest *chain_id, struct error *err);
+
+/* ---- container_launch.c, container_monitor.c ---- */
+
+/* With the token: runs it, or fails with docker's sentence and leaves nothing. */
+int container_launch(struct container *container, int cancel_fd, struct error *err);
+/* Starts the thread that waits for the end. */
+int container_monitor_start(struct container *container, struct error *err);
+/* Exit code docker gives to a start that failed with this text. */
+int64_t launch_exit_code(const char *message);
+/* Runs `kist-shim delete`: kills what is left of the container, removes cgroup and state. */
+int shim_delete(struct container *container, struct error *err);
+/* With the token: everything of it goes. */
+int container_destroy(struct container *container, bool with_volumes, struct error *err);
+/* Signals init; ERR_CONFLICT if it does not run. */
+int container_signal(struct container *container, int signal, struct error *err);
+/* attach.c: with container->mutex held, connects those who wait; or ends them. */
+void container_connect_attaches(struct container *container);
+void container_end_attaches(struct container *container);
+/* exec.c: forgets all execs of a container that starts anew or goes. */
+void container_end_execs(struct container *container);
+/* With container->mutex held. */
+void container_exec_ids(struct container *container, struct text_list *out_ids);
+
+/* ---- engine.c ---- */
+
+void engine_thread_begin(struct engine *engine);
+void engine_thread_end(struct engine *engine);
+void engine_log_error(struct engine *engine, const char *what, const char *id, const struct error *err);

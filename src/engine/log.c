@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How it works: at opening, all files of the log are opened, oldest first, so
+ * that a rotation meanwhile takes nothing away. Following keeps the newest one
+ * open; when it has been renamed away and read to its end, the file after it
+ * (path.N-1 of path.N, found by inode) is next. An inotify watch on the folder,
+ * set before the first read, tells of everything.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+
+#include "base/alloc.h"
+#include "base/path.h"
+#include "engine/engine_private.h"
+#include "engine/log.h"
+#include "engine/log_line.h"
+
+#define FILES_MAX 1024
+#define READ_SIZE 65536
+#define LINE_MAX_SIZE (4 * 1024 * 1024)
+
+struct log_file {
+	int fd;
+	off_t start;
+};
+
+struct log_reader {
+	char *path;
+	struct log_query query;
+	struct log_file *files; /* oldest first */
+	size_t file_count;
+	size_t current;
+	char *buffer;
+	size_t size; /* bytes in buffer */
+	size_t used; /* of them given out */
+	size_t capacity;
+	bool skip_line; /* the rest of one that is too long */
+	struct log_line line;
+	int inotify_fd;
+	int done_fd;
+	bool last_pass; /* nothing more is written: read to the end */
+	bool tty;
+	struct container *container; /* NULL: a bare path */
+	struct watcher watcher;
+};
+
+/* ---- opening ---- */
+
+static char *rotated_name(const char *path, size_t number)
+{
+	return number ? xasprintf("%s.%zu", path, number) : xstrdup(path);
+}
+
+static int open_files(struct log_reader *reader, struct error *err)
+{
+	size_t count = 0;
+
+	for (; count < FILES_MAX; count++) {
+		AUTO_FREE char *name = rotated_name(reader->path, count);
+		int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+		/* path itself is missing for a moment while it is rotated, and before the first start. */
+		if (fd < 0 && errno == ENOENT && count > 0)
+			break;
+		if (fd < 0 && errno != ENOENT)
+			return error_set_errno(err, ERR_INTERNAL, errno, "open log %s", name);
+		if (fd < 0)
+			continue;
+		reader->files = xrealloc(reader->files, (reader->file_count + 1) * sizeof(*reader->files));
+		memmove(reader->files + 1, reader->files, reader->file_count * sizeof(*reader->files));
+		reader->files[0] = (struct log_file){ fd, 0 };
+		reader->file_count++;
+	}
+	return 0;
+}
+
+/* Where the last `lines` lines begin in a file; *lines is what is left for older files. */
+static int find_tail(struct log_file *file, int64_t *lines, struct error *err)
+{
+	char piece[8192];
+	off_t end = lseek(file->fd, 0, SEEK_END);
+	off_t at = end;
+
+	if (end < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "seek in log");
+	while (at > 0) {
+		size_t size = at < (off_t)sizeof(piece) ? (size_t)at : sizeof(piece);
+		ssize_t got = pread(file->fd, piece, size, at - (off_t)size);
+
+		if (got != (ssize_t)size)
+			return error_set_errno(err, ERR_INTERNAL, got < 0 ? errno : EIO, "read log");
+		for (size_t i = size; i > 0; i--) {
+			/* The newline at the very end closes the last line, it does not begin one. */
+			if (piece[i - 1] != '\n' || at - (off_t)size + (off_t)i == end)
+				continue;
+			if (--*lines == 0) {
+				file->start = at - (off_t)size + (off_t)i;
+				return 0;
+			}
+		}
+		at -= (off_t)size;
+	}
+	if (end > 0)
+		--*lines;
+	file->start = 0;
+	return 0;
+}
+
+static int position(struct log_reader *reader, struct error *err)
+{
+	int64_t lines = reader->query.tail;
+
+	if (lines < 0)
+		return 0;
+	for (size_t i = reader->file_count; i > 0; i--) {
+		struct log_file *file = &reader->files[i - 1];
+
+		reader->current = i - 1;
+		if (lines == 0) {
+			file->start = lseek(file->fd, 0, SEEK_END);
+			return 0;
+		}
+		if (find_tail(file, &lines, err) < 0)
+			return -1;
+		if (lines == 0)
+			return 0;
+	}
+	return 0;
+}
+
+static int start_watch(struct log_reader *reader, struct error *err)
+{
+	AUTO_FREE char *folder = path_parent(reader->path);
+
+	reader->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (reader->inotify_fd < 0 ||
+	    inotify_add_watch(reader->inotify_fd, folder, IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_CLOSE_WRITE) < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "watch log folder %s", folder);
+	return 0;
+}
+
+static int check_query(const struct log_query *query, struct error *err)
+{
+	if (!query->want_stdout && !query->want_stderr)
+		return error_set(err, ERR_INVALID, "Bad parameters: you must choose at least one stream");
+	return 0;
+}
+
+int log_reader_open(struct log_reader **out_reader, const char *path, const struct log_query *query, int done_fd,
+		    struct error *err)
+{
+	AUTO(log_reader_closep) struct log_reader *reader = NULL;
+
+	if (check_query(query, err) < 0)
+		return -1;
+	reader = xcalloc(1, sizeof(*reader));
+	reader->path = xstrdup(path);
+	reader->query = *query;
+	reader->inotify_fd = -1;
+	reader->done_fd = done_fd;
+	reader->watcher.fd = -1;
+	if ((query->follow && start_watch(reader, err) < 0) || open_files(reader, err) < 0 || position(reader, err) < 0)
+		return -1;
+	*out_reader = take_ptr(reader);
+	return 0;
+}
+
+int container_logs(struct log_reader **out_reader, struct engine *engine, const char *name,
+		   const struct log_query *query, struct error *err)
+{
+	AUTO(container_unrefp) struct container *container = NULL;
+	AUTO(log_reader_closep) struct log_reader *reader = NULL;
+	AUTO_FREE char *path = NULL;
+	struct log_query own = *query;
+
+	if (check_query(query, err) < 0 || container_find(&container, engine, name, err) < 0)
+		return -1;
+	if (text_equal(container->document.host.log_config.type, "none"))
+		return error_set(err, ERR_UNSUPPORTED, "configured logging driver does not support reading");
+	path = container_log_path(container);
+	own.follow = query->follow && container_is_running(container);
+	if (log_reader_open(&reader, path, &own, -1, err) < 0)
+		return -1;
+	reader->tty = container->document.config.tty;
+	if (own.follow) {
+		if (watcher_open(&reader->watcher, err) < 0)
+			return -1;
+		mutex_lock(&container->mutex);
+		watch_add(&container->changes, &reader->watcher);
+		reader->container = container_ref(container);
+		reader->last_pass = !container->document.state.running;
+		mutex_unlock(&container->mutex);
+	}
+	*out_reader = take_ptr(reader);
+	return 0;
+}
+
+bool log_reader_tty(const struct log_reader *reader)
+{
+	return reader->tty;
+}
+
+void log_reader_close(struct log_reader *reader)
+{
+	if (!reader)
+		return;
+	if (reader->container) {
+		mutex_lock(&reader->container->mutex);
+		watch_remove(&reader->watcher);
+		mutex_unlock(&reader->container->mutex);
+		container_unref(reader->container);
+	}
+	watcher_close(&reader->watcher);
+	for (size_t i = 0; i < reader->file_count; i++)
+		if (reader->files[i].fd >= 0)
+			close(reader->files[i].fd);
+	if (reader->inotify_fd >= 0)
+		close(reader->inotify_fd);
+	text_fini(&reader->line.log);
+	free(reader->files);
+	free(reader->buffer);
+	free(reader->path);
+	free(reader);
+}
+
+/* ---- reading ---- */
+
+/* The next whole line in the buffer, without its newline. */
+static bool next_line(struct log_reader *reader, const char **out_data, size_t *out_size)
+{
+	const char *start = reader->buffer + reader->used;
+	const char *newline = reader->size > reader->used ? memchr(start, '\n', reader->size - reader->used) : NULL;
+
+	if (!newline)
+		return false;
+	*out_data = start;
+	*out_size = (size_t)(newline - start);
+	reader->used += *out_size + 1;
+	return true;
+}
+
+/* Bytes read, 0 at the end of this file. */
+static ssize_t fill(struct log_reader *reader)
+{
+	struct log_file *file = &reader->files[reader->current];
+	ssize_t got;
+
+	if (reader->used) {
+		memmove(reader->buffer, reader->buffer + reader->used, reader->size - reader->used);
+		reader->size -= reader->used;
+		reader->used = 0;
+	}
+	if (reader->size > LINE_MAX_SIZE) {
+		reader->size = 0;
+		reader->skip_line = true;
+	}
+	reader->buffer = xgrow(reader->buffer, &reader->capacity, reader->size + READ_SIZE, 1);
+	do {
+		got = pread(file->fd, reader->buffer + reader->size, READ_SIZE, file->start);
+	} while (got < 0 && errno == EINTR);
+	if (got > 0) {
+		reader->size += (size_t)got;
+		file->start += got;
+	}
+	return got < 0 ? -errno : got;
+}
+
+static bool is_same_file(const char *path, const struct stat *wanted)
+{
+	struct stat status;
+
+	return stat(path, &status) == 0 && status.st_ino == wanted->st_ino && status.st_dev == wanted->st_dev;
+}
+
+/* Opens the file written after the newest one we have, if there is one. */
+static bool open_successor(struct log_reader *reader)
+{
+	struct stat mine;
+	size_t number = 0;
+	int fd;
+
+	if (reader->file_count && fstat(reader->files[reader->file_count - 1].fd, &mine) == 0) {
+		for (; number < FILES_MAX; number++) {
+			AUTO_FREE char *name = rotated_name(reader->path, number);
+
+			if (is_same_file(name, &mine))
+				break;
+		}
+		if (number == 0)
+			return false;
+		/* Rotated out of existence: the oldest that is left is next; here, the newest. */
+		number = number == FILES_MAX ? 0 : number - 1;
+	}
+	AUTO_FREE char *name = rotated_name(reader->path, number);
+
+	fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return false;
+	reader->files = xrealloc(reader->files, (reader->file_count + 1) * sizeof(*reader->files));
+	reader->files[reader->file_count++] = (struct log_file){ fd, 0 };
+	return true;
+}
+
+/* On to the next file; false if the newest one was read to its end. */
+static bool advance(struct log_reader *reader)
+{
+	/* A line may have come between our last read and the rotation: the old file is read once more. */
+	if (reader->current + 1 >= reader->file_count)
+		return reader->query.follow && open_successor(reader);
+	close(reader->files[reader->current].fd);
+	reader->files[reader->current].fd = -1;
+	reader->current++;
+	reader->size = 0;
+	reader->used = 0;
+	return true;
+}
+
+/* 1 something may have come, or ERR_CANCELED. */
+static int wait_for_more(struct log_reader *reader, int cancel_fd, struct error *err)
+{
+	struct pollfd fds[] = {
+		{ .fd = reader->inotify_fd, .events = POLLIN },
+		{ .fd = reader->watcher.fd, .events = POLLIN },
+		{ .fd = reader->done_fd, .events = POLLIN },
+		{ .fd = cancel_fd, .events = POLLIN },
+		{ .fd = reader->container ? reader->container->engine->closing_fd : -1, .events = POLLIN },
+	};
+	char drained[4096] __attribute__((aligned(8)));
+
+	if (poll(fds, 5, -1) < 0 && errno != EINTR)
+		return error_set_errno(err, ERR_INTERNAL, errno, "follow log: poll");
+	if (fds[3].revents || fds[4].revents)
+		return error_set(err, ERR_CANCELED, "the client went away");
+	if (fds[0].revents && read(reader->inotify_fd, drained, sizeof(drained)) < 0 && errno != EAGAIN)
+		return error_set_errno(err, ERR_INTERNAL, errno, "follow log: inotify");
+	if (fds[1].revents) {
+		uint64_t count;
+
+		if (read(reader->watcher.fd, &count, sizeof(count)) > 0)
+			reader->last_pass = !container_is_running(reader->container);
+	}
+	if (fds[2].revents)
+		reader->last_pass = true;
+	return 1;
+}
+
+/* 1 there is more in the buffer, 0 the end. */
+static int read_more(struct log_reader *reader, int cancel_fd, struct error *err)
+{
+	for (;;) {
+		bool last = reader->last_pass;
+		ssize_t got = reader->file_count ? fill(reader) : 0;
+
+		if (got < 0)
+			return error_set_errno(err, ERR_INTERNAL, (int)got, "read log %s", reader->path);
+		if (got > 0)
+			return 1;
+		if (advance(reader))
+			continue;
+		if (!reader->query.follow || last)
+			return 0;
+		if (reader->last_pass)
+			continue;
+		if (wait_for_more(reader, cancel_fd, err) < 0)
+			return -1;
+	}
+}
+
+/* 1 wanted, 0 not, -1 the end by `until`. */
+static int judge(const struct log_reader *reader)
+{
+	const struct log_query *query = &reader->query;
+
+	if (query->until_ns && reader->line.time_ns > query->until_ns)
+		return -1;
+	if (query->since_ns && reader->line.time_ns < query->since_ns)
+		return 0;
+	return reader->line.stream == STREAM_STDERR ? query->want_stderr : query->want_stdout;
+}
+
+int log_reader_next(struct log_reader *reader, struct log_record *out_record, int cancel_fd, struct error *err)
+{
+	for (;;) {
+		const char *data;
+		size_t size;
+		int r;
+
+		if (!next_line(reader, &data, &size)) {
+			r = read_more(reader, cancel_fd, err);
+			if (r <= 0)
+				return r;
+			continue;
+		}
+		if (reader->skip_line) {
+			reader->skip_line = false;
+			continue;
+		}
+		if (log_line_parse(&reader->line, data, size) < 0)
+			continue;
+		r = judge(reader);
+		if (r < 0)
+			return 0;
+		if (r == 0)
+			continue;
+		*out_record = (struct log_record){
+			.stream = reader->line.stream,
+			.time_ns = reader->line.time_ns,
+			.data = text_or_empty(reader->line.log.data),
+			.size = reader->line.log.size,
+		};
+		return 1;
+	}
+}

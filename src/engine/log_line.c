@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "engine/log_line.h"
+
+struct cursor {
+	const char *at;
+	const char *end;
+};
+
+static void skip_blanks(struct cursor *cursor)
+{
+	while (cursor->at < cursor->end && strchr(" \t\r\n", *cursor->at) && *cursor->at)
+		cursor->at++;
+}
+
+static bool take(struct cursor *cursor, char c)
+{
+	skip_blanks(cursor);
+	if (cursor->at >= cursor->end || *cursor->at != c)
+		return false;
+	cursor->at++;
+	return true;
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+/* The four digits of \uXXXX, or -1. */
+static int take_unit(struct cursor *cursor)
+{
+	int unit = 0;
+
+	if (cursor->end - cursor->at < 4)
+		return -1;
+	for (int i = 0; i < 4; i++) {
+		int digit = hex_digit(*cursor->at++);
+
+		if (digit < 0)
+			return -1;
+		unit = unit << 4 | digit;
+	}
+	return unit;
+}
+
+static void add_utf8(struct text *out, unsigned code)
+{
+	if (code < 0x80) {
+		text_add_char(out, (char)code);
+	} else if (code < 0x800) {
+		text_add_char(out, (char)(0xc0 | code >> 6));
+		text_add_char(out, (char)(0x80 | (code & 0x3f)));
+	} else if (code < 0x10000) {
+		text_add_char(out, (char)(0xe0 | code >> 12));
+		text_add_char(out, (char)(0x80 | (code >> 6 & 0x3f)));
+		text_add_char(out, (char)(0x80 | (code & 0x3f)));
+	} else {
+		text_add_char(out, (char)(0xf0 | code >> 18));
+		text_add_char(out, (char)(0x80 | (code >> 12 & 0x3f)));
+		text_add_char(out, (char)(0x80 | (code >> 6 & 0x3f)));
+		text_add_char(out, (char)(0x80 | (code & 0x3f)));
+	}
+}
+
+static bool take_unicode(struct cursor *cursor, struct text *out)
+{
+	int unit = take_unit(cursor);
+	int low;
+
+	if (unit < 0)
+		return false;
+	if (unit >= 0xd800 && unit < 0xdc00 && cursor->end - cursor->at >= 6 && cursor->at[0] == '\\' &&
+	    cursor->at[1] == 'u') {
+		cursor->at += 2;
+		low = take_unit(cursor);
+		if (low < 0xdc00 || low > 0xdfff)
+			return false;
+		add_utf8(out, 0x10000U + ((unsigned)(unit - 0xd800) << 10) + (unsigned)(low - 0xdc00));
+		return true;
+	}
+	add_utf8(out, unit >= 0xd800 && unit <= 0xdfff ? 0xfffd : (unsigned)unit);
+	return true;
+}
+
+static bool take_escape(struct cursor *cursor, struct text *out)
+{
+	static const char letters[] = "\"\\/bfnrt";
+	static const char meanings[] = "\"\\/\b\f\n\r\t";
+	const char *found;
+	char c;
+
+	if (cursor->at >= cursor->end)
+		return false;
+	c = *cursor->at++;
+	if (c == 'u')
+		return take_unicode(cursor, out);
+	found = c ? strchr(letters, c) : NULL;
+	if (!found)
+		return false;
+	text_add_char(out, meanings[found - letters]);
+	return true;
+}
+
+static bool take_text(struct cursor *cursor, struct text *out)
+{
+	text_reset(out);
+	if (!take(cursor, '"'))
+		return false;
+	for (;;) {
+		const char *start = cursor->at;
+
+		while (cursor->at < cursor->end && *cursor->at != '"' && *cursor->at != '\\')
+			cursor->at++;
+		text_add_bytes(out, start, (size_t)(cursor->at - start));
+		if (cursor->at >= cursor->end)
+			return false;
+		if (*cursor->at++ == '"')
+			return true;
+		if (!take_escape(cursor, out))
+			return false;
+	}
+}
+
+/* "attrs" and what else others write: an object or scalar without meaning for us. */
+static bool skip_value(struct cursor *cursor, struct text *scratch)
+{
+	unsigned depth = 0;
+
+	do {
+		skip_blanks(cursor);
+		if (cursor->at >= cursor->end)
+			return false;
+		if (*cursor->at == '"') {
+			if (!take_text(cursor, scratch))
+				return false;
+			continue;
+		}
+		if (*cursor->at == '{' || *cursor->at == '[')
+			depth++;
+		else if (*cursor->at == '}' || *cursor->at == ']')
+			depth -= depth ? 1 : 0;
+		else if (depth == 0 && *cursor->at == ',')
+			return true;
+		cursor->at++;
+	} while (depth);
+	while (cursor->at < cursor->end && *cursor->at != ',' && *cursor->at != '}')
+		cursor->at++;
+	return true;
+}
+
+static bool take_member(struct cursor *cursor, struct log_line *line, struct text *key, struct text *value)
+{
+	if (!take_text(cursor, key) || !take(cursor, ':'))
+		return false;
+	skip_blanks(cursor);
+	if (text_equal(key->data, "log"))
+		return take_text(cursor, &line->log);
+	if (cursor->at >= cursor->end || *cursor->at != '"')
+		return skip_value(cursor, value);
+	if (!take_text(cursor, value))
+		return false;
+	if (text_equal(key->data, "stream"))
+		line->stream = text_equal(value->data, "stderr") ? STREAM_STDERR : STREAM_STDOUT;
+	else if (text_equal(key->data, "time"))
+		return clock_parse(&line->time_ns, value->data) == 0;
+	return true;
+}
+
+int log_line_parse(struct log_line *line, const char *data, size_t size)
+{
+	struct cursor cursor = { data, data + size };
+	struct text value = { 0 };
+	struct text key = { 0 };
+	bool good = take(&cursor, '{');
+
+	text_reset(&line->log);
+	line->stream = STREAM_STDOUT;
+	line->time_ns = 0;
+	while (good) {
+		good = take_member(&cursor, line, &key, &value);
+		if (!good || take(&cursor, '}'))
+			break;
+		good = take(&cursor, ',');
+	}
+	skip_blanks(&cursor);
+	good = good && cursor.at == cursor.end;
+	text_fini(&key);
+	text_fini(&value);
+	return good ? 0 : -EINVAL;
+}

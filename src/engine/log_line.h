@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * log_line.h - one line of docker's json-file logs:
+ * {"log":"text\n","stream":"stdout","time":"2024-01-01T00:00:00.123456789Z"}.
+ * Its own little parser: texts may hold NUL, and there may be millions.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/text.h"
+#include "engine/attach.h"
+
+struct log_line {
+	enum stream_kind stream;
+	int64_t time_ns;
+	struct text log; /* reused from line to line; text_fini() at the end */
+};
+
+/* 0, or -EINVAL for a line that is not whole: what a crash left. */
+int log_line_parse(struct log_line *line, const char *data, size_t size);
