@@ -1,89 +1,177 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A registry that lies on demand: serves an OCI layout over plain HTTP and lets a test bend each reply."""
+"""A registry in Python that can be told to lie, to cut connections, to ask for tokens and to be slow."""
+import gzip
+import hashlib
 import http.server
 import json
-import pathlib
+import socket
+import ssl
 import threading
+import urllib.parse
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+
+
+def sha(data):
+    return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
 class FakeRegistry:
-    """bend(kind, reference, status, headers, body) -> (status, headers, body) may change any reply.
+    """Content is public in .blobs and .manifests: change it to lie."""
 
-    kind is "manifest" or "blob". A header Content-Length that is longer than the body makes a cut connection.
-    """
-
-    def __init__(self, layout, bend=None):
-        self.layout = pathlib.Path(layout)
-        self.bend = bend or (lambda kind, reference, status, headers, body: (status, headers, body))
-        self.requests = []
+    def __init__(self, tls=None):
+        self.blobs = {}
+        self.manifests = {}  # reference -> (media type, bytes)
+        self.requests = []  # (method, path, headers)
+        self.cuts = []  # bytes of a blob after which the connection is cut, one per request
+        self.statuses = []  # answered instead, one per request: (status, headers)
+        self.redirect_blobs = None  # base URL
+        self.token_server = None  # realm URL: ask for a bearer token
+        self.tokens = {}
+        self.hold = None  # an Event blobs wait for
+        self.ranges = True
+        self.lock = threading.Lock()
         owner = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def do_GET(self):  # noqa: N802
-                owner.answer(self, True)
-
-            def do_HEAD(self):  # noqa: N802
-                owner.answer(self, False)
-
             def log_message(self, *args):
                 pass
 
+            def do_GET(self):
+                owner.answer(self)
+
+            do_HEAD = do_GET
+
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.port = self.server.server_address[1]
         self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
-
-    def __enter__(self):
         self.thread.start()
-        return self
-
-    def __exit__(self, *unused):
-        self.server.shutdown()
-        self.server.server_close()
 
     @property
     def address(self):
-        return f"127.0.0.1:{self.server.server_address[1]}"
+        return f"127.0.0.1:{self.port}"
 
-    def find(self, kind, reference):
-        """(status, headers, body) as an honest registry answers."""
-        if kind == "manifest" and not reference.startswith("sha256:"):
-            index = json.loads((self.layout / "index.json").read_text())
-            named = [m for m in index["manifests"] if m["annotations"]["org.opencontainers.image.ref.name"] == reference]
-            if not named:
-                return 404, {"Content-Type": "application/json"}, b'{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}'
-            reference = named[0]["digest"]
-        path = self.layout / "blobs" / reference.replace(":", "/")
-        if not path.exists():
-            return 404, {"Content-Type": "application/json"}, b'{"errors":[{"code":"BLOB_UNKNOWN","message":"blob unknown"}]}'
-        body = path.read_bytes()
-        kind_of = "application/octet-stream"
-        if kind == "manifest":
-            kind_of = "application/vnd.oci.image.manifest.v1+json"
-        return 200, {"Content-Type": kind_of, "Docker-Content-Digest": reference}, body
+    def stop(self):
+        if self.hold:
+            self.hold.set()
+        self.server.shutdown()
+        self.server.server_close()
 
-    def answer(self, handler, with_body):
-        self.requests.append((handler.command, handler.path, dict(handler.headers)))
-        parts = handler.path.split("?")[0].split("/")
-        if handler.path.rstrip("/") == "/v2":
-            status, headers, body = 200, {}, b"{}"
-        elif len(parts) >= 5 and parts[-2] in ("manifests", "blobs"):
-            kind = parts[-2][:-1]
-            status, headers, body = self.bend(kind, parts[-1], *self.find(kind, parts[-1]))
-        else:
-            status, headers, body = 404, {}, b"{}"
-        wanted = handler.headers.get("Range")
-        if wanted and status == 200 and wanted.startswith("bytes="):
-            first = int(wanted[6:].split("-")[0])
-            headers = dict(headers, **{"Content-Range": f"bytes {first}-{len(body) - 1}/{len(body)}"})
-            status, body = 206, body[first:]
+    # ---- content ----
+
+    def add_image(self, tags, tars, **lies):
+        """tars: uncompressed layers. Returns the manifest as a dict; lies: diff_ids, layer_type, config_type."""
+        layers = []
+        for tar in tars:
+            data = gzip.compress(tar, 1, mtime=0)
+            self.blobs[sha(data)] = data
+            layers.append({"mediaType": lies.get("layer_type", LAYER), "digest": sha(data), "size": len(data)})
+        config = json.dumps(
+            {
+                "architecture": "amd64",
+                "os": "linux",
+                "config": {"Cmd": ["sh"]},
+                "rootfs": {"type": "layers", "diff_ids": lies.get("diff_ids", [sha(tar) for tar in tars])},
+            }
+        ).encode()
+        self.blobs[sha(config)] = config
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": {"mediaType": lies.get("config_type", CONFIG), "digest": sha(config), "size": len(config)},
+            "layers": layers,
+        }
+        self.put_manifest(tags, manifest)
+        return manifest
+
+    def put_manifest(self, tags, manifest, media_type=MANIFEST):
+        data = manifest if isinstance(manifest, bytes) else json.dumps(manifest).encode()
+        for name in [sha(data), *tags]:
+            self.manifests[name] = (media_type, data)
+        return sha(data)
+
+    # ---- answers ----
+
+    def _send(self, handler, status, headers, body=b""):
         handler.send_response(status)
-        headers.setdefault("Content-Length", str(len(body)))
+        for name, value in headers.items():
+            handler.send_header(name, value)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        if handler.command != "HEAD":
+            handler.wfile.write(body)
+
+    def _error(self, handler, status, code, headers=None):
+        body = json.dumps({"errors": [{"code": code, "message": code.replace("_", " ").lower()}]}).encode()
+        self._send(handler, status, {"Content-Type": "application/json", **(headers or {})}, body)
+
+    def answer(self, handler):
+        path = urllib.parse.urlsplit(handler.path)
+        with self.lock:
+            self.requests.append((handler.command, handler.path, dict(handler.headers)))
+            status = self.statuses.pop(0) if self.statuses else None
+        if status:
+            return self._error(handler, status[0], "UNAVAILABLE", status[1])
+        if path.path == "/token":
+            return self._token(handler, urllib.parse.parse_qs(path.query))
+        if self.token_server and handler.headers.get("Authorization") not in self.tokens:
+            challenge = f'Bearer realm="{self.token_server}",service="fake",scope="repository:img:pull"'
+            return self._error(handler, 401, "UNAUTHORIZED", {"WWW-Authenticate": challenge})
+        kind, _, name = path.path.removeprefix("/v2/").partition("/")[2].rpartition("/")
+        if "/manifests/" in path.path:
+            return self._manifest(handler, name)
+        if "/blobs/" in path.path or path.path.startswith("/elsewhere/"):
+            return self._blob(handler, name)
+        return self._send(handler, 200, {})
+
+    def _token(self, handler, query):
+        self.token_query = query
+        token = f"token{len(self.tokens)}"
+        self.tokens["Bearer " + token] = query
+        self._send(handler, 200, {"Content-Type": "application/json"}, json.dumps({"token": token}).encode())
+
+    def _manifest(self, handler, name):
+        if name not in self.manifests:
+            return self._error(handler, 404, "MANIFEST_UNKNOWN")
+        media_type, data = self.manifests[name]
+        return self._send(handler, 200, {"Content-Type": media_type}, data)
+
+    def _blob(self, handler, name):
+        if name not in self.blobs:
+            return self._error(handler, 404, "BLOB_UNKNOWN")
+        if self.redirect_blobs and not handler.path.startswith("/elsewhere/"):
+            return self._send(handler, 307, {"Location": f"{self.redirect_blobs}/elsewhere/x/{name}"})
+        data = self.blobs[name]
+        status, headers = 200, {"Content-Type": "application/octet-stream"}
+        wanted = handler.headers.get("Range")
+        if wanted and self.ranges:
+            start = int(wanted.removeprefix("bytes=").rstrip("-"))
+            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+            status, data = 206, data[start:]
+        is_layer = len(data) > 2000 or status == 206
+        if self.hold and is_layer:
+            self.hold.wait(20)
+        with self.lock:
+            cut = self.cuts.pop(0) if self.cuts and is_layer else None
+        if cut is None:
+            return self._send(handler, status, headers, data)
+        handler.send_response(status)
         for key, value in headers.items():
             handler.send_header(key, value)
+        handler.send_header("Content-Length", str(len(data)))
         handler.end_headers()
-        if with_body:
-            handler.wfile.write(body)
-        if int(headers["Content-Length"]) != len(body):
-            handler.close_connection = True
+        handler.wfile.write(data[:cut])
+        handler.wfile.flush()
+        handler.connection.shutdown(socket.SHUT_RDWR)
+        handler.close_connection = True
+        return None

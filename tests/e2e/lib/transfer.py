@@ -34,7 +34,7 @@ class Transfer:
         theirs_fd = theirs.fileno()
         os.set_inheritable(theirs_fd, True)
         self.process = subprocess.Popen(
-            ["/bin/sh", "-c", f'exec "$0" {FD}<&{theirs_fd} {FD}>&{theirs_fd}', program],
+            ["/bin/bash", "-c", f"exec \"$0\" {FD}<&{theirs_fd}", program],
             pass_fds=(theirs_fd,),
             env=env,
         )
