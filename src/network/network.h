@@ -93,8 +93,8 @@ DEFINE_AUTO(struct network, network_close)
 
 /*
  * Makes the bridge with its address and rules, or takes over the one that is
- * there. ERR_CONFLICT if the subnet overlaps another bridge or a route of the host
- * ("Pool overlaps with other one on this address space").
+ * there. ERR_CONFLICT "Pool overlaps with other one on this address space" if
+ * the subnet is another bridge's.
  */
 int network_bridge_add(struct network *network, const struct network_bridge *bridge,
 		       struct network_bridge_info *out_info, struct error *err);
@@ -102,9 +102,9 @@ int network_bridge_add(struct network *network, const struct network_bridge *bri
 int network_bridge_remove(struct network *network, const char *name, struct error *err);
 
 /*
- * After the bridges were added: forgets endpoints whose id is not in `alive`,
- * removes their links and rules, rebuilds the firewall table in one step and
- * takes the host ports of the living again.
+ * Once, after the bridges were added and before anything is reserved: forgets
+ * endpoints whose id is not in `alive`, removes their links and rules, rebuilds
+ * the firewall table in one step and takes the host ports of the living again.
  */
 int network_restore(struct network *network, char *const *alive, size_t alive_count, struct error *err);
 

@@ -258,13 +258,16 @@ int link_create_dummy(int fd, const char *name)
 
 int link_create_veth(int fd, const struct link_veth *veth)
 {
-	const struct ifinfomsg peer_info = { .ifi_family = AF_UNSPEC };
+	const struct ifinfomsg end = { .ifi_family = AF_UNSPEC,
+				       .ifi_flags = veth->up ? IFF_UP : 0,
+				       .ifi_change = veth->up ? IFF_UP : 0 };
+	const struct ifinfomsg peer_end = { .ifi_family = AF_UNSPEC };
 	struct request request;
 	size_t info, data, peer;
 
 	if (!name_is_valid(veth->name) || !name_is_valid(veth->peer_name))
 		return -EINVAL;
-	start_link(&request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0);
+	start(&request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, &end, sizeof(end));
 	put_text(&request, IFLA_IFNAME, veth->name);
 	if (veth->mac)
 		put(&request, IFLA_ADDRESS, veth->mac, 6);
@@ -276,7 +279,7 @@ int link_create_veth(int fd, const struct link_veth *veth)
 	put_text(&request, IFLA_INFO_KIND, "veth");
 	data = nest(&request, IFLA_INFO_DATA);
 	peer = nest(&request, VETH_INFO_PEER);
-	memcpy(append(&request, sizeof(peer_info)), &peer_info, sizeof(peer_info));
+	memcpy(append(&request, sizeof(peer_end)), &peer_end, sizeof(peer_end));
 	put_text(&request, IFLA_IFNAME, veth->peer_name);
 	if (veth->peer_mac)
 		put(&request, IFLA_ADDRESS, veth->peer_mac, 6);

@@ -64,6 +64,7 @@ struct link_veth {
 	uint32_t mtu;		 /* 0: default */
 	int master;		 /* bridge of this end, 0: none */
 	int peer_netns_fd;	 /* >0: the peer is born there */
+	bool up;		 /* this end; the peer cannot be before it has one itself */
 };
 
 /* A NETLINK_ROUTE socket in this process's network namespace. */

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "network/port.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "sys/netlink.h"
+
+#define ANY_ADDRESS "0.0.0.0"
+#define DYNAMIC_FIRST 49153
+#define DYNAMIC_LAST 65535
+
+struct port_use {
+	struct text_list addresses;
+};
+
+static void free_use(void *value)
+{
+	struct port_use *use = value;
+
+	text_list_fini(&use->addresses);
+	free(use);
+}
+
+void port_table_init(struct port_table *table)
+{
+	map_init(&table->uses, free_use);
+	table->next_dynamic = 0;
+}
+
+void port_table_fini(struct port_table *table)
+{
+	map_fini(&table->uses);
+}
+
+#define KEY_MAX 16
+
+static void format_key(char key[KEY_MAX], enum network_protocol protocol, uint16_t port)
+{
+	snprintf(key, KEY_MAX, "%s/%u", network_protocol_name(protocol), port);
+}
+
+/* All addresses and one address exclude each other. */
+static bool is_taken(const struct port_table *table, enum network_protocol protocol, const char *host_ip, uint16_t port)
+{
+	const struct port_use *use;
+	char key[KEY_MAX];
+
+	format_key(key, protocol, port);
+	use = map_get(&table->uses, key);
+	if (!use || use->addresses.count == 0)
+		return false;
+	return text_equal(host_ip, ANY_ADDRESS) || text_list_contains(&use->addresses, ANY_ADDRESS) ||
+	       text_list_contains(&use->addresses, host_ip);
+}
+
+static void enter(struct port_table *table, const struct port_hold *hold)
+{
+	struct port_use *use;
+	char key[KEY_MAX];
+
+	format_key(key, hold->protocol, hold->port);
+	use = map_get(&table->uses, key);
+	if (!use) {
+		use = xcalloc(1, sizeof(*use));
+		map_set(&table->uses, key, use);
+	}
+	text_list_add(&use->addresses, hold->host_ip);
+}
+
+void port_give_back(struct port_table *table, struct port_hold *hold)
+{
+	struct port_use *use;
+	char key[KEY_MAX];
+
+	format_key(key, hold->protocol, hold->port);
+	use = map_get(&table->uses, key);
+	for (size_t i = 0; use && i < use->addresses.count; i++) {
+		if (!text_equal(use->addresses.items[i], hold->host_ip))
+			continue;
+		text_list_remove(&use->addresses, i);
+		break;
+	}
+	if (use && use->addresses.count == 0)
+		free_use(map_take(&table->uses, key));
+	if (hold->fd >= 0)
+		close(take_fd(&hold->fd));
+}
+
+static int bind_once(enum network_protocol protocol, const char *host_ip, uint16_t port, bool reuse)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port) };
+	AUTO_CLOSE int fd = socket(AF_INET, (protocol == NETWORK_UDP ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
+	int on = 1;
+
+	if (fd < 0)
+		return -errno;
+	if (inet_pton(AF_INET, host_ip, &address.sin_addr) != 1)
+		return -EINVAL;
+	if (reuse && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
+		return -errno;
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return -errno;
+	return take_fd(&fd);
+}
+
+/* A bound socket, -1 for a protocol without one, -errno. */
+static int hold_socket(enum network_protocol protocol, const char *host_ip, uint16_t port)
+{
+	int fd;
+
+	if (protocol == NETWORK_SCTP)
+		return -1;
+	fd = bind_once(protocol, host_ip, port, false);
+	/* Old connections in TIME_WAIT are in nobody's way; a listener is, and refuses this one too. */
+	if (fd == -EADDRINUSE && protocol == NETWORK_TCP)
+		fd = bind_once(protocol, host_ip, port, true);
+	return fd;
+}
+
+/* 1 taken, 0 somebody has it, -errno. */
+static int try_port(struct port_table *table, struct port_hold *hold, uint16_t port)
+{
+	int fd;
+
+	if (is_taken(table, hold->protocol, hold->host_ip, port))
+		return 0;
+	fd = hold_socket(hold->protocol, hold->host_ip, port);
+	if (fd < -1)
+		return fd;
+	hold->fd = fd;
+	hold->port = port;
+	enter(table, hold);
+	return 1;
+}
+
+static void dynamic_range(uint16_t *out_first, uint16_t *out_last)
+{
+	AUTO_FREE char *text = NULL;
+	unsigned first, last;
+
+	*out_first = DYNAMIC_FIRST;
+	*out_last = DYNAMIC_LAST;
+	if (file_read(&text, NULL, AT_FDCWD, "/proc/sys/net/ipv4/ip_local_port_range", 64) < 0 ||
+	    sscanf(text, "%u %u", &first, &last) != 2 || first == 0 || first > last || last > UINT16_MAX)
+		return;
+	*out_first = (uint16_t)first;
+	*out_last = (uint16_t)last;
+}
+
+static int take_dynamic(struct port_table *table, struct port_hold *hold, struct error *err)
+{
+	uint16_t first, last;
+
+	dynamic_range(&first, &last);
+	if (table->next_dynamic < first || table->next_dynamic > last)
+		table->next_dynamic = first;
+	for (unsigned i = 0; i <= (unsigned)(last - first); i++) {
+		uint16_t port = table->next_dynamic;
+		int taken = try_port(table, hold, port);
+
+		table->next_dynamic = port == last ? first : (uint16_t)(port + 1);
+		if (taken == 1)
+			return 0;
+		if (taken < 0 && taken != -EADDRINUSE && taken != -EACCES)
+			return error_set_errno(err, ERR_INTERNAL, taken, "failed to bind host port for %s",
+					       hold->host_ip);
+	}
+	return error_set(err, ERR_EXHAUSTED, "all ports are allocated");
+}
+
+static int normalise_address(struct port_hold *hold, const char *host_ip, struct error *err)
+{
+	struct net_address address;
+
+	if (text_empty(host_ip))
+		host_ip = ANY_ADDRESS;
+	if (net_address_parse(&address, host_ip) < 0 || strchr(host_ip, '/'))
+		return error_set(err, ERR_INVALID, "invalid IP address: %s", host_ip);
+	if (address.family != AF_INET)
+		return error_set(err, ERR_UNSUPPORTED, "ports cannot be published on IPv6 address %s", host_ip);
+	net_address_format(hold->host_ip, &address);
+	return 0;
+}
+
+int port_take(struct port_table *table, struct port_hold *out_hold, const struct network_port *port, struct error *err)
+{
+	struct port_hold hold = { .protocol = port->protocol, .fd = -1 };
+	uint16_t last = port->host_port_end > port->host_port ? port->host_port_end : port->host_port;
+	int taken = 0;
+
+	if (normalise_address(&hold, port->host_ip, err) < 0)
+		return -1;
+	if (port->host_port == 0) {
+		if (take_dynamic(table, &hold, err) < 0)
+			return -1;
+		*out_hold = hold;
+		return 0;
+	}
+	for (unsigned number = port->host_port; number <= last; number++) {
+		taken = try_port(table, &hold, (uint16_t)number);
+		if (taken == 1) {
+			*out_hold = hold;
+			return 0;
+		}
+		if (taken < 0 && taken != -EADDRINUSE)
+			break;
+	}
+	if (taken == 0 && last == port->host_port)
+		return error_set(err, ERR_CONFLICT, "Bind for %s:%u failed: port is already allocated", hold.host_ip,
+				 port->host_port);
+	if (taken == 0)
+		return error_set(err, ERR_CONFLICT, "Bind for %s:%u-%u failed: all ports are allocated", hold.host_ip,
+				 port->host_port, last);
+	return error_set_errno(err, taken == -EADDRINUSE ? ERR_CONFLICT : ERR_INVALID, taken,
+			       "failed to bind host port %s:%u/%s", hold.host_ip, port->host_port,
+			       network_protocol_name(port->protocol));
+}
+
+void port_retake(struct port_table *table, struct port_hold *out_hold, enum network_protocol protocol,
+		 const char *host_ip, uint16_t host_port)
+{
+	int fd = hold_socket(protocol, host_ip, host_port);
+
+	*out_hold = (struct port_hold){ .protocol = protocol, .port = host_port, .fd = fd < 0 ? -1 : fd };
+	snprintf(out_hold->host_ip, sizeof(out_hold->host_ip), "%s", host_ip);
+	enter(table, out_hold);
+}
