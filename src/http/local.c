@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http/local.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "http/local_parse.h"
+
+#define READ_SIZE (32 * 1024)
+
+struct local_client {
+	char *path;   /* of a unix socket, or NULL */
+	char *node;   /* tcp */
+	char *port;   /* tcp */
+	char *header; /* Host: */
+	char *host;   /* as given, for messages */
+	int idle_fd;  /* -1: none */
+};
+
+struct local_response {
+	struct local_client *client; /* borrowed */
+	struct local_head head;
+	struct local_body body;
+	struct buffer in; /* read, but not given out */
+	size_t in_at;
+	int fd;
+	bool upgraded;
+	bool eof;
+};
+
+/* ---- addresses and connections ---- */
+
+static int parse_tcp(struct local_client *client, const char *rest, struct error *err)
+{
+	AUTO_FREE char *address = xstrdup(rest);
+	char *slash = strchr(address, '/');
+	char *colon;
+
+	if (slash)
+		*slash = '\0';
+	colon = strrchr(address, ':');
+	if (address[0] == '[') {
+		char *end = strchr(address, ']');
+
+		if (!end)
+			return error_set(err, ERR_INVALID, "invalid host address \"tcp://%s\"", rest);
+		*end = '\0';
+		client->node = xstrdup(address + 1);
+		colon = end[1] == ':' ? end + 1 : NULL;
+	} else {
+		client->node = colon ? xstrndup(address, (size_t)(colon - address)) : xstrdup(address);
+	}
+	client->port = xstrdup(colon && colon[1] ? colon + 1 : "2375");
+	client->header = xstrdup(rest);
+	client->header[strcspn(client->header, "/")] = '\0';
+	return 0;
+}
+
+int local_client_new(struct local_client **out_client, const char *host, struct error *err)
+{
+	AUTO(local_client_freep) struct local_client *client = xcalloc(1, sizeof(*client));
+	const char *path = text_after(host, "unix://");
+	const char *tcp = text_after(host, "tcp://");
+
+	client->idle_fd = -1;
+	client->host = xstrdup(host);
+	if (path && *path) {
+		if (strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
+			return error_set(err, ERR_INVALID, "socket path is too long: %s", path);
+		client->path = xstrdup(path);
+		client->header = xstrdup("api.moby.localhost");
+	} else if (tcp && *tcp) {
+		if (parse_tcp(client, tcp, err) < 0)
+			return -1;
+	} else {
+		return error_set(err, ERR_INVALID, "host \"%s\" is neither unix:///path nor tcp://host:port", host);
+	}
+	*out_client = take_ptr(client);
+	return 0;
+}
+
+void local_client_free(struct local_client *client)
+{
+	if (!client)
+		return;
+	if (client->idle_fd >= 0)
+		close(client->idle_fd);
+	free(client->path);
+	free(client->node);
+	free(client->port);
+	free(client->header);
+	free(client->host);
+	free(client);
+}
+
+static int refuse(const struct local_client *client, int errnum, struct error *err)
+{
+	return error_set_errno(err, ERR_UNAVAILABLE, errnum, "connect to %s", client->host);
+}
+
+static int connect_unix(const struct local_client *client, struct error *err)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	memcpy(address.sun_path, client->path, strlen(client->path) + 1);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return refuse(client, errno, err);
+	return take_fd(&fd);
+}
+
+static int connect_tcp(const struct local_client *client, struct error *err)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG };
+	struct addrinfo *found = NULL;
+	int errnum = EHOSTUNREACH;
+	int r = getaddrinfo(client->node, client->port, &hints, &found);
+	int fd = -1;
+
+	if (r != 0)
+		return error_set(err, ERR_UNAVAILABLE, "connect to %s: %s", client->host, gai_strerror(r));
+	for (const struct addrinfo *each = found; each && fd < 0; each = each->ai_next) {
+		fd = socket(each->ai_family, each->ai_socktype | SOCK_CLOEXEC, each->ai_protocol);
+		if (fd >= 0 && connect(fd, each->ai_addr, each->ai_addrlen) < 0) {
+			errnum = errno;
+			close(fd);
+			fd = -1;
+		}
+	}
+	freeaddrinfo(found);
+	return fd < 0 ? refuse(client, errnum, err) : fd;
+}
+
+static int open_connection(const struct local_client *client, struct error *err)
+{
+	return client->path ? connect_unix(client, err) : connect_tcp(client, err);
+}
+
+int local_client_connect(struct local_client *client, struct error *err)
+{
+	if (client->idle_fd < 0)
+		client->idle_fd = open_connection(client, err);
+	return client->idle_fd < 0 ? -1 : 0;
+}
+
+/* ---- sending ---- */
+
+static int send_all(int fd, const void *data, size_t size)
+{
+	const char *at = data;
+
+	while (size > 0) {
+		ssize_t sent = send(fd, at, size, MSG_NOSIGNAL);
+
+		if (sent < 0 && errno == EINTR)
+			continue;
+		if (sent < 0)
+			return -errno;
+		at += sent;
+		size -= (size_t)sent;
+	}
+	return 0;
+}
+
+static void format_head(struct text *out, const struct local_client *client, const struct local_request *request,
+			size_t body_size)
+{
+	text_addf(out, "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: kist/%s (linux)\r\n", request->method, request->path,
+		  client->header, KIST_VERSION);
+	for (size_t i = 0; request->headers && i < request->headers->count; i++)
+		text_addf(out, "%s\r\n", request->headers->items[i]);
+	if (request->body || request->has_body_fd)
+		text_addf(out, "Content-Type: %s\r\n",
+			  request->content_type ? request->content_type : "application/json");
+	if (request->has_body_fd)
+		text_add(out, "Transfer-Encoding: chunked\r\n");
+	else if (request->body || !text_equal(request->method, "GET"))
+		text_addf(out, "Content-Length: %zu\r\n", body_size);
+	if (request->upgrade)
+		text_add(out, "Connection: Upgrade\r\nUpgrade: tcp\r\n");
+	text_add(out, "\r\n");
+}
+
+/* The file as chunks. A peer that stops listening has answered: its response tells why. */
+static int send_fd(int fd, int body_fd, struct error *err)
+{
+	AUTO_FREE char *data = xmalloc(READ_SIZE);
+
+	for (;;) {
+		ssize_t size = read(body_fd, data, READ_SIZE);
+		AUTO(text_fini) struct text chunk = { 0 };
+
+		if (size < 0 && errno == EINTR)
+			continue;
+		if (size < 0)
+			return error_set_errno(err, ERR_INTERNAL, errno, "read the body to send");
+		text_addf(&chunk, "%zx\r\n", (size_t)size);
+		text_add_bytes(&chunk, data, (size_t)size);
+		text_add(&chunk, "\r\n");
+		if (send_all(fd, chunk.data, chunk.size) < 0 || size == 0)
+			return 0;
+	}
+}
+
+static int send_request(struct local_response *response, const struct local_request *request, struct error *err)
+{
+	AUTO(text_fini) struct text out = { 0 };
+	size_t body_size = request->body && !request->body_size ? strlen(request->body) : request->body_size;
+	int r;
+
+	format_head(&out, response->client, request, body_size);
+	if (request->body)
+		text_add_bytes(&out, request->body, body_size);
+	r = send_all(response->fd, out.data, out.size);
+	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
+		return error_set_errno(err, ERR_UNAVAILABLE, r, "send to %s", response->client->host);
+	return request->has_body_fd ? send_fd(response->fd, request->body_fd, err) : 0;
+}
+
+/* ---- receiving ---- */
+
+/* More bytes into response->in: 1, 0 at end of stream, -1. */
+static int fill(struct local_response *response, struct error *err)
+{
+	ssize_t size;
+
+	if (response->in_at > 0) {
+		buffer_consume(&response->in, response->in_at);
+		response->in_at = 0;
+	}
+	do
+		size = buffer_read_some(&response->in, response->fd, READ_SIZE);
+	while (size == -EINTR);
+	/* A reset behind the last byte is how some servers end a hijacked stream. */
+	if (size == 0 || (size == -ECONNRESET && response->upgraded)) {
+		response->eof = true;
+		return 0;
+	}
+	if (size < 0)
+		return error_set_errno(err, ERR_UNAVAILABLE, (int)size, "read from %s", response->client->host);
+	return 1;
+}
+
+static int receive_head(struct local_response *response, const struct local_request *request, struct error *err)
+{
+	for (;;) {
+		size_t used;
+		int r = local_head_parse(&response->head, buffer_text(&response->in), response->in.size, &used, err);
+
+		if (r < 0)
+			return -1;
+		if (r == 1) {
+			buffer_consume(&response->in, used);
+			if (response->head.status >= 200 || response->head.status == 101)
+				break;
+			local_head_fini(&response->head);
+			continue;
+		}
+		r = fill(response, err);
+		if (r < 0)
+			return -1;
+		if (r == 0)
+			return error_set_errno(err, ERR_UNAVAILABLE, response->in.size ? EPROTO : EPIPE,
+					       "%s closed the connection without an answer", response->client->host);
+	}
+	response->upgraded = request->upgrade && (response->head.status == 101 || response->head.status == 200);
+	if (response->upgraded) {
+		response->body.framing = LOCAL_BODY_UNTIL_CLOSE;
+		return 0;
+	}
+	return local_body_init(&response->body, &response->head, request->method, err);
+}
+
+static int exchange(struct local_response **out_response, struct local_client *client, int fd,
+		    const struct local_request *request, struct error *err)
+{
+	AUTO(local_response_freep) struct local_response *response = xcalloc(1, sizeof(*response));
+
+	response->client = client;
+	response->fd = fd;
+	buffer_init(&response->in, LOCAL_HEAD_MAX + 2 * READ_SIZE);
+	if (send_request(response, request, err) < 0 || receive_head(response, request, err) < 0) {
+		response->eof = true;
+		return -1;
+	}
+	*out_response = take_ptr(response);
+	return 0;
+}
+
+int local_send(struct local_response **out_response, struct local_client *client, const struct local_request *request,
+	       struct error *err)
+{
+	int fd = take_fd(&client->idle_fd);
+
+	if (fd >= 0) {
+		AUTO(error_clear) struct error stale = { 0 };
+
+		if (exchange(out_response, client, fd, request, &stale) == 0)
+			return 0;
+		/* Only a connection that the server had closed meanwhile may be tried again: nothing was done yet. */
+		if (stale.errnum != EPIPE || request->has_body_fd)
+			return error_move(err, &stale);
+	}
+	fd = open_connection(client, err);
+	return fd < 0 ? -1 : exchange(out_response, client, fd, request, err);
+}
+
+int local_response_status(const struct local_response *response)
+{
+	return response->head.status;
+}
+
+const char *local_response_header(const struct local_response *response, const char *name)
+{
+	for (size_t i = 0; i < response->head.headers.count; i++)
+		if (text_equal_ignoring_case(response->head.headers.items[i].key, name))
+			return response->head.headers.items[i].value;
+	return NULL;
+}
+
+/* One step of decoding what is in the buffer; *out_done true at the end of the body. */
+static ssize_t take_some(struct local_response *response, void *data, size_t size, struct error *err)
+{
+	const uint8_t *in = response->in.data + response->in_at;
+	size_t have = response->in.size - response->in_at;
+	const uint8_t *found;
+	size_t found_size;
+	size_t used;
+	bool whole_only = response->body.framing == LOCAL_BODY_CHUNKED && response->body.chunk != LOCAL_CHUNK_DATA;
+
+	if (!whole_only && have > size)
+		have = size;
+	if (local_body_take(&response->body, in, have, &used, &found, &found_size, err) < 0)
+		return -1;
+	if (found_size)
+		memcpy(data, found, found_size);
+	response->in_at += used;
+	if (found_size)
+		return (ssize_t)found_size;
+	return used || response->body.done ? 0 : -2;
+}
+
+ssize_t local_response_read(struct local_response *response, void *data, size_t size, struct error *err)
+{
+	while (!response->body.done) {
+		ssize_t taken = take_some(response, data, size, err);
+
+		if (taken > 0 || taken == -1)
+			return taken;
+		if (taken == 0)
+			continue;
+		if (!response->eof && fill(response, err) < 0)
+			return -1;
+		if (!response->eof)
+			continue;
+		if (response->body.framing != LOCAL_BODY_UNTIL_CLOSE)
+			return error_set(err, ERR_UNAVAILABLE, "%s closed the connection in the middle of its answer",
+					 response->client->host);
+		response->body.done = response->in.size == response->in_at;
+	}
+	return 0;
+}
+
+int local_response_read_all(struct local_response *response, struct buffer *out, struct error *err)
+{
+	AUTO_FREE char *data = xmalloc(READ_SIZE);
+	ssize_t size;
+
+	while ((size = local_response_read(response, data, READ_SIZE, err)) > 0) {
+		buffer_append(out, data, (size_t)size);
+		if (buffer_failed(out))
+			return error_set(err, ERR_EXHAUSTED, "answer of %s is longer than %zu bytes",
+					 response->client->host, out->limit);
+	}
+	return size < 0 ? -1 : 0;
+}
+
+int local_response_fd(const struct local_response *response)
+{
+	return response->fd;
+}
+
+bool local_response_pending(struct local_response *response)
+{
+	struct local_body *body = &response->body;
+
+	while (!body->done && body->framing == LOCAL_BODY_CHUNKED && body->chunk != LOCAL_CHUNK_DATA) {
+		AUTO(error_clear) struct error err = { 0 };
+		struct local_body before = *body;
+		const uint8_t *found;
+		size_t found_size;
+		size_t used;
+
+		if (local_body_take(body, response->in.data + response->in_at, response->in.size - response->in_at,
+				    &used, &found, &found_size, &err) < 0) {
+			*body = before;
+			return true;
+		}
+		if (used == 0)
+			return response->eof;
+		response->in_at += used;
+	}
+	return body->done || response->eof || response->in_at < response->in.size;
+}
+
+void local_response_free(struct local_response *response)
+{
+	struct local_client *client;
+
+	if (!response)
+		return;
+	client = response->client;
+	/* Small rests of an unread body are not worth draining; close instead. */
+	if (response->body.done && !response->upgraded && !response->eof && response->head.keep_alive &&
+	    response->in_at == response->in.size && client->idle_fd < 0)
+		client->idle_fd = response->fd;
+	else
+		close(response->fd);
+	local_head_fini(&response->head);
+	buffer_fini(&response->in);
+	free(response);
+}
