@@ -46,8 +46,9 @@ static int split_filter(char **out_key, char **out_value, const char *filter, st
 	AUTO_FREE char *value = NULL;
 
 	if (!equals)
-		return error_set(err, ERR_INVALID, "invalid argument \"%s\" for \"-f, --filter\" flag: bad format of "
-						   "filter (expected name=value)",
+		return error_set(err, ERR_INVALID,
+				 "invalid argument \"%s\" for \"-f, --filter\" flag: bad format of "
+				 "filter (expected name=value)",
 				 filter);
 	key = xstrndup(filter, (size_t)(equals - filter));
 	value = xstrdup(equals + 1);
@@ -248,12 +249,29 @@ static int fail_with_body(struct local_response *response, const struct local_re
 	return -1;
 }
 
+/* What a container's name may bring into the request line: blanks, control bytes, and marks URLs forbid. */
+static char *clean_path(const char *version, const char *path)
+{
+	struct text clean = { 0 };
+
+	text_addf(&clean, "/v%s", version);
+	for (; *path; path++) {
+		unsigned char c = (unsigned char)*path;
+
+		if (c <= ' ' || c >= 0x7f || strchr("\"<>\\^`{|}#", c))
+			text_addf(&clean, "%%%02X", c);
+		else
+			text_add_char(&clean, *path);
+	}
+	return text_take(&clean);
+}
+
 int client_send(struct local_response **out_response, struct client *client, const struct local_request *request,
 		struct error *err)
 {
 	AUTO(local_response_freep) struct local_response *response = NULL;
 	AUTO(text_list_fini) struct text_list headers = { 0 };
-	AUTO_FREE char *path = xasprintf("/v%s%s", client->api_version, request->path);
+	AUTO_FREE char *path = clean_path(client->api_version, request->path);
 	struct local_request full = *request;
 
 	text_list_add_all(&headers, &client->headers);

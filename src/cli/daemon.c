@@ -65,8 +65,9 @@ static int wait_ready(struct process *process, struct local_client *http, int lo
 			continue;
 		said = last_lines(log_fd, log_start);
 		if (r == 0)
-			return error_set(err, ERR_UNAVAILABLE, "kistd was started but does not answer after %d s: %s%s%s",
-					 START_TIMEOUT_MS / 1000, refused.message, *said ? "; its log says: " : "", said);
+			return error_set(
+				err, ERR_UNAVAILABLE, "kistd was started but does not answer after %d s: %s%s%s",
+				START_TIMEOUT_MS / 1000, refused.message, *said ? "; its log says: " : "", said);
 		return error_set(err, ERR_UNAVAILABLE, "kistd was started but ended with %s %d%s%s",
 				 end.signaled ? "signal" : "exit code", end.code, *said ? ": " : "", said);
 	}

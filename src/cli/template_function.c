@@ -113,7 +113,7 @@ static int ordered(int *out_order, const struct template_call *call, struct erro
 }
 
 #define DEFINE_ORDER(name, test)                                                                                       \
-	static int name(struct template_value *out_value, const struct template_call *call, struct error *err)        \
+	static int name(struct template_value *out_value, const struct template_call *call, struct error *err)         \
 	{                                                                                                              \
 		int order;                                                                                             \
                                                                                                                        \
@@ -140,9 +140,9 @@ static int call_len(struct template_value *out_value, const struct template_call
 	}
 	if (value->kind != TEMPLATE_TEXT && value->kind != TEMPLATE_JSON && value->kind != TEMPLATE_LIST)
 		return error_set(err, ERR_INVALID, "len of %s",
-				 is_null(value)			   ? "nil pointer" :
-				 value->kind == TEMPLATE_INTEGER ? "type int" :
-								     "type without a length");
+				 is_null(value)			   ? "nil pointer"
+				 : value->kind == TEMPLATE_INTEGER ? "type int"
+								   : "type without a length");
 	*out_value = template_integer((int64_t)template_length(value));
 	return 0;
 }
@@ -204,9 +204,9 @@ static int call_join(struct template_value *out_value, const struct template_cal
 	    !(list->kind == TEMPLATE_JSON && json_value_type(list->json) == JSON_TYPE_ARRAY))
 		return error_set(err, ERR_INVALID, "wrong type for value; expected []string");
 	for (size_t i = 0; i < template_length(list); i++) {
-		struct template_value item =
-			list->kind == TEMPLATE_LIST ? template_text(list->list->items[i]) :
-						      template_value_of_json(json_value_at(list->json, i), NULL);
+		struct template_value item = list->kind == TEMPLATE_LIST
+						     ? template_text(list->list->items[i])
+						     : template_value_of_json(json_value_at(list->json, i), NULL);
 
 		if (i)
 			text_add(&joined, call->args[1].text);
@@ -284,14 +284,15 @@ static int call_pad(struct template_value *out_value, const struct template_call
 	if (want_text(&call->args[0], err) < 0)
 		return -1;
 	for (size_t i = 1; i < 3; i++)
-		if (call->args[i].kind != TEMPLATE_INTEGER || call->args[i].integer < 0 || call->args[i].integer > 10000)
+		if (call->args[i].kind != TEMPLATE_INTEGER || call->args[i].integer < 0 ||
+		    call->args[i].integer > 10000)
 			return error_set(err, ERR_INVALID, "wrong value for padding");
 	if (*call->args[0].text == '\0') {
 		*out_value = call->args[0];
 		return 0;
 	}
-	text_addf(&padded, "%*s%s%*s", (int)call->args[1].integer, "", call->args[0].text,
-		  (int)call->args[2].integer, "");
+	text_addf(&padded, "%*s%s%*s", (int)call->args[1].integer, "", call->args[0].text, (int)call->args[2].integer,
+		  "");
 	*out_value = template_text(arena_keep(call->arena, text_take(&padded)));
 	return 0;
 }
@@ -308,8 +309,8 @@ static int call_truncate(struct template_value *out_value, const struct template
 	if (limit->kind != TEMPLATE_INTEGER || limit->integer < 0)
 		return error_set(err, ERR_INVALID, "wrong value for a length");
 	if ((int64_t)strlen(call->args[0].text) > limit->integer)
-		*out_value = template_text(
-			arena_keep(call->arena, xstrndup(call->args[0].text, (size_t)limit->integer)));
+		*out_value =
+			template_text(arena_keep(call->arena, xstrndup(call->args[0].text, (size_t)limit->integer)));
 	return 0;
 }
 
@@ -424,18 +425,30 @@ static const struct {
 	size_t min;
 	size_t max;
 } functions[] = {
-	{ "and", call_and_or, 1, SIZE_MAX },	 { "or", call_and_or, 1, SIZE_MAX },
-	{ "not", call_not, 1, 1 },		 { "eq", call_eq, 1, SIZE_MAX },
-	{ "ne", call_ne, 2, 2 },		 { "lt", call_lt, 2, 2 },
-	{ "le", call_le, 2, 2 },		 { "gt", call_gt, 2, 2 },
-	{ "ge", call_ge, 2, 2 },		 { "len", call_len, 1, 1 },
-	{ "index", call_index, 1, SIZE_MAX },	 { "slice", call_slice, 1, 4 },
-	{ "print", call_print, 0, SIZE_MAX },	 { "println", call_println, 0, SIZE_MAX },
-	{ "printf", call_printf, 1, SIZE_MAX },	 { "json", call_json, 1, 1 },
-	{ "join", call_join, 2, 2 },		 { "split", call_split, 2, 2 },
-	{ "lower", call_lower, 1, 1 },		 { "upper", call_upper, 1, 1 },
-	{ "title", call_title, 1, 1 },		 { "pad", call_pad, 3, 3 },
-	{ "truncate", call_truncate, 2, 2 },	 { "urlquery", call_urlquery, 0, SIZE_MAX },
+	{ "and", call_and_or, 1, SIZE_MAX },
+	{ "or", call_and_or, 1, SIZE_MAX },
+	{ "not", call_not, 1, 1 },
+	{ "eq", call_eq, 1, SIZE_MAX },
+	{ "ne", call_ne, 2, 2 },
+	{ "lt", call_lt, 2, 2 },
+	{ "le", call_le, 2, 2 },
+	{ "gt", call_gt, 2, 2 },
+	{ "ge", call_ge, 2, 2 },
+	{ "len", call_len, 1, 1 },
+	{ "index", call_index, 1, SIZE_MAX },
+	{ "slice", call_slice, 1, 4 },
+	{ "print", call_print, 0, SIZE_MAX },
+	{ "println", call_println, 0, SIZE_MAX },
+	{ "printf", call_printf, 1, SIZE_MAX },
+	{ "json", call_json, 1, 1 },
+	{ "join", call_join, 2, 2 },
+	{ "split", call_split, 2, 2 },
+	{ "lower", call_lower, 1, 1 },
+	{ "upper", call_upper, 1, 1 },
+	{ "title", call_title, 1, 1 },
+	{ "pad", call_pad, 3, 3 },
+	{ "truncate", call_truncate, 2, 2 },
+	{ "urlquery", call_urlquery, 0, SIZE_MAX },
 	{ "html", call_html, 0, SIZE_MAX },
 };
 

@@ -108,7 +108,8 @@ static bool starts(const struct scanner *scanner, size_t at, const char *text)
 
 static bool at_end_mark(const struct scanner *scanner, size_t at)
 {
-	return starts(scanner, at, "}}") || (isspace((unsigned char)scanner->source[at]) && starts(scanner, at + 1, "-}}"));
+	return starts(scanner, at, "}}") ||
+	       (isspace((unsigned char)scanner->source[at]) && starts(scanner, at + 1, "-}}"));
 }
 
 static int scan_quoted(struct scanner *scanner, struct token *token, char quote)
@@ -123,9 +124,9 @@ static int scan_quoted(struct scanner *scanner, struct token *token, char quote)
 	}
 	if (at >= scanner->size || scanner->source[at] != quote)
 		return fail(scanner,
-			    quote == '`'  ? "unterminated raw quoted string" :
-			    quote == '\'' ? "unterminated character constant" :
-					    "unterminated quoted string",
+			    quote == '`'    ? "unterminated raw quoted string"
+			    : quote == '\'' ? "unterminated character constant"
+					    : "unterminated quoted string",
 			    0, 0);
 	token->kind = quote == '\'' ? TOKEN_CHAR : TOKEN_TEXT;
 	token->end = at + 1;
@@ -431,8 +432,8 @@ static struct node *parse_operand_start(struct scanner *scanner, const struct to
 	switch (token->kind) {
 	case TOKEN_FIELD:
 		node = node_new(NODE_DOT, token->start);
-		text_list_add_take(&node->names, xstrndup(scanner->source + token->start + 1,
-							  token->end - token->start - 1));
+		text_list_add_take(&node->names,
+				   xstrndup(scanner->source + token->start + 1, token->end - token->start - 1));
 		return node;
 	case TOKEN_DOT:
 		return node_new(NODE_DOT, token->start);
@@ -617,8 +618,7 @@ static int parse_else(struct scanner *scanner, struct node *block, enum node_kin
 		return -1;
 	if ((kind == NODE_IF && token_is(scanner, &token, "if")) ||
 	    (kind == NODE_WITH && token_is(scanner, &token, "with"))) {
-		struct node *inner =
-			parse_block(scanner, kind, kind == NODE_IF ? "if" : "with", token.start);
+		struct node *inner = parse_block(scanner, kind, kind == NODE_IF ? "if" : "with", token.start);
 
 		if (!inner)
 			return -1;
@@ -632,8 +632,8 @@ static int parse_else(struct scanner *scanner, struct node *block, enum node_kin
 	if (stop == STOP_NONE)
 		return -1;
 	if (stop != STOP_END)
-		return fail(scanner, stop == STOP_EOF ? "unexpected EOF" : "expected end; found {{else}}",
-			    scanner->at, scanner->at);
+		return fail(scanner, stop == STOP_EOF ? "unexpected EOF" : "expected end; found {{else}}", scanner->at,
+			    scanner->at);
 	node_add(block, take_ptr(list));
 	return 0;
 }
@@ -684,7 +684,8 @@ static int expect_end(struct scanner *scanner, const char *where)
 static int parse_jump(struct scanner *scanner, struct node *list, enum node_kind kind, const struct token *token)
 {
 	if (scanner->loops == 0)
-		return fail(scanner, kind == NODE_BREAK ? "{{break}} outside {{range}}" : "{{continue}} outside {{range}}",
+		return fail(scanner,
+			    kind == NODE_BREAK ? "{{break}} outside {{range}}" : "{{continue}} outside {{range}}",
 			    token->start, token->start);
 	node_add(list, node_new(kind, token->start));
 	return expect_end(scanner, "break or continue");
@@ -724,9 +725,9 @@ static enum stop parse_action(struct scanner *scanner, struct node *list)
 	if (token_is(scanner, &token, "break") || token_is(scanner, &token, "continue")) {
 		next_token(scanner, &token);
 		return parse_jump(scanner, list, token_is(scanner, &token, "break") ? NODE_BREAK : NODE_CONTINUE,
-				  &token) < 0 ?
-			       STOP_NONE :
-			       STOP_EOF;
+				  &token) < 0
+			       ? STOP_NONE
+			       : STOP_EOF;
 	}
 	pipe = parse_pipe(scanner, TOKEN_END, "command");
 	if (!pipe)

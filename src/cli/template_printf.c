@@ -75,7 +75,7 @@ static void add_padded(struct text *out, const struct spec *spec, const char *te
 
 static void add_bad(struct text *out, const struct spec *spec, const struct template_value *value)
 {
-	static const char *const types[] = { "<nil>",  "<nil>", "bool",	   "int",      "float64",
+	static const char *const types[] = { "<nil>",  "<nil>", "bool",	    "int",	   "float64",
 					     "string", "map",	"[]string", "interface {}" };
 
 	text_addf(out, "%%!%c(%s=", spec->verb, types[value->kind]);
@@ -207,7 +207,9 @@ static void add_value(struct text *out, const struct spec *spec, const struct te
 	AUTO(text_fini) struct text text = { 0 };
 
 	if (spec->verb == 'T') {
-		text_add(out, value->kind == TEMPLATE_TEXT ? "string" : value->kind == TEMPLATE_INTEGER ? "int" : "interface {}");
+		text_add(out, value->kind == TEMPLATE_TEXT	? "string"
+			      : value->kind == TEMPLATE_INTEGER ? "int"
+								: "interface {}");
 		return;
 	}
 	if (!format_value(&text, spec, value)) {

@@ -120,11 +120,11 @@ static int get_field(struct run *run, const struct node *node, const char *name,
 		return fail_at(run, node, reason);
 	}
 	reason = xasprintf("can't evaluate field %s in type %s", name,
-			   value->kind == TEMPLATE_TEXT	   ? "string" :
-			   value->kind == TEMPLATE_INTEGER ? "int" :
-			   value->kind == TEMPLATE_BOOL	   ? "bool" :
-			   value->kind == TEMPLATE_REAL	   ? "float64" :
-							     "interface {}");
+			   value->kind == TEMPLATE_TEXT	     ? "string"
+			   : value->kind == TEMPLATE_INTEGER ? "int"
+			   : value->kind == TEMPLATE_BOOL    ? "bool"
+			   : value->kind == TEMPLATE_REAL    ? "float64"
+							     : "interface {}");
 	return fail_at(run, node, reason);
 }
 
@@ -201,8 +201,7 @@ static int run_command(struct run *run, const struct node *command, const struct
 	    text_equal(first->names.items[0], "Label"))
 		return run_label(run, command, piped, out_value);
 	if (command->count > 1 || piped) {
-		AUTO_FREE char *text =
-			xstrndup(run->template->source + first->start, first->end - first->start);
+		AUTO_FREE char *text = xstrndup(run->template->source + first->start, first->end - first->start);
 		AUTO_FREE char *reason = xasprintf("can't give argument to non-function %s", text);
 
 		return fail_at(run, first, reason);

@@ -10,10 +10,10 @@
 #define TEMPLATE_DEPTH_MAX 64
 
 enum node_kind {
-	NODE_LIST,     /* items: what to do in order */
-	NODE_TEXT,     /* text */
-	NODE_ACTION,   /* items[0]: pipe */
-	NODE_IF,       /* items: pipe, list, else-list or NULL */
+	NODE_LIST,   /* items: what to do in order */
+	NODE_TEXT,   /* text */
+	NODE_ACTION, /* items[0]: pipe */
+	NODE_IF,     /* items: pipe, list, else-list or NULL */
 	NODE_WITH,
 	NODE_RANGE,
 	NODE_BREAK,
@@ -29,8 +29,8 @@ enum node_kind {
 
 struct node {
 	enum node_kind kind;
-	size_t position;  /* in the source, for messages */
-	size_t start;	  /* the source text it was read from: start..end */
+	size_t position; /* in the source, for messages */
+	size_t start;	 /* the source text it was read from: start..end */
 	size_t end;
 	bool assign;
 	char *text;
@@ -41,7 +41,8 @@ struct node {
 	size_t capacity;
 };
 
-struct template {
+struct template
+{
 	char *source;
 	struct node *root;
 };

@@ -10,12 +10,12 @@
 #include "cli/template_tree.h"
 
 /* Keys of the engine's objects whose values are Go maps: absent members are no error there, and nil prints map[]. */
-static const char *const map_keys[] = { "Annotations",	"Config",   "Containers", "Data",	"DriverOpts",
-					"ExposedPorts", "Labels",   "LogOpts",	  "Networks",	"Options",
-					"PortBindings", "Ports",    "Runtimes",	  "StorageOpt", "Sysctls",
+static const char *const map_keys[] = { "Annotations",	"Config",    "Containers", "Data",	 "DriverOpts",
+					"ExposedPorts", "Labels",    "LogOpts",	   "Networks",	 "Options",
+					"PortBindings", "Ports",     "Runtimes",   "StorageOpt", "Sysctls",
 					"Tmpfs",	"UsageData", "Volumes" };
 /* Keys whose null is a Go pointer. */
-static const char *const pointer_keys[] = { "Health",	  "Healthcheck", "IPAMConfig",	"Init",
+static const char *const pointer_keys[] = { "Health",	      "Healthcheck", "IPAMConfig",  "Init",
 					    "OomKillDisable", "PidsLimit",   "StopTimeout", "MemorySwappiness" };
 
 static bool is_among(const char *key, const char *const *keys, size_t count)
@@ -132,8 +132,8 @@ int template_index(struct template_value *out_value, const struct template_value
 		if (key->kind != TEMPLATE_TEXT)
 			return error_set(err, ERR_INVALID, "value has type int; should be string");
 		member = json_value_get(value->json, key->text);
-		*out_value = member ? template_value_of_json(member, key->text) :
-				      (struct template_value){ .kind = TEMPLATE_NO_VALUE };
+		*out_value = member ? template_value_of_json(member, key->text)
+				    : (struct template_value){ .kind = TEMPLATE_NO_VALUE };
 		return 0;
 	}
 	if (value->kind == TEMPLATE_NIL && is_map_key(value->key)) {
@@ -192,7 +192,8 @@ static void print_object(struct text *out, const struct json_value *json)
 	json_value_keys(&keys, json, true);
 	text_add(out, "map[");
 	for (size_t i = 0; i < keys.count; i++) {
-		struct template_value member = template_value_of_json(json_value_get(json, keys.items[i]), keys.items[i]);
+		struct template_value member = template_value_of_json(json_value_get(json, keys.items[i]),
+								      keys.items[i]);
 
 		text_addf(out, "%s%s:", i ? " " : "", keys.items[i]);
 		template_print(out, &member);
@@ -204,9 +205,9 @@ static void print_items(struct text *out, const struct template_value *value)
 {
 	text_add_char(out, '[');
 	for (size_t i = 0; i < template_length(value); i++) {
-		struct template_value item =
-			value->kind == TEMPLATE_LIST ? template_text(value->list->items[i]) :
-						       template_value_of_json(json_value_at(value->json, i), NULL);
+		struct template_value item = value->kind == TEMPLATE_LIST
+						     ? template_text(value->list->items[i])
+						     : template_value_of_json(json_value_at(value->json, i), NULL);
 
 		if (i)
 			text_add_char(out, ' ');

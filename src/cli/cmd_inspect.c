@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* inspect, and container, image, volume and network inspect. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "cli/commands.h"
+#include "cli/listing.h"
+
+struct inspect_options {
+	const char *format;
+	const char *type;
+	const char *platform;
+	bool size;
+	bool verbose;
+};
+
+static const struct option_spec inspect_options[] = {
+	OPTION_TEXT("format", 'f', struct inspect_options, format, "string", "'json' or a Go template"),
+	OPTION_FLAG("size", 's', struct inspect_options, size, "Display total file sizes if it is a container"),
+	OPTION_TEXT("type", 0, struct inspect_options, type, "string", "Only inspect objects of this type"),
+	OPTION_END,
+};
+
+static const struct option_spec container_options[] = {
+	OPTION_TEXT("format", 'f', struct inspect_options, format, "string", "'json' or a Go template"),
+	OPTION_FLAG("size", 's', struct inspect_options, size, "Display total file sizes"),
+	OPTION_END,
+};
+
+static const struct option_spec image_options[] = {
+	OPTION_TEXT("format", 'f', struct inspect_options, format, "string", "'json' or a Go template"),
+	OPTION_TEXT("platform", 0, struct inspect_options, platform, "string", NULL),
+	OPTION_END,
+};
+
+static const struct option_spec network_options[] = {
+	OPTION_TEXT("format", 'f', struct inspect_options, format, "string", "'json' or a Go template"),
+	OPTION_FLAG("verbose", 'v', struct inspect_options, verbose, "More output for diagnostics"),
+	OPTION_END,
+};
+
+static const struct option_spec volume_options[] = {
+	OPTION_TEXT("format", 'f', struct inspect_options, format, "string", "'json' or a Go template"),
+	OPTION_END,
+};
+
+/* In the order docker looks. */
+static const struct {
+	const char *type;
+	const char *path; /* with %s for the name */
+	const char *tail;
+} kinds[] = { { "container", "/containers/", "/json" },
+	      { "image", "/images/", "/json" },
+	      { "network", "/networks/", "" },
+	      { "volume", "/volumes/", "" } };
+
+#define KIND_COUNT (sizeof(kinds) / sizeof(kinds[0]))
+
+static int get_object(struct json_value **out_object, struct client *client, const struct inspect_options *options,
+		      size_t kind, const char *name, struct error *err)
+{
+	AUTO(text_fini) struct text path = { 0 };
+
+	text_addf(&path, "%s%s%s", kinds[kind].path, name, kinds[kind].tail);
+	if (kind == 0)
+		query_add_flag(&path, "size", options->size);
+	if (text_equal(kinds[kind].type, "network"))
+		query_add(&path, "verbose", options->verbose ? "true" : NULL);
+	return client_call(out_object, client, "GET", path.data, NULL, err);
+}
+
+/* The first kind that knows the name. */
+static int find_object(struct json_value **out_object, struct client *client, const struct inspect_options *options,
+		       const char *name, struct error *err)
+{
+	for (size_t i = 0; i < KIND_COUNT; i++) {
+		if (!text_empty(options->type) && !text_equal(options->type, kinds[i].type))
+			continue;
+		if (get_object(out_object, client, options, i, name, err) == 0)
+			return 0;
+		if (err->kind != ERR_NOT_FOUND || !text_empty(options->type))
+			return -1;
+		error_clear(err);
+	}
+	return error_set(err, ERR_NOT_FOUND, "Error: No such object: %s", name);
+}
+
+/* An object as docker prints it: an element of an indented array, or through the template. */
+static int add_object(struct text *out, const struct template *template, const struct json_value *object, bool first,
+		      bool json, struct error *err)
+{
+	AUTO(text_fini) struct text pretty = { 0 };
+
+	if (template) {
+		if (template_run(template, out, template_value_of_json(object, NULL), 0, err) < 0)
+			return error_prefix(err, "template parsing error");
+		text_add_char(out, '\n');
+		return 0;
+	}
+	json_value_encode(&pretty, object, json ? NULL : "    ");
+	text_add(out, first ? "" : ",");
+	if (!json)
+		text_add(out, "\n    ");
+	for (const char *c = pretty.data; *c; c++) {
+		text_add_char(out, *c);
+		if (*c == '\n')
+			text_add(out, "    ");
+	}
+	return 0;
+}
+
+static int inspect(struct cli *cli, const struct inspect_options *options, const struct text_list *operands,
+		   struct error *err)
+{
+	AUTO(template_freep) struct template *template = NULL;
+	AUTO(text_fini) struct text out = { 0 };
+	bool json = text_equal(options->format, "json");
+	struct client *client;
+	bool any = false;
+	int code = 0;
+
+	if (!text_empty(options->format) && !json && template_parse(&template, options->format, err) < 0)
+		return error_prefix(err, "template parsing error");
+	client = cli_client(cli, err);
+	if (!client)
+		return -1;
+	for (size_t i = 0; i < operands->count && !error_is_set(err); i++) {
+		AUTO(json_value_freep) struct json_value *object = NULL;
+
+		if (find_object(&object, client, options, operands->items[i], err) < 0 ||
+		    add_object(&out, template, object, !any, json, err) < 0)
+			break;
+		any = true;
+	}
+	if (template)
+		fputs(out.size ? out.data : error_is_set(err) ? "\n" : "", stdout);
+	else
+		printf("[%s%s]\n", out.size ? out.data : "", any && !json ? "\n" : "");
+	if (error_is_set(err))
+		cli_report(&code, err);
+	return code;
+}
+
+static int run_inspect(struct cli *cli, void *options, const struct text_list *operands, struct error *err)
+{
+	const char *type = ((struct inspect_options *)options)->type;
+	bool known = text_empty(type);
+
+	for (size_t i = 0; i < KIND_COUNT; i++)
+		known = known || text_equal(type, kinds[i].type);
+	if (!known)
+		return error_set(err, ERR_INVALID, "unknown type: \"%s\"", type);
+	return inspect(cli, options, operands, err);
+}
+
+#define DEFINE_INSPECT(name, kind)                                                                                     \
+	static int name(struct cli *cli, void *options, const struct text_list *operands, struct error *err)           \
+	{                                                                                                              \
+		((struct inspect_options *)options)->type = kind;                                                      \
+		return inspect(cli, options, operands, err);                                                           \
+	}
+
+DEFINE_INSPECT(run_container_inspect, "container")
+DEFINE_INSPECT(run_image_inspect, "image")
+DEFINE_INSPECT(run_volume_inspect, "volume")
+DEFINE_INSPECT(run_network_inspect, "network")
+
+#define INSPECT_COMMAND(use, text, table, function)                                                                    \
+	{                                                                                                              \
+		.usage = use, .summary = text, .options = table, .options_size = sizeof(struct inspect_options),       \
+		.min_operands = 1, .max_operands = -1, .run = function                                                 \
+	}
+
+const struct command command_inspect = INSPECT_COMMAND(
+	"[OPTIONS] NAME|ID [NAME|ID...]", "Return low-level information on kist objects", inspect_options, run_inspect);
+const struct command command_container_inspect =
+	INSPECT_COMMAND("[OPTIONS] CONTAINER [CONTAINER...]", "Display detailed information on one or more containers",
+			container_options, run_container_inspect);
+const struct command command_image_inspect = INSPECT_COMMAND("[OPTIONS] IMAGE [IMAGE...]",
+							     "Display detailed information on one or more images",
+							     image_options, run_image_inspect);
+const struct command command_volume_inspect = INSPECT_COMMAND("[OPTIONS] VOLUME [VOLUME...]",
+							      "Display detailed information on one or more volumes",
+							      volume_options, run_volume_inspect);
+const struct command command_network_inspect = INSPECT_COMMAND("[OPTIONS] NETWORK [NETWORK...]",
+							       "Display detailed information on one or more networks",
+							       network_options, run_network_inspect);

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* commands.h - every command there is, and what they share. */
+#pragma once
+
+#include <stdio.h>
+
+#include "cli/command.h"
+#include "cli/session.h"
+
+extern const struct command command_attach, command_completion, command_container_inspect, command_container_prune,
+	command_create, command_events, command_exec, command_history, command_image_inspect, command_image_prune,
+	command_images, command_import, command_info, command_inspect, command_kill, command_login, command_logout,
+	command_logs, command_network_inspect, command_network_ls, command_pause, command_port, command_ps,
+	command_pull, command_rename, command_restart, command_rm, command_rmi, command_run, command_start,
+	command_stop, command_system_prune, command_tag, command_top, command_unpause, command_update, command_version,
+	command_volume_create, command_volume_inspect, command_volume_ls, command_volume_prune, command_volume_rm,
+	command_wait;
+
+/* Pulls an image, progress to `out`. */
+int pull_image(struct cli *cli, const char *name, const char *platform, bool quiet, FILE *out, struct error *err);
+/* Runs a request on each operand, prints its name; errors are reported and the rest is done. Exit code. */
+int for_each_operand(struct cli *cli, const struct text_list *operands, void *options,
+		     int (*act)(struct client *client, void *options, const char *name, struct error *err),
+		     struct error *err);
+/* The exit code in the answer to a wait request, which blocks until it is there. */
+int wait_result(struct local_response *wait, int *out_code, struct error *err);
+/* Opens /wait with this condition: returns as soon as the engine watches. */
+int wait_open(struct local_response **out_wait, struct client *client, const char *id, const char *condition,
+	      struct error *err);
+/* Hijacks the streams of a container. */
+int attach_open(struct local_response **out_stream, struct client *client, const char *id, bool use_stdin,
+		bool use_stdout, bool use_stderr, const char *detach_keys, struct error *err);
+/* --detach-keys, or detachKeys of config.json, or NULL. */
+const char *detach_keys_of(const struct cli *cli, const char *given);
+/* ERR_INVALID if a terminal is wanted and stdin is none. */
+int check_tty(bool attach_stdin, bool tty, struct error *err);
+/* 126, 127 or 125, from the words of a start that failed. */
+int start_failure_code(const char *message);

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* help.h - help texts, made from the tables of commands and options. */
+#pragma once
+
+#include "cli/command.h"
+
+void help_root(const struct option_spec *global_options);
+void help_group(const char *group);
+void help_command(const char *invoked, const struct command *command);
+/* "unknown command", with the names that come near. */
+void help_unknown(const char *group, const char *name);
+/* Steps from one word to the other: inserted, dropped, changed or swapped letters. */
+unsigned help_distance(const char *a, const char *b);

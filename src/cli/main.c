@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How it works: global options, then one or two words that name a command,
+ * then the command's own options. Everything a command is, is in its table;
+ * this file parses, helps and reports.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "cli/command.h"
+#include "cli/help.h"
+
+struct globals {
+	struct text_list hosts;
+	const char *config_folder;
+	const char *context;
+	const char *log_level;
+	bool debug;
+	bool version;
+};
+
+static const struct option_spec global_options[] = {
+	OPTION_TEXT("config", 0, struct globals, config_folder, "string", "Folder of the client's config.json"),
+	OPTION_TEXT("context", 'c', struct globals, context, "string", NULL),
+	OPTION_FLAG("debug", 'D', struct globals, debug, "Say more about what goes wrong"),
+	OPTION_LIST("host", 'H', struct globals, hosts, "list",
+		    "Address of the engine (unix:///path or tcp://host:port)"),
+	OPTION_TEXT("log-level", 'l', struct globals, log_level, "string", NULL),
+	OPTION_FLAG("version", 'v', struct globals, version, "Print the version and quit"),
+	OPTION_END,
+};
+
+struct client *cli_client(struct cli *cli, struct error *err)
+{
+	AUTO(text_map_fini) struct text_map headers = { 0 };
+	struct client_options options = { .host = cli->host, .headers = &headers };
+
+	if (cli->opened)
+		return &cli->client;
+	config_headers(&cli->config, &headers);
+	if (client_open(&cli->client, &options, err) < 0)
+		return NULL;
+	cli->opened = true;
+	return &cli->client;
+}
+
+void cli_report(int *exit_code, struct error *err)
+{
+	fflush(stdout);
+	fprintf(stderr, "%s\n", err->message);
+	error_clear(err);
+	*exit_code = 1;
+}
+
+void cli_done(const char *name)
+{
+	puts(name);
+}
+
+/* Options that every command has. */
+static int ask_help(void *target, const char *value, struct error *err)
+{
+	(void)target;
+	(void)value;
+	return error_set(err, ERR_CANCELED, "help");
+}
+
+static struct option_spec *options_with_help(const struct option_spec *options)
+{
+	static const struct option_spec help = OPTION_CALL_FLAG("help", 0, ask_help, NULL);
+	static const struct option_spec end = OPTION_END;
+	size_t count = 0;
+	struct option_spec *all;
+
+	while (options && (options[count].name || options[count].letter))
+		count++;
+	all = xcalloc(count + 2, sizeof(*all));
+	if (count)
+		memcpy(all, options, count * sizeof(*all));
+	all[count] = help;
+	all[count + 1] = end;
+	return all;
+}
+
+static void free_options(const struct option_spec *options, void *target)
+{
+	for (; options && (options->name || options->letter); options++)
+		if (options->kind == OPTION_KIND_LIST)
+			text_list_fini((struct text_list *)(void *)((char *)target + options->offset));
+	free(target);
+}
+
+static int wrong_operands(const struct cli *cli, const struct command *command, size_t count, struct error *err)
+{
+	const char *name = cli->invoked;
+
+	if (command->max_operands >= 0 && command->min_operands == command->max_operands) {
+		if (command->min_operands == 0)
+			return error_set(err, ERR_INVALID, "'%s' accepts no arguments", name);
+		return error_set(err, ERR_INVALID, "'%s' requires %d argument%s", name, command->min_operands,
+				 command->min_operands == 1 ? "" : "s");
+	}
+	if (count < (size_t)command->min_operands)
+		return error_set(err, ERR_INVALID, "'%s' requires at least %d argument%s", name, command->min_operands,
+				 command->min_operands == 1 ? "" : "s");
+	return error_set(err, ERR_INVALID, "'%s' requires at most %d argument%s", name, command->max_operands,
+			 command->max_operands == 1 ? "" : "s");
+}
+
+static int print_failure(const struct cli *cli, const struct command *command, struct error *err)
+{
+	fflush(stdout);
+	if (command->failure) {
+		fprintf(stderr, "kist: %s\n\nRun '%s --help' for more information\n", err->message, cli->invoked);
+		return command->failure;
+	}
+	fprintf(stderr, "%s\n", err->message);
+	return 1;
+}
+
+/* Exit code of bad usage, as docker's: 125 for unknown flags, 1 for operands. */
+static int print_usage_error(const struct cli *cli, const struct command *command, struct error *err, int code)
+{
+	fprintf(stderr, "%s%s\n\nUsage:  %s%s%s\n\nRun '%s --help' for more information\n", code == 1 ? "kist: " : "",
+		err->message, cli->invoked, *command->usage ? " " : "", command->usage, cli->invoked);
+	return code;
+}
+
+static int run_command(struct cli *cli, const struct command *command, int argc, char **argv)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	AUTO(text_list_fini) struct text_list operands = { 0 };
+	AUTO_FREE struct option_spec *options = options_with_help(command->options);
+	void *target = xcalloc(1, command->options_size ? command->options_size : 1);
+	unsigned flags = command->flags & COMMAND_STOP_AT_OPERAND ? OPTIONS_STOP_AT_OPERAND : 0;
+	int result;
+
+	if (command->defaults)
+		command->defaults(target);
+	if (options_parse(options, target, argc, argv, flags, &operands, &err) < 0) {
+		if (err.kind == ERR_CANCELED) {
+			help_command(cli->invoked, command);
+			result = 0;
+		} else {
+			result = print_usage_error(cli, command, &err, 125);
+		}
+	} else if (operands.count < (size_t)command->min_operands ||
+		   (command->max_operands >= 0 && operands.count > (size_t)command->max_operands)) {
+		wrong_operands(cli, command, operands.count, &err);
+		result = print_usage_error(cli, command, &err, 1);
+	} else {
+		result = command->run(cli, target, &operands, &err);
+		if (result < 0)
+			result = print_failure(cli, command, &err);
+	}
+	if (command->fini)
+		command->fini(target);
+	free_options(command->options, target);
+	return result;
+}
+
+static const struct command *find_command(const char *group, const char *name)
+{
+	for (const struct command_entry *entry = command_entries; entry->name; entry++)
+		if (text_equal(entry->group, group) && text_equal(entry->name, name))
+			return entry->command;
+	return NULL;
+}
+
+static bool is_group(const char *name)
+{
+	for (const struct command_group *group = command_groups; group->name; group++)
+		if (text_equal(group->name, name))
+			return true;
+	return false;
+}
+
+static int run_group(struct cli *cli, const char *group, int argc, char **argv)
+{
+	const struct command *command;
+
+	if (argc < 2 || text_equal(argv[1], "--help") || text_equal(argv[1], "help")) {
+		help_group(group);
+		return 0;
+	}
+	command = find_command(group, argv[1]);
+	if (!command) {
+		AUTO_FREE char *name = xasprintf("%s %s", group, argv[1]);
+
+		help_unknown(group, argv[1]);
+		return 1;
+	}
+	cli->invoked = xasprintf("kist %s %s", group, argv[1]);
+	return run_command(cli, command, argc - 1, argv + 1);
+}
+
+static int run_help(struct cli *cli, int argc, char **argv)
+{
+	const struct command *command;
+
+	if (argc < 2) {
+		help_root(global_options);
+		return 0;
+	}
+	if (is_group(argv[1]) && argc < 3) {
+		help_group(argv[1]);
+		return 0;
+	}
+	command = argc > 2 ? find_command(argv[1], argv[2]) : find_command("", argv[1]);
+	if (!command) {
+		help_unknown(argc > 2 ? argv[1] : "", argv[argc > 2 ? 2 : 1]);
+		return 1;
+	}
+	cli->invoked = argc > 2 ? xasprintf("kist %s %s", argv[1], argv[2]) : xasprintf("kist %s", argv[1]);
+	help_command(cli->invoked, command);
+	return 0;
+}
+
+static int dispatch(struct cli *cli, int argc, char **argv)
+{
+	const struct command *command;
+
+	if (argc < 1) {
+		help_root(global_options);
+		return 0;
+	}
+	if (text_equal(argv[0], "help"))
+		return run_help(cli, argc, argv);
+	if (is_group(argv[0]))
+		return run_group(cli, argv[0], argc, argv);
+	command = find_command("", argv[0]);
+	if (!command) {
+		help_unknown("", argv[0]);
+		return 1;
+	}
+	cli->invoked = xasprintf("kist %s", argv[0]);
+	return run_command(cli, command, argc, argv);
+}
+
+static int run(struct cli *cli, struct globals *globals, struct text_list *rest, struct error *err)
+{
+	AUTO_FREE char **argv = xcalloc(rest->count + 1, sizeof(*argv));
+
+	for (size_t i = 0; i < rest->count; i++)
+		argv[i] = rest->items[i];
+	if (globals->version) {
+		printf("kist version %s\n", KIST_VERSION);
+		return 0;
+	}
+	if (globals->hosts.count > 1)
+		return error_set(err, ERR_INVALID, "specify only one -H");
+	if (globals->hosts.count)
+		cli->host = globals->hosts.items[0];
+	cli->debug = globals->debug;
+	if (config_load(&cli->config, globals->config_folder, err) < 0)
+		return -1;
+	return dispatch(cli, (int)rest->count, argv);
+}
+
+int main(int argc, char **argv)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	AUTO(text_list_fini) struct text_list rest = { 0 };
+	AUTO_FREE struct option_spec *options = options_with_help(global_options);
+	struct globals globals = { 0 };
+	struct cli cli = { 0 };
+	int result;
+
+	signal(SIGPIPE, SIG_IGN);
+	if (options_parse(options, &globals, argc, argv, OPTIONS_STOP_AT_OPERAND, &rest, &err) < 0) {
+		if (err.kind == ERR_CANCELED) {
+			help_root(global_options);
+			result = 0;
+		} else {
+			fprintf(stderr,
+				"%s\n\nUsage:  kist [OPTIONS] COMMAND [ARG...]\n\nRun 'kist --help' for more "
+				"information\n",
+				err.message);
+			result = 125;
+		}
+	} else {
+		result = run(&cli, &globals, &rest, &err);
+		if (result < 0) {
+			fprintf(stderr, "%s\n", err.message);
+			result = 1;
+		}
+	}
+	text_list_fini(&globals.hosts);
+	client_close(&cli.client);
+	config_fini(&cli.config);
+	free(cli.invoked);
+	/* A full disk or a closed pipe behind stdout is an error too. */
+	if (fflush(stdout) != 0 && result == 0)
+		result = 1;
+	return result;
+}
