@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/options.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,7 +94,12 @@ static int store(void *target, const struct option_spec *option, const char *val
 	case OPTION_KIND_CALL:
 		return option->call(target, value, err);
 	}
-	return r < 0 ? error_set(err, ERR_INVALID, "parse error") : 0;
+	if (r == 0)
+		return 0;
+	/* Go's words, which people and scripts know from docker. */
+	return error_set(err, ERR_INVALID, "strconv.Parse%s: parsing \"%s\": %s",
+			 option->kind == OPTION_KIND_FLAG || option->kind == OPTION_KIND_OPT_BOOL ? "Bool" : "Int",
+			 value, r == -ERANGE ? "value out of range" : "invalid syntax");
 }
 
 static int apply(const struct parser *parser, const struct option_spec *option, const char *value, struct error *err)

@@ -21,8 +21,7 @@ const char *detach_keys_of(const struct cli *cli, const char *given)
 int check_tty(bool attach_stdin, bool tty, struct error *err)
 {
 	if (tty && attach_stdin && !isatty(STDIN_FILENO))
-		return error_set(err, ERR_INVALID,
-				 "cannot attach stdin to a TTY-enabled container because stdin is not a terminal");
+		return error_set(err, ERR_INVALID, "the input device is not a TTY");
 	return 0;
 }
 
@@ -142,12 +141,12 @@ static int stay_attached(struct session *session, struct local_response *wait, s
 static int check_attachable(const struct json_value *container, struct error *err)
 {
 	if (!container_flag(container, "State", "Running"))
-		return error_set(err, ERR_CONFLICT, "cannot attach to a stopped container, start it first");
+		return error_set(err, ERR_CONFLICT, "You cannot attach to a stopped container, start it first");
 	if (container_flag(container, "State", "Paused"))
-		return error_set(err, ERR_CONFLICT, "cannot attach to a paused container, unpause it first");
+		return error_set(err, ERR_CONFLICT, "You cannot attach to a paused container, unpause it first");
 	if (container_flag(container, "State", "Restarting"))
 		return error_set(err, ERR_CONFLICT,
-				 "cannot attach to a restarting container, wait until it is running");
+				 "You cannot attach to a restarting container, wait until it is running");
 	return 0;
 }
 
@@ -266,7 +265,7 @@ static int run_start(struct cli *cli, void *target, const struct text_list *oper
 		if (failed.count) {
 			AUTO_FREE char *names = text_list_join(&failed, ", ");
 
-			return error_set(err, ERR_INTERNAL, "failed to start containers: %s", names);
+			return error_set(err, ERR_INTERNAL, "Error: failed to start containers: %s", names);
 		}
 		return 0;
 	}

@@ -94,9 +94,11 @@ static int add_object(struct text *out, const struct template *template, const s
 	AUTO(text_fini) struct text pretty = { 0 };
 
 	if (template) {
-		if (template_run(template, out, template_value_of_json(object, NULL), 0, err) < 0)
+		if (template_run(template, &pretty, template_value_of_json(object, NULL), 0, err) < 0) {
+			text_add_char(out, '\n');
 			return error_prefix(err, "template parsing error");
-		text_add_char(out, '\n');
+		}
+		text_addf(out, "%s\n", pretty.data ? pretty.data : "");
 		return 0;
 	}
 	json_value_encode(&pretty, object, json ? NULL : "    ");
@@ -117,30 +119,42 @@ static int inspect(struct cli *cli, const struct inspect_options *options, const
 	AUTO(template_freep) struct template *template = NULL;
 	AUTO(text_fini) struct text out = { 0 };
 	bool json = text_equal(options->format, "json");
+	AUTO(text_list_fini) struct text_list failures = { 0 };
 	struct client *client;
 	bool any = false;
 	int code = 0;
 
-	if (!text_empty(options->format) && !json && template_parse(&template, options->format, err) < 0)
-		return error_prefix(err, "template parsing error");
+	if (!text_empty(options->format) && !json && template_parse(&template, options->format, err) < 0) {
+		error_prefix(err, "template parsing error");
+		cli_report(&code, err);
+		return 64;
+	}
 	client = cli_client(cli, err);
 	if (!client)
 		return -1;
-	for (size_t i = 0; i < operands->count && !error_is_set(err); i++) {
+	for (size_t i = 0; i < operands->count; i++) {
 		AUTO(json_value_freep) struct json_value *object = NULL;
 
-		if (find_object(&object, client, options, operands->items[i], err) < 0 ||
-		    add_object(&out, template, object, !any, json, err) < 0)
+		if (find_object(&object, client, options, operands->items[i], err) < 0) {
+			text_list_add(&failures, err->message);
+			error_clear(err);
+			continue;
+		}
+		if (add_object(&out, template, object, !any, json, err) < 0)
 			break;
 		any = true;
 	}
 	if (template)
-		fputs(out.size ? out.data : error_is_set(err) ? "\n" : "", stdout);
+		fputs(out.size ? out.data : "\n", stdout);
 	else
 		printf("[%s%s]\n", out.size ? out.data : "", any && !json ? "\n" : "");
 	if (error_is_set(err))
-		cli_report(&code, err);
-	return code;
+		text_list_add(&failures, err->message);
+	error_clear(err);
+	fflush(stdout);
+	for (size_t i = 0; i < failures.count; i++)
+		fprintf(stderr, "%s\n", failures.items[i]);
+	return failures.count ? 1 : 0;
 }
 
 static int run_inspect(struct cli *cli, void *options, const struct text_list *operands, struct error *err)
@@ -151,7 +165,9 @@ static int run_inspect(struct cli *cli, void *options, const struct text_list *o
 	for (size_t i = 0; i < KIND_COUNT; i++)
 		known = known || text_equal(type, kinds[i].type);
 	if (!known)
-		return error_set(err, ERR_INVALID, "unknown type: \"%s\"", type);
+		return error_set(
+			err, ERR_INVALID,
+			"unknown type: \"%s\": must be one of \"container\", \"image\", \"network\", \"volume\"", type);
 	return inspect(cli, options, operands, err);
 }
 

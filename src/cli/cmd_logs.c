@@ -163,7 +163,7 @@ static int run_port(struct cli *cli, void *options, const struct text_list *oper
 	ports = json_value_get(json_value_get(container, "NetworkSettings"), "Ports");
 	if (full) {
 		if (json_value_type(json_value_get(ports, full)) != JSON_TYPE_ARRAY)
-			return error_set(err, ERR_NOT_FOUND, "no public port '%s' published for %s", full,
+			return error_set(err, ERR_NOT_FOUND, "Error: No public port '%s' published for %s", wanted,
 					 operands->items[0]);
 		add_port_lines(&lines, full, json_value_get(ports, full), false);
 	} else {

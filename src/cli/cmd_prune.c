@@ -123,10 +123,7 @@ static int prune_one(struct cli *cli, const struct prune_options *options, const
 		AUTO_FREE char *question = xasprintf("WARNING! %s\nAre you sure you want to continue?", warning);
 
 		if (!terminal_confirm(question))
-			return error_set(err, ERR_CANCELED, "%s prune has been cancelled",
-					 what == &containers ? "container"
-					 : what == &images   ? "image"
-							     : "volume");
+			return 0;
 	}
 	client = cli_client(cli, err);
 	if (!client || prune(client, what, &filters, &reclaimed, err) < 0)
@@ -186,7 +183,7 @@ static int run_system_prune(struct cli *cli, void *target, const struct text_lis
 
 	(void)operands;
 	if (!options->force && !confirm_system(options))
-		return error_set(err, ERR_CANCELED, "system prune has been cancelled");
+		return 0;
 	config_filters(&filters, cli);
 	text_list_add_all(&filters, &options->filters);
 	text_list_add_all(&image_filters, &filters);

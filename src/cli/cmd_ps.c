@@ -194,7 +194,7 @@ static int run_ps(struct cli *cli, void *target, const struct text_list *operand
 	if (options->quiet && (text_empty(format) || text_equal(format, "table")))
 		format = "{{.ID}}";
 	listing_init(&listing, columns, "*formatter.ContainerContext", format, table);
-	size = options->size || listing_uses(&listing, "Size");
+	size = options->size || listing_uses(&listing, "Size") || strstr(listing.format, "json .");
 	text_add(&path, "/containers/json");
 	query_add_flag(&path, "all", options->all);
 	limit = last > 0 ? xasprintf("%lld", (long long)last) : NULL;

@@ -239,7 +239,7 @@ static int ask_credentials(struct config_auth *auth, const struct login_options 
 	if (text_empty(auth->username) || !auth->password) {
 		if (!isatty(STDIN_FILENO))
 			return error_set(err, ERR_INVALID,
-					 "cannot ask for credentials: stdin is no terminal; use --password-stdin");
+					 "Error: Cannot perform an interactive login from a non TTY device");
 		if (text_empty(auth->username)) {
 			free(auth->username);
 			auth->username = terminal_read_line("Username: ");
@@ -352,10 +352,7 @@ static int run_logout(struct cli *cli, void *options, const struct text_list *op
 	(void)options;
 	if (r < 0)
 		return error_prefix(err, "remove the credentials of %s", registry);
-	if (r == 0)
-		printf("Not logged in to %s\n", registry);
-	else
-		printf("Removing login credentials for %s\n", registry);
+	printf("Removing login credentials for %s\n", registry);
 	return 0;
 }
 

@@ -74,21 +74,25 @@ static char *shown_name(const char *image)
 	return reference_familiar(&reference);
 }
 
-static int create(char **out_id, struct cli *cli, struct container_options *options, const struct text_list *operands,
-		  struct error *err)
+static int check_options(char **out_body, struct container_options *options, const struct text_list *operands,
+			 struct error *err)
 {
-	AUTO_FREE char *body = NULL;
-	AUTO_FREE char *shown = NULL;
-	const char *image = operands->items[0];
-	struct client *client;
-
 	if (!text_equal(options->pull, "missing") && !text_equal(options->pull, "always") &&
 	    !text_equal(options->pull, "never"))
 		return error_set(err, ERR_INVALID,
 				 "invalid pull option: '%s': must be one of \"always\", \"missing\" or \"never\"",
 				 options->pull);
-	if (container_body(&body, options, operands, err) < 0)
-		return -1;
+	return container_body(out_body, options, operands, err);
+}
+
+/* Fails as docker does: a wrong option is exit code 125 and a hint, also for create. */
+static int create(char **out_id, struct cli *cli, struct container_options *options, const struct text_list *operands,
+		  const char *body, struct error *err)
+{
+	AUTO_FREE char *shown = NULL;
+	const char *image = operands->items[0];
+	struct client *client;
+
 	client = cli_client(cli, err);
 	if (!client)
 		return -1;
@@ -111,7 +115,7 @@ static int create(char **out_id, struct cli *cli, struct container_options *opti
 
 /* create(), with the ID file around it. */
 static int create_with_cidfile(char **out_id, struct cli *cli, struct container_options *options,
-			       const struct text_list *operands, struct error *err)
+			       const struct text_list *operands, const char *body, struct error *err)
 {
 	AUTO_CLOSE int fd = -1;
 
@@ -120,7 +124,7 @@ static int create_with_cidfile(char **out_id, struct cli *cli, struct container_
 		if (fd < 0)
 			return -1;
 	}
-	if (create(out_id, cli, options, operands, err) < 0) {
+	if (create(out_id, cli, options, operands, body, err) < 0) {
 		if (fd >= 0)
 			unlink(options->cidfile);
 		return -1;
@@ -130,11 +134,21 @@ static int create_with_cidfile(char **out_id, struct cli *cli, struct container_
 	return 0;
 }
 
+static int fail_run(const struct cli *cli, int code, struct error *err)
+{
+	fflush(stdout);
+	fprintf(stderr, "kist: %s\n\nRun '%s --help' for more information\n", err->message, cli->invoked);
+	return code;
+}
+
 static int run_create(struct cli *cli, void *target, const struct text_list *operands, struct error *err)
 {
 	AUTO_FREE char *id = NULL;
+	AUTO_FREE char *body = NULL;
 
-	if (create_with_cidfile(&id, cli, target, operands, err) < 0)
+	if (check_options(&body, target, operands, err) < 0)
+		return fail_run(cli, 125, err);
+	if (create_with_cidfile(&id, cli, target, operands, body, err) < 0)
 		return -1;
 	puts(id);
 	return 0;
@@ -244,20 +258,19 @@ static int run_to_end(struct run *run, int *out_failure, struct error *err)
 	return result;
 }
 
-static int fail_run(const struct cli *cli, int code, struct error *err)
-{
-	fflush(stdout);
-	fprintf(stderr, "kist: %s\n\nRun '%s --help' for more information\n", err->message, cli->invoked);
-	return code;
-}
-
 static int run_run(struct cli *cli, void *target, const struct text_list *operands, struct error *err)
 {
 	struct run run = { .cli = cli, .options = target };
+	AUTO_FREE char *body = NULL;
 	int failure = 125;
 	int result = -1;
 
-	if (check_run(run.options, err) < 0 || create_with_cidfile(&run.id, cli, run.options, operands, err) < 0) {
+	if (check_run(run.options, err) < 0) {
+		cli_report(&failure, err);
+		return 1;
+	}
+	if (check_options(&body, run.options, operands, err) < 0 ||
+	    create_with_cidfile(&run.id, cli, run.options, operands, body, err) < 0) {
 		free(run.id);
 		return -1;
 	}

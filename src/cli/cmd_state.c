@@ -164,6 +164,15 @@ static int run_unpause(struct cli *cli, void *options, const struct text_list *o
 	return for_each_operand(cli, operands, options, unpause_one, err);
 }
 
+/* docker's second line. */
+static int error_prefix_line(struct error *err, const char *name)
+{
+	int code;
+
+	cli_report(&code, err);
+	return error_set(err, ERR_INTERNAL, "Error: failed to rename container named %s", name);
+}
+
 static int run_rename(struct cli *cli, void *options, const struct text_list *operands, struct error *err)
 {
 	struct client *client = cli_client(cli, err);
@@ -174,7 +183,9 @@ static int run_rename(struct cli *cli, void *options, const struct text_list *op
 		return -1;
 	text_addf(&path, "/containers/%s/rename", operands->items[0]);
 	query_add(&path, "name", operands->items[1]);
-	return client_call(NULL, client, "POST", path.data, NULL, err);
+	if (client_call(NULL, client, "POST", path.data, NULL, err) == 0)
+		return 0;
+	return error_prefix_line(err, operands->items[0]);
 }
 
 const struct command command_pause = {

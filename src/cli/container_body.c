@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -193,11 +194,11 @@ static int set_env_and_labels(T *options, struct error *err)
 
 	for (size_t i = 0; i < options->env_files.count; i++)
 		if (spec_env_file(&options->env, options->env_files.items[i], true, err) < 0)
-			return error_prefix(err, "--env-file");
+			return -1;
 	text_list_add_all(&options->env, &options->env_options);
 	for (size_t i = 0; i < options->label_files.count; i++)
 		if (spec_env_file(&labels, options->label_files.items[i], false, err) < 0)
-			return error_prefix(err, "--label-file");
+			return -1;
 	text_list_add_all(&labels, &options->label_options);
 	options->raw[RAW_LABELS] = map_json(&labels, '=', true);
 	return 0;
@@ -429,6 +430,27 @@ static int check_modes(const T *options, struct error *err)
 	return 0;
 }
 
+/* "net_admin" is CAP_NET_ADMIN; each once. */
+static void set_capabilities(struct text_list *list)
+{
+	struct text_list full = { 0 };
+
+	for (size_t i = 0; i < list->count; i++) {
+		AUTO_FREE char *name = NULL;
+
+		for (char *c = list->items[i]; *c; c++)
+			*c = (char)toupper((unsigned char)*c);
+		name = text_equal(list->items[i], "ALL") || text_has_prefix(list->items[i], "CAP_")
+			       ? xstrdup(list->items[i])
+			       : xasprintf("CAP_%s", list->items[i]);
+		if (!text_list_contains(&full, name))
+			text_list_add(&full, name);
+	}
+	text_list_sort(&full);
+	text_list_fini(list);
+	*list = full;
+}
+
 static void set_maps(T *options)
 {
 	options->raw[RAW_VOLUMES] = set_json(&options->volumes);
@@ -457,6 +479,8 @@ int container_body(char **out_body, struct container_options *options, const str
 		options->raw[RAW_ENTRYPOINT] = list_json(&entrypoint, 0);
 	}
 	set_streams(options);
+	set_capabilities(&options->cap_add);
+	set_capabilities(&options->cap_drop);
 	if (check_modes(options, err) < 0 || set_env_and_labels(options, err) < 0 || set_health(options, err) < 0 ||
 	    set_ports(options, err) < 0 || set_devices(options, err) < 0 || set_networks(options, err) < 0 ||
 	    set_security(options, err) < 0 || set_log(options, err) < 0 || set_restart(options, err) < 0)

@@ -129,5 +129,7 @@ void help_unknown(const char *group, const char *name)
 			suggest(entry->name, group, name, &any);
 	for (const struct command_group *each = command_groups; *group == '\0' && each->name; each++)
 		suggest(each->name, group, name, &any);
+	if (*group)
+		fprintf(stderr, "\nUsage:  kist %s\n", group);
 	fprintf(stderr, "\nRun 'kist%s%s --help' for more information\n", *group ? " " : "", group);
 }

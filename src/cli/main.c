@@ -124,8 +124,10 @@ static int print_failure(const struct cli *cli, const struct command *command, s
 /* Exit code of bad usage, as docker's: 125 for unknown flags, 1 for operands. */
 static int print_usage_error(const struct cli *cli, const struct command *command, struct error *err, int code)
 {
-	fprintf(stderr, "%s%s\n\nUsage:  %s%s%s\n\nRun '%s --help' for more information\n", code == 1 ? "kist: " : "",
-		err->message, cli->invoked, *command->usage ? " " : "", command->usage, cli->invoked);
+	const char *verb = strstr(err->message, "requires at least") ? "See" : "Run";
+
+	fprintf(stderr, "%s%s\n\nUsage:  %s%s%s\n\n%s '%s --help' for more information\n", code == 1 ? "kist: " : "",
+		err->message, cli->invoked, *command->usage ? " " : "", command->usage, verb, cli->invoked);
 	return code;
 }
 

@@ -78,6 +78,8 @@ int template_call(struct template_value *out_value, const char *name, const stru
 		  struct error *err);
 int template_index(struct template_value *out_value, const struct template_value *value,
 		   const struct template_value *key, struct error *err);
+/* Whether a member may be absent: pointers the engine leaves out, keys of maps; *out_value is what stands for it. */
+bool template_may_lack(const char *map_key, const char *name, struct template_value *out_value);
 size_t template_length(const struct template_value *value);
 struct template_value template_text(const char *text);
 struct template_value template_integer(int64_t integer);

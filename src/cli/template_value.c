@@ -10,10 +10,10 @@
 #include "cli/template_tree.h"
 
 /* Keys of the engine's objects whose values are Go maps: absent members are no error there, and nil prints map[]. */
-static const char *const map_keys[] = { "Annotations",	"Config",    "Containers", "Data",	 "DriverOpts",
-					"ExposedPorts", "Labels",    "LogOpts",	   "Networks",	 "Options",
-					"PortBindings", "Ports",     "Runtimes",   "StorageOpt", "Sysctls",
-					"Tmpfs",	"UsageData", "Volumes" };
+static const char *const map_keys[] = { "Annotations", "Containers", "Data",	   "DriverOpts", "ExposedPorts",
+					"Labels",      "LogOpts",    "Networks",   "Options",	 "PortBindings",
+					"Ports",       "Runtimes",   "StorageOpt", "Sysctls",	 "Tmpfs",
+					"UsageData",   "Volumes" };
 /* Keys whose null is a Go pointer. */
 static const char *const pointer_keys[] = { "Health",	      "Healthcheck", "IPAMConfig",  "Init",
 					    "OomKillDisable", "PidsLimit",   "StopTimeout", "MemorySwappiness" };
@@ -121,6 +121,26 @@ size_t template_length(const struct template_value *value)
 	}
 }
 
+/* What index gives for a key that a map lacks: the zero value of what it holds. */
+static struct template_value absent(const char *map_key)
+{
+	static const char *const lists[] = { "Ports", "PortBindings" };
+
+	if (is_among(map_key, lists, 2))
+		return (struct template_value){ .kind = TEMPLATE_NIL, .key = map_key };
+	return is_map_key(map_key) ? template_text("") : (struct template_value){ .kind = TEMPLATE_NO_VALUE };
+}
+
+bool template_may_lack(const char *map_key, const char *name, struct template_value *out_value)
+{
+	if (is_among(name, pointer_keys, sizeof(pointer_keys) / sizeof(pointer_keys[0]))) {
+		*out_value = (struct template_value){ .kind = TEMPLATE_NIL, .key = name };
+		return true;
+	}
+	*out_value = (struct template_value){ .kind = TEMPLATE_NO_VALUE };
+	return is_map_key(map_key);
+}
+
 int template_index(struct template_value *out_value, const struct template_value *value,
 		   const struct template_value *key, struct error *err)
 {
@@ -137,7 +157,7 @@ int template_index(struct template_value *out_value, const struct template_value
 		return 0;
 	}
 	if (value->kind == TEMPLATE_NIL && is_map_key(value->key)) {
-		*out_value = (struct template_value){ .kind = TEMPLATE_NO_VALUE };
+		*out_value = absent(value->key);
 		return 0;
 	}
 	if (value->kind == TEMPLATE_NIL || value->kind == TEMPLATE_NO_VALUE)
@@ -252,6 +272,20 @@ void template_print(struct text *out, const struct template_value *value)
 	}
 }
 
+/* Rows go through Go's json.Marshal, which escapes these three. */
+static void quote_html_safe(struct text *out, const char *value)
+{
+	AUTO(text_fini) struct text quoted = { 0 };
+
+	quote_json(&quoted, value, strlen(value));
+	for (const char *c = quoted.data; *c; c++) {
+		if (strchr("<>&", *c))
+			text_addf(out, "\\u%04x", (unsigned)*c);
+		else
+			text_add_char(out, *c);
+	}
+}
+
 void template_row_json(struct text *out, const struct template_row *row)
 {
 	AUTO(text_list_fini) struct text_list keys = { 0 };
@@ -268,7 +302,7 @@ void template_row_json(struct text *out, const struct template_row *row)
 		if (text_equal(keys.items[i], "Platform"))
 			text_add(out, text_empty(value) ? "null" : value);
 		else
-			quote_json(out, value, strlen(value));
+			quote_html_safe(out, value);
 	}
 	text_add_char(out, '}');
 }
