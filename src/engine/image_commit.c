@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/image_commit.h"
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "oci/hasher.h"
+
+int image_layers_init(struct image_layers_new *out_layers, const struct image_config *config, struct lease *lease,
+		      struct error *err)
+{
+	const struct text_list *diff_ids = &config->rootfs.diff_ids;
+	struct image_layers_new layers = { .count = diff_ids->count };
+	struct digest chain = { 0 };
+
+	layers.items = xcalloc(layers.count ? layers.count : 1, sizeof(*layers.items));
+	for (size_t i = 0; i < layers.count; i++) {
+		struct image_layer *layer = &layers.items[i];
+
+		if (digest_parse(&layer->diff_id, diff_ids->items[i], err) < 0) {
+			image_layers_fini(&layers);
+			return error_prefix(err, "rootfs.diff_ids[%zu]", i);
+		}
+		chain_id_add(&chain, &layer->diff_id);
+		layer->chain_id = chain;
+		lease_add(lease, &layer->chain_id);
+	}
+	*out_layers = layers;
+	return 0;
+}
+
+void image_layers_fini(struct image_layers_new *layers)
+{
+	for (size_t i = 0; i < layers->count; i++) {
+		layer_writer_free(layers->items[i].writer);
+		unpack_result_fini(&layers->items[i].unpacked);
+	}
+	free(layers->items);
+	*layers = (struct image_layers_new){ 0 };
+}
+
+/* ---- commit ---- */
+
+/* A directory of each layer below `top`, highest first; yours to close. */
+static int open_below(int *fds, const struct image_layers_new *layers, size_t top, struct store *store,
+		      struct error *err)
+{
+	for (size_t i = 0; i < top; i++) {
+		struct layer layer;
+		int r = layer_find(&layer, store, &layers->items[top - 1 - i].chain_id, err);
+
+		if (r == 0)
+			error_set(err, ERR_INTERNAL, "the layer below went away");
+		fds[i] = r > 0 ? layer_open(store, &layer, err) : -1;
+		if (fds[i] < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int finish_layer(const struct image_layers_new *layers, size_t index, struct store *store, struct error *err)
+{
+	struct image_layer *layer = &layers->items[index];
+	AUTO_FREE int *fds = NULL;
+	int r;
+
+	if (layer->unpacked.deferred_size == 0)
+		return 0;
+	fds = xcalloc(index + 1, sizeof(*fds));
+	for (size_t i = 0; i < index; i++)
+		fds[i] = -1;
+	r = open_below(fds, layers, index, store, err);
+	if (r == 0)
+		r = unpack_finish_below(layer_writer_fd(layer->writer), fds, index, &layer->unpacked, err);
+	for (size_t i = 0; i < index; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	return r;
+}
+
+static int commit_layer(const struct image_layers_new *layers, size_t index, struct store *store, struct error *err)
+{
+	struct image_layer *new_layer = &layers->items[index];
+	struct layer layer = { .chain_id = new_layer->chain_id,
+			       .diff_id = new_layer->diff_id,
+			       .blob = new_layer->blob,
+			       .size = new_layer->unpacked.bytes };
+
+	if (index > 0)
+		layer.parent = layers->items[index - 1].chain_id;
+	if (finish_layer(layers, index, store, err) < 0)
+		return -1;
+	return layer_commit(new_layer->writer, &layer, err);
+}
+
+int image_layers_commit(struct image_layers_new *layers, struct store *store, struct error *err)
+{
+	char text[DIGEST_TEXT_MAX];
+
+	for (size_t i = 0; i < layers->count; i++)
+		if (layers->items[i].writer && commit_layer(layers, i, store, err) < 0)
+			return error_prefix(err, "layer %s", digest_text(&layers->items[i].diff_id, text));
+	return 0;
+}
+
+int image_commit_record(struct store *store, const struct digest *id, const struct digest *manifest,
+			const struct image_config *config, const struct image_layers_new *layers, struct error *err)
+{
+	AUTO(layer_stack_fini) struct layer_stack stack = { 0 };
+	struct image_record record = { .id = *id, .manifest = *manifest, .tagged_ns = clock_wall_ns() };
+
+	if (config->created)
+		clock_parse(&record.created_ns, config->created);
+	if (layers->count > 0)
+		record.chain_id = layers->items[layers->count - 1].chain_id;
+	if (layer_stack_load(&stack, store, &record.chain_id, err) < 0)
+		return -1;
+	record.size = stack.size;
+	return image_record_put(store, &record, err);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * image_commit.h - from unpacked directories to an image: what pull and import
+ * share. Nothing has a name before all is whole. Inside engine/ only.
+ */
+#pragma once
+
+#include "oci/image_config.h"
+#include "store/image_record.h"
+#include "store/layer.h"
+#include "store/unpack.h"
+
+struct image_layer {
+	struct digest chain_id;
+	struct digest diff_id;
+	struct digest blob;	     /* not set: there is none */
+	struct layer_writer *writer; /* owned; NULL: the layer is stored already */
+	struct unpack_result unpacked;
+};
+
+struct image_layers_new {
+	struct image_layer *items; /* lowest first */
+	size_t count;
+};
+
+/* Chain ids from the diff ids of a config; leases them. */
+int image_layers_init(struct image_layers_new *out_layers, const struct image_config *config, struct lease *lease,
+		      struct error *err);
+void image_layers_fini(struct image_layers_new *layers);
+/* Does the deferred work from the lowest up, then names every new layer. */
+int image_layers_commit(struct image_layers_new *layers, struct store *store, struct error *err);
+/* The row of an image whose config, manifest and layers are stored. */
+int image_commit_record(struct store *store, const struct digest *id, const struct digest *manifest,
+			const struct image_config *config, const struct image_layers_new *layers, struct error *err);
