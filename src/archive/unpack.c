@@ -32,6 +32,7 @@
 
 struct stream {
 	int fd;
+	int tee_fd; /* 0: none */
 	struct inflate *inflate;
 	uint8_t *in;
 	uint8_t *out;
@@ -89,6 +90,15 @@ static int fill_input(struct stream *stream)
 	return 0;
 }
 
+static ssize_t pass_on(const struct stream *stream, size_t size)
+{
+	int r = stream->tee_fd > 0 ? write_full(stream->tee_fd, stream->out, size) : 0;
+
+	if (r < 0)
+		return error_set_errno(stream->err, ERR_INTERNAL, r, "pass the layer on");
+	return (ssize_t)size;
+}
+
 /* Fills the output buffer as far as one read allows: bytes, 0 at the end, -1 with err. */
 static ssize_t stream_read(struct stream *stream)
 {
@@ -100,7 +110,7 @@ static ssize_t stream_read(struct stream *stream)
 		stream->in_at = window.in;
 		stream->in_left = window.in_size;
 		if (window.out_size < OUT_SIZE)
-			return (ssize_t)(OUT_SIZE - window.out_size);
+			return pass_on(stream, OUT_SIZE - window.out_size);
 		if (stream->end)
 			return inflate_finish(stream->inflate, stream->err) < 0 ? -1 : 0;
 		if (fill_input(stream) < 0)
@@ -520,6 +530,7 @@ int unpack_stream(struct unpack_counts *out_counts, struct text *deferred, int s
 	tree_init(&unpack.tree, root_fd);
 	unpack.stream = (struct stream){
 		.fd = stream_fd,
+		.tee_fd = settings->tee_fd,
 		.inflate = inflate_new(settings->limit_bytes ? settings->limit_bytes : INFLATE_NO_LIMIT),
 		.in = xmalloc(IN_SIZE),
 		.out = xmalloc(OUT_SIZE),

@@ -28,6 +28,7 @@ struct unpack_settings {
 	uint64_t limit_bytes;	/* of the uncompressed stream; 0: no limit */
 	uint64_t limit_entries; /* 0: no limit */
 	enum unpack_devices devices;
+	int tee_fd;  /* gets the uncompressed stream too; 0: none */
 	bool lowest; /* no layer lies below: no whiteouts, nothing is put off */
 };
 

@@ -2,11 +2,12 @@
 /*
  * kist-unpack - unpacks one untrusted layer. Run by store/unpack.c only:
  *
- *   kist-unpack unpack <limit bytes> <allow|skip|refuse> <lowest|above>
+ *   kist-unpack unpack <limit bytes> <allow|skip|refuse> <lowest|above> [tee]
  *   kist-unpack finish <number of lower layers>
  *
  * Descriptors: 0 the stream (finish: the deferred work), 3 the target
- * directory, 4 the report, 5... lower layers, highest first. The report is 'R',
+ * directory, 4 the report, 5... lower layers, highest first (tee: 5 gets the
+ * uncompressed stream). The report is 'R',
  * struct unpack_report and the deferred work, or 'E' and the error.
  */
 #include <signal.h>
@@ -24,6 +25,7 @@
 #define TARGET_FD 3
 #define REPORT_FD 4
 #define LOWER_FD 5
+#define TEE_FD 5
 #define LOWER_MAX 500
 #define DEFERRED_MAX (256 * 1024 * 1024)
 /* Far more than any image has; keeps a stream of empty files from eating all inodes. */
@@ -36,7 +38,9 @@ static int usage(struct error *err)
 
 static int run_unpack(struct unpack_counts *counts, struct text *deferred, char **argv, struct error *err)
 {
-	struct unpack_settings settings = { .limit_entries = ENTRIES_MAX, .lowest = text_equal(argv[4], "lowest") };
+	struct unpack_settings settings = { .limit_entries = ENTRIES_MAX,
+					    .lowest = text_equal(argv[4], "lowest"),
+					    .tee_fd = text_equal(argv[5], "tee") ? TEE_FD : 0 };
 	int target_fd = TARGET_FD;
 
 	if (text_parse_u64(&settings.limit_bytes, argv[2], UINT64_MAX) < 0 ||
@@ -70,7 +74,7 @@ static int run_finish(char **argv, struct error *err)
 
 static int run(struct unpack_counts *counts, struct text *deferred, int argc, char **argv, struct error *err)
 {
-	if (argc == 5 && text_equal(argv[1], "unpack"))
+	if ((argc == 5 || argc == 6) && text_equal(argv[1], "unpack"))
 		return run_unpack(counts, deferred, argv, err);
 	if (argc == 3 && text_equal(argv[1], "finish"))
 		return run_finish(argv, err);

@@ -28,7 +28,9 @@ const struct json_field image_summary_fields[] = {
 	JSON_END,
 };
 
-const char *const image_filter_keys[] = { "dangling", "label", "label!", "before", "since", "reference", "until", NULL };
+const char *const image_filter_keys[] = {
+	"dangling", "label", "label!", "before", "since", "reference", "until", NULL
+};
 const char *const image_prune_filter_keys[] = { "dangling", "label", "label!", "until", NULL };
 
 /* ---- resolve ---- */
@@ -72,8 +74,7 @@ struct list_state {
 
 static int moment_of_image(int64_t *out_ns, struct list_state *state, const char *key, struct error *err)
 {
-	const struct text_list *values =
-		state->options->filters ? filter_values(state->options->filters, key) : NULL;
+	const struct text_list *values = state->options->filters ? filter_values(state->options->filters, key) : NULL;
 
 	for (size_t i = 0; values && i < values->count; i++) {
 		AUTO(image_hit_fini) struct image_hit hit = { 0 };
@@ -87,8 +88,8 @@ static int moment_of_image(int64_t *out_ns, struct list_state *state, const char
 
 static int read_moments(struct list_state *state, struct error *err)
 {
-	const struct text_list *until =
-		state->options->filters ? filter_values(state->options->filters, "until") : NULL;
+	const struct text_list *until = state->options->filters ? filter_values(state->options->filters, "until")
+								: NULL;
 
 	for (size_t i = 0; until && i < until->count; i++)
 		if (clock_parse_moment(&state->until_ns, until->items[i]) < 0)

@@ -131,8 +131,7 @@ int image_inspect(struct image_details *out_details, struct engine *engine, cons
 	AUTO(image_config_fini) struct image_config config = { 0 };
 	struct image_details details = { 0 };
 
-	if (image_lookup(&hit, engine, name, err) < 0 ||
-	    image_load_config(&config, engine, &hit.record.id, err) < 0)
+	if (image_lookup(&hit, engine, name, err) < 0 || image_load_config(&config, engine, &hit.record.id, err) < 0)
 		return -1;
 	if (image_load_names(&details.repo_tags, &details.repo_digests, engine, &hit.record.id, err) < 0 ||
 	    fill_driver(&details.driver, engine, &hit.record.chain_id, err) < 0) {
@@ -191,8 +190,7 @@ int image_history(struct image_history_items *out_items, struct engine *engine, 
 	AUTO(image_config_fini) struct image_config config = { 0 };
 	struct image_history_items items = { 0 };
 
-	if (image_lookup(&hit, engine, name, err) < 0 ||
-	    image_load_config(&config, engine, &hit.record.id, err) < 0)
+	if (image_lookup(&hit, engine, name, err) < 0 || image_load_config(&config, engine, &hit.record.id, err) < 0)
 		return -1;
 	if (fill_history(&items, engine, &hit.record, &config, err) < 0) {
 		json_free_array(&items, image_history_item_fields, sizeof(struct image_history_item));

@@ -123,8 +123,7 @@ int image_lookup(struct image_hit *out_hit, struct engine *engine, const char *n
 	int r;
 
 	name = text_or_empty(name);
-	r = is_whole_id(&id, name) ? lookup_id(&hit, store, &id, name, err) :
-				     lookup_reference(&hit, store, name, err);
+	r = is_whole_id(&id, name) ? lookup_id(&hit, store, &id, name, err) : lookup_reference(&hit, store, name, err);
 	if (r < 0)
 		return -1;
 	*out_hit = hit;

@@ -31,7 +31,9 @@
 struct arrival {
 	struct ingest *ingest;
 	struct unpack *unpack;
-	bool whole; /* received, proven and unpacked */
+	bool whole;    /* received, proven and unpacked */
+	bool expected; /* asked for */
+	bool repeats;  /* the same blob as a lower layer that is arriving: unpacked from that one at the end */
 };
 
 struct pull {
@@ -45,6 +47,7 @@ struct pull {
 	struct digest config_digest;
 	struct image_config config;
 	bool have_config;
+	bool announced;
 	struct image_layers_new layers;
 	struct arrival *arrivals;
 	struct text_list claimed;
@@ -64,8 +67,7 @@ static int start_layers(struct pull *pull, struct error *err)
 	return 0;
 }
 
-static int keep_config(struct pull *pull, const char *text, size_t size, const struct digest *digest,
-		       struct error *err)
+static int keep_config(struct pull *pull, const char *text, size_t size, const struct digest *digest, struct error *err)
 {
 	if (pull->have_config)
 		return error_set(err, ERR_INTERNAL, "two configs for one image");
@@ -79,6 +81,13 @@ static int keep_config(struct pull *pull, const char *text, size_t size, const s
 	return start_layers(pull, err);
 }
 
+static char *reference_tag_or_digest(const struct reference *reference)
+{
+	char text[DIGEST_TEXT_MAX];
+
+	return xstrdup(reference->tag ? reference->tag : digest_text(&reference->digest, text));
+}
+
 static int on_document(void *arg, enum session_document kind, const struct descriptor *descriptor, const char *text,
 		       size_t size, struct error *err)
 {
@@ -88,6 +97,12 @@ static int on_document(void *arg, enum session_document kind, const struct descr
 
 	descriptor_digest(descriptor, &digest);
 	lease_add(pull->lease, &digest);
+	if (kind != SESSION_CONFIG && !digest_is_set(&pull->manifest) && !pull->announced) {
+		AUTO_FREE char *tag = reference_tag_or_digest(&pull->reference);
+
+		pull->announced = true;
+		progress_status(&pull->progress, tag, "Pulling from %s", pull->reference.path);
+	}
 	if (blob_writer_new(&writer, store_blobs(pull->store), size, err) < 0 ||
 	    blob_writer_write(writer, text, size, err) < 0 || blob_writer_commit(writer, &digest, err) < 0)
 		return -1;
@@ -98,14 +113,34 @@ static int on_document(void *arg, enum session_document kind, const struct descr
 
 /* ---- layers ---- */
 
+/* Empty layers come several times in one image, each with a chain id of its own. */
+static bool repeats_lower(const struct pull *pull, size_t index)
+{
+	const struct image_layer *layers = pull->layers.items;
+
+	for (size_t i = 0; i < index; i++)
+		if (pull->arrivals[i].expected && digest_equal(&layers[i].blob, &layers[index].blob))
+			return true;
+	return false;
+}
+
 static int have_layer(void *arg, const struct session_layer *layer, struct error *err)
 {
 	struct pull *pull = arg;
+	struct arrival *arrival;
 	struct layer stored;
+	int r;
 
 	if (layer->index >= pull->layers.count)
 		return error_set(err, ERR_INVALID, "the manifest has more layers than the config");
-	return layer_find(&stored, pull->store, &pull->layers.items[layer->index].chain_id, err);
+	arrival = &pull->arrivals[layer->index];
+	descriptor_digest(layer->descriptor, &pull->layers.items[layer->index].blob);
+	r = layer_find(&stored, pull->store, &pull->layers.items[layer->index].chain_id, err);
+	if (r != 0)
+		return r;
+	arrival->repeats = repeats_lower(pull, layer->index);
+	arrival->expected = !arrival->repeats;
+	return arrival->repeats;
 }
 
 static int open_ingest(struct arrival *arrival, struct pull *pull, const struct digest *digest, struct error *err)
@@ -154,9 +189,7 @@ static int check_space(const struct pull *pull, const struct arrival *arrival, c
 static int start_unpack(struct arrival *arrival, struct image_layer *layer, const struct pull *pull, size_t index,
 			struct error *err)
 {
-	struct unpack_options options = { .stream_fd = -1,
-					  .lowest = index == 0,
-					  .limit_bytes = pull->unpacked_limit };
+	struct unpack_options options = { .stream_fd = -1, .lowest = index == 0, .limit_bytes = pull->unpacked_limit };
 
 	unpack_free(take_ptr(arrival->unpack));
 	layer_writer_free(take_ptr(layer->writer));
@@ -166,21 +199,19 @@ static int start_unpack(struct arrival *arrival, struct image_layer *layer, cons
 	return unpack_start(&arrival->unpack, &options, err);
 }
 
-static int want_layer(void *arg, const struct session_layer *layer, struct session_grant *out_grant,
-		      struct error *err)
+static int want_layer(void *arg, const struct session_layer *layer, struct session_grant *out_grant, struct error *err)
 {
 	struct pull *pull = arg;
-	struct digest digest;
+	const struct digest *digest;
 	struct arrival *arrival;
 	int stored = have_layer(arg, layer, err);
 
 	if (stored != 0)
 		return stored < 0 ? -1 : 0;
 	arrival = &pull->arrivals[layer->index];
-	descriptor_digest(layer->descriptor, &digest);
-	lease_add(pull->lease, &digest);
-	pull->layers.items[layer->index].blob = digest;
-	if (get_ingest(arrival, pull, &digest, layer->again, err) < 0 ||
+	digest = &pull->layers.items[layer->index].blob;
+	lease_add(pull->lease, digest);
+	if (get_ingest(arrival, pull, digest, layer->again, err) < 0 ||
 	    check_space(pull, arrival, layer->descriptor, err) < 0 ||
 	    start_unpack(arrival, &pull->layers.items[layer->index], pull, layer->index, err) < 0)
 		return -1;
@@ -194,8 +225,7 @@ static int layer_done(void *arg, const struct session_layer *layer, struct error
 	struct pull *pull = arg;
 	struct arrival *arrival = &pull->arrivals[layer->index];
 
-	if (unpack_wait(&pull->layers.items[layer->index].unpacked, arrival->unpack, pull->options->cancel_fd, err) <
-	    0)
+	if (unpack_wait(&pull->layers.items[layer->index].unpacked, arrival->unpack, pull->options->cancel_fd, err) < 0)
 		return error_prefix(err, "layer %s", layer->descriptor->digest);
 	unpack_free(take_ptr(arrival->unpack));
 	arrival->whole = true;
@@ -241,6 +271,29 @@ static int commit_blobs(struct pull *pull, struct error *err)
 	return 0;
 }
 
+static int unpack_repeat(struct pull *pull, size_t index, struct error *err)
+{
+	struct image_layer *layer = &pull->layers.items[index];
+	AUTO(unpack_freep) struct unpack *unpack = NULL;
+	AUTO_CLOSE int fd = blob_open(store_blobs(pull->store), &layer->blob, err);
+	struct unpack_options options = { .stream_fd = fd, .limit_bytes = pull->unpacked_limit };
+
+	if (fd < 0 || layer_writer_new(&layer->writer, pull->store, err) < 0)
+		return -1;
+	options.target_fd = layer_writer_fd(layer->writer);
+	if (unpack_start(&unpack, &options, err) < 0)
+		return -1;
+	return unpack_wait(&layer->unpacked, unpack, pull->options->cancel_fd, err);
+}
+
+static int unpack_repeats(struct pull *pull, struct error *err)
+{
+	for (size_t i = 0; i < pull->layers.count; i++)
+		if (pull->arrivals[i].repeats && unpack_repeat(pull, i, err) < 0)
+			return error_prefix(err, "layer %zu", i);
+	return 0;
+}
+
 /* "debian@sha256:...": the digest under which the registry gives this. */
 static int set_digest_name(struct pull *pull, const char *digest, struct error *err)
 {
@@ -260,14 +313,13 @@ static int commit(struct pull *pull, const struct session_pulled *pulled, struct
 	/* One sync of everything; the ones that follow find little to do. */
 	if (syncfs(blob_store_root(store_blobs(pull->store))) < 0)
 		return error_set_errno(err, ERR_INTERNAL, errno, "sync");
-	if (commit_blobs(pull, err) < 0 || image_layers_commit(&pull->layers, pull->store, err) < 0 ||
+	if (commit_blobs(pull, err) < 0 || unpack_repeats(pull, err) < 0 ||
+	    image_layers_commit(&pull->layers, pull->store, err) < 0 ||
 	    image_commit_record(pull->store, &pull->config_digest, &pull->manifest, &pull->config, &pull->layers, err) <
 		    0 ||
 	    set_digest_name(pull, pulled->digest, err) < 0)
 		return -1;
-	return pull->reference.tag ?
-		       image_name_set(pull->store, &pull->reference, &pull->config_digest, NULL, err) :
-		       0;
+	return pull->reference.tag ? image_name_set(pull->store, &pull->reference, &pull->config_digest, NULL, err) : 0;
 }
 
 static void report_end(struct pull *pull, const char *digest, bool was_current)

@@ -109,8 +109,9 @@ static int cannot_delete(const struct removal *removal, bool hard, const char *r
 {
 	char id[IMAGE_SHORT_ID_MAX];
 
-	return error_set(err, ERR_CONFLICT, "conflict: unable to delete %s (%s) - %s%s", image_short_id(id, &removal->id),
-			 hard ? "cannot be forced" : "must be forced", reason, container);
+	return error_set(err, ERR_CONFLICT, "conflict: unable to delete %s (%s) - %s%s",
+			 image_short_id(id, &removal->id), hard ? "cannot be forced" : "must be forced", reason,
+			 container);
 }
 
 static int check_containers(const struct removal *removal, struct error *err)

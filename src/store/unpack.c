@@ -23,6 +23,7 @@ struct unpack {
 	struct process process;
 	int report_fd;
 	int stream_fd; /* the pipe's writing end, until it is taken */
+	int tee_fd;    /* the reading end, until it is taken */
 };
 
 void unpack_result_fini(struct unpack_result *result)
@@ -40,12 +41,19 @@ void unpack_free(struct unpack *unpack)
 		close(unpack->report_fd);
 	if (unpack->stream_fd >= 0)
 		close(unpack->stream_fd);
+	if (unpack->tee_fd >= 0)
+		close(unpack->tee_fd);
 	free(unpack);
 }
 
 int unpack_take_stream_fd(struct unpack *unpack)
 {
 	return take_fd(&unpack->stream_fd);
+}
+
+int unpack_take_tee_fd(struct unpack *unpack)
+{
+	return take_fd(&unpack->tee_fd);
 }
 
 /* ---- start ---- */
@@ -77,33 +85,46 @@ static struct unpack *new_unpack(void)
 	unpack->process.pidfd = -1;
 	unpack->report_fd = -1;
 	unpack->stream_fd = -1;
+	unpack->tee_fd = -1;
 	return unpack;
+}
+
+/* A wide pipe: fewer switches between the two. */
+static int make_pipe(int *out_read, int *out_write, struct error *err)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "make a pipe");
+	fcntl(ends[1], F_SETPIPE_SZ, PIPE_SIZE);
+	*out_read = ends[0];
+	*out_write = ends[1];
+	return 0;
 }
 
 int unpack_start(struct unpack **out_unpack, const struct unpack_options *options, struct error *err)
 {
 	AUTO(unpack_freep) struct unpack *unpack = new_unpack();
 	AUTO_CLOSE int read_end = -1;
+	AUTO_CLOSE int tee_write = -1;
 	char limit[NUMBER_MAX];
 	const char *argv[] = { "kist-unpack",
 			       "unpack",
 			       limit,
 			       options->devices ? options->devices : "allow",
 			       options->lowest ? "lowest" : "above",
+			       options->tee ? "tee" : NULL,
 			       NULL };
-	int fds[2] = { options->target_fd, -1 };
-	int stream[2];
+	int fds[3] = { options->target_fd, -1, -1 };
 
 	snprintf(limit, sizeof(limit), "%llu", (unsigned long long)options->limit_bytes);
-	if (options->stream_fd < 0) {
-		if (pipe2(stream, O_CLOEXEC) < 0)
-			return error_set_errno(err, ERR_INTERNAL, errno, "make a pipe");
-		read_end = stream[0];
-		unpack->stream_fd = stream[1];
-		/* Fewer switches between the two; not having it is fine. */
-		fcntl(unpack->stream_fd, F_SETPIPE_SZ, PIPE_SIZE);
-	}
-	if (spawn(unpack, (char *const *)argv, read_end >= 0 ? read_end : options->stream_fd, fds, 2, err) < 0)
+	if (options->stream_fd < 0 && make_pipe(&read_end, &unpack->stream_fd, err) < 0)
+		return -1;
+	if (options->tee && make_pipe(&unpack->tee_fd, &tee_write, err) < 0)
+		return -1;
+	fds[2] = tee_write;
+	if (spawn(unpack, (char *const *)argv, read_end >= 0 ? read_end : options->stream_fd, fds, options->tee ? 3 : 2,
+		  err) < 0)
 		return error_prefix(err, "start kist-unpack");
 	*out_unpack = take_ptr(unpack);
 	return 0;

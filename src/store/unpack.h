@@ -25,6 +25,7 @@ struct unpack_options {
 	int target_fd; /* empty directory (borrowed) */
 	bool lowest;   /* nothing lies below: whiteouts are dropped, nothing is put off */
 	uint64_t limit_bytes; /* of the decompressed stream; 0: no limit */
+	bool tee;	      /* give the uncompressed stream back: unpack_take_tee_fd() */
 	const char *devices;  /* "allow", "skip" or "refuse"; NULL: allow */
 };
 
@@ -38,6 +39,8 @@ struct unpack_result {
 int unpack_start(struct unpack **out_unpack, const struct unpack_options *options, struct error *err);
 /* The writing end of the pipe, once; yours. Close it after the last byte. */
 int unpack_take_stream_fd(struct unpack *unpack);
+/* With options.tee: what was unpacked, uncompressed; yours. Read it to its end, or nothing moves. */
+int unpack_take_tee_fd(struct unpack *unpack);
 /* Until it ends; ERR_CANCELED when cancel_fd (or -1) becomes readable. Its own errors arrive here as they were. */
 int unpack_wait(struct unpack_result *out_result, struct unpack *unpack, int cancel_fd, struct error *err);
 /* Kills it if it runs. */
