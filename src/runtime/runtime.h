@@ -66,7 +66,8 @@ struct runtime_process_options {
 	const char *console_socket; /* gets the pty master by SCM_RIGHTS */
 	const char *pidfd_socket;   /* gets the pidfd */
 	const char *pid_file;
-	int preserve_fds; /* descriptors 3.. of the caller that the process keeps, after LISTEN_FDS ones */
+	int preserve_fds; /* descriptors from 3 on of the caller that the process keeps */
+	int listen_fds;	  /* socket activation: LISTEN_FDS descriptors from 3 on, before the preserved ones */
 	bool no_new_keyring;
 	bool foreground; /* terminal without console socket is allowed: the caller uses tty_fd */
 };

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "runtime/command.h"
+#include "sys/cgroup.h"
+
+#define DEFAULT_INTERVAL "5s"
+
+struct events_options {
+	const char *interval;
+	bool stats;
+};
+
+static const struct option_spec events_table[] = {
+	OPTION_TEXT("interval", 0, struct events_options, interval, "duration", "time between two lines (5s)"),
+	OPTION_FLAG("stats", 0, struct events_options, stats, "print one line and end"),
+	OPTION_END,
+};
+
+static void add_cpu(struct text *out, const struct cgroup_stats *stats)
+{
+	text_addf(out, "\"cpu\":{\"usage\":{\"total\":%llu,\"percpu\":[", (unsigned long long)stats->cpu_total_ns);
+	for (size_t i = 0; i < stats->per_cpu_count; i++)
+		text_addf(out, "%s%llu", i ? "," : "", (unsigned long long)stats->per_cpu_ns[i]);
+	text_addf(out,
+		  "],\"kernel\":%llu,\"user\":%llu},\"throttling\":{\"periods\":%llu,\"throttledPeriods\":%llu,"
+		  "\"throttledTime\":%llu}}",
+		  (unsigned long long)stats->cpu_system_ns, (unsigned long long)stats->cpu_user_ns,
+		  (unsigned long long)stats->cpu_periods, (unsigned long long)stats->cpu_throttled_periods,
+		  (unsigned long long)stats->cpu_throttled_ns);
+}
+
+static void add_memory(struct text *out, const struct cgroup_stats *stats)
+{
+	text_addf(out,
+		  ",\"memory\":{\"cache\":%llu,\"usage\":{\"limit\":%llu,\"usage\":%llu,\"max\":%llu,\"failcnt\":%llu},"
+		  "\"swap\":{\"limit\":%llu,\"usage\":%llu,\"failcnt\":0},\"raw\":{",
+		  (unsigned long long)stats->memory_cache, (unsigned long long)stats->memory_limit,
+		  (unsigned long long)stats->memory_usage, (unsigned long long)stats->memory_peak,
+		  (unsigned long long)stats->memory_failures, (unsigned long long)stats->memory_swap_limit,
+		  (unsigned long long)stats->memory_swap_usage);
+	for (size_t i = 0; i < stats->memory_stat.count; i++)
+		text_addf(out, "%s\"%s\":%s", i ? "," : "", stats->memory_stat.items[i].key,
+			  stats->memory_stat.items[i].value);
+	text_add(out, "}}");
+}
+
+static void add_io(struct text *out, const struct cgroup_stats *stats)
+{
+	text_add(out, ",\"blkio\":{\"ioServiceBytesRecursive\":[");
+	for (size_t i = 0; i < stats->io_count; i++)
+		text_addf(out,
+			  "%s{\"major\":%llu,\"minor\":%llu,\"op\":\"Read\",\"value\":%llu},{\"major\":%llu,\"minor\":"
+			  "%llu,\"op\":\"Write\",\"value\":%llu}",
+			  i ? "," : "", (unsigned long long)stats->io[i].major, (unsigned long long)stats->io[i].minor,
+			  (unsigned long long)stats->io[i].read_bytes, (unsigned long long)stats->io[i].major,
+			  (unsigned long long)stats->io[i].minor, (unsigned long long)stats->io[i].write_bytes);
+	text_add(out, "]}");
+}
+
+static int print_stats(const struct runtime *runtime, const char *id, struct error *err)
+{
+	AUTO(cgroup_stats_fini) struct cgroup_stats stats = { 0 };
+	AUTO(text_fini) struct text out = { 0 };
+
+	if (runtime_read_stats(&stats, runtime, id, err) < 0)
+		return -1;
+	text_addf(&out, "{\"type\":\"stats\",\"id\":\"%s\",\"data\":{", id);
+	add_cpu(&out, &stats);
+	add_memory(&out, &stats);
+	text_addf(&out, ",\"pids\":{\"current\":%llu,\"limit\":%llu}", (unsigned long long)stats.pids_current,
+		  stats.pids_limit == UINT64_MAX ? 0ULL : (unsigned long long)stats.pids_limit);
+	add_io(&out, &stats);
+	text_add(&out, "}}");
+	puts(out.data);
+	fflush(stdout);
+	return 0;
+}
+
+int command_events(const struct runtime *runtime, int argc, char *const *argv, struct error *err)
+{
+	AUTO(text_list_fini) struct text_list operands = { 0 };
+	struct events_options options = { .interval = DEFAULT_INTERVAL };
+	int64_t interval;
+	int r = command_parse(events_table, &options, argc, argv, 0, &operands, 1, 1, err);
+
+	if (r <= 0)
+		return r;
+	if (clock_parse_duration(&interval, options.interval) < 0 || interval <= 0)
+		return error_set(err, ERR_INVALID, "duration interval must be greater than 0");
+	for (;;) {
+		AUTO(runtime_state_fini) struct runtime_state state = { 0 };
+
+		if (runtime_load_state(&state, runtime, operands.items[0], err) < 0)
+			return -1;
+		if (state.status == RUNTIME_STOPPED)
+			return options.stats ? error_set(err, ERR_CONFLICT, "container not running") : 0;
+		if (print_stats(runtime, operands.items[0], err) < 0)
+			return -1;
+		if (options.stats)
+			return 0;
+		clock_sleep_ms(interval / CLOCK_MS);
+	}
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "runtime/command.h"
+#include "runtime/mount_option.h"
+#include "sys/capability.h"
+#include "sys/namespace.h"
+#include "sys/seccomp.h"
+
+struct feature_cgroup {
+	bool v1, v2, systemd, systemd_user, rdma;
+};
+struct feature_seccomp {
+	bool enabled;
+	struct text_list actions, operators, archs, known_flags, supported_flags;
+};
+struct feature_enabled {
+	bool enabled;
+};
+struct feature_mounts {
+	struct feature_enabled idmap;
+};
+struct feature_linux {
+	struct text_list namespaces, capabilities;
+	struct feature_cgroup cgroup;
+	struct feature_seccomp seccomp;
+	struct feature_enabled apparmor, selinux, intel_rdt, net_devices;
+	struct feature_mounts mount_extensions;
+};
+struct features {
+	char *version_min, *version_max;
+	struct text_list hooks, mount_options;
+	struct feature_linux linux_;
+	struct text_map annotations;
+};
+
+static const struct json_field cgroup_fields[] = {
+	JSON_BOOL("v1", struct feature_cgroup, v1, 0),
+	JSON_BOOL("v2", struct feature_cgroup, v2, 0),
+	JSON_BOOL("systemd", struct feature_cgroup, systemd, 0),
+	JSON_BOOL("systemdUser", struct feature_cgroup, systemd_user, 0),
+	JSON_BOOL("rdma", struct feature_cgroup, rdma, 0),
+	JSON_END,
+};
+static const struct json_field seccomp_fields[] = {
+	JSON_BOOL("enabled", struct feature_seccomp, enabled, 0),
+	JSON_TEXT_LIST("actions", struct feature_seccomp, actions, 0),
+	JSON_TEXT_LIST("operators", struct feature_seccomp, operators, 0),
+	JSON_TEXT_LIST("archs", struct feature_seccomp, archs, 0),
+	JSON_TEXT_LIST("knownFlags", struct feature_seccomp, known_flags, 0),
+	JSON_TEXT_LIST("supportedFlags", struct feature_seccomp, supported_flags, 0),
+	JSON_END,
+};
+static const struct json_field enabled_fields[] = { JSON_BOOL("enabled", struct feature_enabled, enabled, 0),
+						    JSON_END };
+static const struct json_field mounts_fields[] = {
+	JSON_OBJECT("idmap", struct feature_mounts, idmap, enabled_fields, 0), JSON_END
+};
+static const struct json_field linux_fields[] = {
+	JSON_TEXT_LIST("namespaces", struct feature_linux, namespaces, 0),
+	JSON_TEXT_LIST("capabilities", struct feature_linux, capabilities, 0),
+	JSON_OBJECT("cgroup", struct feature_linux, cgroup, cgroup_fields, 0),
+	JSON_OBJECT("seccomp", struct feature_linux, seccomp, seccomp_fields, 0),
+	JSON_OBJECT("apparmor", struct feature_linux, apparmor, enabled_fields, 0),
+	JSON_OBJECT("selinux", struct feature_linux, selinux, enabled_fields, 0),
+	JSON_OBJECT("intelRdt", struct feature_linux, intel_rdt, enabled_fields, 0),
+	JSON_OBJECT("netDevices", struct feature_linux, net_devices, enabled_fields, 0),
+	JSON_OBJECT("mountExtensions", struct feature_linux, mount_extensions, mounts_fields, 0),
+	JSON_END,
+};
+static const struct json_field features_fields[] = {
+	JSON_TEXT("ociVersionMin", struct features, version_min, 0),
+	JSON_TEXT("ociVersionMax", struct features, version_max, 0),
+	JSON_TEXT_LIST("hooks", struct features, hooks, 0),
+	JSON_TEXT_LIST("mountOptions", struct features, mount_options, 0),
+	JSON_OBJECT("linux", struct features, linux_, linux_fields, 0),
+	JSON_TEXT_MAP("annotations", struct features, annotations, 0),
+	JSON_END,
+};
+
+static void add_all(struct text_list *list, const char *(*at)(size_t index))
+{
+	const char *word;
+
+	for (size_t i = 0; (word = at(i)); i++)
+		text_list_add(list, word);
+}
+
+/* What we would refuse is not offered. */
+static const char *offered_action(size_t index)
+{
+	const char *action = seccomp_action_at(index);
+
+	while (action && text_equal(action, "SCMP_ACT_NOTIFY"))
+		return seccomp_action_at(index + 1);
+	return action;
+}
+
+static void fill_linux(struct feature_linux *l)
+{
+	const struct namespace_kind *kind;
+	const char *capability;
+
+	for (unsigned i = 0; (kind = namespace_kind_at(i)); i++)
+		text_list_add(&l->namespaces, kind->name);
+	text_list_sort(&l->namespaces);
+	for (unsigned i = 0; (capability = capability_name(i)); i++)
+		text_list_add(&l->capabilities, capability);
+	l->cgroup = (struct feature_cgroup){ .v1 = true, .v2 = true };
+	l->seccomp.enabled = true;
+	add_all(&l->seccomp.actions, offered_action);
+	add_all(&l->seccomp.operators, seccomp_operator_at);
+	add_all(&l->seccomp.archs, seccomp_architecture_at);
+	add_all(&l->seccomp.known_flags, seccomp_flag_at);
+	add_all(&l->seccomp.supported_flags, seccomp_flag_at);
+	l->apparmor.enabled = true;
+	l->mount_extensions.idmap.enabled = true;
+}
+
+int command_features(const struct runtime *runtime, int argc, char *const *argv, struct error *err)
+{
+	static const struct option_spec table[] = { OPTION_END };
+	static const char *const hooks[] = { "prestart",       "createRuntime", "createContainer",
+					     "startContainer", "poststart",	"poststop" };
+	AUTO(text_list_fini) struct text_list operands = { 0 };
+	struct features features = { .version_min = (char *)"1.0.0", .version_max = (char *)SPEC_VERSION };
+	AUTO_FREE char *text = NULL;
+	int r = command_parse(table, NULL, argc, argv, 0, &operands, 0, 0, err);
+
+	(void)runtime;
+	if (r <= 0)
+		return r;
+	for (size_t i = 0; i < sizeof(hooks) / sizeof(hooks[0]); i++)
+		text_list_add(&features.hooks, hooks[i]);
+	add_all(&features.mount_options, mount_options_known);
+	fill_linux(&features.linux_);
+	text_map_set(&features.annotations, "run.kist.version", KIST_VERSION);
+	text = json_encode_pretty(&features, features_fields, "  ");
+	puts(text);
+	features.version_min = NULL;
+	features.version_max = NULL;
+	json_free_fields(&features, features_fields);
+	return 0;
+}

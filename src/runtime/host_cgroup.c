@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/host_cgroup.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/path.h"
+
+/* The arrays struct cgroup_limits borrows. */
+struct limits {
+	struct cgroup_limits out;
+	struct cgroup_device_rule *devices;
+	struct cgroup_blkio_device *blkio[5];
+	struct cgroup_hugepage_limit *hugepages;
+	struct cgroup_network_priority *priorities;
+};
+
+static void limits_fini(struct limits *limits)
+{
+	free(limits->devices);
+	for (size_t i = 0; i < 5; i++)
+		free(limits->blkio[i]);
+	free(limits->hugepages);
+	free(limits->priorities);
+}
+
+char *host_cgroup_path(const struct runtime *runtime, const struct spec *spec, const char *id, struct error *err)
+{
+	const char *path = spec->linux_.cgroups_path;
+
+	if (runtime->systemd_cgroup) {
+		error_set(err, ERR_UNSUPPORTED,
+			  "linux.cgroupsPath: systemd cgroups are not supported by this build; run without "
+			  "--systemd-cgroup");
+		return NULL;
+	}
+	if (text_empty(path))
+		return xasprintf("/kist-%s", id);
+	for (const char *at = path; at; at = strchr(at, '/')) {
+		at += *at == '/';
+		if (strncmp(at, "..", 2) == 0 && (at[2] == '/' || at[2] == '\0')) {
+			error_set(err, ERR_INVALID, "linux.cgroupsPath: \"%s\" must not hold \"..\"", path);
+			return NULL;
+		}
+	}
+	return *path == '/' ? path_clean(path) : path_join("/", path);
+}
+
+/* Every container can make nodes of any kind (harmless without access) and use these. */
+static const struct cgroup_device_rule always[] = {
+	{ true, 'c', -1, -1, false, false, true }, { true, 'b', -1, -1, false, false, true },
+	{ true, 'c', 1, 3, true, true, true },	   { true, 'c', 1, 5, true, true, true },
+	{ true, 'c', 1, 7, true, true, true },	   { true, 'c', 1, 8, true, true, true },
+	{ true, 'c', 1, 9, true, true, true },	   { true, 'c', 5, 0, true, true, true },
+	{ true, 'c', 5, 2, true, true, true },	   { true, 'c', 136, -1, true, true, true },
+};
+#define ALWAYS_COUNT (sizeof(always) / sizeof(always[0]))
+
+static int64_t device_number(struct optional_i64 number)
+{
+	return number.set && number.value >= 0 ? number.value : -1;
+}
+
+static int convert_device(struct cgroup_device_rule *out, const struct spec_device_rule *rule, size_t index,
+			  struct error *err)
+{
+	const char *type = text_empty(rule->type) ? "a" : rule->type;
+	const char *access = text_empty(rule->access) ? "rwm" : rule->access;
+
+	if (strlen(type) != 1 || !strchr("abcu", type[0]))
+		return error_set(err, ERR_INVALID, "linux.resources.devices[%zu].type: \"%s\" is none of a, b, c",
+				 index, type);
+	if (access[strspn(access, "rwm")])
+		return error_set(err, ERR_INVALID, "linux.resources.devices[%zu].access: \"%s\" may hold only r, w, m",
+				 index, access);
+	*out = (struct cgroup_device_rule){ .allow = rule->allow,
+					    .type = type[0] == 'u' ? 'c' : type[0],
+					    .major = device_number(rule->major),
+					    .minor = device_number(rule->minor),
+					    .read = strchr(access, 'r') != NULL,
+					    .write = strchr(access, 'w') != NULL,
+					    .mknod = strchr(access, 'm') != NULL };
+	return 0;
+}
+
+static int add_devices(struct limits *limits, const struct spec_resources *resources, struct error *err)
+{
+	size_t count = resources->devices.count;
+
+	limits->devices = xcalloc(count + ALWAYS_COUNT, sizeof(limits->devices[0]));
+	for (size_t i = 0; i < count; i++)
+		if (convert_device(&limits->devices[i], &resources->devices.items[i], i, err) < 0)
+			return -1;
+	memcpy(limits->devices + count, always, sizeof(always));
+	limits->out.devices_set = true;
+	limits->out.devices = limits->devices;
+	limits->out.device_count = count + ALWAYS_COUNT;
+	return 0;
+}
+
+static void add_memory(struct cgroup_limits *out, const struct spec_memory *memory)
+{
+	out->memory_limit = memory->limit;
+	out->memory_reservation = memory->reservation;
+	out->memory_swap = memory->swap;
+	out->memory_swappiness = (struct optional_i64){ memory->swappiness.set, (int64_t)memory->swappiness.value };
+	out->memory_disable_oom_killer = memory->disable_oom_killer;
+	out->memory_check_before_update = optional_bool_or(memory->check_before_update, false);
+}
+
+static void add_cpu(struct cgroup_limits *out, const struct spec_cpu *cpu)
+{
+	out->cpu_shares = cpu->shares;
+	out->cpu_quota = cpu->quota;
+	out->cpu_period = cpu->period;
+	out->cpu_burst = cpu->burst;
+	out->cpu_realtime_runtime = cpu->realtime_runtime;
+	out->cpu_realtime_period = cpu->realtime_period;
+	out->cpu_idle = cpu->idle;
+	out->cpuset_cpus = text_empty(cpu->cpus) ? NULL : cpu->cpus;
+	out->cpuset_mems = text_empty(cpu->mems) ? NULL : cpu->mems;
+}
+
+static struct cgroup_blkio_list throttle(struct cgroup_blkio_device **out_items, const spec_throttle_devices *devices)
+{
+	*out_items = xcalloc(devices->count + 1, sizeof(**out_items));
+	for (size_t i = 0; i < devices->count; i++)
+		(*out_items)[i] = (struct cgroup_blkio_device){ .major = devices->items[i].major,
+								.minor = devices->items[i].minor,
+								.value = devices->items[i].rate };
+	return (struct cgroup_blkio_list){ *out_items, devices->count };
+}
+
+static void add_block_io(struct limits *limits, const struct spec_block_io *io)
+{
+	struct cgroup_limits *out = &limits->out;
+	size_t weights = 0;
+
+	/* Zero means "not set" in what docker sends. */
+	out->blkio_weight = io->weight.value ? io->weight : (struct optional_u64){ 0 };
+	out->blkio_leaf_weight = io->leaf_weight.value ? io->leaf_weight : (struct optional_u64){ 0 };
+	limits->blkio[0] = xcalloc(io->weight_device.count + 1, sizeof(*limits->blkio[0]));
+	for (size_t i = 0; i < io->weight_device.count; i++) {
+		const struct spec_weight_device *device = &io->weight_device.items[i];
+
+		if (device->weight.set)
+			limits->blkio[0][weights++] = (struct cgroup_blkio_device){ .major = device->major,
+										    .minor = device->minor,
+										    .value = device->weight.value };
+	}
+	out->blkio_weight_device = (struct cgroup_blkio_list){ limits->blkio[0], weights };
+	out->blkio_read_bps = throttle(&limits->blkio[1], &io->throttle_read_bps_device);
+	out->blkio_write_bps = throttle(&limits->blkio[2], &io->throttle_write_bps_device);
+	out->blkio_read_iops = throttle(&limits->blkio[3], &io->throttle_read_iops_device);
+	out->blkio_write_iops = throttle(&limits->blkio[4], &io->throttle_write_iops_device);
+}
+
+static void add_others(struct limits *limits, const struct spec_resources *resources)
+{
+	struct cgroup_limits *out = &limits->out;
+
+	limits->hugepages = xcalloc(resources->hugepage_limits.count + 1, sizeof(*limits->hugepages));
+	for (size_t i = 0; i < resources->hugepage_limits.count; i++)
+		limits->hugepages[i] = (struct cgroup_hugepage_limit){ resources->hugepage_limits.items[i].page_size,
+								       resources->hugepage_limits.items[i].limit };
+	out->hugepages = limits->hugepages;
+	out->hugepage_count = resources->hugepage_limits.count;
+	if (resources->unified.count)
+		out->unified = &resources->unified;
+	if (!resources->network)
+		return;
+	out->network_class_id = resources->network->class_id.value ? resources->network->class_id
+								   : (struct optional_u64){ 0 };
+	limits->priorities = xcalloc(resources->network->priorities.count + 1, sizeof(*limits->priorities));
+	for (size_t i = 0; i < resources->network->priorities.count; i++)
+		limits->priorities[i] = (struct cgroup_network_priority){
+			resources->network->priorities.items[i].name, resources->network->priorities.items[i].priority
+		};
+	out->network_priorities = limits->priorities;
+	out->network_priority_count = resources->network->priorities.count;
+}
+
+int host_cgroup_apply(struct cgroup *cgroup, const struct spec_resources *resources, bool with_devices,
+		      struct error *err)
+{
+	AUTO(limits_fini) struct limits limits = { 0 };
+
+	if (with_devices && add_devices(&limits, resources, err) < 0)
+		return -1;
+	if (resources->memory)
+		add_memory(&limits.out, resources->memory);
+	if (resources->cpu)
+		add_cpu(&limits.out, resources->cpu);
+	/* 0 from docker and podman means no limit was asked for. */
+	if (resources->pids && optional_i64_or(resources->pids->limit, 0) != 0)
+		limits.out.pids_limit = resources->pids->limit;
+	if (resources->block_io)
+		add_block_io(&limits, resources->block_io);
+	add_others(&limits, resources);
+	if (resources->rdma.count)
+		return error_set(err, ERR_UNSUPPORTED, "linux.resources.rdma: the rdma controller is not supported");
+	return cgroup_apply(cgroup, &limits.out, err);
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/host_clone.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "runtime/sync.h"
+#include "sys/cgroup.h"
+#include "sys/namespace.h"
+
+static int add_join(struct plan *plan, int fd, const struct namespace_kind *kind)
+{
+	plan->joins[plan->join_count++] = (struct plan_join){ fd, kind->flag, kind->name };
+	return 0;
+}
+
+static int open_by_path(const char *path, const struct namespace_kind *kind, struct error *err)
+{
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int type;
+
+	if (fd < 0)
+		return error_set_errno(err, ERR_INVALID, errno, "linux.namespaces: %s namespace %s", kind->name, path);
+	type = namespace_type(fd);
+	if (type != kind->flag)
+		return error_set(err, ERR_INVALID, "linux.namespaces: %s is not a %s namespace", path, kind->name);
+	return take_fd(&fd);
+}
+
+/* In the order of joining, whatever the order in the specification. */
+int host_clone_plan_namespaces(struct plan *plan, const struct spec *spec, struct error *err)
+{
+	const struct namespace_kind *kind;
+
+	for (unsigned i = 0; (kind = namespace_kind_at(i)); i++) {
+		const struct spec_namespace *wanted = spec_find_namespace(spec, kind->name);
+		int fd;
+
+		if (!wanted)
+			continue;
+		if (text_empty(wanted->path)) {
+			plan->new_namespaces |= (unsigned)kind->flag;
+			continue;
+		}
+		fd = open_by_path(wanted->path, kind, err);
+		if (fd < 0)
+			return -1;
+		add_join(plan, fd, kind);
+	}
+	return 0;
+}
+
+void host_clone_close_joins(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->join_count; i++)
+		close(take_fd(&plan->joins[i].fd));
+	plan->join_count = 0;
+}
+
+static bool joins(const struct plan *plan, int flag)
+{
+	for (size_t i = 0; i < plan->join_count; i++)
+		if (plan->joins[i].flag & flag)
+			return true;
+	return false;
+}
+
+bool host_clone_needs_go_between(const struct plan *plan)
+{
+	return joins(plan, CLONE_NEWPID) || joins(plan, CLONE_NEWUSER) ||
+	       (plan->new_namespaces & CLONE_NEWUSER && plan->join_count > 0);
+}
+
+int host_clone_join_all(const struct plan *plan, struct error *err)
+{
+	for (size_t i = 0; i < plan->join_count; i++) {
+		int r = namespace_join(plan->joins[i].fd, plan->joins[i].flag);
+
+		if (r < 0)
+			return error_set_errno(err, ERR_INTERNAL, r, "join %s namespace", plan->joins[i].name);
+	}
+	return 0;
+}
+
+/* What clone3 cannot do at birth: a cgroup namespace must begin in the new cgroup, time offsets come before it lives. */
+static uint64_t flags_at_birth(const struct plan *plan)
+{
+	return plan->new_namespaces & ~(uint64_t)(CLONE_NEWCGROUP | CLONE_NEWTIME);
+}
+
+static int cgroup_fd_of(const struct plan *plan)
+{
+	return plan->cgroup ? cgroup_clone_fd(plan->cgroup) : -1;
+}
+
+/* A group that is not ready for processes refuses with EBUSY or EOPNOTSUPP; the caller then moves the process. */
+static pid_t clone_once(const struct plan *plan, uint64_t flags, int *out_pidfd)
+{
+	return namespace_clone(flags, cgroup_fd_of(plan), out_pidfd);
+}
+
+/* Not dumpable: processes in the namespaces we enter must not look into us (CVE-2016-9962). */
+static _Noreturn void go_between(const struct plan *plan, void (*entry)(const struct plan *plan))
+{
+	AUTO(error_clear) struct error err = { 0 };
+	int pidfd = -1;
+	pid_t pid;
+
+	prctl(PR_SET_DUMPABLE, 0);
+	if (host_clone_join_all(plan, &err) < 0) {
+		sync_send_error(plan->sync_fd, &err);
+		_exit(1);
+	}
+	pid = clone_once(plan, flags_at_birth(plan) | CLONE_PARENT, &pidfd);
+	if (pid == 0)
+		entry(plan);
+	if (pid < 0) {
+		error_set_errno(&err, ERR_INTERNAL, pid, "clone the container process");
+		sync_send_error(plan->sync_fd, &err);
+		_exit(1);
+	}
+	_exit(sync_send_child(plan->sync_fd, pid, pidfd, &err) < 0);
+}
+
+static int clone_through(struct runtime_process *out_process, const struct plan *plan, int sync_fd,
+			 void (*entry)(const struct plan *plan), struct error *err)
+{
+	pid_t between = namespace_clone(0, -1, NULL);
+	int r;
+
+	if (between < 0)
+		return error_set_errno(err, ERR_INTERNAL, between, "clone the process that joins namespaces");
+	if (between == 0)
+		go_between(plan, entry);
+	r = sync_receive_child(sync_fd, &out_process->pid, &out_process->pidfd, err);
+	while (waitpid(between, NULL, 0) < 0 && errno == EINTR)
+		;
+	return r;
+}
+
+static const char *explain_clone(int errnum)
+{
+	switch (errnum) {
+	case EPERM:
+		return " (namespaces need CAP_SYS_ADMIN or a user namespace)";
+	case ENOSPC:
+		return " (a limit in /proc/sys/user is reached)";
+	case EAGAIN:
+		return " (the limit of processes is reached)";
+	default:
+		return "";
+	}
+}
+
+int host_clone(struct runtime_process *out_process, const struct plan *plan, int sync_fd,
+	       void (*entry)(const struct plan *plan), struct error *err)
+{
+	pid_t pid;
+
+	if (host_clone_needs_go_between(plan))
+		return clone_through(out_process, plan, sync_fd, entry, err);
+	pid = clone_once(plan, flags_at_birth(plan), &out_process->pidfd);
+	if (pid == 0)
+		entry(plan);
+	if (pid < 0)
+		return error_set_errno(err, ERR_INTERNAL, pid, "clone the container process%s", explain_clone(-pid));
+	out_process->pid = pid;
+	return 0;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * host_clone.h - the birth of a container process.
+ *
+ * One clone3 makes all new namespaces and puts the process into its cgroup. If
+ * a pid or user namespace must be joined, or others before a new user namespace
+ * is made, a go-between joins them and clones with CLONE_PARENT: so init is
+ * always a child of the caller, who never leaves its own namespaces.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "runtime/plan.h"
+
+/* Opens what linux.namespaces names by path, and notes what must be new. */
+int host_clone_plan_namespaces(struct plan *plan, const struct spec *spec, struct error *err);
+void host_clone_close_joins(struct plan *plan);
+
+/* Starts entry(plan) in the new process; sync_fd is the host side's end. Sets pid and pidfd of out_process. */
+int host_clone(struct runtime_process *out_process, const struct plan *plan, int sync_fd,
+	       void (*entry)(const struct plan *plan), struct error *err);
+/* In init, or in the go-between: enters what the plan names; the mount namespace last. */
+int host_clone_join_all(const struct plan *plan, struct error *err);
+bool host_clone_needs_go_between(const struct plan *plan);

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How it works: struct creation collects what was made; creation_undo() takes
+ * it away again unless all went well. The order is that of the life of a
+ * container: state folder, cgroup, process, hooks, record. init waits for a
+ * word from us after each of our parts, and ends if we end.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/path.h"
+#include "runtime/hook.h"
+#include "runtime/host_cgroup.h"
+#include "runtime/host_check.h"
+#include "runtime/host_clone.h"
+#include "runtime/host_mount.h"
+#include "runtime/host_process.h"
+#include "runtime/host_seccomp.h"
+#include "runtime/plan.h"
+#include "sys/pidfd_wait.h"
+
+#define CONFIG_MAX (16 << 20)
+
+struct creation {
+	struct plan plan;
+	struct spec spec;
+	struct record record;
+	struct seccomp_filter filter;
+	struct cgroup *cgroup;
+	struct runtime_process process;
+	char *config; /* text of config.json */
+	size_t config_size;
+	int folder_fd;
+	int start_fd;
+	int sync_fd; /* our end */
+	bool hooked; /* a hook ran: poststop hooks belong to the undo */
+	bool done;
+};
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(take_fd(fd));
+}
+
+static void creation_undo(struct creation *creation)
+{
+	AUTO(error_clear) struct error ignored = { 0 };
+	const char *id = creation->record.id;
+
+	host_process_destroy(&creation->process);
+	if (creation->cgroup)
+		cgroup_remove(creation->cgroup, &ignored);
+	error_clear(&ignored);
+	if (creation->hooked) {
+		AUTO_FREE char *state = record_state_json(&creation->record, RUNTIME_STOPPED, 0);
+
+		hook_run_list(&creation->spec.hooks.poststop, "poststop", state, &ignored);
+		error_clear(&ignored);
+	}
+	if (creation->folder_fd >= 0)
+		record_remove_folder(creation->plan.runtime, id, &ignored);
+}
+
+static void creation_fini(struct creation *creation)
+{
+	if (!creation->done)
+		creation_undo(creation);
+	host_clone_close_joins(&creation->plan);
+	host_mount_close(&creation->plan);
+	close_fd(&creation->folder_fd);
+	close_fd(&creation->start_fd);
+	close_fd(&creation->sync_fd);
+	close_fd(&creation->plan.sync_fd);
+	close_fd(&creation->plan.own_exe_fd);
+	if (creation->cgroup)
+		cgroup_close(creation->cgroup);
+	seccomp_filter_fini(&creation->filter);
+	runtime_process_fini(&creation->process);
+	free(creation->plan.rootfs);
+	free((void *)creation->plan.idmap.uids);
+	free((void *)creation->plan.idmap.gids);
+	free(creation->config);
+	record_fini(&creation->record);
+	spec_fini(&creation->spec);
+}
+
+static int load_config(struct creation *creation, const char *bundle, struct error *err)
+{
+	AUTO_FREE char *path = path_join(bundle, "config.json");
+	int r = file_read(&creation->config, &creation->config_size, AT_FDCWD, path, CONFIG_MAX);
+
+	if (r == -ENOENT)
+		return error_set(err, ERR_NOT_FOUND, "JSON specification file config.json not found: %s", path);
+	if (r < 0)
+		return error_set_errno(err, ERR_INVALID, r, "read %s", path);
+	if (spec_parse(&creation->spec, creation->config, creation->config_size, err) < 0)
+		return error_prefix(err, "%s", path);
+	return 0;
+}
+
+static int find_rootfs(struct creation *creation, const char *bundle, struct error *err)
+{
+	const char *path = creation->spec.root->path;
+	AUTO_FREE char *joined = *path == '/' ? path_clean(path) : path_join(bundle, path);
+	struct stat st;
+
+	/* The mounts of the caller will make it; until then the folder itself must be there all the same. */
+	creation->plan.rootfs = realpath(joined, NULL);
+	if (!creation->plan.rootfs || stat(creation->plan.rootfs, &st) < 0)
+		return error_set_errno(err, ERR_INVALID, errno, "root.path: rootfs (%s) does not exist", joined);
+	if (!S_ISDIR(st.st_mode))
+		return error_set(err, ERR_INVALID, "root.path: rootfs (%s) is not a directory", joined);
+	return 0;
+}
+
+static void fill_record(struct creation *creation, const char *id, const char *bundle)
+{
+	struct record *record = &creation->record;
+	char now[CLOCK_TEXT_MAX];
+
+	record->oci_version = xstrdup(SPEC_VERSION);
+	record->id = xstrdup(id);
+	record->bundle = xstrdup(bundle);
+	record->rootfs = xstrdup(creation->plan.rootfs);
+	record->created = xstrdup(clock_format(now, clock_wall_ns()));
+	record->owner = geteuid();
+	record->own_pid_namespace = spec_find_namespace(&creation->spec, "pid") != NULL;
+	text_map_copy(&record->annotations, &creation->spec.annotations);
+}
+
+/* The record comes first: whatever is made after it can be found again if we are killed. */
+static int make_folder(struct creation *creation, const char *id, struct error *err)
+{
+	int r;
+
+	creation->folder_fd = record_make_folder(creation->plan.runtime, id, err);
+	if (creation->folder_fd < 0)
+		return -1;
+	if (record_save(creation->folder_fd, &creation->record, err) < 0)
+		return -1;
+	r = file_write_atomic(creation->folder_fd, "config.json", creation->config, creation->config_size, 0600,
+			      FILE_NO_SYNC);
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, r, "keep config.json");
+	return 0;
+}
+
+/* Through /proc/self/fd: sun_path is short, state folders may be deep. */
+static int listen_for_start(struct creation *creation, struct error *err)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+	creation->start_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/start", creation->folder_fd);
+	if (creation->start_fd < 0 || bind(creation->start_fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    listen(creation->start_fd, 1) < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "make the start socket");
+	creation->plan.start_fd = creation->start_fd;
+	return 0;
+}
+
+static struct idmap_range *copy_ranges(const spec_id_mappings *mappings)
+{
+	struct idmap_range *ranges = xcalloc(mappings->count + 1, sizeof(*ranges));
+
+	for (size_t i = 0; i < mappings->count; i++)
+		ranges[i] = (struct idmap_range){ mappings->items[i].container_id, mappings->items[i].host_id,
+						  mappings->items[i].size };
+	return ranges;
+}
+
+static void plan_idmap(struct creation *creation)
+{
+	const struct spec_linux *l = &creation->spec.linux_;
+
+	creation->plan.idmap = (struct idmap){ .uids = copy_ranges(&l->uid_mappings),
+					       .uid_count = l->uid_mappings.count,
+					       .gids = copy_ranges(&l->gid_mappings),
+					       .gid_count = l->gid_mappings.count };
+}
+
+static int make_cgroup(struct creation *creation, struct error *err)
+{
+	const struct runtime *runtime = creation->plan.runtime;
+	static const struct spec_resources nothing;
+	const struct spec_resources *resources = creation->spec.linux_.resources;
+	AUTO_FREE char *path = NULL;
+
+	if (runtime->no_cgroups)
+		return 0;
+	path = host_cgroup_path(runtime, &creation->spec, creation->record.id, err);
+	if (!path)
+		return -1;
+	creation->record.cgroup_path = take_ptr(path);
+	if (record_save(creation->folder_fd, &creation->record, err) < 0)
+		return -1;
+	if (cgroup_create(&creation->cgroup, creation->record.cgroup_path, CGROUP_REFUSE_BUSY, err) < 0)
+		return error_prefix(err, "cgroup %s", creation->record.cgroup_path);
+	creation->plan.cgroup = creation->cgroup;
+	if (host_cgroup_apply(creation->cgroup, resources ? resources : &nothing, true, err) < 0)
+		return error_prefix(err, "cgroup %s", creation->record.cgroup_path);
+	return 0;
+}
+
+static int prepare(struct creation *creation, struct error *err)
+{
+	const struct spec_seccomp *seccomp = creation->spec.linux_.seccomp;
+
+	if (seccomp) {
+		if (host_seccomp_build(&creation->filter, creation->plan.runtime, seccomp, err) < 0)
+			return -1;
+		creation->plan.filter = &creation->filter;
+	}
+	creation->plan.own_exe_fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+	plan_idmap(creation);
+	if (host_clone_plan_namespaces(&creation->plan, &creation->spec, err) < 0)
+		return -1;
+	return host_mount_open_sources(&creation->plan, err);
+}
+
+static int birth(struct creation *creation, struct error *err)
+{
+	int pair[2];
+
+	if (host_process_sync_pair(pair, err) < 0)
+		return -1;
+	creation->sync_fd = pair[0];
+	creation->plan.sync_fd = pair[1];
+	creation->plan.host_sync_fd = pair[0];
+	if (host_clone(&creation->process, &creation->plan, creation->sync_fd, init_run, err) < 0)
+		return -1;
+	/* Now only init holds its end: if it dies we read an end of file. */
+	close_fd(&creation->plan.sync_fd);
+	creation->record.pid = creation->process.pid;
+	creation->record.start_time = pid_start_time(creation->process.pid);
+	if (host_process_prepare(&creation->process, &creation->plan, err) < 0)
+		return -1;
+	return sync_send(creation->sync_fd, SYNC_GO, err);
+}
+
+static int run_create_hooks(struct creation *creation, struct error *err)
+{
+	const struct spec_hooks *hooks = &creation->spec.hooks;
+	AUTO_FREE char *state = record_state_json(&creation->record, RUNTIME_CREATING, creation->record.pid);
+
+	creation->hooked = true;
+	if (hook_run_list(&hooks->prestart, "prestart", state, err) < 0 ||
+	    hook_run_list(&hooks->create_runtime, "createRuntime", state, err) < 0)
+		return -1;
+	return sync_send(creation->sync_fd, SYNC_GO, err);
+}
+
+/* An init that vanished without a word was killed: say by what, where it can be known. */
+static int explain_death(struct creation *creation, struct error *err)
+{
+	int status = 0;
+
+	if (creation->cgroup && cgroup_oom_kills(creation->cgroup) > 0)
+		return error_set(
+			err, ERR_EXHAUSTED,
+			"container init was OOM-killed (memory limit too low?) before it could run the program");
+	if (pidfd_wait(creation->process.pidfd, true, &status) > 0) {
+		close_fd(&creation->process.pidfd);
+		if (WIFSIGNALED(status))
+			return error_set(err, ERR_INTERNAL, "container init was killed by signal %d", WTERMSIG(status));
+		return error_set(err, ERR_INTERNAL, "container init exited with %d", WEXITSTATUS(status));
+	}
+	return error_set(err, ERR_INTERNAL, "container init died");
+}
+
+static int follow_init(struct creation *creation, struct error *err)
+{
+	AUTO(sync_message_fini) struct sync_message message = { .fds = { -1, -1 } };
+
+	for (;;) {
+		if (sync_receive(creation->sync_fd, &message, err) < 0)
+			return -1;
+		switch (message.word) {
+		case SYNC_HOOKS:
+			if (run_create_hooks(creation, err) < 0)
+				return -1;
+			break;
+		case SYNC_READY:
+			return host_process_deliver(&creation->process, &message, &creation->plan, err);
+		case 0:
+			return explain_death(creation, err);
+		default:
+			return error_set(err, ERR_INTERNAL, "unexpected word '%c' from container init", message.word);
+		}
+	}
+}
+
+static int commit(struct creation *creation, struct error *err)
+{
+	if (host_process_limit(&creation->process, &creation->plan, err) < 0 ||
+	    record_save(creation->folder_fd, &creation->record, err) < 0 ||
+	    host_process_write_pid_file(creation->plan.options->pid_file, creation->process.pid, err) < 0)
+		return -1;
+	return sync_send(creation->sync_fd, SYNC_GO, err);
+}
+
+static int start_now(struct creation *creation, struct error *err)
+{
+	AUTO_FREE char *state = NULL;
+
+	if (host_process_await_exec(creation->sync_fd, err) < 0)
+		return -1;
+	if (!creation->spec.hooks.poststart.count)
+		return 0;
+	creation->hooked = true;
+	state = record_state_json(&creation->record, RUNTIME_RUNNING, creation->record.pid);
+	return hook_run_list(&creation->spec.hooks.poststart, "poststart", state, err);
+}
+
+static int begin(struct creation *creation, const struct runtime *runtime, const struct runtime_create_options *options,
+		 struct error *err)
+{
+	AUTO_FREE char *bundle = path_absolute(options->bundle ? options->bundle : ".");
+
+	creation->plan.runtime = runtime;
+	creation->plan.create = options;
+	creation->plan.options = &options->process;
+	creation->plan.spec = &creation->spec;
+	creation->plan.record = &creation->record;
+	if (record_check_id(options->id, err) < 0 || load_config(creation, bundle, err) < 0 ||
+	    host_check_spec(&creation->spec, runtime->log, err) < 0)
+		return -1;
+	creation->plan.process = creation->spec.process;
+	if (host_check_console(creation->spec.process, &options->process, err) < 0 ||
+	    find_rootfs(creation, bundle, err) < 0)
+		return -1;
+	fill_record(creation, options->id, bundle);
+	return make_folder(creation, options->id, err);
+}
+
+static int create(struct runtime_process *out_process, const struct runtime *runtime,
+		  const struct runtime_create_options *options, bool start, struct error *err)
+{
+	AUTO(creation_fini)
+	struct creation creation = { .plan = { .sync_fd = -1, .start_fd = -1, .own_exe_fd = -1 },
+				     .process = RUNTIME_PROCESS_NONE,
+				     .folder_fd = -1,
+				     .start_fd = -1,
+				     .sync_fd = -1 };
+
+	if (begin(&creation, runtime, options, err) < 0 || prepare(&creation, err) < 0 ||
+	    make_cgroup(&creation, err) < 0 || (!start && listen_for_start(&creation, err) < 0))
+		return -1;
+	if (birth(&creation, err) < 0 || follow_init(&creation, err) < 0 || commit(&creation, err) < 0)
+		return -1;
+	if (start && start_now(&creation, err) < 0)
+		return -1;
+	*out_process = creation.process;
+	creation.process = RUNTIME_PROCESS_NONE;
+	creation.done = true;
+	return 0;
+}
+
+int runtime_create(struct runtime_process *out_process, const struct runtime *runtime,
+		   const struct runtime_create_options *options, struct error *err)
+{
+	return create(out_process, runtime, options, false, err);
+}
+
+int runtime_run(struct runtime_process *out_process, const struct runtime *runtime,
+		const struct runtime_create_options *options, struct error *err)
+{
+	return create(out_process, runtime, options, true, err);
+}

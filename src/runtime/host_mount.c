@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/host_mount.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/path.h"
+#include "runtime/mount_option.h"
+#include "sys/mount_api.h"
+
+char *host_mount_source(const struct plan *plan, const struct spec_mount *mount)
+{
+	const char *source = text_or_empty(mount->source);
+
+	return *source == '/' ? xstrdup(source) : path_join(plan->record->bundle, source);
+}
+
+static struct idmap_range *ranges_of(const spec_id_mappings *mappings)
+{
+	struct idmap_range *ranges = xcalloc(mappings->count + 1, sizeof(*ranges));
+
+	for (size_t i = 0; i < mappings->count; i++)
+		ranges[i] = (struct idmap_range){ mappings->items[i].container_id, mappings->items[i].host_id,
+						  mappings->items[i].size };
+	return ranges;
+}
+
+/* Without maps of its own, an id-mapped mount takes those of the container. */
+static int apply_idmap(const struct plan *plan, const struct spec_mount *mount, const struct mount_options *options,
+		       int fd, struct error *err)
+{
+	AUTO_FREE struct idmap_range *uids = ranges_of(&mount->uid_mappings);
+	AUTO_FREE struct idmap_range *gids = ranges_of(&mount->gid_mappings);
+	struct idmap map = { uids, mount->uid_mappings.count, gids, mount->gid_mappings.count };
+	AUTO_CLOSE int userns = -1;
+	int r;
+
+	if (!map.uid_count)
+		map = plan->idmap;
+	if (!map.uid_count)
+		return error_set(err, ERR_INVALID,
+				 "mount %s: idmap without uidMappings needs a user namespace with mappings",
+				 mount->destination);
+	userns = idmap_namespace(&map, err);
+	if (userns < 0)
+		return -1;
+	r = mount_idmap(fd, options->recursive_idmap, userns);
+	if (r < 0)
+		return error_set_errno(err, ERR_UNSUPPORTED, r, "mount %s: id-mapped mount of %s", mount->destination,
+				       mount->source);
+	return 0;
+}
+
+static int open_source(const struct plan *plan, const struct spec_mount *mount, int *out_fd, struct error *err)
+{
+	AUTO(mount_options_fini) struct mount_options options = { 0 };
+	AUTO_FREE char *source = NULL;
+	AUTO_CLOSE int fd = -1;
+	bool mapped;
+
+	if (mount_options_parse(&options, &mount->options, err) < 0)
+		return error_prefix(err, "mount %s", mount->destination);
+	mapped = options.idmap || mount->uid_mappings.count;
+	if (mapped && !options.bind)
+		return error_set(err, ERR_UNSUPPORTED, "mount %s: id-mapped mounts are supported for binds only",
+				 mount->destination);
+	if (!options.bind || (!mapped && !(plan->new_namespaces & CLONE_NEWUSER)))
+		return 0;
+	source = host_mount_source(plan, mount);
+	fd = mount_clone(AT_FDCWD, source, options.recursive_bind);
+	if (fd < 0)
+		return error_set_errno(err, ERR_INVALID, fd, "mount %s: source %s", mount->destination, source);
+	if (mapped && apply_idmap(plan, mount, &options, fd, err) < 0)
+		return -1;
+	*out_fd = take_fd(&fd);
+	return 0;
+}
+
+int host_mount_open_sources(struct plan *plan, struct error *err)
+{
+	size_t count = plan->spec->mounts.count;
+
+	plan->mount_fds = xcalloc(count + 1, sizeof(int));
+	for (size_t i = 0; i < count; i++)
+		plan->mount_fds[i] = -1;
+	for (size_t i = 0; i < count; i++)
+		if (open_source(plan, &plan->spec->mounts.items[i], &plan->mount_fds[i], err) < 0)
+			return -1;
+	return 0;
+}
+
+void host_mount_close(struct plan *plan)
+{
+	for (size_t i = 0; plan->mount_fds && i < plan->spec->mounts.count; i++)
+		if (plan->mount_fds[i] >= 0)
+			close(plan->mount_fds[i]);
+	free(plan->mount_fds);
+	plan->mount_fds = NULL;
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/host_seccomp.h"
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/path.h"
+
+struct profile {
+	struct seccomp_profile out;
+	struct seccomp_rule *rules;
+	struct seccomp_arg *args; /* of all rules, one after the other */
+};
+
+static void profile_fini(struct profile *profile)
+{
+	free(profile->rules);
+	free(profile->args);
+}
+
+static size_t count_args(const struct spec_seccomp *seccomp)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < seccomp->syscalls.count; i++)
+		count += seccomp->syscalls.items[i].args.count;
+	return count;
+}
+
+static void convert_rule(struct seccomp_rule *out, struct seccomp_arg *args, const struct spec_seccomp_rule *rule)
+{
+	for (size_t i = 0; i < rule->args.count; i++)
+		args[i] = (struct seccomp_arg){ .index = rule->args.items[i].index,
+						.value = rule->args.items[i].value,
+						.value_two = rule->args.items[i].value_two,
+						.op = rule->args.items[i].op };
+	*out = (struct seccomp_rule){ .names = rule->names.items,
+				      .name_count = rule->names.count,
+				      .action = rule->action,
+				      .errno_ret = rule->errno_ret,
+				      .args = args,
+				      .arg_count = rule->args.count };
+}
+
+static void convert(struct profile *profile, const struct spec_seccomp *seccomp)
+{
+	size_t next = 0;
+
+	profile->rules = xcalloc(seccomp->syscalls.count + 1, sizeof(*profile->rules));
+	profile->args = xcalloc(count_args(seccomp) + 1, sizeof(*profile->args));
+	for (size_t i = 0; i < seccomp->syscalls.count; i++) {
+		convert_rule(&profile->rules[i], profile->args + next, &seccomp->syscalls.items[i]);
+		next += seccomp->syscalls.items[i].args.count;
+	}
+	profile->out = (struct seccomp_profile){ .default_action = seccomp->default_action,
+						 .default_errno_ret = seccomp->default_errno_ret,
+						 .architectures = seccomp->architectures.items,
+						 .architecture_count = seccomp->architectures.count,
+						 .flags = seccomp->flags.items,
+						 .flag_count = seccomp->flags.count,
+						 .rules = profile->rules,
+						 .rule_count = seccomp->syscalls.count };
+}
+
+int host_seccomp_build(struct seccomp_filter *out_filter, const struct runtime *runtime,
+		       const struct spec_seccomp *seccomp, struct error *err)
+{
+	AUTO(profile_fini) struct profile profile = { 0 };
+	AUTO_FREE char *cache = path_join(runtime->root, ".seccomp");
+
+	convert(&profile, seccomp);
+	if (seccomp_filter_build(out_filter, &profile.out, cache, err) < 0)
+		return error_prefix(err, "linux.seccomp");
+	if (out_filter->notify) {
+		seccomp_filter_fini(out_filter);
+		return error_set(err, ERR_UNSUPPORTED,
+				 "linux.seccomp: SCMP_ACT_NOTIFY and listenerPath are not supported by this build");
+	}
+	return 0;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * init.h - inside the new namespaces: what is between the clone and execve.
+ *
+ * Each part is one function that fails with an error, which init_run() sends to
+ * the host side before it ends. root_fd is the container's root as O_PATH; no
+ * path of the container is ever walked except below it, until pivot_root.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "runtime/plan.h"
+
+struct init {
+	const struct plan *plan;
+	int root_fd;
+	int proc_fd; /* a private proc, or -1 */
+	int tty_master_fd;
+	int tty_slave_fd;
+	int netlink_fd;
+	bool in_userns;
+};
+
+/* ---- root ---- */
+int init_root_attach(struct init *init, struct error *err);
+int init_root_enter(struct init *init, struct error *err);
+
+/* ---- mounts, devices ---- */
+int init_mount_all(struct init *init, struct error *err);
+int init_mount_cgroup(struct init *init, const struct spec_mount *mount, struct error *err);
+int init_device_make_all(struct init *init, struct error *err);
+/* A device node of the host, checked to be what it should be, as a detached mount: "/dev/null", 1, 3. */
+int init_device_clone(const char *path, unsigned major, unsigned minor, struct error *err);
+int init_mask_all(struct init *init, struct error *err);
+
+/* ---- kernel ---- */
+int init_kernel_namespaces(struct init *init, struct error *err);
+/* uid and gid 0 of a user namespace just entered. */
+int init_kernel_become_root(struct error *err);
+int init_kernel_names(struct init *init, struct error *err);
+
+/* ---- terminal and stdio ---- */
+int init_tty_make(struct init *init, bool with_console, struct error *err);
+int init_tty_use(struct init *init, struct error *err);
+
+/* ---- user ---- */
+struct init_user {
+	uid_t uid;
+	gid_t gid;
+	gid_t *groups; /* owned */
+	size_t group_count;
+	char *home; /* owned, may be NULL */
+};
+/* Looks into the container's /etc/passwd and /etc/group; call after init_root_enter(). */
+int init_user_find(struct init_user *out_user, const struct plan *plan, struct error *err);
+void init_user_fini(struct init_user *user);
+
+/* ---- program ---- */
+struct init_program {
+	struct init_user user;
+	char *path;  /* owned: what execve gets */
+	char **envp; /* owned; its texts too */
+	size_t env_count;
+};
+/* Everything that can fail for a wrong specification is found here, before start. */
+int init_program_prepare(struct init_program *out_program, const struct init *init, struct error *err);
+void init_program_fini(struct init_program *program);
+/* Becomes the program; returns only on failure. */
+int init_program_exec(const struct init_program *program, const struct init *init, struct error *err);
+/* Why execve of path failed with errnum, as far as it can be found out. Fills err. */
+int init_explain_exec(const char *path, int errnum, struct error *err);

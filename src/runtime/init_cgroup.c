@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * /sys/fs/cgroup of the container: its own group of every hierarchy and
+ * nothing above, as binds of the host's. The groups are those we made, so the
+ * host paths can be trusted.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/path.h"
+#include "runtime/init.h"
+#include "runtime/mount_option.h"
+#include "sys/cgroup.h"
+#include "sys/in_root.h"
+#include "sys/mount_api.h"
+
+/* A detached mount of the container's group in one hierarchy. */
+static int clone_group(const struct cgroup_hierarchy *hierarchy, const struct mount_options *options)
+{
+	AUTO_FREE char *path = path_join(hierarchy->mount_point, hierarchy->path);
+	AUTO_CLOSE int fd = mount_clone(AT_FDCWD, path, 0);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = mount_change(fd, 0, options->attr_set, options->attr_clear, 0);
+	return r < 0 ? r : take_fd(&fd);
+}
+
+static int attach_group(int base_fd, const struct cgroup_hierarchy *hierarchy, const struct mount_options *options,
+			struct error *err)
+{
+	const char *name = path_base(hierarchy->mount_point);
+	AUTO_CLOSE int fd = clone_group(hierarchy, options);
+	int r = fd < 0 ? fd : mount_attach_at(fd, base_fd, name);
+
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, r, "mount cgroup %s", name);
+	return 0;
+}
+
+/* "cpu,cpuacct" mounted as one: the single names are links to it. */
+static int link_names(int base_fd, const struct cgroup_hierarchy *hierarchy)
+{
+	const char *folder = path_base(hierarchy->mount_point);
+	AUTO(text_list_fini) struct text_list names = { 0 };
+
+	if (!strchr(text_or_empty(hierarchy->name), ','))
+		return 0;
+	text_list_split(&names, hierarchy->name, ',');
+	for (size_t i = 0; i < names.count; i++)
+		if (!text_equal(names.items[i], folder) && symlinkat(folder, base_fd, names.items[i]) < 0 &&
+		    errno != EEXIST)
+			return -errno;
+	return 0;
+}
+
+static int make_folders(int base_fd, const struct cgroup *cgroup, struct error *err)
+{
+	struct cgroup_hierarchy hierarchy;
+
+	for (size_t i = 0; i < cgroup_hierarchy_count(cgroup); i++) {
+		cgroup_get_hierarchy(cgroup, i, &hierarchy);
+		if (hierarchy.dir_fd < 0)
+			continue;
+		if ((mkdirat(base_fd, path_base(hierarchy.mount_point), 0755) < 0 && errno != EEXIST) ||
+		    link_names(base_fd, &hierarchy) < 0)
+			return error_set_errno(err, ERR_INTERNAL, errno, "mount cgroup: make %s",
+					       path_base(hierarchy.mount_point));
+	}
+	return 0;
+}
+
+static int mount_v1(int target_fd, const struct cgroup *cgroup, const struct mount_options *options, struct error *err)
+{
+	struct cgroup_hierarchy hierarchy;
+	AUTO_CLOSE int base = mount_new("tmpfs", "tmpfs", "mode=755", 0,
+					MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, err);
+	int r;
+
+	if (base < 0 || make_folders(base, cgroup, err) < 0)
+		return -1;
+	r = mount_attach(base, target_fd);
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, r, "mount cgroup");
+	for (size_t i = 0; i < cgroup_hierarchy_count(cgroup); i++) {
+		cgroup_get_hierarchy(cgroup, i, &hierarchy);
+		if (hierarchy.dir_fd >= 0 && attach_group(base, &hierarchy, options, err) < 0)
+			return -1;
+	}
+	r = options->attr_set & MOUNT_ATTR_RDONLY ? mount_change(base, 0, MOUNT_ATTR_RDONLY, 0, 0) : 0;
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, r, "mount cgroup: make it read-only");
+	return 0;
+}
+
+static int mount_v2(int target_fd, const struct init *init, const struct mount_options *options, struct error *err)
+{
+	struct cgroup_hierarchy hierarchy;
+	AUTO_CLOSE int fd = -1;
+	int r;
+
+	/* With a cgroup namespace a new mount shows its root, the container's group; without one it would show all. */
+	if (init->plan->new_namespaces & CLONE_NEWCGROUP) {
+		AUTO(error_clear) struct error ignored = { 0 };
+
+		fd = mount_new("cgroup2", "cgroup", NULL, 0, options->attr_set, &ignored);
+	}
+	if (fd < 0) {
+		cgroup_get_hierarchy(init->plan->cgroup, 0, &hierarchy);
+		fd = clone_group(&hierarchy, options);
+	}
+	r = fd < 0 ? fd : mount_attach(fd, target_fd);
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, r, "mount cgroup2");
+	return 0;
+}
+
+int init_mount_cgroup(struct init *init, const struct spec_mount *mount, struct error *err)
+{
+	AUTO(mount_options_fini) struct mount_options options = { 0 };
+	const struct cgroup *cgroup = init->plan->cgroup;
+	AUTO_CLOSE int target = mkdir_in_root_plain(init->root_fd, mount->destination, 0755);
+
+	if (mount_options_parse(&options, &mount->options, err) < 0)
+		return error_prefix(err, "mount %s", mount->destination);
+	if (target < 0)
+		return error_set_errno(err, ERR_INTERNAL, target, "mount %s", mount->destination);
+	/* Whoever manages the cgroups instead of us did not tell which they are: an empty tree is all we can show. */
+	if (!cgroup)
+		return 0;
+	if (cgroup_get_mode(cgroup) == CGROUP_V2)
+		return mount_v2(target, init, &options, err);
+	return mount_v1(target, cgroup, &options, err);
+}

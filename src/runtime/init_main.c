@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How it works: init_run() is the order of things. A create stops twice for the
+ * host side: before the hooks of the runtime namespace (only if there are any)
+ * and when all is ready; then it waits on the start socket. A failure goes to
+ * whoever waits at that moment: the create, or the start.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "runtime/hook.h"
+#include "runtime/host_clone.h"
+#include "runtime/init.h"
+#include "runtime/sync.h"
+
+#define KEYCTL_JOIN_SESSION_KEYRING 1
+
+/* The caller's blocked and ignored signals are its own business; the program starts as from a shell. */
+static void reset_signals(void)
+{
+	static const int often_ignored[] = { SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGCHLD, SIGTSTP, SIGTTIN, SIGTTOU };
+	struct sigaction action = { .sa_handler = SIG_DFL };
+	sigset_t none;
+
+	for (size_t i = 0; i < sizeof(often_ignored) / sizeof(often_ignored[0]); i++)
+		sigaction(often_ignored[i], &action, NULL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void join_keyring(const struct plan *plan)
+{
+	AUTO(text_fini) struct text name = { 0 };
+
+	if (plan->options->no_new_keyring)
+		return;
+	text_addf(&name, "_ses.%s", plan->record->id);
+	/* Without keyrings, or none to spare, the container shares ours: as runc and crun do. */
+	syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name.data);
+}
+
+static bool has_runtime_hooks(const struct spec_hooks *hooks)
+{
+	return hooks->prestart.count > 0 || hooks->create_runtime.count > 0;
+}
+
+/* Hooks see our pid as it is in their own pid namespace. */
+static int run_hooks(const struct init *init, const spec_hook_list *hooks, const char *kind, enum runtime_status status,
+		     struct error *err)
+{
+	AUTO_FREE char *state = NULL;
+
+	if (!hooks->count)
+		return 0;
+	state = record_state_json(init->plan->record, status, getpid());
+	return hook_run_list(hooks, kind, state, err);
+}
+
+static int make_root(struct init *init, struct error *err)
+{
+	const struct plan *plan = init->plan;
+	const struct spec_hooks *hooks = &plan->spec->hooks;
+
+	if (init_mount_all(init, err) < 0 || init_device_make_all(init, err) < 0 || init_kernel_names(init, err) < 0)
+		return -1;
+	if (plan->process->terminal && init_tty_make(init, true, err) < 0)
+		return -1;
+	if (has_runtime_hooks(hooks) &&
+	    (sync_send(plan->sync_fd, SYNC_HOOKS, err) < 0 || sync_expect(plan->sync_fd, SYNC_GO, err) < 0))
+		return -1;
+	if (run_hooks(init, &hooks->create_container, "createContainer", RUNTIME_CREATING, err) < 0)
+		return -1;
+	if (init_mask_all(init, err) < 0)
+		return -1;
+	return init_root_enter(init, err);
+}
+
+/* Whoever connects to the start socket lets us go; what happens then is told on that connection. */
+static int await_start(const struct plan *plan, int *out_talk_fd, struct error *err)
+{
+	int fd;
+
+	do
+		fd = accept4(plan->start_fd, NULL, NULL, SOCK_CLOEXEC);
+	while (fd < 0 && (errno == EINTR || errno == ECONNABORTED));
+	if (fd < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "wait for start");
+	*out_talk_fd = fd;
+	return sync_expect(fd, SYNC_GO, err);
+}
+
+static int become_container(struct init *init, int *talk_fd, struct error *err)
+{
+	AUTO(init_program_fini) struct init_program program = { 0 };
+	const struct plan *plan = init->plan;
+
+	close(plan->host_sync_fd);
+	if (sync_expect(plan->sync_fd, SYNC_GO, err) < 0)
+		return -1;
+	setsid();
+	umask(0);
+	if (init_kernel_namespaces(init, err) < 0)
+		return -1;
+	join_keyring(plan);
+	if (init_root_attach(init, err) < 0 || make_root(init, err) < 0)
+		return -1;
+	if (init_tty_use(init, err) < 0 || init_program_prepare(&program, init, err) < 0)
+		return -1;
+	if (sync_send_ready(plan->sync_fd, init->tty_master_fd, init->netlink_fd, err) < 0 ||
+	    sync_expect(plan->sync_fd, SYNC_GO, err) < 0)
+		return -1;
+	if (plan->start_fd >= 0 && await_start(plan, talk_fd, err) < 0)
+		return -1;
+	if (run_hooks(init, &plan->spec->hooks.start_container, "startContainer", RUNTIME_CREATED, err) < 0)
+		return -1;
+	return init_program_exec(&program, init, err);
+}
+
+static int become_exec(struct init *init, struct error *err)
+{
+	AUTO(init_program_fini) struct init_program program = { 0 };
+	const struct plan *plan = init->plan;
+
+	close(plan->host_sync_fd);
+	prctl(PR_SET_DUMPABLE, 0);
+	if (sync_expect(plan->sync_fd, SYNC_GO, err) < 0)
+		return -1;
+	setsid();
+	if (!host_clone_needs_go_between(plan) && host_clone_join_all(plan, err) < 0)
+		return -1;
+	if (init->in_userns && init_kernel_become_root(err) < 0)
+		return -1;
+	join_keyring(plan);
+	if (plan->process->terminal && init_tty_make(init, false, err) < 0)
+		return -1;
+	if (init_tty_use(init, err) < 0 || init_program_prepare(&program, init, err) < 0)
+		return -1;
+	if (sync_send_ready(plan->sync_fd, init->tty_master_fd, -1, err) < 0 ||
+	    sync_expect(plan->sync_fd, SYNC_GO, err) < 0)
+		return -1;
+	return init_program_exec(&program, init, err);
+}
+
+static struct init start_state(const struct plan *plan)
+{
+	return (struct init){ .plan = plan,
+			      .root_fd = -1,
+			      .proc_fd = -1,
+			      .tty_master_fd = -1,
+			      .tty_slave_fd = -1,
+			      .netlink_fd = -1,
+			      .in_userns = spec_find_namespace(plan->spec, "user") != NULL };
+}
+
+void init_run(const struct plan *plan)
+{
+	struct error err = { 0 };
+	struct init init = start_state(plan);
+	int talk_fd = plan->sync_fd;
+
+	reset_signals();
+	become_container(&init, &talk_fd, &err);
+	sync_send_error(talk_fd, &err);
+	_exit(1);
+}
+
+void init_run_exec(const struct plan *plan)
+{
+	struct error err = { 0 };
+	struct init init = start_state(plan);
+
+	reset_signals();
+	become_exec(&init, &err);
+	sync_send_error(plan->sync_fd, &err);
+	_exit(1);
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How it works: each mount is made detached, gets its flags, and is then put on
+ * a descriptor that was opened inside the root. Nobody can swap a path between
+ * the check and the use (CVE-2021-30465), and no mount is ever visible with
+ * weaker flags than asked for.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/path.h"
+#include "runtime/host_mount.h"
+#include "runtime/init.h"
+#include "runtime/init_copy.h"
+#include "runtime/mount_option.h"
+#include "sys/in_root.h"
+#include "sys/mount_api.h"
+#include "sys/proc_fs.h"
+
+static bool is_kernel_tree(const char *type)
+{
+	return text_equal(type, "proc") || text_equal(type, "sysfs");
+}
+
+/* A symlink at /proc or /sys would put the real one elsewhere, and a fake one in its place (CVE-2019-19921). */
+static int open_plain_directory(const struct init *init, const char *path, struct error *err)
+{
+	AUTO_CLOSE int made = -1;
+	int fd = openat2_resolve(init->root_fd, path, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0,
+				 RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+
+	if (fd == -ENOSYS)
+		fd = open_in_root(init->root_fd, path, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
+	if (fd == -ENOENT) {
+		made = mkdir_in_root_plain(init->root_fd, path, 0755);
+		fd = made < 0 ? made : open_in_root(init->root_fd, path, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
+	}
+	if (fd == -ELOOP || fd == -ENOTDIR)
+		return error_set(err, ERR_INVALID,
+				 "mount %s: must be mounted on ordinary directory, and it is a symlink or a file",
+				 path);
+	if (fd < 0)
+		return error_set_errno(err, ERR_INTERNAL, fd, "mount %s", path);
+	return fd;
+}
+
+static int open_target(const struct init *init, const char *path, bool is_directory, struct error *err)
+{
+	int fd = is_directory ? mkdir_in_root_plain(init->root_fd, path, 0755)
+			      : touch_in_root(init->root_fd, path, 0644);
+
+	if (fd == -ENOTDIR)
+		return error_set_errno(err, ERR_INVALID, fd,
+				       "mount %s: are you trying to mount a directory onto a file (or vice-versa)?",
+				       path);
+	if (fd == -EROFS)
+		return error_set_errno(err, ERR_INVALID, fd, "mount %s: make the mount point", path);
+	if (fd < 0)
+		return error_set_errno(err, ERR_INTERNAL, fd, "mount %s", path);
+	return fd;
+}
+
+/* What may be laid over single files of /proc: lxcfs and the like. */
+static bool may_lie_in_proc(const char *path)
+{
+	static const char *const allowed[] = { "cpuinfo",
+					       "diskstats",
+					       "meminfo",
+					       "stat",
+					       "swaps",
+					       "uptime",
+					       "loadavg",
+					       "slabinfo",
+					       "net/dev",
+					       "sys/kernel/ns_last_pid",
+					       "sys/crypto/fips_enabled" };
+	const char *below = text_after(path, "/proc/");
+
+	for (size_t i = 0; below && i < sizeof(allowed) / sizeof(allowed[0]); i++)
+		if (text_equal(below, allowed[i]))
+			return true;
+	return false;
+}
+
+/* Also catches what got into /proc through a symlink. */
+static int check_not_in_proc(const char *path, int target_fd, int mount_fd, struct error *err)
+{
+	if (!proc_fs_verify(target_fd) || may_lie_in_proc(path))
+		return 0;
+	if (text_equal(path, "/proc") && proc_fs_verify(mount_fd))
+		return 0;
+	return error_set(err, ERR_INVALID, "mount %s: cannot be mounted because it is inside /proc", path);
+}
+
+static int apply_options(int fd, const struct mount_options *options, bool with_attributes, const char *path,
+			 struct error *err)
+{
+	int r = 0;
+
+	if (with_attributes && (options->attr_set | options->attr_clear))
+		r = mount_change(fd, 0, options->attr_set, options->attr_clear, 0);
+	if (r == 0 && (options->recursive_set | options->recursive_clear))
+		r = mount_change(fd, 1, options->recursive_set, options->recursive_clear, 0);
+	if (r < 0)
+		return error_set_errno(err, ERR_INVALID, r, "mount %s: set its options", path);
+	return 0;
+}
+
+static int apply_propagation(int fd, const struct mount_options *options, const char *path, struct error *err)
+{
+	for (unsigned i = 0; i < options->propagation_count; i++) {
+		uint64_t flags = options->propagation[i];
+		int r = mount_change(fd, (flags & MS_REC) != 0, 0, 0, flags & ~(uint64_t)MS_REC);
+
+		if (r < 0)
+			return error_set_errno(err, ERR_INVALID, r, "mount %s: set its propagation", path);
+	}
+	return 0;
+}
+
+static int bind(const struct init *init, const struct spec_mount *mount, const struct mount_options *options,
+		int given_fd, const char *path, struct error *err)
+{
+	AUTO_FREE char *source = host_mount_source(init->plan, mount);
+	AUTO_CLOSE int fd = given_fd >= 0 ? given_fd : mount_clone(AT_FDCWD, source, options->recursive_bind);
+	AUTO_CLOSE int target = -1;
+	struct stat st;
+	int r;
+
+	if (options->data.size)
+		return error_set(err, ERR_INVALID, "mount %s: unknown options for a bind mount: %s", path,
+				 options->data.data);
+	if (fd < 0)
+		return error_set_errno(err, ERR_INVALID, fd,
+				       "mount %s: bind source path does not exist or cannot be "
+				       "used: %s",
+				       path, source);
+	if (fstat(fd, &st) < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "mount %s: source %s", path, source);
+	target = open_target(init, path, S_ISDIR(st.st_mode), err);
+	if (target < 0 || check_not_in_proc(path, target, fd, err) < 0 ||
+	    apply_options(fd, options, true, path, err) < 0)
+		return -1;
+	r = mount_attach(fd, target);
+	if (r < 0)
+		return error_set_errno(err, ERR_INVALID, r, "mount %s: bind %s", path, source);
+	return apply_propagation(fd, options, path, err);
+}
+
+/* The kernel hides a host's masked /proc and /sys from new ones in a user namespace (mount_too_revealing). */
+static int explain_new(const struct init *init, const struct spec_mount *mount, struct error *err)
+{
+	if (err->errnum == EPERM && init->in_userns && is_kernel_tree(mount->type))
+		return error_prefix(err,
+				    "mount %s: the host's %s is partly masked, or its namespace is not new: bind the "
+				    "host's instead",
+				    mount->destination, mount->destination);
+	return error_prefix(err, "mount %s", mount->destination);
+}
+
+static int mount_fresh(const struct init *init, const struct spec_mount *mount, const struct mount_options *options,
+		       const char *path, struct error *err)
+{
+	const char *type = text_empty(mount->type) ? "none" : mount->type;
+	const char *source = text_empty(mount->source) ? NULL : mount->source;
+	AUTO_CLOSE int target = -1;
+	AUTO_CLOSE int fd = mount_new(type, source, options->data.data, options->superblock, options->attr_set, err);
+	int r;
+
+	if (fd < 0)
+		return explain_new(init, mount, err);
+	target = is_kernel_tree(type) ? open_plain_directory(init, path, err) : open_target(init, path, true, err);
+	if (target < 0 || (!text_equal(type, "proc") && check_not_in_proc(path, target, fd, err) < 0) ||
+	    apply_options(fd, options, false, path, err) < 0)
+		return -1;
+	if (options->copy_up && init_copy_tree(target, fd, err) < 0)
+		return error_prefix(err, "mount %s: tmpcopyup", path);
+	r = mount_attach(fd, target);
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, r, "mount %s: %s", path, type);
+	return apply_propagation(fd, options, path, err);
+}
+
+static int mount_one(struct init *init, const struct spec_mount *mount, int given_fd, struct error *err)
+{
+	AUTO(mount_options_fini) struct mount_options options = { 0 };
+	AUTO_FREE char *joined = path_join("/", mount->destination);
+	AUTO_FREE char *path = path_clean(joined);
+
+	if (mount_options_parse(&options, &mount->options, err) < 0)
+		return error_prefix(err, "mount %s", path);
+	if (text_equal(path, "/"))
+		return error_set(err, ERR_INVALID, "mount %s: the destination is the rootfs itself",
+				 mount->destination);
+	if (options.bind || text_equal(mount->type, "bind"))
+		return bind(init, mount, &options, given_fd, path, err);
+	if (text_equal(mount->type, "cgroup") || text_equal(mount->type, "cgroup2"))
+		return init_mount_cgroup(init, mount, err);
+	return mount_fresh(init, mount, &options, path, err);
+}
+
+int init_mount_all(struct init *init, struct error *err)
+{
+	const struct plan *plan = init->plan;
+
+	for (size_t i = 0; i < plan->spec->mounts.count; i++)
+		if (mount_one(init, &plan->spec->mounts.items[i], plan->mount_fds[i], err) < 0)
+			return -1;
+	return 0;
+}

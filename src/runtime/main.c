@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/path.h"
+#include "base/quote.h"
+#include "runtime/command.h"
+#include "runtime/self_seal.h"
+
+static const struct command commands[] = {
+	{ "create", "CONTAINER", "create a container", command_create },
+	{ "delete", "CONTAINER...", "delete what a container left behind", command_delete },
+	{ "events", "CONTAINER", "display statistics of a container", command_events },
+	{ "exec", "CONTAINER COMMAND [ARG...]", "run a process in a running container", command_exec },
+	{ "features", "", "show the enabled features", command_features },
+	{ "kill", "CONTAINER [SIGNAL]", "send a signal to a container's init (default SIGTERM)", command_kill },
+	{ "list", "", "list the containers below the root", command_list },
+	{ "pause", "CONTAINER", "suspend all processes of a container", command_pause },
+	{ "ps", "CONTAINER [PS OPTION...]", "list the processes of a container", command_ps },
+	{ "resume", "CONTAINER", "resume all processes of a container", command_resume },
+	{ "run", "CONTAINER", "create and start a container", command_run },
+	{ "spec", "", "write a specification to begin with", command_spec },
+	{ "start", "CONTAINER", "start a created container", command_start },
+	{ "state", "CONTAINER", "print the state of a container", command_state },
+	{ "update", "CONTAINER", "change the limits of a container", command_update },
+};
+#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
+
+struct global_options {
+	const char *root;
+	const char *log_path;
+	const char *log_format;
+	const char *log_level;
+	const char *cgroup_manager;
+	const char *rootless; /* accepted: we find out ourselves */
+	const char *criu;     /* accepted as runc does: CRIU is searched in PATH */
+	bool systemd_cgroup;
+	bool debug;
+	bool version;
+	bool help;
+};
+
+static const struct option_spec global_table[] = {
+	OPTION_TEXT("root", 0, struct global_options, root, "dir", "folder of the containers' state"),
+	OPTION_TEXT("log", 0, struct global_options, log_path, "file", "write errors and warnings there too"),
+	OPTION_TEXT("log-format", 0, struct global_options, log_format, "text|json", "form of the log"),
+	OPTION_TEXT("log-level", 0, struct global_options, log_level, "level", "error, warn, info or debug"),
+	OPTION_FLAG("debug", 0, struct global_options, debug, "log more"),
+	OPTION_FLAG("systemd-cgroup", 0, struct global_options, systemd_cgroup, "cgroupsPath is slice:prefix:name"),
+	OPTION_TEXT("cgroup-manager", 0, struct global_options, cgroup_manager, "name", "cgroupfs or disabled"),
+	OPTION_TEXT("rootless", 0, struct global_options, rootless, "bool", "true, false or auto"),
+	OPTION_TEXT("criu", 0, struct global_options, criu, "path", NULL),
+	OPTION_FLAG("version", 'v', struct global_options, version, "print the version"),
+	OPTION_FLAG("help", 'h', struct global_options, help, "print this help"),
+	OPTION_END,
+};
+
+static void print_help(void)
+{
+	AUTO_FREE char *options = options_help(global_table);
+
+	printf("kist-runtime - run containers from OCI bundles\n\nUsage: kist-runtime [OPTIONS] COMMAND [ARG...]\n\n"
+	       "Commands:\n");
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		printf("  %-10s %s\n", commands[i].name, commands[i].summary);
+	printf("\nOptions:\n%s", options);
+}
+
+static void print_version(void)
+{
+	printf("kist-runtime version " KIST_VERSION "\ncommit: " KIST_COMMIT "\nspec: " SPEC_VERSION "\n");
+}
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		if (text_equal(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+static char *default_root(void)
+{
+	const char *dir = getenv("XDG_RUNTIME_DIR");
+
+	if (geteuid() == 0)
+		return xstrdup("/run/kist-runtime");
+	if (dir && *dir == '/')
+		return path_join(dir, "kist-runtime");
+	return xasprintf("/tmp/kist-runtime-%u", geteuid());
+}
+
+/* runc's form, which go-runc reads: the last object with level "error". Text form is one line. */
+static int open_log(struct log *out_log, const struct global_options *options, struct error *err)
+{
+	const char *path = options->log_path;
+
+	*out_log = (struct log){ .fd = STDERR_FILENO, .level = LOG_LEVEL_WARN };
+	if (options->debug)
+		out_log->level = LOG_LEVEL_DEBUG;
+	if (options->log_level &&
+	    log_level_parse(&out_log->level, text_equal(options->log_level, "warning") ? "warn" : options->log_level) <
+		    0)
+		return error_set(err, ERR_INVALID, "--log-level: unknown level \"%s\"", options->log_level);
+	if (options->log_format && !text_equal(options->log_format, "text") && !text_equal(options->log_format, "json"))
+		return error_set(err, ERR_INVALID, "invalid log format: \"%s\"", options->log_format);
+	out_log->json = text_equal(options->log_format, "json");
+	if (text_empty(path))
+		return 0;
+	if (text_after(path, "file:"))
+		path = text_after(path, "file:");
+	out_log->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+	if (out_log->fd < 0) {
+		out_log->fd = STDERR_FILENO;
+		return error_set_errno(err, ERR_INVALID, errno, "--log: open %s", path);
+	}
+	return 0;
+}
+
+static int fill_runtime(struct runtime *runtime, const struct global_options *options, struct error *err)
+{
+	const char *manager = options->cgroup_manager;
+
+	if (text_equal(options->root, "/"))
+		return error_set(err, ERR_INVALID, "--root must not be /");
+	if (manager && !text_equal(manager, "cgroupfs") && !text_equal(manager, "disabled") &&
+	    !text_equal(manager, "systemd"))
+		return error_set(err, ERR_INVALID, "--cgroup-manager: unknown manager \"%s\"", manager);
+	runtime->no_cgroups = text_equal(manager, "disabled");
+	runtime->systemd_cgroup = options->systemd_cgroup || text_equal(manager, "systemd");
+	return 0;
+}
+
+/* Standard descriptors must be there, or the first files we open would be taken for them. */
+static void open_missing_stdio(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd < 3);
+	if (fd >= 3)
+		close(fd);
+}
+
+static int run(int argc, char *const *argv, struct log *log, struct error *err)
+{
+	struct global_options options = { 0 };
+	AUTO(text_list_fini) struct text_list words = { 0 };
+	AUTO_FREE char *root = NULL;
+	struct runtime runtime = { .log = log };
+	const struct command *command;
+	int result;
+
+	if (options_parse(global_table, &options, argc, argv, OPTIONS_STOP_AT_OPERAND, &words, err) < 0)
+		return -1;
+	if (options.version) {
+		print_version();
+		return 0;
+	}
+	if (options.help || words.count == 0 || text_equal(words.items[0], "help")) {
+		print_help();
+		return options.help || words.count ? 0 : 1;
+	}
+	command = find_command(words.items[0]);
+	if (!command)
+		return error_set(err, ERR_INVALID, "unknown command \"%s\"; see kist-runtime --help", words.items[0]);
+	if (open_log(log, &options, err) < 0 || fill_runtime(&runtime, &options, err) < 0)
+		return -1;
+	root = options.root ? path_absolute(options.root) : default_root();
+	runtime.root = root;
+	result = command->run(&runtime, (int)words.count, text_list_argv(&words), err);
+	if (result < 0 && command->run == command_exec)
+		return -EXEC_FAILED;
+	return result;
+}
+
+int main(int argc, char **argv)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	struct log log = { .fd = STDERR_FILENO, .level = LOG_LEVEL_WARN };
+	int result;
+
+	open_missing_stdio();
+	self_seal(argv);
+	result = run(argc, argv, &log, &err);
+	if (!error_is_set(&err))
+		return result;
+	if (log.fd != STDERR_FILENO)
+		log_error(&log, err.message);
+	fprintf(stderr, "kist-runtime: %s\n", err.message);
+	return result < -1 ? -result : 1;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * plan.h - what init has to do, worked out by the host side before the clone.
+ *
+ * init is a forked copy of a single-threaded process: it reads the plan from its
+ * copy of the memory and tells the host side what happened over `sync_fd`. All
+ * pointers are borrowed from the host side, which frees them in its own copy.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "oci/runtime_spec.h"
+#include "runtime/record.h"
+#include "runtime/runtime.h"
+#include "sys/idmap.h"
+#include "sys/seccomp.h"
+
+#define PLAN_JOIN_MAX 8
+
+struct cgroup;
+
+/* A namespace to enter that exists already. */
+struct plan_join {
+	int fd;	  /* namespace or pidfd; owned by the host side */
+	int flag; /* CLONE_NEW...; several if fd is a pidfd */
+	const char *name;
+};
+
+struct plan {
+	const struct runtime *runtime;
+	const struct spec *spec;	    /* of the container */
+	const struct spec_process *process; /* what to run */
+	const struct runtime_process_options *options;
+	const struct runtime_create_options *create; /* NULL for exec */
+	const struct record *record;
+	const struct seccomp_filter *filter; /* NULL: none */
+	struct cgroup *cgroup;		     /* NULL: none */
+	char *rootfs;			     /* absolute */
+	uint64_t new_namespaces;	     /* CLONE_NEW... flags of namespaces to be made */
+	struct plan_join joins[PLAN_JOIN_MAX];
+	size_t join_count;
+	struct idmap idmap; /* of a new user namespace */
+	int *mount_fds;	    /* per mount: detached tree opened by the host side, or -1; NULL: none */
+	int sync_fd;	    /* init's end */
+	int host_sync_fd;   /* the other end: init closes its copy, so that it sees the host side end */
+	int start_fd;	    /* listening socket, or -1: go on at once */
+	int own_exe_fd;	    /* O_PATH of our own program, never to be executed in there; or -1 */
+};
+
+/* ---- words on the sync socket: one byte each ---- */
+
+enum sync_word {
+	SYNC_GO = 'g',	  /* host: go on */
+	SYNC_HOOKS = 'h', /* init: mounts are done, run the hooks of the runtime namespace */
+	SYNC_READY = 'r', /* init: all is prepared; carries tty and netlink descriptors if there are any */
+	SYNC_ERROR = 'e', /* init: an error follows, then the end */
+	SYNC_CHILD = 'c', /* go-between: the pid (int32) and the pidfd of init follow */
+	SYNC_TTY = 1,	  /* flag byte behind SYNC_READY: a tty master comes with it */
+	SYNC_NETLINK = 2, /* the same for a netlink socket */
+};
+
+/* Runs in the clone; never returns. */
+_Noreturn void init_run(const struct plan *plan);
+_Noreturn void init_run_exec(const struct plan *plan);

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/record.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/path.h"
+
+#define STATE_FILE "state.json"
+#define CONFIG_FILE "config.json"
+#define START_SOCKET "start"
+#define RECORD_MAX (1 << 20)
+#define CONFIG_MAX (16 << 20)
+#define ID_MAX 1024
+
+static const struct json_field record_fields[] = {
+	JSON_TEXT("ociVersion", struct record, oci_version, 0),
+	JSON_TEXT("id", struct record, id, 0),
+	JSON_TEXT("bundle", struct record, bundle, 0),
+	JSON_TEXT("rootfs", struct record, rootfs, 0),
+	JSON_TEXT("created", struct record, created, 0),
+	JSON_TEXT("cgroupPath", struct record, cgroup_path, 0),
+	JSON_I64("pid", struct record, pid, 0),
+	JSON_U64("startTime", struct record, start_time, 0),
+	JSON_U32("owner", struct record, owner, 0),
+	JSON_BOOL("ownPidNamespace", struct record, own_pid_namespace, 0),
+	JSON_TEXT_MAP("annotations", struct record, annotations, 0),
+	JSON_END,
+};
+
+void record_fini(struct record *record)
+{
+	json_free_fields(record, record_fields);
+}
+
+static bool is_id_byte(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || strchr("_+-.", c);
+}
+
+int record_check_id(const char *id, struct error *err)
+{
+	if (text_empty(id))
+		return error_set(err, ERR_INVALID, "container id must not be empty");
+	if (id[0] == '.' || strlen(id) > ID_MAX)
+		return error_set(err, ERR_INVALID, "invalid container id format: \"%s\"", id);
+	for (const char *at = id; *at; at++)
+		if (!is_id_byte(*at))
+			return error_set(err, ERR_INVALID, "invalid container id format: \"%s\"", id);
+	return 0;
+}
+
+int record_make_folder(const struct runtime *runtime, const char *id, struct error *err)
+{
+	AUTO_FREE char *path = NULL;
+	int r;
+
+	if (record_check_id(id, err) < 0)
+		return -1;
+	path = path_join(runtime->root, id);
+	r = mkdir(path, 0711);
+	if (r < 0 && errno == ENOENT) {
+		r = mkdir_all(AT_FDCWD, runtime->root, 0700);
+		if (r < 0)
+			return error_set_errno(err, ERR_INTERNAL, r, "create state folder %s", runtime->root);
+		r = mkdir(path, 0711);
+	}
+	if (r < 0 && errno == EEXIST)
+		return error_set(err, ERR_CONFLICT, "container with given ID already exists: %s", id);
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "create state folder %s", path);
+	return record_open_folder(runtime, id, err);
+}
+
+int record_open_folder(const struct runtime *runtime, const char *id, struct error *err)
+{
+	AUTO_FREE char *path = NULL;
+	int fd;
+
+	if (record_check_id(id, err) < 0)
+		return -1;
+	path = path_join(runtime->root, id);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 && errno == ENOENT)
+		return error_set(err, ERR_NOT_FOUND, "container does not exist: %s", id);
+	if (fd < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "open state folder %s", path);
+	return fd;
+}
+
+/* The three names we make are removed by hand; the walk is for what a crash or a newer version left. */
+int record_remove_folder(const struct runtime *runtime, const char *id, struct error *err)
+{
+	AUTO_FREE char *path = path_join(runtime->root, id);
+	static const char *const names[] = { STATE_FILE, CONFIG_FILE, START_SOCKET };
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	int r;
+
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		unlinkat(fd, names[i], 0);
+	if (rmdir(path) == 0)
+		return 0;
+	r = remove_tree(AT_FDCWD, path);
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, r, "remove state folder %s", path);
+	return 0;
+}
+
+int record_save(int folder_fd, const struct record *record, struct error *err)
+{
+	AUTO_FREE char *text = json_encode(record, record_fields);
+	int r = file_write_atomic(folder_fd, STATE_FILE, text, strlen(text), 0644, FILE_NO_SYNC);
+
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, r, "write state of %s", record->id);
+	return 0;
+}
+
+int record_load(struct record *out_record, int folder_fd, const char *id, struct error *err)
+{
+	AUTO_FREE char *text = NULL;
+	size_t size;
+	int r = file_read(&text, &size, folder_fd, STATE_FILE, RECORD_MAX);
+
+	*out_record = (struct record){ 0 };
+	if (r == -ENOENT) {
+		out_record->id = xstrdup(id);
+		return 0;
+	}
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, r, "read state of %s", id);
+	if (json_decode(out_record, record_fields, text, size, err) < 0)
+		return error_prefix(err, "state of %s is damaged", id);
+	return 0;
+}
+
+int record_load_spec(struct spec *out_spec, int folder_fd, struct error *err)
+{
+	AUTO_FREE char *text = NULL;
+	size_t size;
+	int r = file_read(&text, &size, folder_fd, CONFIG_FILE, CONFIG_MAX);
+
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, r, "read kept config.json");
+	return spec_parse(out_spec, text, size, err);
+}
+
+/* proc(5): "pid (comm) state ..."; comm may hold anything, so the last ')' counts. start time is field 22. */
+static bool read_process(pid_t pid, char *out_state, uint64_t *out_start)
+{
+	char path[32];
+	char line[1024];
+	const char *at;
+	AUTO_CLOSE int fd = -1;
+	ssize_t size;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	size = fd < 0 ? -1 : read(fd, line, sizeof(line) - 1);
+	if (size <= 0)
+		return false;
+	line[size] = '\0';
+	at = strrchr(line, ')');
+	if (!at || at[1] != ' ')
+		return false;
+	*out_state = at[2];
+	at += 2;
+	for (int field = 3; field < 22 && at; field++)
+		at = strchr(at + 1, ' ');
+	*out_start = at ? strtoull(at + 1, NULL, 10) : 0;
+	return at != NULL;
+}
+
+bool record_is_alive(const struct record *record)
+{
+	char state;
+	uint64_t start;
+
+	if (record->pid <= 0 || !read_process((pid_t)record->pid, &state, &start))
+		return false;
+	return start == record->start_time && state != 'Z' && state != 'X';
+}
+
+enum runtime_status record_status(const struct record *record, int folder_fd)
+{
+	if (record->pid <= 0)
+		return RUNTIME_CREATING;
+	if (!record_is_alive(record))
+		return RUNTIME_STOPPED;
+	return file_exists(folder_fd, START_SOCKET) ? RUNTIME_CREATED : RUNTIME_RUNNING;
+}
+
+char *record_state_json(const struct record *record, enum runtime_status status, int64_t pid)
+{
+	const struct spec_state state = { .oci_version = record->oci_version,
+					  .id = record->id,
+					  .status = (char *)runtime_status_name(status),
+					  .pid = pid,
+					  .bundle = record->bundle,
+					  .annotations = record->annotations };
+
+	return json_encode(&state, spec_state_fields);
+}

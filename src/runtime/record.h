@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * record.h - what is kept of a container between two processes of ours.
+ *
+ * <root>/<id>/state.json is the record, config.json the specification as it was
+ * at create, `start` the socket on which a created init listens. A record with
+ * pid 0 belongs to a create that is under way or was killed.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "oci/runtime_spec.h"
+#include "runtime/runtime.h"
+
+struct record {
+	char *oci_version;
+	char *id;
+	char *bundle;
+	char *rootfs;
+	char *created;
+	char *cgroup_path; /* empty: none */
+	int64_t pid;
+	uint64_t start_time; /* of pid, in ticks since boot */
+	uint32_t owner;
+	bool own_pid_namespace;
+	struct text_map annotations;
+};
+
+void record_fini(struct record *record);
+/* "container with given ID already exists", or the id cannot be used. Returns the container's folder as a descriptor. */
+int record_make_folder(const struct runtime *runtime, const char *id, struct error *err);
+/* ERR_NOT_FOUND "container does not exist". */
+int record_open_folder(const struct runtime *runtime, const char *id, struct error *err);
+int record_remove_folder(const struct runtime *runtime, const char *id, struct error *err);
+int record_save(int folder_fd, const struct record *record, struct error *err);
+/* An empty or missing state.json gives a record with pid 0. */
+int record_load(struct record *out_record, int folder_fd, const char *id, struct error *err);
+/* The specification as it was at create. */
+int record_load_spec(struct spec *out_spec, int folder_fd, struct error *err);
+
+/* Whether the recorded process runs (a zombie does not). */
+bool record_is_alive(const struct record *record);
+/* Without a look at the freezer: created, running or stopped (creating with pid 0). */
+enum runtime_status record_status(const struct record *record, int folder_fd);
+/* The state document hooks get on stdin; yours. */
+char *record_state_json(const struct record *record, enum runtime_status status, int64_t pid);
+/* ERR_INVALID unless the id is made of letters, digits and _+-. */
+int record_check_id(const char *id, struct error *err);

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/sync.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "sys/fd_pass.h"
+
+void sync_message_fini(struct sync_message *message)
+{
+	for (size_t i = 0; i < 2; i++)
+		if (message->fds[i] >= 0)
+			close(take_fd(&message->fds[i]));
+}
+
+int sync_send(int fd, char word, struct error *err)
+{
+	int r = fd_pass_send(fd, &word, 1, NULL, 0);
+
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, r, "talk between runtime and container init");
+	return 0;
+}
+
+int sync_expect(int fd, char word, struct error *err)
+{
+	char got = 0;
+	ssize_t r = read_full(fd, &got, 1);
+
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, (int)r, "talk between runtime and container init");
+	if (r == 0)
+		return error_set(err, ERR_CANCELED, "the runtime went away");
+	if (got != word)
+		return error_set(err, ERR_INTERNAL, "unexpected word '%c' from the runtime", got);
+	return 0;
+}
+
+int sync_send_ready(int fd, int tty_fd, int netlink_fd, struct error *err)
+{
+	char words[2] = { SYNC_READY, 0 };
+	int fds[2];
+	size_t count = 0;
+	int r;
+
+	if (tty_fd >= 0) {
+		words[1] |= SYNC_TTY;
+		fds[count++] = tty_fd;
+	}
+	if (netlink_fd >= 0) {
+		words[1] |= SYNC_NETLINK;
+		fds[count++] = netlink_fd;
+	}
+	r = fd_pass_send(fd, words, sizeof(words), fds, count);
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, r, "tell the runtime that init is ready");
+	return 0;
+}
+
+static int receive_ready(int fd, struct sync_message *message, struct error *err)
+{
+	int fds[2] = { message->fds[0], message->fds[1] };
+	char flags = 0;
+	size_t next = 0;
+	ssize_t r = read_full(fd, &flags, 1);
+
+	if (r != 1)
+		return error_set(err, ERR_INTERNAL, "container init died in the middle of a message");
+	message->fds[0] = flags & SYNC_TTY ? fds[next++] : -1;
+	message->fds[1] = flags & SYNC_NETLINK ? fds[next++] : -1;
+	return 0;
+}
+
+int sync_receive(int fd, struct sync_message *out_message, struct error *err)
+{
+	size_t count = 2;
+	int fds[2] = { -1, -1 };
+	char word = 0;
+	ssize_t r;
+
+	do
+		r = fd_pass_receive(fd, &word, 1, fds, &count);
+	while (r == -EINTR);
+	/* An init that was killed with unread bytes from us gives a reset, not an end of file. */
+	if (r == -ECONNRESET)
+		r = 0;
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, (int)r, "talk between runtime and container init");
+	*out_message = (struct sync_message){ .word = r == 0 ? 0 : word,
+					      .fds = { count > 0 ? fds[0] : -1, count > 1 ? fds[1] : -1 } };
+	if (word == SYNC_READY)
+		return receive_ready(fd, out_message, err);
+	if (word != SYNC_ERROR)
+		return 0;
+	if (error_receive(fd, err) == 0)
+		error_set(err, ERR_INTERNAL, "container init died while it reported an error");
+	return -1;
+}
+
+void sync_send_error(int fd, const struct error *err)
+{
+	char word = SYNC_ERROR;
+
+	if (fd_pass_send(fd, &word, 1, NULL, 0) == 0)
+		error_send(fd, err);
+}
+
+int sync_send_child(int fd, pid_t pid, int pidfd, struct error *err)
+{
+	char word = SYNC_CHILD;
+	int r = fd_pass_send(fd, &word, 1, &pidfd, 1);
+
+	if (r == 0)
+		r = write_full(fd, &pid, sizeof(pid));
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, r, "tell the runtime of the new process");
+	return 0;
+}
+
+int sync_receive_child(int fd, pid_t *out_pid, int *out_pidfd, struct error *err)
+{
+	struct sync_message message;
+
+	if (sync_receive(fd, &message, err) < 0)
+		return -1;
+	if (message.word != SYNC_CHILD || read_full(fd, out_pid, sizeof(*out_pid)) != sizeof(*out_pid)) {
+		sync_message_fini(&message);
+		return error_set(err, ERR_INTERNAL, "the process that joins the namespaces died");
+	}
+	*out_pidfd = message.fds[0];
+	return 0;
+}
