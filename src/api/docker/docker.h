@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * docker.h - the Docker Engine API, 1.24 to 1.51: decode, call the engine, encode.
+ *
+ * One file per noun. Every route is served with and without its "/v1.xx". A
+ * handler returns an engine's error as it is: its kind becomes the status, its
+ * text {"message": ...}. Plug docker_* into http_server_options.
+ */
+#pragma once
+
+#include "base/log.h"
+#include "base/text.h"
+#include "engine/engine.h"
+#include "http/server.h"
+#include "transfer/session.h"
+
+struct docker_api {
+	struct engine *engine;			 /* borrowed */
+	const struct log *log;			 /* borrowed */
+	const struct session_settings *registry; /* borrowed; NULL: defaults */
+	const char *bridge;			 /* borrowed: the default bridge's link, or "none" */
+	int64_t started_ns;			 /* wall */
+};
+
+extern const struct http_route docker_routes[];
+
+/* Common headers, the version in the path, OPTIONS. Leaves the API version (1.41 -> 1041) as the request's tag. */
+int docker_before(void *context, struct http_request *request, struct http_response *response, struct error *err);
+int docker_not_found(void *context, struct http_request *request, struct http_response *response, struct error *err);
+void docker_failed(void *context, struct http_request *request, struct http_response *response,
+		   const struct error *err);

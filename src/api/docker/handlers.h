@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * handlers.h - every handler of the Docker API, for the table in routes.c.
+ */
+#pragma once
+
+#include "http/server.h"
+
+#define DOCKER_HANDLER(name)                                                                                           \
+	int name(void *context, struct http_request *request, struct http_response *response, struct error *err)
+
+/* system.c */
+DOCKER_HANDLER(docker_ping);
+DOCKER_HANDLER(docker_version);
+DOCKER_HANDLER(docker_info);
+DOCKER_HANDLER(docker_auth);
+DOCKER_HANDLER(docker_events);
+DOCKER_HANDLER(docker_disk_usage);
+
+/* container.c */
+DOCKER_HANDLER(docker_container_create);
+DOCKER_HANDLER(docker_container_start);
+DOCKER_HANDLER(docker_container_stop);
+DOCKER_HANDLER(docker_container_restart);
+DOCKER_HANDLER(docker_container_kill);
+DOCKER_HANDLER(docker_container_pause);
+DOCKER_HANDLER(docker_container_unpause);
+DOCKER_HANDLER(docker_container_rename);
+DOCKER_HANDLER(docker_container_resize);
+DOCKER_HANDLER(docker_container_remove);
+DOCKER_HANDLER(docker_container_wait);
+DOCKER_HANDLER(docker_container_prune);
+
+/* container_look.c */
+DOCKER_HANDLER(docker_container_list);
+DOCKER_HANDLER(docker_container_inspect);
+DOCKER_HANDLER(docker_container_top);
+DOCKER_HANDLER(docker_container_logs);
+
+/* attach.c */
+DOCKER_HANDLER(docker_container_attach);
+
+/* exec.c */
+DOCKER_HANDLER(docker_exec_create);
+DOCKER_HANDLER(docker_exec_start);
+DOCKER_HANDLER(docker_exec_resize);
+DOCKER_HANDLER(docker_exec_inspect);
+
+/* image.c */
+DOCKER_HANDLER(docker_image_list);
+DOCKER_HANDLER(docker_image_inspect);
+DOCKER_HANDLER(docker_image_history);
+DOCKER_HANDLER(docker_image_tag);
+DOCKER_HANDLER(docker_image_remove);
+DOCKER_HANDLER(docker_image_prune);
+
+/* image_create.c */
+DOCKER_HANDLER(docker_image_create);
+
+/* volume.c */
+DOCKER_HANDLER(docker_volume_list);
+DOCKER_HANDLER(docker_volume_create);
+DOCKER_HANDLER(docker_volume_inspect);
+DOCKER_HANDLER(docker_volume_remove);
+DOCKER_HANDLER(docker_volume_prune);
+
+/* network.c */
+DOCKER_HANDLER(docker_network_list);
+DOCKER_HANDLER(docker_network_inspect);
+DOCKER_HANDLER(docker_network_remove);
+DOCKER_HANDLER(docker_network_prune);
+
+/* absent.c */
+DOCKER_HANDLER(docker_swarm);
+DOCKER_HANDLER(docker_unsupported);
+DOCKER_HANDLER(docker_plugin_list);
+DOCKER_HANDLER(docker_plugin_none);
+DOCKER_HANDLER(docker_build_prune);

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "api/docker/docker.h"
+#include "api/docker/handlers.h"
+#include "api/docker/request.h"
+#include "base/alloc.h"
+#include "base/quote.h"
+#include "engine/system.h"
+
+/* clang-format off */
+const struct http_route docker_routes[] = {
+	{ "HEAD", "/_ping", docker_ping, 0 },
+	{ "GET", "/_ping", docker_ping, 0 },
+	{ "GET", "/version", docker_version, 0 },
+	{ "GET", "/info", docker_info, 0 },
+	{ "POST", "/auth", docker_auth, 0 },
+	{ "GET", "/events", docker_events, 0 },
+	{ "GET", "/system/df", docker_disk_usage, 0 },
+
+	{ "GET", "/containers/json", docker_container_list, 0 },
+	{ "POST", "/containers/create", docker_container_create, 0 },
+	{ "POST", "/containers/prune", docker_container_prune, 0 },
+	{ "GET", "/containers/{id...}/json", docker_container_inspect, 0 },
+	{ "GET", "/containers/{id...}/top", docker_container_top, 0 },
+	{ "GET", "/containers/{id...}/logs", docker_container_logs, 0 },
+	{ "POST", "/containers/{id...}/start", docker_container_start, 0 },
+	{ "POST", "/containers/{id...}/stop", docker_container_stop, 0 },
+	{ "POST", "/containers/{id...}/restart", docker_container_restart, 0 },
+	{ "POST", "/containers/{id...}/kill", docker_container_kill, 0 },
+	{ "POST", "/containers/{id...}/pause", docker_container_pause, 0 },
+	{ "POST", "/containers/{id...}/unpause", docker_container_unpause, 0 },
+	{ "POST", "/containers/{id...}/rename", docker_container_rename, 0 },
+	{ "POST", "/containers/{id...}/resize", docker_container_resize, 0 },
+	{ "POST", "/containers/{id...}/wait", docker_container_wait, 0 },
+	{ "POST", "/containers/{id...}/attach", docker_container_attach, 0 },
+	{ "POST", "/containers/{id...}/exec", docker_exec_create, 0 },
+	{ "GET", "/containers/{id...}/attach/ws", docker_unsupported, 0 },
+	{ "GET", "/containers/{id...}/changes", docker_unsupported, 0 },
+	{ "GET", "/containers/{id...}/export", docker_unsupported, 0 },
+	{ "GET", "/containers/{id...}/stats", docker_unsupported, 0 },
+	{ "POST", "/containers/{id...}/update", docker_unsupported, 0 },
+	{ "HEAD", "/containers/{id...}/archive", docker_unsupported, 0 },
+	{ "GET", "/containers/{id...}/archive", docker_unsupported, 0 },
+	{ "PUT", "/containers/{id...}/archive", docker_unsupported, HTTP_BODY_STREAM },
+	{ "GET", "/containers/{id...}/checkpoints", docker_unsupported, 0 },
+	{ "POST", "/containers/{id...}/checkpoints", docker_unsupported, 0 },
+	{ "DELETE", "/containers/{id}/checkpoints/{checkpoint}", docker_unsupported, 0 },
+	{ "DELETE", "/containers/{id...}", docker_container_remove, 0 },
+	{ "POST", "/commit", docker_unsupported, 0 },
+
+	{ "POST", "/exec/{id}/start", docker_exec_start, 0 },
+	{ "POST", "/exec/{id}/resize", docker_exec_resize, 0 },
+	{ "GET", "/exec/{id}/json", docker_exec_inspect, 0 },
+
+	{ "GET", "/images/json", docker_image_list, 0 },
+	{ "POST", "/images/create", docker_image_create, HTTP_BODY_STREAM },
+	{ "POST", "/images/prune", docker_image_prune, 0 },
+	{ "GET", "/images/search", docker_unsupported, 0 },
+	{ "GET", "/images/get", docker_unsupported, 0 },
+	{ "POST", "/images/load", docker_unsupported, HTTP_BODY_STREAM },
+	{ "GET", "/images/{name...}/json", docker_image_inspect, 0 },
+	{ "GET", "/images/{name...}/history", docker_image_history, 0 },
+	{ "GET", "/images/{name...}/get", docker_unsupported, 0 },
+	{ "POST", "/images/{name...}/tag", docker_image_tag, 0 },
+	{ "POST", "/images/{name...}/push", docker_unsupported, 0 },
+	{ "DELETE", "/images/{name...}", docker_image_remove, 0 },
+	{ "GET", "/distribution/{name...}/json", docker_unsupported, 0 },
+
+	{ "GET", "/volumes", docker_volume_list, 0 },
+	{ "POST", "/volumes/create", docker_volume_create, 0 },
+	{ "POST", "/volumes/prune", docker_volume_prune, 0 },
+	{ "GET", "/volumes/{name...}", docker_volume_inspect, 0 },
+	{ "DELETE", "/volumes/{name...}", docker_volume_remove, 0 },
+
+	{ "GET", "/networks", docker_network_list, 0 },
+	{ "GET", "/networks/", docker_network_list, 0 },
+	{ "POST", "/networks/create", docker_unsupported, 0 },
+	{ "POST", "/networks/prune", docker_network_prune, 0 },
+	{ "POST", "/networks/{id}/connect", docker_unsupported, 0 },
+	{ "POST", "/networks/{id}/disconnect", docker_unsupported, 0 },
+	{ "GET", "/networks/{id...}", docker_network_inspect, 0 },
+	{ "DELETE", "/networks/{id...}", docker_network_remove, 0 },
+
+	{ "POST", "/build", docker_unsupported, HTTP_BODY_STREAM },
+	{ "POST", "/build/prune", docker_build_prune, 0 },
+	{ "POST", "/build/cancel", docker_unsupported, 0 },
+	{ "POST", "/session", docker_unsupported, 0 },
+	{ "POST", "/grpc", docker_unsupported, 0 },
+
+	{ "GET", "/plugins", docker_plugin_list, 0 },
+	{ "GET", "/plugins/{name...}/json", docker_plugin_none, 0 },
+	{ "GET", "/plugins/privileges", docker_unsupported, 0 },
+	{ "POST", "/plugins/{rest...}", docker_unsupported, 0 },
+	{ "DELETE", "/plugins/{name...}", docker_plugin_none, 0 },
+
+	{ "GET", "/swarm", docker_swarm, 0 },
+	{ "POST", "/swarm/{rest...}", docker_swarm, 0 },
+	{ "GET", "/swarm/{rest...}", docker_swarm, 0 },
+	{ "GET", "/services", docker_swarm, 0 },
+	{ "POST", "/services/{rest...}", docker_swarm, 0 },
+	{ "GET", "/services/{rest...}", docker_swarm, 0 },
+	{ "DELETE", "/services/{rest...}", docker_swarm, 0 },
+	{ "GET", "/nodes", docker_swarm, 0 },
+	{ "POST", "/nodes/{rest...}", docker_swarm, 0 },
+	{ "GET", "/nodes/{rest...}", docker_swarm, 0 },
+	{ "DELETE", "/nodes/{rest...}", docker_swarm, 0 },
+	{ "GET", "/tasks", docker_swarm, 0 },
+	{ "GET", "/tasks/{rest...}", docker_swarm, 0 },
+	{ "GET", "/secrets", docker_swarm, 0 },
+	{ "POST", "/secrets/{rest...}", docker_swarm, 0 },
+	{ "GET", "/secrets/{rest...}", docker_swarm, 0 },
+	{ "DELETE", "/secrets/{rest...}", docker_swarm, 0 },
+	{ "GET", "/configs", docker_swarm, 0 },
+	{ "POST", "/configs/{rest...}", docker_swarm, 0 },
+	{ "GET", "/configs/{rest...}", docker_swarm, 0 },
+	{ "DELETE", "/configs/{rest...}", docker_swarm, 0 },
+	{ NULL, NULL, NULL, 0 },
+};
+/* clang-format on */
+
+static int check_version(int64_t version, const char *text, size_t size, struct error *err)
+{
+	int64_t newest = 0;
+	int64_t oldest = 0;
+
+	api_version_parse(&newest, ENGINE_API_VERSION, strlen(ENGINE_API_VERSION));
+	api_version_parse(&oldest, ENGINE_MIN_API_VERSION, strlen(ENGINE_MIN_API_VERSION));
+	if (version > newest)
+		return error_set(err, ERR_INVALID,
+				 "client version %.*s is too new. Maximum supported API version is " ENGINE_API_VERSION,
+				 (int)size, text);
+	if (version < oldest)
+		return error_set(
+			err, ERR_INVALID,
+			"client version %.*s is too old. Minimum supported API version is " ENGINE_MIN_API_VERSION
+			", please upgrade your client to a newer version",
+			(int)size, text);
+	return 0;
+}
+
+/* Takes "/v1.41" off the path. */
+static int take_version(struct http_request *request, struct error *err)
+{
+	const char *path = http_path(request);
+	const char *text = text_after(path, "/v");
+	size_t size = text ? strspn(text, "0123456789.") : 0;
+	AUTO_FREE char *rest = NULL;
+	int64_t version;
+
+	if (size == 0 || text[size] != '/') {
+		api_version_parse(&version, ENGINE_API_VERSION, strlen(ENGINE_API_VERSION));
+		http_set_tag(request, version);
+		return 0;
+	}
+	if (api_version_parse(&version, text, size) < 0)
+		return error_set(err, ERR_INVALID, "invalid API version %.*s", (int)size, text);
+	http_set_tag(request, version);
+	if (check_version(version, text, size, err) < 0)
+		return -1;
+	rest = xstrdup(text + size);
+	http_set_path(request, rest);
+	return 0;
+}
+
+int docker_before(void *context, struct http_request *request, struct http_response *response, struct error *err)
+{
+	struct docker_api *api = context;
+
+	log_debug(api->log, "request", F("method", http_method(request)), F("path", http_path(request)));
+	http_set_header(response, "Api-Version", ENGINE_API_VERSION);
+	http_set_header(response, "Docker-Experimental", "false");
+	http_set_header(response, "Ostype", "linux");
+	http_set_header(response, "Server", "Docker/" ENGINE_SERVER_VERSION " (linux)");
+	if (take_version(request, err) < 0)
+		return -1;
+	if (!text_equal(http_method(request), "OPTIONS"))
+		return 0;
+	http_reply_empty(response, 200);
+	return 1;
+}
+
+int docker_not_found(void *context, struct http_request *request, struct http_response *response, struct error *err)
+{
+	(void)context;
+	(void)request;
+	(void)response;
+	return error_set(err, ERR_NOT_FOUND, "page not found");
+}
+
+void docker_failed(void *context, struct http_request *request, struct http_response *response, const struct error *err)
+{
+	struct docker_api *api = context;
+	const char *message = text_or_empty(err->message);
+	/* dockerd knows no 507. */
+	int status = err->kind == ERR_EXHAUSTED ? 500 : http_status_of(err->kind);
+	struct text body = { 0 };
+
+	if (status >= 500 && status != 501 && status != 503)
+		log_error(api->log, "request failed", F("method", http_method(request)), F("path", http_path(request)),
+			  F("error", message));
+	text_add(&body, "{\"message\":");
+	quote_json(&body, message, strlen(message));
+	text_add(&body, "}\n");
+	http_reply_take(response, status, "application/json", text_take(&body));
+}

@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/options.h"
+#include "base/path.h"
+#include "json/json.h"
+#include "json/value.h"
+
+#define CONFIG_FILE_MAX ((size_t)1 << 20)
+
+struct daemon_flags {
+	const char *config_file;
+	const char *data_root;
+	const char *exec_root;
+	const char *pidfile;
+	const char *group;
+	const char *bridge;
+	const char *address_pool;
+	const char *cgroup_parent;
+	const char *init_path;
+	const char *nft_table;
+	const char *default_shm_size;
+	const char *log_driver;
+	const char *log_level;
+	const char *log_format;
+	struct text_list hosts;
+	struct text_list log_options;
+	struct text_list insecure_registries;
+	struct text_list registry_mirrors;
+	struct optional_bool debug;
+	struct optional_bool live_restore;
+	struct optional_i64 shutdown_timeout_s;
+	struct optional_i64 max_concurrent_downloads;
+	bool validate;
+	bool version;
+	bool help;
+};
+
+#define T struct daemon_flags
+/* clang-format off */
+static const struct option_spec flag_table[] = {
+	OPTION_TEXT("bip", 0, T, address_pool, "string", "Address and subnet of the default bridge, e.g. 172.20.0.1/16"),
+	OPTION_TEXT("bridge", 'b', T, bridge, "string", "Default bridge for containers (default \"kist0\"); none disables it"),
+	OPTION_TEXT("cgroup-parent", 0, T, cgroup_parent, "string", "Parent cgroup of all containers (default \"kist\")"),
+	OPTION_TEXT("config-file", 0, T, config_file, "string", "Configuration file (default \"" CONFIG_FILE_DEFAULT "\")"),
+	OPTION_TEXT("data-root", 0, T, data_root, "string", "Directory of persistent state (default \"/var/lib/kist\")"),
+	OPTION_OPT_BOOL("debug", 'D', T, debug, "Enable debug mode"),
+	OPTION_TEXT("default-shm-size", 0, T, default_shm_size, "bytes", "Size of /dev/shm of containers (default 64MiB)"),
+	OPTION_TEXT("exec-root", 0, T, exec_root, "string", "Directory of run-time state and sockets (default \"/run/kist\")"),
+	OPTION_TEXT("group", 'G', T, group, "string", "Group of the unix socket (default \"docker\")"),
+	OPTION_FLAG("help", 'h', T, help, "Print usage"),
+	OPTION_LIST("host", 'H', T, hosts, "list", "Listen on unix://PATH, tcp://HOST:PORT or fd://"),
+	OPTION_TEXT("init-path", 0, T, init_path, "string", "Program for docker run --init"),
+	OPTION_LIST("insecure-registry", 0, T, insecure_registries, "list", "Registry (host[:port] or CIDR) to use without verified TLS"),
+	OPTION_OPT_BOOL("live-restore", 0, T, live_restore, "Containers live on while the daemon is down (always so)"),
+	OPTION_TEXT("log-driver", 0, T, log_driver, "string", "Default log driver of containers (json-file)"),
+	OPTION_TEXT("log-format", 0, T, log_format, "string", "Format of the daemon's own log: text or json (default text)"),
+	OPTION_TEXT("log-level", 'l', T, log_level, "string", "debug, info, warn, error (default info)"),
+	OPTION_LIST("log-opt", 0, T, log_options, "map", "Default log driver options: max-size, max-file"),
+	OPTION_OPT_I64("max-concurrent-downloads", 0, T, max_concurrent_downloads, "Layers fetched at a time (default 3)"),
+	OPTION_TEXT("nft-table", 0, T, nft_table, "string", "nftables table of our rules (default \"kist\")"),
+	OPTION_TEXT("pidfile", 'p', T, pidfile, "string", "Path of the PID file (default EXEC-ROOT/kistd.pid)"),
+	OPTION_LIST("registry-mirror", 0, T, registry_mirrors, "list", "Mirror tried first for docker.io"),
+	OPTION_OPT_I64("shutdown-timeout", 0, T, shutdown_timeout_s, "Seconds that requests get to end at a shutdown (default 15)"),
+	OPTION_FLAG("validate", 0, T, validate, "Check the configuration and exit"),
+	OPTION_FLAG("version", 'v', T, version, "Print version information and quit"),
+	OPTION_END,
+};
+#undef T
+
+#define T struct daemon_config
+static const struct json_field config_fields[] = {
+	JSON_TEXT("bip", T, address_pool, 0),
+	JSON_TEXT("bridge", T, bridge, 0),
+	JSON_TEXT("cgroup-parent", T, cgroup_parent, 0),
+	JSON_TEXT("data-root", T, data_root, 0),
+	JSON_OPT_BOOL("debug", T, debug, 0),
+	JSON_TEXT("default-shm-size", T, default_shm_size, 0),
+	JSON_TEXT("exec-root", T, exec_root, 0),
+	JSON_TEXT("group", T, group, 0),
+	JSON_TEXT_LIST("hosts", T, hosts, 0),
+	JSON_TEXT("init-path", T, init_path, 0),
+	JSON_TEXT_LIST("insecure-registries", T, insecure_registries, 0),
+	JSON_OPT_BOOL("live-restore", T, live_restore, 0),
+	JSON_TEXT("log-driver", T, log_driver, 0),
+	JSON_TEXT("log-format", T, log_format, 0),
+	JSON_TEXT("log-level", T, log_level, 0),
+	JSON_TEXT_MAP("log-opts", T, log_options, 0),
+	JSON_OPT_I64("max-concurrent-downloads", T, max_concurrent_downloads, 0),
+	JSON_TEXT("nft-table", T, nft_table, 0),
+	JSON_TEXT("pidfile", T, pidfile, 0),
+	JSON_TEXT_LIST("registry-mirrors", T, registry_mirrors, 0),
+	JSON_OPT_I64("shutdown-timeout", T, shutdown_timeout_s, 0),
+	JSON_END,
+};
+#undef T
+/* clang-format on */
+
+static bool is_known(const char *key)
+{
+	for (const struct json_field *field = config_fields; field->kind != JSON_KIND_END; field++)
+		if (text_equal(field->name, key))
+			return true;
+	return false;
+}
+
+static int refuse_unknown_keys(const char *text, size_t size, struct error *err)
+{
+	AUTO(json_value_freep) struct json_value *root = NULL;
+	AUTO(text_list_fini) struct text_list keys = { 0 };
+	AUTO(text_list_fini) struct text_list unknown = { 0 };
+	AUTO_FREE char *joined = NULL;
+
+	if (json_value_parse(&root, text, size, err) < 0)
+		return -1;
+	if (json_value_type(root) != JSON_TYPE_OBJECT)
+		return error_set(err, ERR_INVALID, "expected a JSON object");
+	json_value_keys(&keys, root, true);
+	for (size_t i = 0; i < keys.count; i++)
+		if (!is_known(keys.items[i]))
+			text_list_add(&unknown, keys.items[i]);
+	if (unknown.count == 0)
+		return 0;
+	joined = text_list_join(&unknown, ", ");
+	return error_set(err, ERR_INVALID, "the following directives don't match any configuration option: %s", joined);
+}
+
+/* 1 read, 0 there is none. */
+static int read_file(struct daemon_config *config, const char *path, struct error *err)
+{
+	AUTO_FREE char *text = NULL;
+	size_t size;
+	int r = file_read(&text, &size, AT_FDCWD, path, CONFIG_FILE_MAX);
+
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return error_set_errno(err, ERR_INVALID, r, "read %s", path);
+	if (refuse_unknown_keys(text, size, err) < 0 || json_decode(config, config_fields, text, size, err) < 0)
+		return error_prefix(err, "unable to configure kistd with file %s", path);
+	return 1;
+}
+
+/* ---- flags over file ---- */
+
+static void merge_text(char **value, const char *flag, const char *name, struct text_list *conflicts)
+{
+	if (!flag)
+		return;
+	if (*value)
+		text_list_addf(conflicts, "%s: (from flag: %s, from file: %s)", name, flag, *value);
+	free(*value);
+	*value = xstrdup(flag);
+}
+
+static void merge_list(struct text_list *value, const struct text_list *flag, const char *name,
+		       struct text_list *conflicts)
+{
+	if (flag->count == 0)
+		return;
+	if (value->count > 0) {
+		AUTO_FREE char *ours = text_list_join(flag, " ");
+		AUTO_FREE char *theirs = text_list_join(value, " ");
+
+		text_list_addf(conflicts, "%s: (from flag: [%s], from file: [%s])", name, ours, theirs);
+	}
+	text_list_add_all(value, flag);
+}
+
+static void merge_bool(struct optional_bool *value, struct optional_bool flag, const char *name,
+		       struct text_list *conflicts)
+{
+	if (flag.set && value->set)
+		text_list_addf(conflicts, "%s: (from flag: %s, from file: %s)", name, flag.value ? "true" : "false",
+			       value->value ? "true" : "false");
+	if (flag.set)
+		*value = flag;
+}
+
+static void merge_i64(struct optional_i64 *value, struct optional_i64 flag, const char *name,
+		      struct text_list *conflicts)
+{
+	if (flag.set && value->set)
+		text_list_addf(conflicts, "%s: (from flag: %lld, from file: %lld)", name, (long long)flag.value,
+			       (long long)value->value);
+	if (flag.set)
+		*value = flag;
+}
+
+static int merge_log_options(struct text_map *value, const struct text_list *flag, struct text_list *conflicts,
+			     struct error *err)
+{
+	if (flag->count > 0 && value->count > 0)
+		text_list_add(conflicts, "log-opts: (from flag and from file)");
+	for (size_t i = 0; i < flag->count; i++) {
+		const char *equals = strchr(flag->items[i], '=');
+		AUTO_FREE char *key = NULL;
+
+		if (!equals || equals == flag->items[i])
+			return error_set(err, ERR_INVALID, "invalid --log-opt %s: expected key=value", flag->items[i]);
+		key = xstrndup(flag->items[i], (size_t)(equals - flag->items[i]));
+		text_map_set(value, key, equals + 1);
+	}
+	return 0;
+}
+
+static int merge(struct daemon_config *config, const struct daemon_flags *flags, const char *file, struct error *err)
+{
+	AUTO(text_list_fini) struct text_list conflicts = { 0 };
+	AUTO_FREE char *joined = NULL;
+
+	merge_text(&config->data_root, flags->data_root, "data-root", &conflicts);
+	merge_text(&config->exec_root, flags->exec_root, "exec-root", &conflicts);
+	merge_text(&config->pidfile, flags->pidfile, "pidfile", &conflicts);
+	merge_text(&config->group, flags->group, "group", &conflicts);
+	merge_text(&config->bridge, flags->bridge, "bridge", &conflicts);
+	merge_text(&config->address_pool, flags->address_pool, "bip", &conflicts);
+	merge_text(&config->cgroup_parent, flags->cgroup_parent, "cgroup-parent", &conflicts);
+	merge_text(&config->init_path, flags->init_path, "init-path", &conflicts);
+	merge_text(&config->nft_table, flags->nft_table, "nft-table", &conflicts);
+	merge_text(&config->default_shm_size, flags->default_shm_size, "default-shm-size", &conflicts);
+	merge_text(&config->log_driver, flags->log_driver, "log-driver", &conflicts);
+	merge_text(&config->log_level, flags->log_level, "log-level", &conflicts);
+	merge_text(&config->log_format, flags->log_format, "log-format", &conflicts);
+	merge_list(&config->hosts, &flags->hosts, "hosts", &conflicts);
+	merge_list(&config->insecure_registries, &flags->insecure_registries, "insecure-registries", &conflicts);
+	merge_list(&config->registry_mirrors, &flags->registry_mirrors, "registry-mirrors", &conflicts);
+	merge_bool(&config->debug, flags->debug, "debug", &conflicts);
+	merge_bool(&config->live_restore, flags->live_restore, "live-restore", &conflicts);
+	merge_i64(&config->shutdown_timeout_s, flags->shutdown_timeout_s, "shutdown-timeout", &conflicts);
+	merge_i64(&config->max_concurrent_downloads, flags->max_concurrent_downloads, "max-concurrent-downloads",
+		  &conflicts);
+	if (merge_log_options(&config->log_options, &flags->log_options, &conflicts, err) < 0)
+		return -1;
+	if (conflicts.count == 0)
+		return 0;
+	joined = text_list_join(&conflicts, ", ");
+	return error_set(err, ERR_INVALID,
+			 "unable to configure kistd with file %s: the following directives are specified both as a "
+			 "flag and in the configuration file: %s",
+			 file, joined);
+}
+
+static void default_text(char **value, const char *otherwise)
+{
+	if (text_empty(*value)) {
+		free(*value);
+		*value = xstrdup(otherwise);
+	}
+}
+
+static int make_absolute(char **path, struct error *err)
+{
+	char *absolute = path_absolute(*path);
+
+	if (!absolute)
+		return error_set(err, ERR_INVALID, "path %s: there is no current directory", *path);
+	free(*path);
+	*path = absolute;
+	return 0;
+}
+
+static int fill_defaults(struct daemon_config *config, struct error *err)
+{
+	AUTO_FREE char *pidfile = NULL;
+
+	default_text(&config->data_root, "/var/lib/kist");
+	default_text(&config->exec_root, "/run/kist");
+	default_text(&config->bridge, "kist0");
+	default_text(&config->cgroup_parent, "kist");
+	default_text(&config->nft_table, "kist");
+	default_text(&config->log_driver, "json-file");
+	default_text(&config->log_level, "info");
+	default_text(&config->log_format, "text");
+	default_text(&config->default_shm_size, "64m");
+	if (make_absolute(&config->data_root, err) < 0 || make_absolute(&config->exec_root, err) < 0)
+		return -1;
+	pidfile = path_join(config->exec_root, "kistd.pid");
+	default_text(&config->pidfile, pidfile);
+	return make_absolute(&config->pidfile, err);
+}
+
+static int check_log_options(const struct text_map *options, struct error *err)
+{
+	for (size_t i = 0; i < options->count; i++)
+		if (!text_equal(options->items[i].key, "max-size") && !text_equal(options->items[i].key, "max-file"))
+			return error_set(err, ERR_INVALID, "unknown log opt '%s' for json-file log driver",
+					 options->items[i].key);
+	return 0;
+}
+
+static int check_values(const struct daemon_config *config, struct error *err)
+{
+	enum log_level level;
+	int64_t size;
+
+	if (log_level_parse(&level, config->log_level) < 0)
+		return error_set(err, ERR_INVALID, "invalid log-level %s: expected debug, info, warn or error",
+				 config->log_level);
+	if (!text_equal(config->log_format, "text") && !text_equal(config->log_format, "json"))
+		return error_set(err, ERR_INVALID, "invalid log-format %s: expected text or json", config->log_format);
+	if (!text_equal(config->log_driver, "json-file"))
+		return error_set(err, ERR_INVALID, "log-driver %s is not supported: only json-file is",
+				 config->log_driver);
+	if (text_parse_size(&size, config->default_shm_size) < 0 || size <= 0)
+		return error_set(err, ERR_INVALID, "invalid default-shm-size %s", config->default_shm_size);
+	if (config->live_restore.set && !config->live_restore.value)
+		return error_set(err, ERR_INVALID,
+				 "live-restore cannot be turned off: containers always outlive kistd");
+	for (size_t i = 0; i < config->hosts.count; i++)
+		if (!text_has_prefix(config->hosts.items[i], "unix://") &&
+		    !text_has_prefix(config->hosts.items[i], "tcp://") &&
+		    !text_has_prefix(config->hosts.items[i], "fd://"))
+			return error_set(err, ERR_INVALID, "invalid host %s: expected unix://, tcp:// or fd://",
+					 config->hosts.items[i]);
+	return check_log_options(&config->log_options, err);
+}
+
+static void flags_fini(struct daemon_flags *flags)
+{
+	text_list_fini(&flags->hosts);
+	text_list_fini(&flags->log_options);
+	text_list_fini(&flags->insecure_registries);
+	text_list_fini(&flags->registry_mirrors);
+}
+
+static int load_file(struct daemon_config *config, char **out_file, const struct daemon_flags *flags, struct error *err)
+{
+	const char *path = flags->config_file ? flags->config_file : CONFIG_FILE_DEFAULT;
+	int r = read_file(config, path, err);
+
+	if (r < 0)
+		return -1;
+	if (r == 0 && flags->config_file)
+		return error_set(err, ERR_INVALID, "unable to configure kistd with file %s: it does not exist", path);
+	*out_file = r ? xstrdup(path) : NULL;
+	return 0;
+}
+
+static enum config_action action_of(const struct daemon_flags *flags)
+{
+	if (flags->help)
+		return CONFIG_HELP;
+	if (flags->version)
+		return CONFIG_VERSION;
+	return flags->validate ? CONFIG_VALIDATE : CONFIG_RUN;
+}
+
+static int load(struct daemon_config *config, const struct daemon_flags *flags, char **out_file, struct error *err)
+{
+	if (load_file(config, out_file, flags, err) < 0 ||
+	    merge(config, flags, *out_file ? *out_file : CONFIG_FILE_DEFAULT, err) < 0 ||
+	    fill_defaults(config, err) < 0)
+		return -1;
+	return check_values(config, err);
+}
+
+int daemon_config_load(struct daemon_config *out_config, enum config_action *out_action, char **out_file, int argc,
+		       char *const *argv, struct error *err)
+{
+	AUTO(flags_fini) struct daemon_flags flags = { 0 };
+	AUTO(text_list_fini) struct text_list operands = { 0 };
+
+	*out_file = NULL;
+	if (options_parse(flag_table, &flags, argc, argv, 0, &operands, err) < 0)
+		return -1;
+	if (operands.count > 0)
+		return error_set(err, ERR_INVALID, "\"kistd\" accepts no arguments: %s", operands.items[0]);
+	*out_action = action_of(&flags);
+	if (*out_action == CONFIG_HELP || *out_action == CONFIG_VERSION)
+		return 0;
+	if (load(out_config, &flags, out_file, err) == 0)
+		return 0;
+	daemon_config_fini(out_config);
+	free(*out_file);
+	*out_file = NULL;
+	return -1;
+}
+
+int daemon_config_reload_debug(struct optional_bool *out_debug, const char *file, struct error *err)
+{
+	AUTO(daemon_config_fini) struct daemon_config config = { 0 };
+
+	if (read_file(&config, file, err) < 0)
+		return -1;
+	*out_debug = config.debug;
+	return 0;
+}
+
+void daemon_config_fini(struct daemon_config *config)
+{
+	json_free_fields(config, config_fields);
+}
+
+enum log_level daemon_config_log_level(const struct daemon_config *config)
+{
+	enum log_level level = LOG_LEVEL_INFO;
+
+	if (optional_bool_or(config->debug, false))
+		return LOG_LEVEL_DEBUG;
+	log_level_parse(&level, config->log_level);
+	return level;
+}
+
+int64_t daemon_config_shm_size(const struct daemon_config *config)
+{
+	int64_t size = 0;
+
+	text_parse_size(&size, config->default_shm_size);
+	return size;
+}
+
+char *daemon_config_help(void)
+{
+	AUTO_FREE char *options = options_help(flag_table);
+
+	return xasprintf("\nUsage:  kistd [OPTIONS]\n\nThe kist engine: runs containers, speaks the Docker API.\n\n"
+			 "Options:\n%s",
+			 options);
+}
