@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "unit/unit.h"
+
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "engine/event.h"
+
+static void publish(struct event_bus *bus, const char *action, const char *id)
+{
+	struct text_map attributes = { 0 };
+
+	text_map_set(&attributes, "name", "web");
+	text_map_set(&attributes, "image", "busybox");
+	event_publish(bus, "container", action, id, &attributes);
+	text_map_fini(&attributes);
+}
+
+static void test_order_and_filter(void **state)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	AUTO(event_bus_freep) struct event_bus *bus = event_bus_new();
+	AUTO(event_unsubscribep) struct event_subscription *subscription = NULL;
+	struct event event = { 0 };
+	struct filter_set filters;
+	struct event_query query = { .filters = &filters };
+
+	(void)state;
+	filter_set_init(&filters);
+	filter_set_add(&filters, "event", "start");
+	filter_set_add(&filters, "event", "exec_create");
+	filter_set_add(&filters, "container", "web");
+	assert_no_error(event_subscribe(&subscription, bus, &query, &err), &err);
+	publish(bus, "create", "abc");
+	publish(bus, "start", "abc");
+	publish(bus, "exec_create: ls", "abc");
+	event_publish(bus, "network", "start", "net", NULL);
+	assert_int_equal(event_next(&event, subscription, -1, &err), 1);
+	assert_string_equal(event.action, "start");
+	event_fini(&event);
+	assert_int_equal(event_next(&event, subscription, -1, &err), 1);
+	assert_string_equal(event.action, "exec_create: ls");
+	event_fini(&event);
+	event_unsubscribe(take_ptr(subscription));
+	filter_set_fini(&filters);
+}
+
+static void test_past_and_until(void **state)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	AUTO(event_bus_freep) struct event_bus *bus = event_bus_new();
+	AUTO(event_unsubscribep) struct event_subscription *subscription = NULL;
+	struct event_query query = { .since_ns = 1 };
+	struct event event = { 0 };
+	int count = 0;
+
+	(void)state;
+	for (int i = 0; i < 300; i++)
+		publish(bus, "start", "abc");
+	query.until_ns = clock_wall_ns();
+	assert_no_error(event_subscribe(&subscription, bus, &query, &err), &err);
+	while (event_next(&event, subscription, -1, &err) > 0) {
+		event_fini(&event);
+		count++;
+	}
+	assert_false(error_is_set(&err));
+	/* the ring holds the last 256 */
+	assert_int_equal(count, 256);
+	event_unsubscribe(take_ptr(subscription));
+}
+
+static void test_cancel_and_overflow(void **state)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	AUTO(event_bus_freep) struct event_bus *bus = event_bus_new();
+	AUTO(event_unsubscribep) struct event_subscription *subscription = NULL;
+	AUTO_CLOSE int cancel_fd = eventfd(0, EFD_CLOEXEC);
+	const struct event_query query = { 0 };
+	const uint64_t one = 1;
+	struct event event = { 0 };
+	int count = 0;
+
+	(void)state;
+	assert_no_error(event_subscribe(&subscription, bus, &query, &err), &err);
+	assert_int_equal(event_listener_count(bus), 1);
+	for (int i = 0; i < 1500; i++)
+		publish(bus, "start", "abc");
+	assert_int_equal(write(cancel_fd, &one, sizeof(one)), sizeof(one));
+	while (event_next(&event, subscription, cancel_fd, &err) > 0) {
+		event_fini(&event);
+		count++;
+	}
+	/* The queue's 1024 first, then the cancellation. */
+	assert_int_equal(count, 1024);
+	assert_int_equal(err.kind, ERR_CANCELED);
+	event_unsubscribe(take_ptr(subscription));
+}
+
+static void test_encode(void **state)
+{
+	char type[] = "container";
+	char action[] = "die";
+	char id[] = "abc";
+	struct event event = { .type = type, .action = action, .actor_id = id, .time_ns = 1500000000000000007 };
+	AUTO_FREE char *text = NULL;
+
+	(void)state;
+	text_map_set(&event.attributes, "exitCode", "3");
+	text = event_encode(&event);
+	assert_string_equal(text, "{\"Type\":\"container\",\"Action\":\"die\",\"Actor\":{\"ID\":\"abc\",\"Attributes\":"
+				  "{\"exitCode\":\"3\"}},\"scope\":\"local\",\"time\":1500000000,"
+				  "\"timeNano\":1500000000000000007}");
+	text_map_fini(&event.attributes);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_order_and_filter),
+		cmocka_unit_test(test_past_and_until),
+		cmocka_unit_test(test_cancel_and_overflow),
+		cmocka_unit_test(test_encode),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
