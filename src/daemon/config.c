@@ -26,7 +26,7 @@ struct daemon_flags {
 	const char *address_pool;
 	const char *cgroup_parent;
 	const char *init_path;
-	const char *nft_table;
+	const char *firewall_table;
 	const char *default_shm_size;
 	const char *log_driver;
 	const char *log_level;
@@ -66,7 +66,7 @@ static const struct option_spec flag_table[] = {
 	OPTION_TEXT("log-level", 'l', T, log_level, "string", "debug, info, warn, error (default info)"),
 	OPTION_LIST("log-opt", 0, T, log_options, "map", "Default log driver options: max-size, max-file"),
 	OPTION_OPT_I64("max-concurrent-downloads", 0, T, max_concurrent_downloads, "Layers fetched at a time (default 3)"),
-	OPTION_TEXT("nft-table", 0, T, nft_table, "string", "nftables table of our rules (default \"kist\")"),
+	OPTION_TEXT("firewall-table", 0, T, firewall_table, "string", "nftables table of our rules (default \"kist\")"),
 	OPTION_TEXT("pidfile", 'p', T, pidfile, "string", "Path of the PID file (default EXEC-ROOT/kistd.pid)"),
 	OPTION_LIST("registry-mirror", 0, T, registry_mirrors, "list", "Mirror tried first for docker.io"),
 	OPTION_OPT_I64("shutdown-timeout", 0, T, shutdown_timeout_s, "Seconds that requests get to end at a shutdown (default 15)"),
@@ -95,7 +95,7 @@ static const struct json_field config_fields[] = {
 	JSON_TEXT("log-level", T, log_level, 0),
 	JSON_TEXT_MAP("log-opts", T, log_options, 0),
 	JSON_OPT_I64("max-concurrent-downloads", T, max_concurrent_downloads, 0),
-	JSON_TEXT("nft-table", T, nft_table, 0),
+	JSON_TEXT("firewall-table", T, firewall_table, 0),
 	JSON_TEXT("pidfile", T, pidfile, 0),
 	JSON_TEXT_LIST("registry-mirrors", T, registry_mirrors, 0),
 	JSON_OPT_I64("shutdown-timeout", T, shutdown_timeout_s, 0),
@@ -225,7 +225,7 @@ static int merge(struct daemon_config *config, const struct daemon_flags *flags,
 	merge_text(&config->address_pool, flags->address_pool, "bip", &conflicts);
 	merge_text(&config->cgroup_parent, flags->cgroup_parent, "cgroup-parent", &conflicts);
 	merge_text(&config->init_path, flags->init_path, "init-path", &conflicts);
-	merge_text(&config->nft_table, flags->nft_table, "nft-table", &conflicts);
+	merge_text(&config->firewall_table, flags->firewall_table, "firewall-table", &conflicts);
 	merge_text(&config->default_shm_size, flags->default_shm_size, "default-shm-size", &conflicts);
 	merge_text(&config->log_driver, flags->log_driver, "log-driver", &conflicts);
 	merge_text(&config->log_level, flags->log_level, "log-level", &conflicts);
@@ -276,7 +276,7 @@ static int fill_defaults(struct daemon_config *config, struct error *err)
 	default_text(&config->exec_root, "/run/kist");
 	default_text(&config->bridge, "kist0");
 	default_text(&config->cgroup_parent, "kist");
-	default_text(&config->nft_table, "kist");
+	default_text(&config->firewall_table, "kist");
 	default_text(&config->log_driver, "json-file");
 	default_text(&config->log_level, "info");
 	default_text(&config->log_format, "text");

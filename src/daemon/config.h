@@ -26,7 +26,7 @@ struct daemon_config {
 	char *address_pool; /* bip */
 	char *cgroup_parent;
 	char *init_path;
-	char *nft_table;
+	char *firewall_table;
 	char *default_shm_size;
 	char *log_driver;
 	struct text_map log_options;

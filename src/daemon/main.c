@@ -163,7 +163,7 @@ static int open_engine(struct daemon *daemon, struct error *err)
 	options.data_root = config->data_root;
 	options.exec_root = config->exec_root;
 	options.bridge = config->bridge;
-	options.nft_table = config->nft_table;
+	options.nft_table = config->firewall_table;
 	options.cgroup_parent = config->cgroup_parent;
 	options.address_pool = config->address_pool;
 	options.init_path = config->init_path;
