@@ -7,6 +7,7 @@
 #include "transfer/layer.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -23,6 +24,7 @@
 #include "transfer/refusal.h"
 
 #define READ_SIZE (256 * 1024)
+#define PIPE_SIZE (1024 * 1024)
 #define TRIES_MAX 5
 /* A cut after this much is a new start for the count of tries. */
 #define PROGRESS_WORTH (1024 * 1024)
@@ -346,6 +348,9 @@ static int open_flow(struct flow *flow, struct error *err)
 	flow->resumed = flow->written;
 	descriptor_digest(fetch->descriptor, &expected);
 	flow->hasher = hasher_new(expected.algorithm);
+	/* Fewer switches between us and the unpacker; the default of 64 KiB works too. */
+	if (fetch->unpack_fd >= 0)
+		fcntl(fetch->unpack_fd, F_SETPIPE_SZ, PIPE_SIZE);
 	if (fetch->unpack_fd >= 0 || fetch->diff_id) {
 		struct digest diff = { .algorithm = DIGEST_SHA256 };
 		AUTO(error_clear) struct error ignored = { 0 };
