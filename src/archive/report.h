@@ -7,5 +7,6 @@
 struct unpack_report {
 	uint64_t entries;
 	uint64_t bytes;
+	uint64_t has_root;
 	uint64_t deferred_size; /* bytes that follow */
 };

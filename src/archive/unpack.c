@@ -192,6 +192,7 @@ static int apply_root(struct unpack *unpack, const struct attributes *attributes
 {
 	if (archive_entry_filetype(unpack->entry) != AE_IFDIR)
 		return error_set(err, ERR_INVALID, "the root entry is not a directory");
+	unpack->counts.has_root = true;
 	remember_time(unpack, ".", &attributes->mtime);
 	return attributes_apply_fd(unpack->tree.root_fd, attributes, false, "/", err);
 }

@@ -35,6 +35,7 @@ struct unpack_settings {
 struct unpack_counts {
 	uint64_t entries;
 	uint64_t bytes; /* of file content */
+	bool has_root;	/* the layer says what the root directory is like */
 };
 
 /* Reads stream_fd to its end. *deferred (start {0}) gets "D<path>\0" and "L<path>\0<target>\0" records. */

@@ -83,7 +83,7 @@ static int run(struct unpack_counts *counts, struct text *deferred, int argc, ch
 
 static int report_success(const struct unpack_counts *counts, const struct text *deferred)
 {
-	struct unpack_report report = { counts->entries, counts->bytes, deferred->size };
+	struct unpack_report report = { counts->entries, counts->bytes, counts->has_root, deferred->size };
 
 	if (write_full(REPORT_FD, "R", 1) < 0 || write_full(REPORT_FD, &report, sizeof(report)) < 0)
 		return -1;

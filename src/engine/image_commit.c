@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/image_commit.h"
 
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -58,18 +62,35 @@ static int open_below(int *fds, const struct image_layers_new *layers, size_t to
 	return 0;
 }
 
+/* Overlay shows the highest layer's root directory; one that does not mention it must not change it. */
+static int copy_root(int from, int to, struct error *err)
+{
+	struct timespec times[2];
+	struct stat st;
+
+	if (fstat(from, &st) < 0 || fchown(to, st.st_uid, st.st_gid) < 0 || fchmod(to, st.st_mode & 07777) < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "copy the root directory of the layer below");
+	times[0] = st.st_mtim;
+	times[1] = st.st_mtim;
+	if (futimens(to, times) < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "copy the times of the root directory");
+	return 0;
+}
+
 static int finish_layer(const struct image_layers_new *layers, size_t index, struct store *store, struct error *err)
 {
 	struct image_layer *layer = &layers->items[index];
 	AUTO_FREE int *fds = NULL;
 	int r;
 
-	if (layer->unpacked.deferred_size == 0)
+	if (layer->unpacked.deferred_size == 0 && (index == 0 || layer->unpacked.has_root))
 		return 0;
 	fds = xcalloc(index + 1, sizeof(*fds));
 	for (size_t i = 0; i < index; i++)
 		fds[i] = -1;
 	r = open_below(fds, layers, index, store, err);
+	if (r == 0 && index > 0 && !layer->unpacked.has_root)
+		r = copy_root(fds[0], layer_writer_fd(layer->writer), err);
 	if (r == 0)
 		r = unpack_finish_below(layer_writer_fd(layer->writer), fds, index, &layer->unpacked, err);
 	for (size_t i = 0; i < index; i++)

@@ -395,6 +395,23 @@ static int pull_image(struct pull *pull, const struct auth *auth, struct error *
 	return 0;
 }
 
+/*
+ * What was cut or canceled serves the next try. What was wrong does not, and on
+ * a full disk the space is needed more.
+ */
+static void drop_parts(struct pull *pull, const struct error *err)
+{
+	AUTO(error_clear) struct error ignored = { 0 };
+	struct store_garbage garbage;
+	bool useless = err->kind == ERR_INVALID || err->kind == ERR_EXHAUSTED || err->kind == ERR_FORBIDDEN;
+
+	for (size_t i = 0; useless && pull->arrivals && i < pull->layers.count; i++)
+		if (pull->arrivals[i].ingest && ingest_reset(pull->arrivals[i].ingest, &ignored) < 0)
+			error_clear(&ignored);
+	lease_free(take_ptr(pull->lease));
+	store_collect(&garbage, pull->store, &ignored);
+}
+
 static void pull_fini(struct pull *pull)
 {
 	for (size_t i = 0; pull->arrivals && i < pull->layers.count; i++) {
@@ -426,6 +443,8 @@ int image_pull(struct engine *engine, const struct image_pull_options *options, 
 	if (r == 0)
 		r = pull_image(&pull, &auth, err);
 	json_free_fields(&auth, auth_fields);
+	if (r < 0)
+		drop_parts(&pull, err);
 	pull_fini(&pull);
 	return r;
 }

@@ -17,6 +17,9 @@
 #include "store/layer.h"
 #include "store/store_internal.h"
 
+/* Documents are fetched again in no time; layers are not. */
+#define WORTH_KEEPING (64 * 1024)
+
 struct marks {
 	struct store *store;
 	struct map blobs; /* text -> store */
@@ -84,8 +87,8 @@ static int sweep_blob(void *arg, const struct digest *digest, uint64_t size, str
 	store_lease_lock(marks->store);
 	leased = store_is_leased_locked(marks->store, digest);
 	if (!leased)
-		r = marks->demote ? ingest_demote(store_blobs(marks->store), digest, err)
-				  : blob_remove(store_blobs(marks->store), digest, err);
+		r = marks->demote && size >= WORTH_KEEPING ? ingest_demote(store_blobs(marks->store), digest, err)
+							   : blob_remove(store_blobs(marks->store), digest, err);
 	store_lease_unlock(marks->store);
 	if (r == 0 && !leased) {
 		marks->garbage->blobs++;

@@ -157,7 +157,7 @@ static void expire_one(uint64_t *bytes, int dir_fd, const char *name, int64_t ma
 
 	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &st) < 0)
 		return;
-	if (max_age_s > 0 && time(NULL) - st.st_mtime <= max_age_s)
+	if (st.st_size > 0 && max_age_s > 0 && time(NULL) - st.st_mtime <= max_age_s)
 		return;
 	if (unlinkat(dir_fd, name, 0) == 0)
 		*bytes += (uint64_t)st.st_blocks * 512;

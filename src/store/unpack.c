@@ -170,6 +170,7 @@ static int read_report(struct unpack_result *out_result, struct unpack *unpack, 
 	}
 	*out_result = (struct unpack_result){ .entries = report.entries,
 					      .bytes = report.bytes,
+					      .has_root = report.has_root != 0,
 					      .deferred = take_ptr(deferred),
 					      .deferred_size = report.deferred_size };
 	return 0;

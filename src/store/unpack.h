@@ -32,6 +32,7 @@ struct unpack_options {
 struct unpack_result {
 	uint64_t entries;
 	uint64_t bytes; /* of file content */
+	bool has_root;	/* the layer says what the root directory is like; else it is as below */
 	char *deferred; /* owned: work for unpack_finish_below(), NULL if none */
 	size_t deferred_size;
 };

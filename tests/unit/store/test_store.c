@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/store.h"
 
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -207,12 +208,14 @@ static void opening_repairs(void **state)
 	AUTO(error_clear) struct error err = { 0 };
 	struct store *store = open_store();
 	struct layer kept = add_layer(store, "kept", NULL);
+	AUTO_FREE char *bytes = calloc(1, 100000);
 	struct digest stray;
 	char path[256];
 
 	(void)state;
 	add_image(store, "{}", "kept");
-	assert_no_error(blob_put(&stray, store_blobs(store), "stray", 5, &err), &err);
+	assert_no_error(blob_put(&stray, store_blobs(store), "document", 8, &err), &err);
+	assert_no_error(blob_put(&stray, store_blobs(store), bytes, 100000, &err), &err);
 	store_close(store);
 	for (int i = 0; i < 3; i++) {
 		static const char *const left[] = { "snapshots/new-7", "snapshots/9", "tmp/0123" };
