@@ -261,11 +261,20 @@ char *reference_format(const struct reference *reference)
 	return with_tag_and_digest(reference, name);
 }
 
+/* docker.io/a.example/b must not be shortened to a.example/b: that is another domain's. */
+static bool starts_like_domain(const char *path)
+{
+	size_t size = strcspn(path, "/");
+	AUTO_FREE char *first = xstrndup(path, size);
+
+	return path[size] && (text_equal(first, "localhost") || strchr(first, '.'));
+}
+
 char *reference_familiar_name(const struct reference *reference)
 {
 	const char *official = text_after(reference->path, OFFICIAL_PREFIX);
 
-	if (!text_equal(reference->domain, DEFAULT_DOMAIN))
+	if (!text_equal(reference->domain, DEFAULT_DOMAIN) || starts_like_domain(reference->path))
 		return reference_name(reference);
 	return xstrdup(official && !strchr(official, '/') ? official : reference->path);
 }

@@ -29,6 +29,8 @@ static const struct good_row good[] = {
 	{ "index.docker.io/library/debian", "docker.io/library/debian", "debian" },
 	{ "docker.io/library/foo/bar", "docker.io/library/foo/bar", "library/foo/bar" },
 	{ "user/app", "docker.io/user/app", "user/app" },
+	{ "docker.io/a.example/b", "docker.io/a.example/b", "docker.io/a.example/b" },
+	{ "docker.io/localhost/b", "docker.io/localhost/b", "docker.io/localhost/b" },
 	{ "docker.io/user/app:1", "docker.io/user/app:1", "user/app:1" },
 	{ "localhost/app", "localhost/app", "localhost/app" },
 	{ "localhost:5000/app", "localhost:5000/app", "localhost:5000/app" },
