@@ -28,7 +28,6 @@ static void record_failure(struct container *container, const char *message)
 	container->document.state.running = false;
 	container->document.state.restarting = false;
 	container_end_attaches(container);
-	container->exits++;
 	watch_notify(&container->changes);
 	mutex_unlock(&container->mutex);
 	container_save(container);

@@ -5,6 +5,7 @@
  * when the last one is done does the document say "running". The caller holds
  * the busy token; the mutex is taken for short looks only.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -355,12 +356,23 @@ static void undo_network(void *arg)
 	container_network_detach(launch->container, launch->connected);
 }
 
+void lower_errno_words(char *text)
+{
+	static const char *const words[] = { "Permission denied", "Is a directory",  "No such file or directory",
+					     "Exec format error", "Not a directory", NULL };
+
+	for (const char *const *word = words; *word; word++)
+		for (char *found = text; (found = strstr(found, *word)); found++)
+			*found = (char)tolower((unsigned char)*found);
+}
+
 /* docker CLI decides on 126 and 127 by these words; runc's frame around them is matched by scripts. */
 static int frame_task_error(struct error *err)
 {
 	AUTO_FREE char *text = err->message;
 
 	err->message = NULL;
+	lower_errno_words(text);
 	if (strstr(text, "OCI runtime create failed"))
 		err->message = xasprintf("failed to create task for container: %s", text);
 	else
@@ -455,14 +467,8 @@ int container_launch(struct container *container, int cancel_fd, struct error *e
 
 int64_t launch_exit_code(const char *message)
 {
-	static const char *const not_found[] = { "executable file not found", "no such file or directory",
-						 "No such file or directory", NULL };
-	static const char *const not_executable[] = { "permission denied",
-						      "Permission denied",
-						      "is a directory",
-						      "Is a directory",
-						      "exec format error",
-						      "Exec format error",
+	static const char *const not_found[] = { "executable file not found", "no such file or directory", NULL };
+	static const char *const not_executable[] = { "permission denied", "is a directory", "exec format error",
 						      NULL };
 
 	for (const char *const *words = not_found; *words; words++)

@@ -168,6 +168,8 @@ int container_launch(struct container *container, int cancel_fd, struct error *e
 int container_monitor_start(struct container *container, struct error *err);
 /* Exit code docker gives to a start that failed with this text. */
 int64_t launch_exit_code(const char *message);
+/* errno's words as Go and runc write them, which clients search for: "permission denied". */
+void lower_errno_words(char *text);
 /* Runs `kist-shim delete`: kills what is left of the container, removes cgroup and state. */
 int shim_delete(struct container *container, struct error *err);
 /* With the token: everything of it goes. */

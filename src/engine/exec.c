@@ -394,6 +394,7 @@ static void frame_exec_error(struct error *err)
 {
 	AUTO_FREE char *text = err->message;
 
+	lower_errno_words(text);
 	err->message = strstr(text, "OCI runtime exec failed")
 			       ? xstrdup(text)
 			       : xasprintf("OCI runtime exec failed: exec failed: unable to start container process: "
@@ -471,9 +472,10 @@ static int make_attach(struct attach **out_attach, struct exec *exec, struct err
 /* The command could not be started: with a client, that is output and an exit code, not an error. */
 static int end_failed(struct exec *exec, struct attach *attach, struct error *err)
 {
-	int64_t code = launch_exit_code(err->message);
+	int64_t code;
 
 	frame_exec_error(err);
+	code = launch_exit_code(err->message);
 	set_end(exec, code);
 	die_event(exec, code);
 	if (!attach) {
