@@ -268,7 +268,7 @@ static bool match_locked(struct container *container, const struct list_filter *
 	       match_ports(filters, "expose", &document->config.exposed_ports) &&
 	       match_published(filters, &document->bound_ports) && match_networks(filters, document) &&
 	       match_volumes(filters, document) && filter_match_exact(filters, "health", "none") &&
-	       filter_match_exact(filters, "isolation", "default");
+	       filter_match_exact(filters, "isolation", "default") && filter_match_exact(filters, "is-task", "false");
 }
 
 static int resolve_created(int64_t *out_ns, struct engine *engine, const struct filter_set *filters, const char *key,

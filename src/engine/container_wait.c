@@ -62,9 +62,8 @@ int container_wait_finish(struct wait_result *out_result, struct container_waite
 	AUTO_UNLOCK struct mutex *held = mutex_hold(&container->mutex);
 
 	out_result->exit_code = container->document.state.exit_code;
-	out_result->error_message = text_empty(container->document.state.error)
-					    ? NULL
-					    : xstrdup(container->document.state.error);
+	/* A start that failed told its own client; for who waits there was no run. */
+	out_result->error_message = NULL;
 	return 0;
 }
 

@@ -400,6 +400,25 @@ static void drop_containers(struct engine *engine)
 	container_all_free(items, count);
 }
 
+/* Empty, it is of no use to anybody; rmdir(2) refuses one that is not empty. */
+static void remove_cgroup_parent(const struct engine *engine)
+{
+	AUTO(cgroup_closep) struct cgroup *cgroup = NULL;
+	AUTO(error_clear) struct error err = { 0 };
+	AUTO_FREE char *path = xasprintf("%s%s", engine->cgroup_parent[0] == '/' ? "" : "/", engine->cgroup_parent);
+
+	if (cgroup_open(&cgroup, path, &err) < 0)
+		return;
+	for (size_t i = 0; i < cgroup_hierarchy_count(cgroup); i++) {
+		struct cgroup_hierarchy hierarchy;
+		AUTO_FREE char *folder = NULL;
+
+		cgroup_get_hierarchy(cgroup, i, &hierarchy);
+		folder = path_join(hierarchy.mount_point, hierarchy.path);
+		rmdir(folder);
+	}
+}
+
 void engine_close(struct engine *engine)
 {
 	const uint64_t one = 1;
@@ -410,6 +429,7 @@ void engine_close(struct engine *engine)
 	if (engine->closing_fd >= 0 && write(engine->closing_fd, &one, sizeof(one)) > 0)
 		await_threads(engine);
 	drop_containers(engine);
+	remove_cgroup_parent(engine);
 	map_fini(&engine->by_id);
 	map_fini(&engine->by_name);
 	map_fini(&engine->execs);
