@@ -419,6 +419,15 @@ static void remove_cgroup_parent(const struct engine *engine)
 	}
 }
 
+/* An engine that ends without containers leaves the host as it found it. */
+static void retire_network(struct engine *engine)
+{
+	AUTO(error_clear) struct error err = { 0 };
+
+	if (engine->network && network_retire(engine->network, &err) < 0 && engine->log)
+		log_warn(engine->log, "network not removed", F("reason", err.message));
+}
+
 void engine_close(struct engine *engine)
 {
 	const uint64_t one = 1;
@@ -433,6 +442,7 @@ void engine_close(struct engine *engine)
 	map_fini(&engine->by_id);
 	map_fini(&engine->by_name);
 	map_fini(&engine->execs);
+	retire_network(engine);
 	network_close(engine->network);
 	store_close(engine->store);
 	event_bus_free(engine->events);

@@ -601,3 +601,13 @@ int network_teardown(struct network *network, struct error *err)
 	}
 	return firewall_delete(network, err);
 }
+
+int network_retire(struct network *network, struct error *err)
+{
+	bool used;
+
+	mutex_lock(&network->mutex);
+	used = network->endpoints.count > 0;
+	mutex_unlock(&network->mutex);
+	return used ? 0 : network_teardown(network, err);
+}

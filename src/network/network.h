@@ -123,6 +123,8 @@ int network_detach(struct network *network, const char *id, struct error *err);
 int network_find(struct network *network, const char *id, struct network_endpoint *out_endpoint);
 void network_endpoint_fini(struct network_endpoint *endpoint);
 
+/* When no endpoint is left: network_teardown(). Else nothing. What an engine that ends without containers calls. */
+int network_retire(struct network *network, struct error *err);
 /* Removes every bridge, link, rule and file of ours: for uninstalling and for tests. */
 int network_teardown(struct network *network, struct error *err);
 

@@ -13,7 +13,7 @@ import tarfile
 import pytest
 
 from lib import images
-from lib.fake_registry import FakeRegistry
+from lib.layout_registry import LayoutRegistry
 
 
 def make_tar(*entries):
@@ -76,7 +76,7 @@ def test_registry_down(shared_daemon):
 def test_registry_name_does_not_resolve(shared_daemon):
     run = shared_daemon.docker("pull", "registry.invalid/x", check=False)
     assert run.returncode == 1
-    assert "registry.invalid" in run.stderr and "resolve" in run.stderr.lower()
+    assert "registry.invalid" in run.stderr and "no such host" in run.stderr
 
 
 def test_blob_with_wrong_digest(shared_daemon, layout):
@@ -84,7 +84,7 @@ def test_blob_with_wrong_digest(shared_daemon, layout):
     layers = [b for b in (layout.path / "blobs/sha256").iterdir() if b.read_bytes()[:2] == b"\x1f\x8b"]
     good = layers[0].read_bytes()
     layers[0].write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
-    with FakeRegistry(layout.path) as fake:
+    with LayoutRegistry(layout.path) as fake:
         run = pull(shared_daemon, fake)
     assert run.returncode == 1
     assert layers[0].name[:12] in run.stderr, run.stderr
@@ -97,7 +97,7 @@ def test_layer_longer_than_declared(shared_daemon, layout):
     def bend(kind, reference, status, headers, body):
         return status, headers, body + b"x" * 1000 if kind == "blob" and body[:2] == b"\x1f\x8b" else body
 
-    with FakeRegistry(layout.path, bend) as fake:
+    with LayoutRegistry(layout.path, bend) as fake:
         run = pull(shared_daemon, fake)
     assert run.returncode == 1
     nothing_stored(shared_daemon)
@@ -112,7 +112,7 @@ def test_truncated_layer(shared_daemon, layout):
             return status, dict(headers, **{"Content-Length": str(len(body))}), body[:1000]
         return status, headers, body
 
-    with FakeRegistry(layout.path, bend) as fake:
+    with LayoutRegistry(layout.path, bend) as fake:
         run = shared_daemon.docker("pull", f"{fake.address}/img:t", check=False, timeout=120)
     assert run.returncode == 1
     nothing_stored(shared_daemon)
@@ -129,7 +129,7 @@ def test_cut_connection_resumes(shared_daemon, layout):
             return status, dict(headers, **{"Content-Length": str(len(body))}), body[:1000000]
         return status, headers, body
 
-    with FakeRegistry(layout.path, bend) as fake:
+    with LayoutRegistry(layout.path, bend) as fake:
         run = pull(shared_daemon, fake)
         assert run.returncode == 0, run.stderr
         ranges = [h.get("Range") for _, path, h in fake.requests if cuts[0] in path and h.get("Range")]
@@ -150,7 +150,7 @@ def test_malformed_manifest(shared_daemon, layout, name, data):
     digest = layout.blob(data)
     layout.manifests = [{"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest, "size": len(data), "annotations": {"org.opencontainers.image.ref.name": "t"}}]
     (layout.path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": layout.manifests}))
-    with FakeRegistry(layout.path) as fake:
+    with LayoutRegistry(layout.path) as fake:
         run = pull(shared_daemon, fake)
     assert run.returncode == 1
     assert "manifest" in run.stderr, run.stderr
@@ -159,7 +159,7 @@ def test_malformed_manifest(shared_daemon, layout, name, data):
 
 def test_wrong_diff_id(shared_daemon, layout):
     layout.add_image("t", [file_tar()], diff_ids=["sha256:" + "0" * 64])
-    with FakeRegistry(layout.path) as fake:
+    with LayoutRegistry(layout.path) as fake:
         run = pull(shared_daemon, fake)
     assert run.returncode == 1
     nothing_stored(shared_daemon)
@@ -180,7 +180,7 @@ def test_evil_layer(shared_daemon, layout, name, tar):
     """Nothing outside the layer is made or read, whether the layer is refused or cut down to what stays inside."""
     layout.add_image("t", [tar])
     before = set(os.listdir("/tmp"))
-    with FakeRegistry(layout.path) as fake:
+    with LayoutRegistry(layout.path) as fake:
         run = pull(shared_daemon, fake)
         if run.returncode == 0:
             shared_daemon.docker("rmi", f"{fake.address}/img:t")
@@ -198,7 +198,7 @@ def test_truncated_gzip_and_no_tar(shared_daemon, layout):
     whole = gzip.compress(file_tar(data=os.urandom(100000)))
     for number, data in enumerate((whole[: len(whole) // 2], gzip.compress(b"this is no tar" * 100))):
         layout.add_image(f"t{number}", [data], compress=False, media="application/vnd.oci.image.layer.v1.tar+gzip")
-    with FakeRegistry(layout.path) as fake:
+    with LayoutRegistry(layout.path) as fake:
         for number in range(2):
             run = pull(shared_daemon, fake, f"t{number}")
             assert run.returncode == 1, run.stdout
@@ -343,17 +343,20 @@ def test_full_disk(tmp_root, program, layout):
     from lib.daemon import Daemon
 
     layout.add_image("big", [file_tar(data=os.urandom(60 * 1000 * 1000))])
+    # Fits when compressed, fills the disk while it is unpacked.
+    layout.add_image("zeros", [file_tar(data=bytes(60 * 1000 * 1000))])
     layout.add_image("small", [file_tar()])
     server = Daemon(tmp_root, program)
     (tmp_root / "d").mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(tmp_root / "d")], check=True)
     try:
         server.start()
-        with FakeRegistry(layout.path) as fake:
-            run = pull(server, fake, "big")
-            assert run.returncode == 1
-            assert "No space left on device" in run.stderr, run.stderr
-            nothing_stored(server)
+        with LayoutRegistry(layout.path) as fake:
+            for tag in ("big", "zeros"):
+                run = pull(server, fake, tag)
+                assert run.returncode == 1
+                assert "no space left on device" in run.stderr.lower(), run.stderr
+                nothing_stored(server)
             server.restart()
             nothing_stored(server)
             server.docker("pull", f"{fake.address}/img:small")
@@ -365,9 +368,15 @@ def test_full_disk(tmp_root, program, layout):
 
 
 def test_socket_and_data_root_in_use(daemon, tmp_path):
-    second = subprocess.run(daemon.argv(), capture_output=True, text=True, timeout=20, check=False)
+    same = subprocess.run(daemon.argv(), capture_output=True, text=True, timeout=20, check=False)
+    assert same.returncode != 0
+    assert f"{daemon.root}/kistd.pid" in same.stderr and str(daemon.process.pid) in same.stderr, same.stderr
+    argv = daemon.argv()
+    argv[argv.index("--pidfile") + 1] = str(tmp_path / "other.pid")
+    argv[argv.index("-H") + 1] = f"unix://{tmp_path}/other.sock"
+    second = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
     assert second.returncode != 0
-    assert str(daemon.root) in second.stderr and "in use" in second.stderr, second.stderr
+    assert f"{daemon.root}/d" in second.stderr and "in use" in second.stderr, second.stderr
     assert daemon.docker("version").returncode == 0
     argv = daemon.argv()
     argv[argv.index("--data-root") + 1] = str(tmp_path / "other")
