@@ -113,16 +113,39 @@ static int add_object(struct text *out, const struct template *template, const s
 	return 0;
 }
 
+/* Every object that is there, to `out`; what is not, to `failures`. */
+static void collect(struct text *out, struct text_list *failures, struct client *client,
+		    const struct inspect_options *options, const struct text_list *operands,
+		    const struct template *template, struct error *err)
+{
+	bool json = text_equal(options->format, "json");
+	bool first = true;
+
+	for (size_t i = 0; i < operands->count && !error_is_set(err); i++) {
+		AUTO(json_value_freep) struct json_value *object = NULL;
+
+		if (find_object(&object, client, options, operands->items[i], err) < 0) {
+			text_list_add(failures, err->message);
+			error_clear(err);
+			continue;
+		}
+		add_object(out, template, object, first, json, err);
+		first = false;
+	}
+	if (error_is_set(err))
+		text_list_add(failures, err->message);
+	error_clear(err);
+}
+
 static int inspect(struct cli *cli, const struct inspect_options *options, const struct text_list *operands,
 		   struct error *err)
 {
 	AUTO(template_freep) struct template *template = NULL;
+	AUTO(text_list_fini) struct text_list failures = { 0 };
 	AUTO(text_fini) struct text out = { 0 };
 	bool json = text_equal(options->format, "json");
-	AUTO(text_list_fini) struct text_list failures = { 0 };
 	struct client *client;
-	bool any = false;
-	int code = 0;
+	int code;
 
 	if (!text_empty(options->format) && !json && template_parse(&template, options->format, err) < 0) {
 		error_prefix(err, "template parsing error");
@@ -132,25 +155,11 @@ static int inspect(struct cli *cli, const struct inspect_options *options, const
 	client = cli_client(cli, err);
 	if (!client)
 		return -1;
-	for (size_t i = 0; i < operands->count; i++) {
-		AUTO(json_value_freep) struct json_value *object = NULL;
-
-		if (find_object(&object, client, options, operands->items[i], err) < 0) {
-			text_list_add(&failures, err->message);
-			error_clear(err);
-			continue;
-		}
-		if (add_object(&out, template, object, !any, json, err) < 0)
-			break;
-		any = true;
-	}
+	collect(&out, &failures, client, options, operands, template, err);
 	if (template)
 		fputs(out.size ? out.data : "\n", stdout);
 	else
-		printf("[%s%s]\n", out.size ? out.data : "", any && !json ? "\n" : "");
-	if (error_is_set(err))
-		text_list_add(&failures, err->message);
-	error_clear(err);
+		printf("[%s%s]\n", out.size ? out.data : "", out.size && !json ? "\n" : "");
 	fflush(stdout);
 	for (size_t i = 0; i < failures.count; i++)
 		fprintf(stderr, "%s\n", failures.items[i]);

@@ -7,11 +7,11 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/base64.h"
 #include "base/file.h"
 #include "base/path.h"
 #include "base/process.h"
 #include "base/quote.h"
-#include "cli/base64.h"
 #include "oci/reference.h"
 
 #define CONFIG_MAX (4 << 20)
@@ -184,7 +184,8 @@ static void decode_auth(struct config_auth *auth, const struct json_value *entry
 
 	if (!text_empty(token))
 		auth->identity_token = xstrdup(token);
-	decoded = text_empty(encoded) ? NULL : base64_decode(&size, encoded);
+	if (!text_empty(encoded) && base64_decode(&decoded, &size, encoded) < 0)
+		decoded = NULL;
 	colon = decoded ? strchr(decoded, ':') : NULL;
 	if (!colon) {
 		auth->username = xstrdup(json_value_text(json_value_get(entry, "username")));
@@ -223,7 +224,6 @@ static void add_member(struct text *json, const char *key, const char *value)
 char *config_auth_header(const struct config_auth *auth, const char *registry)
 {
 	AUTO(text_fini) struct text json = { 0 };
-	struct text encoded = { 0 };
 	bool known = auth->username || auth->identity_token;
 
 	text_add_char(&json, '{');
@@ -232,8 +232,7 @@ char *config_auth_header(const struct config_auth *auth, const char *registry)
 	add_member(&json, "serveraddress", known ? registry : NULL);
 	add_member(&json, "identitytoken", auth->identity_token);
 	text_add_char(&json, '}');
-	base64_encode(&encoded, json.data, json.size, true);
-	return text_take(&encoded);
+	return base64_encode_url(json.data, json.size);
 }
 
 /* ---- writing ---- */
@@ -249,14 +248,12 @@ static void add_key(struct text *json, const char *key)
 static void add_entry(struct text *json, const struct config_auth *auth)
 {
 	AUTO_FREE char *pair = xasprintf("%s:%s", text_or_empty(auth->username), text_or_empty(auth->password));
-	AUTO(text_fini) struct text encoded = { 0 };
+	AUTO_FREE char *encoded = base64_encode(pair, strlen(pair));
 	struct text entry = { 0 };
 
 	text_add_char(&entry, '{');
-	if (auth->username) {
-		base64_encode(&encoded, pair, strlen(pair), false);
-		add_member(&entry, "auth", encoded.data);
-	}
+	if (auth->username)
+		add_member(&entry, "auth", encoded);
 	add_member(&entry, "identitytoken", auth->identity_token);
 	text_add_char(&entry, '}');
 	text_add(json, entry.data);

@@ -409,19 +409,24 @@ static int set_restart(T *options, struct error *err)
 	return 0;
 }
 
+static int check_mode(const char *value, const char *option, const char *allowed, const char *also, const char *kind,
+		      struct error *err)
+{
+	if (*value == '\0' || text_equal(value, allowed) || text_equal(value, also))
+		return 0;
+	return error_set(err, ERR_INVALID, "--%s: invalid %s mode", option, kind);
+}
+
 static int check_modes(const T *options, struct error *err)
 {
-	const char *shared = text_after(options->pid, "container:");
+	bool shared_pid = !text_empty(text_after(options->pid, "container:"));
 
-	if (*options->pid && !text_equal(options->pid, "host") && text_empty(shared))
-		return error_set(err, ERR_INVALID, "--pid: invalid PID mode");
-	if (*options->uts && !text_equal(options->uts, "host"))
-		return error_set(err, ERR_INVALID, "--uts: invalid UTS mode");
-	if (*options->userns && !text_equal(options->userns, "host"))
-		return error_set(err, ERR_INVALID, "--userns: invalid USER mode");
-	if (*options->cgroupns && !text_equal(options->cgroupns, "host") && !text_equal(options->cgroupns, "private"))
-		return error_set(err, ERR_INVALID, "--cgroupns: invalid CGROUP mode");
-	if (options->memory_swappiness != -1 && (options->memory_swappiness < 0 || options->memory_swappiness > 100))
+	if ((!shared_pid && check_mode(options->pid, "pid", "host", NULL, "PID", err) < 0) ||
+	    check_mode(options->uts, "uts", "host", NULL, "UTS", err) < 0 ||
+	    check_mode(options->userns, "userns", "host", NULL, "USER", err) < 0 ||
+	    check_mode(options->cgroupns, "cgroupns", "host", "private", "CGROUP", err) < 0)
+		return -1;
+	if (options->memory_swappiness < -1 || options->memory_swappiness > 100)
 		return error_set(err, ERR_INVALID, "invalid value: %lld. Valid memory swappiness range is 0-100",
 				 (long long)options->memory_swappiness);
 	for (size_t i = 0; i < options->storage_options.count; i++)

@@ -248,22 +248,8 @@ static int set_field(struct mount_parts *mount, const char *field, struct error 
 	return r < 0 ? -1 : 0;
 }
 
-static int check_mount(const struct mount_parts *mount, struct error *err)
+static int check_recursive(const struct mount_parts *mount, struct error *err)
 {
-	const char *type = mount->type;
-
-	if (*type == '\0')
-		return error_set(err, ERR_INVALID, "type is required");
-	if (text_empty(mount->target))
-		return error_set(err, ERR_INVALID, "target is required");
-	if (mount->volume && !text_equal(type, "volume"))
-		return error_set(err, ERR_INVALID, "cannot mix 'volume-*' options with mount type '%s'", type);
-	if (mount->image_subpath && !text_equal(type, "image"))
-		return error_set(err, ERR_INVALID, "cannot mix 'image-*' options with mount type '%s'", type);
-	if (mount->bind && !text_equal(type, "bind"))
-		return error_set(err, ERR_INVALID, "cannot mix 'bind-*' options with mount type '%s'", type);
-	if (mount->tmpfs && !text_equal(type, "tmpfs"))
-		return error_set(err, ERR_INVALID, "cannot mix 'tmpfs-*' options with mount type '%s'", type);
 	if ((mount->writable || mount->forced) && !mount->read_only)
 		return error_set(err, ERR_INVALID,
 				 "option 'bind-recursive=%s' requires 'readonly' to be specified in conjunction",
@@ -273,6 +259,27 @@ static int check_mount(const struct mount_parts *mount, struct error *err)
 				 "option 'bind-recursive=readonly' requires "
 				 "'bind-propagation=rprivate' to be specified in conjunction");
 	return 0;
+}
+
+static int check_mount(const struct mount_parts *mount, struct error *err)
+{
+	const struct {
+		const char *type;
+		bool given;
+	} groups[] = { { "volume", mount->volume },
+		       { "image", mount->image_subpath != NULL },
+		       { "bind", mount->bind },
+		       { "tmpfs", mount->tmpfs } };
+
+	if (*mount->type == '\0')
+		return error_set(err, ERR_INVALID, "type is required");
+	if (text_empty(mount->target))
+		return error_set(err, ERR_INVALID, "target is required");
+	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
+		if (groups[i].given && !text_equal(mount->type, groups[i].type))
+			return error_set(err, ERR_INVALID, "cannot mix '%s-*' options with mount type '%s'",
+					 groups[i].type, mount->type);
+	return check_recursive(mount, err);
 }
 
 static void add_true(struct text *json, const char *key, bool value)

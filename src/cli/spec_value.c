@@ -17,43 +17,65 @@
 
 #define SPEC_FILE_MAX (16 << 20)
 
-int spec_ulimit(struct text *ulimits, const char *value, struct error *err)
+static bool is_ulimit(const char *name)
 {
 	static const char *const names[] = { "as",	"core",	    "cpu",	  "data",   "fsize", "locks",
 					     "memlock", "msgqueue", "nice",	  "nofile", "nproc", "rss",
 					     "rtprio",	"rttime",   "sigpending", "stack" };
-	const char *limits;
-	AUTO_FREE char *name = spec_cut(value, &limits);
-	AUTO(text_list_fini) struct text_list parts = { 0 };
-	bool known = false;
-	int64_t soft;
-	int64_t hard;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		known = known || text_equal(names[i], name);
-	if (!limits)
-		return error_set(err, ERR_INVALID, "invalid ulimit argument: %s", value);
-	if (!known)
-		return error_set(err, ERR_INVALID, "invalid ulimit type: %s", name);
+		if (text_equal(names[i], name))
+			return true;
+	return false;
+}
+
+static int parse_limit(int64_t *out_limit, const char *text, struct error *err)
+{
+	if (text_parse_i64(out_limit, text, INT64_MIN, INT64_MAX) < 0)
+		return error_set(err, ERR_INVALID, "strconv.ParseInt: parsing \"%s\": invalid syntax", text);
+	return 0;
+}
+
+/* "soft[:hard]" */
+static int parse_limits(int64_t *out_soft, int64_t *out_hard, const char *limits, struct error *err)
+{
+	AUTO(text_list_fini) struct text_list parts = { 0 };
+
 	text_list_split(&parts, limits, ':');
 	if (parts.count > 2)
 		return error_set(err, ERR_INVALID,
 				 "too many limit value arguments - %s, can only have up to two, `soft[:hard]`", limits);
-	for (size_t i = parts.count; i-- > 0 || parts.count == 0;)
-		if (parts.count == 0 || text_parse_i64(i ? &hard : &soft, parts.items[i], INT64_MIN, INT64_MAX) < 0)
-			return error_set(err, ERR_INVALID, "strconv.ParseInt: parsing \"%s\": invalid syntax",
-					 parts.count ? parts.items[i] : "");
+	if (parts.count == 2 && parse_limit(out_hard, parts.items[1], err) < 0)
+		return -1;
+	if (parse_limit(out_soft, parts.count ? parts.items[0] : "", err) < 0)
+		return -1;
 	if (parts.count == 1)
-		hard = soft;
-	if (hard != -1 && soft == -1)
+		*out_hard = *out_soft;
+	if (*out_hard != -1 && *out_soft == -1)
 		return error_set(err, ERR_INVALID,
 				 "ulimit soft limit must be less than or equal to hard limit: soft: -1 (unlimited), "
 				 "hard: %lld",
-				 (long long)hard);
-	if (hard != -1 && soft > hard)
+				 (long long)*out_hard);
+	if (*out_hard != -1 && *out_soft > *out_hard)
 		return error_set(err, ERR_INVALID,
 				 "ulimit soft limit must be less than or equal to hard limit: %lld > %lld",
-				 (long long)soft, (long long)hard);
+				 (long long)*out_soft, (long long)*out_hard);
+	return 0;
+}
+
+int spec_ulimit(struct text *ulimits, const char *value, struct error *err)
+{
+	const char *limits;
+	AUTO_FREE char *name = spec_cut(value, &limits);
+	int64_t soft = 0;
+	int64_t hard = 0;
+
+	if (!limits)
+		return error_set(err, ERR_INVALID, "invalid ulimit argument: %s", value);
+	if (!is_ulimit(name))
+		return error_set(err, ERR_INVALID, "invalid ulimit type: %s", name);
+	if (parse_limits(&soft, &hard, limits, err) < 0)
+		return -1;
 	members_open_item(ulimits);
 	members_text(ulimits, "Name", name);
 	members_integer(ulimits, "Hard", hard);

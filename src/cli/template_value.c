@@ -141,28 +141,28 @@ bool template_may_lack(const char *map_key, const char *name, struct template_va
 	return is_map_key(map_key);
 }
 
+static int index_object(struct template_value *out_value, const struct template_value *value,
+			const struct template_value *key, struct error *err)
+{
+	const struct json_value *member;
+
+	if (key->kind != TEMPLATE_TEXT)
+		return error_set(err, ERR_INVALID, "value has type int; should be string");
+	member = is_object(value) ? json_value_get(value->json, key->text) : NULL;
+	*out_value = member ? template_value_of_json(member, key->text) : absent(value->key);
+	return 0;
+}
+
 int template_index(struct template_value *out_value, const struct template_value *value,
 		   const struct template_value *key, struct error *err)
 {
 	size_t length = template_length(value);
 
-	if (is_object(value)) {
-		const struct json_value *member;
-
-		if (key->kind != TEMPLATE_TEXT)
-			return error_set(err, ERR_INVALID, "value has type int; should be string");
-		member = json_value_get(value->json, key->text);
-		*out_value = member ? template_value_of_json(member, key->text)
-				    : (struct template_value){ .kind = TEMPLATE_NO_VALUE };
-		return 0;
-	}
-	if (value->kind == TEMPLATE_NIL && is_map_key(value->key)) {
-		*out_value = absent(value->key);
-		return 0;
-	}
+	if (is_object(value) || (value->kind == TEMPLATE_NIL && is_map_key(value->key)))
+		return index_object(out_value, value, key, err);
 	if (value->kind == TEMPLATE_NIL || value->kind == TEMPLATE_NO_VALUE)
 		return error_set(err, ERR_INVALID, "index of untyped nil");
-	if (length == 0 && value->kind != TEMPLATE_TEXT && value->kind != TEMPLATE_JSON && value->kind != TEMPLATE_LIST)
+	if (value->kind != TEMPLATE_TEXT && value->kind != TEMPLATE_JSON && value->kind != TEMPLATE_LIST)
 		return error_set(err, ERR_INVALID, "can't index item of this type");
 	if (key->kind != TEMPLATE_INTEGER)
 		return error_set(err, ERR_INVALID, "cannot index slice/array with type string");

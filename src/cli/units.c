@@ -80,14 +80,18 @@ char *units_time(int64_t seconds)
 	return xstrdup(text);
 }
 
-/* Ranges of East Asian wide characters and emoji, coarsely. */
+/* East Asian wide characters and emoji, coarsely. */
 static bool is_wide(uint32_t rune)
 {
-	return (rune >= 0x1100 && rune <= 0x115f) || (rune >= 0x2e80 && rune <= 0xa4cf && rune != 0x303f) ||
-	       (rune >= 0xac00 && rune <= 0xd7a3) || (rune >= 0xf900 && rune <= 0xfaff) ||
-	       (rune >= 0xfe30 && rune <= 0xfe6f) || (rune >= 0xff00 && rune <= 0xff60) ||
-	       (rune >= 0xffe0 && rune <= 0xffe6) || (rune >= 0x1f300 && rune <= 0x1f64f) ||
-	       (rune >= 0x1f900 && rune <= 0x1f9ff) || (rune >= 0x20000 && rune <= 0x3fffd);
+	static const uint32_t ranges[][2] = { { 0x1100, 0x115f },   { 0x2e80, 0x303e },	 { 0x3040, 0xa4cf },
+					      { 0xac00, 0xd7a3 },   { 0xf900, 0xfaff },	 { 0xfe30, 0xfe6f },
+					      { 0xff00, 0xff60 },   { 0xffe0, 0xffe6 },	 { 0x1f300, 0x1f64f },
+					      { 0x1f900, 0x1f9ff }, { 0x20000, 0x3fffd } };
+
+	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
+		if (rune >= ranges[i][0] && rune <= ranges[i][1])
+			return true;
+	return false;
 }
 
 /* Cells of the character at text; *out_size is its length in bytes. */
