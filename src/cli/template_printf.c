@@ -73,12 +73,17 @@ static void add_padded(struct text *out, const struct spec *spec, const char *te
 		text_add_char(out, ' ');
 }
 
-static void add_bad(struct text *out, const struct spec *spec, const struct template_value *value)
+static const char *type_name(const struct template_value *value)
 {
 	static const char *const types[] = { "<nil>",  "<nil>", "bool",	    "int",	   "float64",
 					     "string", "map",	"[]string", "interface {}" };
 
-	text_addf(out, "%%!%c(%s=", spec->verb, types[value->kind]);
+	return types[value->kind];
+}
+
+static void add_bad(struct text *out, const struct spec *spec, const struct template_value *value)
+{
+	text_addf(out, "%%!%c(%s=", spec->verb, type_name(value));
 	template_print(out, value);
 	text_add_char(out, ')');
 }
@@ -207,9 +212,7 @@ static void add_value(struct text *out, const struct spec *spec, const struct te
 	AUTO(text_fini) struct text text = { 0 };
 
 	if (spec->verb == 'T') {
-		text_add(out, value->kind == TEMPLATE_TEXT	? "string"
-			      : value->kind == TEMPLATE_INTEGER ? "int"
-								: "interface {}");
+		text_add(out, type_name(value));
 		return;
 	}
 	if (!format_value(&text, spec, value)) {
@@ -242,10 +245,8 @@ void template_printf(struct text *out, const struct template_value *args, size_t
 			add_value(out, &spec, &args[used++]);
 	}
 	for (size_t i = used; i < count; i++) {
-		struct spec extra = { .verb = 'v', .precision = -1 };
-
-		text_add(out, i == used ? "%!(EXTRA " : ", ");
-		add_value(out, &extra, &args[i]);
+		text_addf(out, "%s%s=", i == used ? "%!(EXTRA " : ", ", type_name(&args[i]));
+		template_print(out, &args[i]);
 		if (i + 1 == count)
 			text_add_char(out, ')');
 	}
