@@ -214,36 +214,42 @@ static void thaw(struct found *found)
 		cgroup_freeze(found->cgroup, false, &ignored);
 }
 
+static int kill_all(struct found *found, int signal, struct error *err)
+{
+	if (found_open_cgroup(found, err) < 0 || cgroup_kill(found->cgroup, signal, err) < 0)
+		return -1;
+	if (signal == SIGKILL)
+		thaw(found);
+	return 0;
+}
+
+static int kill_init(struct found *found, int signal, struct error *err)
+{
+	AUTO_CLOSE int pidfd = is_alive(found) ? open_pidfd(found) : -1;
+	int r = pidfd < 0 ? -ESRCH : pidfd_signal(pidfd, signal);
+
+	if (r == -ESRCH)
+		return error_set(err, ERR_CONFLICT, "container not running");
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, r, "send signal %d to container %s", signal,
+				       found->record.id);
+	if (signal == SIGKILL)
+		thaw(found);
+	return 0;
+}
+
 int runtime_kill(const struct runtime *runtime, const char *id, int signal, bool all, struct error *err)
 {
 	AUTO(found_fini) struct found found = FOUND_NONE;
-	AUTO_CLOSE int pidfd = -1;
-	int r;
 
 	if (found_open(&found, runtime, id, err) < 0)
 		return -1;
 	/* Without a pid namespace of its own, init's death does not end the others. */
 	if (!all && signal == SIGKILL && !found.record.own_pid_namespace && found.record.cgroup_path)
 		all = true;
-	if (all && (is_alive(&found) || !found.record.own_pid_namespace)) {
-		if (found_open_cgroup(&found, err) < 0)
-			return -1;
-		r = cgroup_kill(found.cgroup, signal, err);
-		if (r == 0 && signal == SIGKILL)
-			thaw(&found);
-		return r;
-	}
-	pidfd = is_alive(&found) ? open_pidfd(&found) : -1;
-	if (pidfd < 0)
-		return error_set(err, ERR_CONFLICT, "container not running");
-	r = pidfd_signal(pidfd, signal);
-	if (r == -ESRCH)
-		return error_set(err, ERR_CONFLICT, "container not running");
-	if (r < 0)
-		return error_set_errno(err, ERR_INTERNAL, r, "send signal %d to container %s", signal, id);
-	if (signal == SIGKILL)
-		thaw(&found);
-	return 0;
+	if (all && (is_alive(&found) || !found.record.own_pid_namespace))
+		return kill_all(&found, signal, err);
+	return kill_init(&found, signal, err);
 }
 
 static int end_init(struct found *found, struct error *err)
