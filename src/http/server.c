@@ -48,7 +48,9 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 	(void)url;
 	if (!request->begun) {
 		request_begin(request, method, version);
-		return request->too_large ? refuse_large(request) : MHD_YES;
+		/* A client that asks first is refused first; any other must be able to send before it reads. */
+		return request->too_large && http_header(request, MHD_HTTP_HEADER_EXPECT) ? refuse_large(request)
+											  : MHD_YES;
 	}
 	if (*size > 0) {
 		request_feed(request, data, *size);
