@@ -142,12 +142,26 @@ bool filter_match_exact(const struct filter_set *set, const char *key, const cha
 	return !values || text_list_contains(values, text_or_empty(value));
 }
 
+/* glibc copies what a + or {} repeats, so nesting them costs 2^n memory; back references cost 2^n time. */
+static bool is_costly(const char *expression)
+{
+	unsigned copies = 0;
+
+	for (const char *at = expression; *at; at++) {
+		if (*at == '{' || (*at == '\\' && at[1] >= '1' && at[1] <= '9'))
+			return true;
+		if (*at == '+' && ++copies > 8)
+			return true;
+	}
+	return strlen(expression) > 1024;
+}
+
 static bool matches_expression(const char *expression, const char *value)
 {
 	regex_t compiled;
 	bool found;
 
-	if (regcomp(&compiled, expression, REG_EXTENDED | REG_NOSUB) != 0)
+	if (is_costly(expression) || regcomp(&compiled, expression, REG_EXTENDED | REG_NOSUB) != 0)
 		return false;
 	found = regexec(&compiled, value, 0, NULL, 0) == 0;
 	regfree(&compiled);
