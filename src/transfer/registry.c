@@ -30,6 +30,7 @@ struct registry {
 	char *host;
 	struct mutex lock;
 	enum scheme scheme;
+	bool answered;	   /* at least once */
 	bool basic;	   /* asked for basic credentials before */
 	struct map tokens; /* scope -> struct token */
 	char *refresh_token;
@@ -49,6 +50,7 @@ struct registry *registry_new(const struct registry_options *options)
 
 	registry->options = *options;
 	registry->host = xstrdup(options->host);
+	registry->scheme = options->plain ? SCHEME_HTTP : SCHEME_UNKNOWN;
 	mutex_init(&registry->lock);
 	map_init(&registry->tokens, free_token);
 	return registry;
@@ -235,13 +237,27 @@ static int64_t retry_after_s(const struct remote_response *response)
 	return text && text_parse_u64(&seconds, text, PAUSE_MAX_MS / 1000) == 0 ? (int64_t)seconds : 0;
 }
 
+static bool has_answered(struct registry *registry)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&registry->lock);
+
+	return registry->answered;
+}
+
+static void learn_answered(struct registry *registry)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&registry->lock);
+
+	registry->answered = true;
+}
+
 static bool is_worth_retrying(struct registry *registry, const struct registry_call *call,
 			      const struct remote_response *response, int result)
 {
 	if (result == 0)
 		return is_passing_status(response->status);
 	/* A first contact that fails is told at once: the name or the port is likely wrong. */
-	if (call->on_body || known_scheme(registry) == SCHEME_UNKNOWN)
+	if (call->on_body || !has_answered(registry))
 		return false;
 	return response->failure == REMOTE_CUT || response->failure == REMOTE_TIMEOUT ||
 	       response->failure == REMOTE_NO_CONNECT;
@@ -257,6 +273,8 @@ int registry_send(struct remote_response *out_response, struct registry *registr
 		int r = send_any_scheme(out_response, registry, remote, call, err);
 		int64_t wait_s;
 
+		if (r == 0)
+			learn_answered(registry);
 		if (r == 0 && out_response->status == 401 && !answered) {
 			answered = true;
 			r = answer_challenge(registry, remote, call, out_response, err);

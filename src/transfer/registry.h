@@ -19,6 +19,7 @@ struct registry_options {
 	const struct message_auth *auth;  /* borrowed */
 	const struct remote_trust *trust; /* borrowed; insecure means: plain http may be tried too */
 	const atomic_bool *stop;	  /* borrowed */
+	bool plain;			  /* known to speak plain http */
 };
 
 struct registry *registry_new(const struct registry_options *options);

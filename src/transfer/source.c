@@ -33,7 +33,7 @@ static int add_mirror(struct source_list *list, const struct message_request *re
 	const char *plain = text_after(url, "http://");
 	const char *rest = plain ? plain : text_after(url, "https://");
 	AUTO_FREE char *host = xstrdup(rest ? rest : url);
-	struct registry_options options = { .host = host, .auth = &anonymous, .stop = stop };
+	struct registry_options options = { .host = host, .auth = &anonymous, .stop = stop, .plain = plain != NULL };
 
 	while (text_has_suffix(host, "/"))
 		host[strlen(host) - 1] = '\0';

@@ -278,6 +278,45 @@ def test_missing_and_unreachable(fake, transfer):
     assert str(caught.value) == "look up no-such-host.invalid: no such host"
 
 
+# ---- mirrors and proxies ----
+
+
+def test_mirrors_of_docker_hub(fake, named):
+    fake.add_image(["1"], [noise(15, 5000)])
+    dead = f"http://127.0.0.1:{free_port()}"
+    child = named()
+    child.run(action="pull", reference="docker.io/library/img:1", mirrors=[dead, f"http://{fake.address}/"])
+    assert {path.split("/")[2] for _, path, _ in fake.requests} == {"library"}
+    with pytest.raises(Refused) as caught:
+        named().run(action="pull", reference=f"registry.test:{free_port()}/img:1", mirrors=[f"http://{fake.address}"])
+    assert "Connection refused" in str(caught.value)
+
+
+def test_credentials_are_not_for_mirrors(fake, transfer):
+    fake.add_image(["1"], [noise(16, 5000)])
+    child = transfer()
+    child.run(
+        action="pull",
+        reference="docker.io/library/img:1",
+        mirrors=[f"http://{fake.address}"],
+        auth={"username": "u", "password": "p", "registryToken": "t"},
+    )
+    assert not [headers for _, _, headers in fake.requests if "Authorization" in headers]
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY"])
+def test_proxy_from_the_environment(fake, named, variable):
+    fake.add_image(["1"], [noise(17, 5000)])
+    name = f"registry.test:{free_port()}"
+    env = {**os.environ, variable: f"http://{fake.address}"}
+    named(env=env).run(action="pull", reference=f"{name}/img:1", insecure=[name])
+    assert all(path.startswith(f"http://{name}/v2/") for _, path, _ in fake.requests)
+    with pytest.raises(Refused):
+        named(env={**env, "NO_PROXY": "registry.test"}).run(
+            action="pull", reference=f"{name}/img:1", insecure=[name]
+        )
+
+
 # ---- auth ----
 
 
@@ -376,7 +415,7 @@ def named(program, tmp_path):
         f'#!/bin/sh\nexec unshare -m sh -c \'mount --bind {hosts} /etc/hosts && exec {program("kist-transfer")}\'\n'
     )
     wrapper.chmod(0o755)
-    return lambda: Transfer(str(wrapper), tmp_path)
+    return lambda **options: Transfer(str(wrapper), tmp_path, **options)
 
 
 def test_tls_trust(certificate, named, tmp_path):
