@@ -86,7 +86,7 @@ static int do_create(const struct call *call, const union any_request *request, 
 
 static int do_start(const struct call *call, const union any_request *request, struct error *err)
 {
-	struct process *process = NULL;
+	struct task_process *process = NULL;
 
 	if (task_find_process(&process, call->host, request->process.id, request->process.exec_id, err) < 0 ||
 	    task_start_process(process, err) < 0)
@@ -97,7 +97,7 @@ static int do_start(const struct call *call, const union any_request *request, s
 static int do_delete(const struct call *call, const union any_request *request, struct error *err)
 {
 	struct task_exit_response response = { 0 };
-	struct process *process = NULL;
+	struct task_process *process = NULL;
 
 	if (task_find_process(&process, call->host, request->process.id, request->process.exec_id, err) < 0 ||
 	    task_delete_process(process, &response, err) < 0)
@@ -105,7 +105,7 @@ static int do_delete(const struct call *call, const union any_request *request, 
 	return reply(call, &response, task_delete_response_fields);
 }
 
-static int32_t status_of(const struct process *process)
+static int32_t status_of(const struct task_process *process)
 {
 	switch (process->state) {
 	case PROCESS_CREATED:
@@ -119,7 +119,7 @@ static int32_t status_of(const struct process *process)
 
 static int do_state(const struct call *call, const union any_request *request, struct error *err)
 {
-	struct process *process = NULL;
+	struct task_process *process = NULL;
 	struct task_state_response response;
 
 	if (task_find_process(&process, call->host, request->process.id, request->process.exec_id, err) < 0)
@@ -145,7 +145,7 @@ static int do_state(const struct call *call, const union any_request *request, s
 static int do_kill(const struct call *call, const union any_request *request, struct error *err)
 {
 	const struct task_kill_request *kill = &request->kill;
-	struct process *process = NULL;
+	struct task_process *process = NULL;
 
 	if (kill->signal > SIGNAL_MAX)
 		return error_set(err, ERR_INVALID, "signal %u does not exist", kill->signal);
@@ -167,7 +167,7 @@ static int do_exec(const struct call *call, const union any_request *request, st
 static int do_resize(const struct call *call, const union any_request *request, struct error *err)
 {
 	const struct task_resize_request *resize = &request->resize;
-	struct process *process = NULL;
+	struct task_process *process = NULL;
 
 	if (task_find_process(&process, call->host, resize->id, resize->exec_id, err) < 0 ||
 	    task_resize_process(process, resize->width, resize->height, err) < 0)
@@ -177,7 +177,7 @@ static int do_resize(const struct call *call, const union any_request *request, 
 
 static int do_close_io(const struct call *call, const union any_request *request, struct error *err)
 {
-	struct process *process = NULL;
+	struct task_process *process = NULL;
 
 	if (task_find_process(&process, call->host, request->close_io.id, request->close_io.exec_id, err) < 0)
 		return -1;
@@ -188,7 +188,7 @@ static int do_close_io(const struct call *call, const union any_request *request
 
 static int do_wait(const struct call *call, const union any_request *request, struct error *err)
 {
-	struct process *process = NULL;
+	struct task_process *process = NULL;
 
 	if (task_find_process(&process, call->host, request->process.id, request->process.exec_id, err) < 0)
 		return -1;
@@ -200,7 +200,7 @@ static int do_wait(const struct call *call, const union any_request *request, st
 static void add_details(struct task_process_info *info, const struct task *task)
 {
 	LIST_FOR_EACH (node, &task->execs) {
-		const struct process *process = list_entry(node, struct process, node);
+		const struct task_process *process = list_entry(node, struct task_process, node);
 		const struct task_process_details details = { .exec_id = process->exec_id };
 		struct text bytes = { 0 };
 

@@ -19,7 +19,7 @@
 #include "oci/runtime_spec.h"
 #include "shim/attach.h"
 #include "shim/bundle.h"
-#include "shim/process.h"
+#include "shim/task_process.h"
 #include "sys/cgroup.h"
 #include "sys/fd_pass.h"
 #include "sys/pidfd_wait.h"
@@ -31,13 +31,13 @@ static void task_free(struct task *task)
 	if (!task)
 		return;
 	LIST_FOR_EACH (node, &task->execs) {
-		struct process *process = list_entry(node, struct process, node);
+		struct task_process *process = list_entry(node, struct task_process, node);
 
 		list_remove(&process->node);
-		process_fini(process);
+		task_process_fini(process);
 		free(process);
 	}
-	process_fini(&task->init);
+	task_process_fini(&task->init);
 	list_remove(&task->node);
 	loop_remove(task->host->loop, &task->oom_watch);
 	loop_remove(task->host->loop, &task->fds_watch);
@@ -104,7 +104,7 @@ static int open_task(struct task **out_task, struct task_host *host, const struc
 	task->bundle_fd = open(request->bundle, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (task->bundle_fd < 0)
 		return error_set_errno(err, ERR_INVALID, errno, "open bundle %s", request->bundle);
-	if (process_init(&task->init, task, NULL, &stdio, err) < 0)
+	if (task_process_init(&task->init, task, NULL, &stdio, err) < 0)
 		return -1;
 	*out_task = take_ptr(task);
 	return 0;
@@ -137,7 +137,7 @@ static int run_create(struct task *task, const struct task_create_request *reque
 	create.process.stdio = (struct runtime_stdio){ fds[0], fds[1], fds[2] };
 	if (runtime_create(&made, &task->runtime, &create, err) < 0)
 		return -1;
-	process_take(&task->init, &made);
+	task_process_take(&task->init, &made);
 	task->netlink_fd = take_fd(&made.netlink_fd);
 	return 0;
 }
@@ -274,7 +274,7 @@ int task_find(struct task **out_task, struct task_host *host, const char *id, st
 	return error_set(err, ERR_NOT_FOUND, "container %s does not exist", text_or_empty(id));
 }
 
-int task_find_process(struct process **out_process, struct task_host *host, const char *id, const char *exec_id,
+int task_find_process(struct task_process **out_process, struct task_host *host, const char *id, const char *exec_id,
 		      struct error *err)
 {
 	struct task *task;
@@ -286,7 +286,7 @@ int task_find_process(struct process **out_process, struct task_host *host, cons
 		return 0;
 	}
 	LIST_FOR_EACH (node, &task->execs) {
-		struct process *process = list_entry(node, struct process, node);
+		struct task_process *process = list_entry(node, struct task_process, node);
 
 		if (text_equal(process->exec_id, exec_id)) {
 			*out_process = process;
@@ -309,7 +309,7 @@ static int parse_process(struct spec_process *out_spec, const struct task_exec_r
 int task_add_exec(struct task *task, const struct task_exec_request *request, struct error *err)
 {
 	AUTO(error_clear) struct error ignored = { 0 };
-	AUTO_FREE struct process *process = xcalloc(1, sizeof(*process));
+	AUTO_FREE struct task_process *process = xcalloc(1, sizeof(*process));
 	AUTO_FREE struct spec_process *spec = xcalloc(1, sizeof(*spec));
 	struct event_task event = { .container_id = task->id, .id = request->exec_id };
 	const struct process_stdio stdio = {
@@ -318,7 +318,7 @@ int task_add_exec(struct task *task, const struct task_exec_request *request, st
 		.stdout_uri = request->stdout_uri,
 		.stderr_uri = request->stderr_uri,
 	};
-	struct process *existing;
+	struct task_process *existing;
 
 	if (!bundle_id_is_valid(request->exec_id))
 		return error_set(err, ERR_INVALID, "exec id %s is invalid", text_or_empty(request->exec_id));
@@ -328,7 +328,7 @@ int task_add_exec(struct task *task, const struct task_exec_request *request, st
 		return error_set(err, ERR_CONFLICT, "container %s is not running", task->id);
 	if (parse_process(spec, request, err) < 0)
 		return -1;
-	if (process_init(process, task, request->exec_id, &stdio, err) < 0) {
+	if (task_process_init(process, task, request->exec_id, &stdio, err) < 0) {
 		spec_process_fini(spec);
 		return -1;
 	}
@@ -339,7 +339,7 @@ int task_add_exec(struct task *task, const struct task_exec_request *request, st
 	return 0;
 }
 
-static int start_exec(struct process *process, struct error *err)
+static int start_exec(struct task_process *process, struct error *err)
 {
 	AUTO(runtime_process_fini) struct runtime_process made = RUNTIME_PROCESS_NONE;
 	struct task *task = process->task;
@@ -354,7 +354,7 @@ static int start_exec(struct process *process, struct error *err)
 	streams_accept(process->streams);
 	if (runtime_exec(&made, &task->runtime, task->id, &options, err) < 0)
 		return -1;
-	process_take(process, &made);
+	task_process_take(process, &made);
 	process->state = PROCESS_RUNNING;
 	spec_process_fini(process->spec);
 	free(process->spec);
@@ -376,37 +376,37 @@ static int start_init(struct task *task, struct error *err)
 	return 0;
 }
 
-int task_start_process(struct process *process, struct error *err)
+int task_start_process(struct task_process *process, struct error *err)
 {
 	if (process->state != PROCESS_CREATED)
-		return error_set(err, ERR_CONFLICT, "process %s was started already", process_id(process));
+		return error_set(err, ERR_CONFLICT, "process %s was started already", task_process_id(process));
 	return process->exec_id ? start_exec(process, err) : start_init(process->task, err);
 }
 
 /* ---- verbs ---- */
 
-int task_kill_process(struct process *process, int signal, bool all, struct error *err)
+int task_kill_process(struct task_process *process, int signal, bool all, struct error *err)
 {
 	struct task *task = process->task;
 	int r;
 
 	/* NOT_FOUND: containerd takes it for "already done" */
 	if (process->state == PROCESS_ENDED || process->state == PROCESS_TOLD)
-		return error_set(err, ERR_NOT_FOUND, "process %s already finished", process_id(process));
+		return error_set(err, ERR_NOT_FOUND, "process %s already finished", task_process_id(process));
 	if (!process->exec_id)
 		return runtime_kill(&task->runtime, task->id, signal, all, err);
 	if (process->pidfd < 0)
-		return error_set(err, ERR_CONFLICT, "process %s is not started", process_id(process));
+		return error_set(err, ERR_CONFLICT, "process %s is not started", task_process_id(process));
 	r = pidfd_signal(process->pidfd, signal);
 	if (r == -ESRCH)
-		return error_set(err, ERR_NOT_FOUND, "process %s already finished", process_id(process));
-	return r < 0 ? error_set_errno(err, ERR_INTERNAL, r, "signal process %s", process_id(process)) : 0;
+		return error_set(err, ERR_NOT_FOUND, "process %s already finished", task_process_id(process));
+	return r < 0 ? error_set_errno(err, ERR_INTERNAL, r, "signal process %s", task_process_id(process)) : 0;
 }
 
-int task_resize_process(struct process *process, unsigned width, unsigned height, struct error *err)
+int task_resize_process(struct task_process *process, unsigned width, unsigned height, struct error *err)
 {
 	if (!process->terminal)
-		return error_set(err, ERR_CONFLICT, "process %s has no terminal", process_id(process));
+		return error_set(err, ERR_CONFLICT, "process %s has no terminal", task_process_id(process));
 	if (process->state == PROCESS_CREATED && process->exec_id) {
 		process->width = width;
 		process->height = height;
@@ -454,8 +454,8 @@ static int delete_init(struct task *task, struct task_exit_response *out_respons
 		return error_prefix(err, "delete container %s", task->id);
 	/* Output that is still on its way must not hold back the exit event: it comes before delete. */
 	LIST_FOR_EACH (node, &task->execs)
-		process_tell_now(list_entry(node, struct process, node));
-	process_tell_now(&task->init);
+		task_process_tell_now(list_entry(node, struct task_process, node));
+	task_process_tell_now(&task->init);
 	event.exit_status = out_response->exit_status = task->init.exit_status;
 	event.exited_at = out_response->exited_at = task->init.exited_at;
 	out_response->pid = event.pid;
@@ -464,17 +464,17 @@ static int delete_init(struct task *task, struct task_exit_response *out_respons
 	return 0;
 }
 
-int task_delete_process(struct process *process, struct task_exit_response *out_response, struct error *err)
+int task_delete_process(struct task_process *process, struct task_exit_response *out_response, struct error *err)
 {
 	if (!process->exec_id)
 		return delete_init(process->task, out_response, err);
 	if (process->state == PROCESS_RUNNING || process->state == PROCESS_ENDED)
-		return error_set(err, ERR_CONFLICT, "process %s is running", process_id(process));
+		return error_set(err, ERR_CONFLICT, "process %s is running", task_process_id(process));
 	*out_response = (struct task_exit_response){ .pid = (uint32_t)process->pid,
 						     .exit_status = process->exit_status,
 						     .exited_at = process->exited_at };
 	list_remove(&process->node);
-	process_fini(process);
+	task_process_fini(process);
 	free(process);
 	return 0;
 }
@@ -489,7 +489,7 @@ static void init_ended(struct task *task, uint32_t exit_status)
 		task->oom_killed = true;
 	/* A pid namespace takes its processes along; a shared one does not. */
 	LIST_FOR_EACH (node, &task->execs) {
-		const struct process *process = list_entry(node, struct process, node);
+		const struct task_process *process = list_entry(node, struct task_process, node);
 
 		if (process->state == PROCESS_RUNNING)
 			pidfd_signal(process->pidfd, SIGKILL);
@@ -497,10 +497,10 @@ static void init_ended(struct task *task, uint32_t exit_status)
 	if (bundle_write_exit(task->bundle_fd, &task->exit_fd, exit_status, clock_wall_ns(), task->oom_killed, &err) <
 	    0)
 		log_error(task->host->log, "exit.json not written", F("id", task->id), F("error", err.message));
-	process_ended(&task->init, exit_status);
+	task_process_ended(&task->init, exit_status);
 }
 
-static struct process *find_pid(struct task_host *host, pid_t pid)
+static struct task_process *find_pid(struct task_host *host, pid_t pid)
 {
 	LIST_FOR_EACH (task_node, &host->tasks) {
 		struct task *task = list_entry(task_node, struct task, node);
@@ -508,7 +508,7 @@ static struct process *find_pid(struct task_host *host, pid_t pid)
 		if (task->init.pid == pid)
 			return &task->init;
 		LIST_FOR_EACH (node, &task->execs) {
-			struct process *process = list_entry(node, struct process, node);
+			struct task_process *process = list_entry(node, struct task_process, node);
 
 			if (process->pid == pid)
 				return process;
@@ -519,14 +519,14 @@ static struct process *find_pid(struct task_host *host, pid_t pid)
 
 void task_reaped(struct task_host *host, pid_t pid, int wait_status)
 {
-	struct process *process = find_pid(host, pid);
+	struct task_process *process = find_pid(host, pid);
 	uint32_t exit_status = WIFSIGNALED(wait_status) ? 128 + (uint32_t)WTERMSIG(wait_status)
 							: (uint32_t)WEXITSTATUS(wait_status);
 
 	if (!process || process->state == PROCESS_ENDED || process->state == PROCESS_TOLD)
 		return;
 	if (process->exec_id)
-		process_ended(process, exit_status);
+		task_process_ended(process, exit_status);
 	else
 		init_ended(process->task, exit_status);
 }

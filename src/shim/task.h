@@ -28,7 +28,7 @@ struct task;
 
 enum process_state { PROCESS_CREATED, PROCESS_RUNNING, PROCESS_ENDED, PROCESS_TOLD };
 
-struct process {
+struct task_process {
 	struct list_node node; /* of an exec, in its task */
 	struct task *task;
 	char *exec_id; /* NULL: init */
@@ -65,7 +65,7 @@ struct task {
 	int bundle_fd;
 	char *state_root;
 	struct runtime runtime;
-	struct process init;
+	struct task_process init;
 	struct list execs;
 	bool paused;
 	bool oom_killed;
@@ -83,18 +83,18 @@ int task_new(struct task **out_task, struct task_host *host, const struct task_c
 /* ERR_NOT_FOUND */
 int task_find(struct task **out_task, struct task_host *host, const char *id, struct error *err);
 /* exec_id NULL or "": init. */
-int task_find_process(struct process **out_process, struct task_host *host, const char *id, const char *exec_id,
+int task_find_process(struct task_process **out_process, struct task_host *host, const char *id, const char *exec_id,
 		      struct error *err);
 int task_add_exec(struct task *task, const struct task_exec_request *request, struct error *err);
-int task_start_process(struct process *process, struct error *err);
-int task_kill_process(struct process *process, int signal, bool all, struct error *err);
-int task_resize_process(struct process *process, unsigned width, unsigned height, struct error *err);
+int task_start_process(struct task_process *process, struct error *err);
+int task_kill_process(struct task_process *process, int signal, bool all, struct error *err);
+int task_resize_process(struct task_process *process, unsigned width, unsigned height, struct error *err);
 /* Fills the answer and frees the process; with init the task. */
-int task_delete_process(struct process *process, struct task_exit_response *out_response, struct error *err);
+int task_delete_process(struct task_process *process, struct task_exit_response *out_response, struct error *err);
 int task_pause_or_resume(struct task *task, bool pause, struct error *err);
 /* A child was reaped; unknown pids (orphans of containers) are ignored. */
 void task_reaped(struct task_host *host, pid_t pid, int wait_status);
 
 /* Answers now if it has ended, else when it does. */
-void task_wait_process(struct process *process, struct ttrpc_connection *connection, uint32_t stream_id);
+void task_wait_process(struct task_process *process, struct ttrpc_connection *connection, uint32_t stream_id);
 void task_forget_connection(struct task_host *host, const struct ttrpc_connection *connection);

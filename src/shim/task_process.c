@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "shim/process.h"
+#include "shim/task_process.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -15,18 +15,18 @@ struct waiter {
 	uint32_t stream_id;
 };
 
-const char *process_id(const struct process *process)
+const char *task_process_id(const struct task_process *process)
 {
 	return process->exec_id ? process->exec_id : process->task->id;
 }
 
 static void on_streams_over(void *context)
 {
-	process_tell(context);
+	task_process_tell(context);
 }
 
-int process_init(struct process *process, struct task *task, const char *exec_id, const struct process_stdio *stdio,
-		 struct error *err)
+int task_process_init(struct task_process *process, struct task *task, const char *exec_id,
+		      const struct process_stdio *stdio, struct error *err)
 {
 	AUTO_FREE char *attach_name = exec_id ? xasprintf("attach-%s", exec_id) : xstrdup("attach");
 	const struct streams_options options = {
@@ -44,7 +44,7 @@ int process_init(struct process *process, struct task *task, const char *exec_id
 		.context = process,
 	};
 
-	*process = (struct process){ .task = task, .pidfd = -1, .terminal = stdio->terminal };
+	*process = (struct task_process){ .task = task, .pidfd = -1, .terminal = stdio->terminal };
 	list_init(&process->waiters);
 	if (streams_open(&process->streams, &options, err) < 0)
 		return -1;
@@ -55,7 +55,7 @@ int process_init(struct process *process, struct task *task, const char *exec_id
 	return 0;
 }
 
-static void answer(struct process *process, struct waiter *waiter)
+static void answer(struct task_process *process, struct waiter *waiter)
 {
 	const struct task_exit_response response = { .exit_status = process->exit_status,
 						     .exited_at = process->exited_at };
@@ -65,13 +65,13 @@ static void answer(struct process *process, struct waiter *waiter)
 	free(waiter);
 }
 
-static void answer_all(struct process *process)
+static void answer_all(struct task_process *process)
 {
 	LIST_FOR_EACH (node, &process->waiters)
 		answer(process, list_entry(node, struct waiter, node));
 }
 
-void process_fini(struct process *process)
+void task_process_fini(struct task_process *process)
 {
 	if (!process->task)
 		return;
@@ -87,10 +87,10 @@ void process_fini(struct process *process)
 	free(process->stdout_uri);
 	free(process->stderr_uri);
 	free(process->exec_id);
-	*process = (struct process){ .pidfd = -1 };
+	*process = (struct task_process){ .pidfd = -1 };
 }
 
-void process_take(struct process *process, struct runtime_process *made)
+void task_process_take(struct task_process *process, struct runtime_process *made)
 {
 	AUTO(error_clear) struct error ignored = { 0 };
 
@@ -101,19 +101,19 @@ void process_take(struct process *process, struct runtime_process *made)
 		streams_resize(process->streams, process->width, process->height, &ignored);
 }
 
-void process_ended(struct process *process, uint32_t exit_status)
+void task_process_ended(struct task_process *process, uint32_t exit_status)
 {
 	process->state = PROCESS_ENDED;
 	process->exit_status = exit_status;
 	process->exited_at = clock_wall_ns();
 	streams_process_over(process->streams);
-	process_tell(process);
+	task_process_tell(process);
 }
 
 static bool exec_is_untold(const struct task *task)
 {
 	LIST_FOR_EACH (node, &task->execs) {
-		enum process_state state = list_entry(node, struct process, node)->state;
+		enum process_state state = list_entry(node, struct task_process, node)->state;
 
 		if (state == PROCESS_RUNNING || state == PROCESS_ENDED)
 			return true;
@@ -121,12 +121,12 @@ static bool exec_is_untold(const struct task *task)
 	return false;
 }
 
-void process_tell_now(struct process *process)
+void task_process_tell_now(struct task_process *process)
 {
 	struct task *task = process->task;
 	const struct event_task event = {
 		.container_id = task->id,
-		.id = (char *)(uintptr_t)process_id(process),
+		.id = (char *)(uintptr_t)task_process_id(process),
 		.pid = (uint32_t)process->pid,
 		.exit_status = process->exit_status,
 		.exited_at = process->exited_at,
@@ -139,7 +139,7 @@ void process_tell_now(struct process *process)
 	answer_all(process);
 }
 
-void process_tell(struct process *process)
+void task_process_tell(struct task_process *process)
 {
 	struct task *task = process->task;
 
@@ -150,12 +150,12 @@ void process_tell(struct process *process)
 	/* containerd: the exit of init comes after those of all other processes */
 	if (!process->exec_id && exec_is_untold(task))
 		return;
-	process_tell_now(process);
+	task_process_tell_now(process);
 	if (process->exec_id)
-		process_tell(&task->init);
+		task_process_tell(&task->init);
 }
 
-void task_wait_process(struct process *process, struct ttrpc_connection *connection, uint32_t stream_id)
+void task_wait_process(struct task_process *process, struct ttrpc_connection *connection, uint32_t stream_id)
 {
 	struct waiter *waiter = xcalloc(1, sizeof(*waiter));
 
@@ -166,7 +166,7 @@ void task_wait_process(struct process *process, struct ttrpc_connection *connect
 		answer_all(process);
 }
 
-static void forget_in(struct process *process, const struct ttrpc_connection *connection)
+static void forget_in(struct task_process *process, const struct ttrpc_connection *connection)
 {
 	LIST_FOR_EACH (node, &process->waiters) {
 		struct waiter *waiter = list_entry(node, struct waiter, node);
@@ -185,6 +185,6 @@ void task_forget_connection(struct task_host *host, const struct ttrpc_connectio
 
 		forget_in(&task->init, connection);
 		LIST_FOR_EACH (node, &task->execs)
-			forget_in(list_entry(node, struct process, node), connection);
+			forget_in(list_entry(node, struct task_process, node), connection);
 	}
 }
