@@ -1,0 +1,368 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine behind the API: recovery, restart policies, mounts, names, waits, events, logs."""
+import concurrent.futures
+import json
+import subprocess
+import time
+
+import pytest
+
+from lib import images
+
+
+@pytest.fixture(scope="module")
+def busybox_tar(session_root, busybox_rootfs):
+    path = session_root / "busybox.tar"
+    path.write_bytes(images.tar_of(busybox_rootfs))
+    return path
+
+
+def load(daemon, tar):
+    daemon.docker("import", "-c", 'CMD ["sh"]', tar, "busybox:latest")
+    return daemon
+
+
+@pytest.fixture
+def own(daemon, busybox_tar):
+    return load(daemon, busybox_tar)
+
+
+@pytest.fixture(scope="module")
+def shared(shared_daemon, busybox_tar):
+    return load(shared_daemon, busybox_tar)
+
+
+def until(test, what, patience=20):
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        if test():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"not in time: {what}")
+
+
+# ---- recovery ----
+
+
+def counter(name, count, code):
+    return f"n=0; while [ $n -lt {count} ]; do echo {name}-$n; n=$((n+1)); sleep 0.03; done; exit {code}"
+
+
+def test_kill_under_twenty_running_containers(own):
+    names = [f"r{i:02}" for i in range(20)]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: own.docker("run", "-d", "--name", n, "busybox", "sh", "-c", counter(n, 200, int(n[1:]) + 1)), names))
+    own.kill()
+    time.sleep(1)
+    own.start()
+    assert len(own.docker("ps", "-q").stdout.split()) == 20, "all go on"
+    assert own.docker("exec", "r07", "echo", "still here").stdout == "still here\n"
+    # A second time, and now they end while nobody watches.
+    own.kill()
+    time.sleep(8)
+    own.start()
+    for i, name in enumerate(names):
+        assert own.docker("wait", name).stdout.strip() == str(i + 1)
+        logs = own.docker("logs", name).stdout.split()
+        assert logs == [f"{name}-{n}" for n in range(200)], f"{name}: the log has a gap"
+    assert own.docker("ps", "-q").stdout == ""
+
+
+def test_auto_remove_and_ports_survive_a_kill(own):
+    own.docker("run", "-d", "--rm", "--name", "web", "-p", "127.0.0.1::80", "busybox", "httpd", "-f", "-p", "80", "-h", "/etc")
+    port = own.inspect("web")["NetworkSettings"]["Ports"]["80/tcp"][0]["HostPort"]
+    own.kill()
+    own.start()
+    assert own.inspect("web")["NetworkSettings"]["Ports"]["80/tcp"][0]["HostPort"] == port
+    page = subprocess.run(["curl", "-sf", f"http://127.0.0.1:{port}/passwd"], capture_output=True, text=True, check=True)
+    assert "root:" in page.stdout
+    own.docker("kill", "web")
+    until(lambda: own.docker("ps", "-aq").stdout == "", "--rm after a restart of the daemon")
+
+
+def test_a_killed_shim_ends_its_container(own):
+    container = own.docker("run", "-d", "busybox", "sleep", "1000").stdout.strip()
+    shims = subprocess.run(["pgrep", "-f", f"kist-shim.*{container}"], capture_output=True, text=True, check=True)
+    subprocess.run(["kill", "-9", *shims.stdout.split()], check=True)
+    assert own.docker("wait", container).stdout.strip() == "137"
+    assert own.inspect(container)["State"]["Status"] == "exited"
+    assert own.docker("start", container).returncode == 0, "it can be started again"
+
+
+def test_restart_policies_at_daemon_start(own):
+    for name, policy in (("always", "always"), ("unless", "unless-stopped"), ("never", "no")):
+        own.docker("run", "-d", "--name", name, "--restart", policy, "busybox", "sleep", "1000")
+    own.docker("run", "-d", "--name", "stopped", "--restart", "unless-stopped", "busybox", "sleep", "1000")
+    own.docker("stop", "-t", "0", "stopped", "always")
+    own.kill()
+    own.start()
+    states = {n: own.inspect(n)["State"]["Status"] for n in ("always", "unless", "never", "stopped")}
+    # docker: `always` comes back even if stopped by hand; the living never went away
+    assert states == {"always": "running", "unless": "running", "never": "running", "stopped": "exited"}
+
+
+# ---- restart policies ----
+
+
+def test_on_failure_gives_up(shared):
+    shared.docker("run", "-d", "--name", "flaky", "--restart", "on-failure:2", "busybox", "sh", "-c", "echo run; exit 4")
+    until(lambda: shared.inspect("flaky")["State"]["Status"] == "exited", "giving up")
+    document = shared.inspect("flaky")
+    assert (document["RestartCount"], document["State"]["ExitCode"]) == (2, 4)
+    assert shared.docker("logs", "flaky").stdout == "run\n" * 3
+    shared.docker("rm", "flaky")
+
+
+def test_stop_ends_a_restart_loop(shared):
+    shared.docker("run", "-d", "--name", "loop", "--restart", "always", "busybox", "true")
+    until(lambda: shared.inspect("loop")["RestartCount"] >= 2, "restarts")
+    shared.docker("stop", "loop")
+    assert shared.inspect("loop")["State"]["Status"] == "exited"
+    count = shared.inspect("loop")["RestartCount"]
+    time.sleep(1)
+    assert shared.inspect("loop")["RestartCount"] == count
+    shared.docker("rm", "loop")
+
+
+def test_auto_remove_with_policy_is_refused(shared):
+    run = shared.docker("run", "--rm", "--restart", "always", "busybox", "true", check=False)
+    assert run.returncode == 125
+
+
+# ---- mounts ----
+
+
+def test_bind_mounts(shared, tmp_root):
+    (tmp_root / "src").mkdir()
+    (tmp_root / "src/file").write_text("here\n")
+    run = shared.docker("run", "--rm", "-v", f"{tmp_root}/src:/m:ro", "busybox", "sh", "-c", "cat /m/file; touch /m/x", check=False)
+    assert run.stdout == "here\n" and "Read-only file system" in run.stderr and run.returncode == 1
+    shared.docker("run", "--rm", "-v", f"{tmp_root}/made:/m", "busybox", "touch", "/m/x")
+    assert (tmp_root / "made/x").exists(), "-v makes a missing source"
+    run = shared.docker("run", "--rm", "--mount", f"type=bind,src={tmp_root}/no,dst=/m", "busybox", "true", check=False)
+    assert run.returncode == 125
+    assert f"bind source path does not exist: {tmp_root}/no" in run.stderr
+    run = shared.docker("run", "--rm", "-v", f"{tmp_root}/src:/m", "--tmpfs", "/m", "busybox", "true", check=False)
+    assert "Duplicate mount point: /m" in run.stderr
+
+
+def test_volumes(shared):
+    # A new volume takes what the image has there; one with content keeps its own.
+    shared.docker("run", "--rm", "-v", "data1:/etc", "busybox", "sh", "-c", "grep -q root /etc/passwd && echo mine > /etc/own")
+    assert "own" in shared.docker("run", "--rm", "-v", "data1:/x", "busybox", "ls", "/x").stdout.split()
+    assert shared.docker("run", "--rm", "-v", "empty1:/nowhere", "busybox", "ls", "/nowhere").stdout == ""
+    shared.docker("run", "-d", "--name", "user1", "-v", "data1:/d", "busybox", "sleep", "1000")
+    run = shared.docker("volume", "rm", "data1", check=False)
+    assert "volume is in use" in run.stderr
+    mount = shared.inspect("user1")["Mounts"][0]
+    assert (mount["Type"], mount["Name"], mount["Destination"], mount["RW"]) == ("volume", "data1", "/d", True)
+    shared.docker("rm", "-f", "user1")
+    shared.docker("volume", "rm", "data1", "empty1")
+    # An anonymous one goes with --rm.
+    shared.docker("run", "--rm", "-v", "/anonymous", "busybox", "touch", "/anonymous/x")
+    assert shared.docker("volume", "ls", "-q").stdout == ""
+
+
+def test_image_volume_and_volumes_from(shared):
+    shared.docker("create", "--name", "giver", "-v", "/shared", "busybox", "true")
+    shared.docker("run", "--rm", "--volumes-from", "giver", "busybox", "touch", "/shared/seen")
+    out = shared.docker("run", "--rm", "--volumes-from", "giver:ro", "busybox", "sh", "-c", "ls /shared; touch /shared/no", check=False)
+    assert out.stdout == "seen\n" and out.returncode == 1
+    shared.docker("rm", "-v", "giver")
+    assert shared.docker("volume", "ls", "-q").stdout == ""
+
+
+def test_tmpfs_and_read_only(shared):
+    out = shared.docker("run", "--rm", "--read-only", "--tmpfs", "/t:size=1m,exec", "busybox", "sh", "-c", "mount | grep ' /t '; touch /x", check=False)
+    assert "size=1024k" in out.stdout and "noexec" not in out.stdout
+    assert "Read-only file system" in out.stderr
+
+
+# ---- names, ids ----
+
+
+def test_names(shared):
+    first = shared.docker("create", "--name", "taken", "busybox", "true").stdout.strip()
+    run = shared.docker("create", "--name", "taken", "busybox", "true", check=False)
+    assert f'The container name "/taken" is already in use by container "{first}"' in run.stderr
+    assert shared.inspect(first[:10])["Name"] == "/taken"
+    shared.docker("rename", "taken", "given")
+    assert shared.inspect("given")["Id"] == first
+    run = shared.docker("inspect", "taken", check=False)
+    assert run.returncode == 1
+    run = shared.docker("create", "--name", "bad name", "busybox", check=False)
+    assert "Invalid container name (bad name), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed" in run.stderr
+    shared.docker("rm", "given")
+    run = shared.docker("start", "given", check=False)
+    assert "No such container: given" in run.stderr
+
+
+def test_many_creates_of_one_name(shared):
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        runs = list(pool.map(lambda _: shared.docker("create", "--name", "race", "busybox", check=False).returncode, range(8)))
+    assert sorted(runs) == [0] + [1] * 7
+    shared.docker("rm", "race")
+
+
+# ---- life ----
+
+
+def test_exit_codes(shared):
+    codes = {("sh", "-c", "exit 7"): 7, ("nosuch",): 127, ("/etc/passwd",): 126, ("/tmp",): 126, ("sh", "-c", "kill -9 $$"): 137}
+    for command, code in codes.items():
+        assert shared.docker("run", "--rm", "busybox", *command, check=False).returncode == code, command
+    assert shared.docker("ps", "-aq").stdout == "", "a start that failed is removed too"
+
+
+def test_stop_kill_wait(shared):
+    shared.docker("run", "-d", "--name", "deaf", "busybox", "sleep", "1000")
+    began = time.monotonic()
+    shared.docker("stop", "-t", "1", "deaf")
+    assert 0.9 < time.monotonic() - began < 6
+    assert shared.inspect("deaf")["State"]["ExitCode"] == 137
+    assert shared.docker("wait", "deaf").stdout == "137\n", "not-running: at once"
+    run = shared.docker("kill", "deaf", check=False)
+    assert "is not running" in run.stderr
+    shared.docker("start", "deaf")
+    run = shared.docker("rm", "deaf", check=False)
+    assert 'cannot remove container "deaf": container is running: stop the container before removing or force remove' in run.stderr
+    shared.docker("rm", "-f", "deaf")
+    shared.docker("run", "-d", "--name", "polite", "busybox", "sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.1; done")
+    time.sleep(0.3)
+    shared.docker("stop", "polite")
+    assert shared.inspect("polite")["State"]["ExitCode"] == 3
+    shared.docker("rm", "polite")
+
+
+def test_wait_conditions(shared):
+    shared.docker("create", "--name", "waited", "busybox", "sh", "-c", "sleep 0.5; exit 6")
+    url = "http://d/v1.51/containers/waited/wait?condition="
+    waits = {
+        c: subprocess.Popen(["curl", "-s", "--unix-socket", shared.socket, "-X", "POST", url + c], stdout=subprocess.PIPE)
+        for c in ("next-exit", "removed")
+    }
+    time.sleep(0.3)
+    assert all(w.poll() is None for w in waits.values())
+    shared.docker("start", "waited")
+    assert json.loads(waits["next-exit"].communicate(timeout=10)[0])["StatusCode"] == 6
+    time.sleep(0.2)
+    assert waits["removed"].poll() is None
+    shared.docker("rm", "waited")
+    assert json.loads(waits["removed"].communicate(timeout=10)[0])["StatusCode"] == 6
+    bad = subprocess.run(
+        ["curl", "-s", "--unix-socket", shared.socket, "-X", "POST", "http://d/containers/x/wait?condition=foo"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert 'invalid condition: \\"foo\\"' in bad.stdout
+
+
+def test_pause(shared):
+    shared.docker("run", "-d", "--name", "still", "busybox", "sleep", "1000")
+    shared.docker("pause", "still")
+    assert shared.inspect("still")["State"]["Status"] == "paused"
+    assert "is paused" in shared.docker("exec", "still", "true", check=False).stderr
+    shared.docker("unpause", "still")
+    assert "is not paused" in shared.docker("unpause", "still", check=False).stderr
+    shared.docker("exec", "still", "true")
+    shared.docker("rm", "-f", "still")
+
+
+def test_exec(shared):
+    shared.docker("run", "-d", "--name", "host", "-e", "A=1", "busybox", "sleep", "1000")
+    out = shared.docker("exec", "-e", "B=2", "-w", "/tmp", "-u", "1000", "host", "sh", "-c", "echo $A$B $(pwd) $(id -u)").stdout
+    assert out == "12 /tmp 1000\n"
+    assert shared.docker("exec", "host", "sh", "-c", "exit 9", check=False).returncode == 9
+    run = shared.docker("exec", "host", "nosuch", check=False)
+    assert run.returncode == 127 and "executable file not found in $PATH" in run.stdout + run.stderr
+    assert shared.docker("exec", "-i", "host", "cat", input="typed").stdout == "typed"
+    assert "sleep 1000" in shared.docker("top", "host").stdout
+    shared.docker("rm", "-f", "host")
+    assert "No such container: host" in shared.docker("exec", "host", "true", check=False).stderr
+
+
+def test_events_in_dockers_order(shared):
+    since = f"{time.time():.6f}"
+    shared.docker("run", "--rm", "--name", "told", "busybox", "sh", "-c", "exit 2", check=False)
+    out = shared.docker("events", "--since", since, "--until", f"{time.time() + 0.5:.6f}", "--format", "{{json .}}").stdout
+    events = [json.loads(line) for line in out.splitlines()]
+    assert [(e["Type"], e["Action"]) for e in events] == [
+        ("container", "create"),
+        ("container", "attach"),
+        ("network", "connect"),
+        ("container", "start"),
+        ("network", "disconnect"),
+        ("container", "die"),
+        ("container", "destroy"),
+    ]
+    die = events[5]["Actor"]["Attributes"]
+    assert (die["exitCode"], die["name"], die["image"]) == ("2", "told", "busybox")
+
+
+# ---- logs ----
+
+
+def test_logs(shared):
+    shared.docker("run", "--name", "talker", "busybox", "sh", "-c", "echo one; sleep 0.05; echo two >&2; sleep 0.05; echo three")
+    logs = shared.docker("logs", "talker")
+    assert (logs.stdout, logs.stderr) == ("one\nthree\n", "two\n")
+    assert shared.docker("logs", "--tail", "1", "talker").stdout == "three\n"
+    stamp = shared.docker("logs", "-t", "--tail", "1", "talker").stdout.split()[0]
+    assert shared.docker("logs", "--since", stamp, "talker").stdout == "three\n"
+    shared.docker("rm", "talker")
+
+
+def test_follow_through_rotation(shared):
+    shared.docker(
+        "run", "-d", "--name", "rotor", "--log-opt", "max-size=2k", "--log-opt", "max-file=3", "busybox",
+        "sh", "-c", "sleep 0.5; for i in $(seq 300); do echo line $i; [ $((i % 20)) = 0 ] && sleep 0.05; done",
+    )  # fmt: skip
+    followed = shared.docker("logs", "-f", "rotor").stdout
+    assert followed == "".join(f"line {i}\n" for i in range(1, 301))
+    kept = shared.docker("logs", "rotor").stdout.splitlines()
+    assert kept[-1] == "line 300" and len(kept) < 300, "old files are dropped"
+    shared.docker("rm", "rotor")
+
+
+# ---- limits and namespaces ----
+
+
+def test_limits_reach_the_kernel(shared):
+    document = shared.docker("create", "--memory", "32m", "--pids-limit", "20", "--cpus", "0.5", "busybox").stdout.strip()
+    host = shared.inspect(document)["HostConfig"]
+    assert (host["Memory"], host["MemorySwap"], host["PidsLimit"], host["NanoCpus"]) == (33554432, 67108864, 20, 500000000)
+    shared.docker("rm", document)
+    out = shared.docker("run", "--rm", "--pids-limit", "20", "busybox", "sh", "-c", "cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null", check=False)
+    assert out.stdout.strip() == "20"
+
+
+def test_oom_is_told(shared):
+    shared.docker("run", "--name", "hog", "--memory", "16m", "--memory-swap", "16m", "busybox", "sh", "-c", "x=a; while :; do x=$x$x; done", check=False)
+    state = shared.inspect("hog")["State"]
+    assert (state["ExitCode"], state["OOMKilled"]) == (137, True)
+    shared.docker("rm", "hog")
+
+
+def test_shared_namespaces(shared):
+    shared.docker("run", "-d", "--name", "base", "busybox", "sleep", "1000")
+    address = shared.inspect("base")["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
+    out = shared.docker("run", "--rm", "--network", "container:base", "--pid", "container:base", "busybox", "sh", "-c", "ip a; ps").stdout
+    assert address in out and "sleep 1000" in out
+    shared.docker("rm", "-f", "base")
+    run = shared.docker("run", "--rm", "--network", "container:base", "busybox", "true", check=False)
+    assert "No such container: base" in run.stderr
+    out = shared.docker("run", "--rm", "--network", "none", "busybox", "ip", "a").stdout
+    assert "lo" in out and "eth0" not in out
+
+
+def test_prune(shared):
+    kept = shared.docker("run", "-d", "busybox", "sleep", "1000").stdout.strip()
+    gone = shared.docker("create", "busybox").stdout.strip()
+    assert gone in shared.docker("container", "prune", "-f").stdout
+    assert shared.docker("ps", "-aq", "--no-trunc").stdout.split() == [kept]
+    shared.docker("rm", "-f", kept)
+
+
+def test_unsupported_options_are_refused(shared):
+    for option in (("--storage-opt", "size=1g"), ("--log-driver", "syslog"), ("--runtime", "nvidia"), ("--init",)):
+        run = shared.docker("create", *option, "busybox", check=False)
+        assert run.returncode == 1, option
