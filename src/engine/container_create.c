@@ -96,11 +96,13 @@ static int check_network_mode(struct container *container, struct error *err)
 	AUTO(container_unrefp) struct container *found = NULL;
 
 	if (other) {
-		if (container_find(&found, container->engine, other, err) < 0)
-			return -1;
-		/* Its name may change; its id does not. */
-		free(container->document.host.network_mode);
-		container->document.host.network_mode = xasprintf("container:%s", found->id);
+		AUTO(error_clear) struct error missing = { 0 };
+
+		/* Its name may change; its id does not. One that is not there yet is looked for at the start. */
+		if (container_find(&found, container->engine, other, &missing) == 0) {
+			free(container->document.host.network_mode);
+			container->document.host.network_mode = xasprintf("container:%s", found->id);
+		}
 		return 0;
 	}
 	if (text_equal(mode, "none") || text_equal(mode, "host"))

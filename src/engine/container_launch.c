@@ -203,9 +203,12 @@ static int shm_folder(char **out_path, const struct container *container, struct
 static char *network_file(const struct container *container, const char *name)
 {
 	const char *other = text_after(text_or_empty(container->document.host.network_mode), "container:");
+	AUTO(container_unrefp) struct container *found = NULL;
+	AUTO(error_clear) struct error missing = { 0 };
 
-	return other ? xasprintf("%s/containers/%s/%s", container->engine->data_root, other, name)
-		     : container_path(container, name);
+	if (!other || container_find(&found, container->engine, other, &missing) < 0)
+		return container_path(container, name);
+	return container_path(found, name);
 }
 
 static char *cgroups_path(const struct container *container)
