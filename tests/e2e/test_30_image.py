@@ -1,0 +1,422 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images: pull, import, names, removal; what must not come in; what a cut leaves."""
+import concurrent.futures
+import gzip
+import io
+import json
+import os
+import subprocess
+import tarfile
+import time
+
+import pytest
+
+from lib_store import FakeRegistry, sha256, stray, tar_of
+
+
+@pytest.fixture
+def fake():
+    server = FakeRegistry()
+    yield server
+    server.stop()
+
+
+def entries(folder):
+    return sorted(os.listdir(folder))
+
+
+def wait_for(condition, patience=10):
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def nothing_left(daemon):
+    """After a failed pull: no image, no layer, no blob, nothing unfinished."""
+    root = daemon.root / "d"
+    assert daemon.docker("images", "-aq").stdout == ""
+    assert wait_for(lambda: not entries(root / "snapshots") and not stray(root)), (
+        entries(root / "snapshots"),
+        stray(root),
+    )
+    assert entries(root / "blobs/sha256") == []
+
+
+def layer_folders(daemon, name):
+    """The unpacked layers, highest first."""
+    data = daemon.inspect(name)["GraphDriver"]["Data"]
+    return [data["UpperDir"], *filter(None, data.get("LowerDir", "").split(":"))]
+
+
+# ---- the good case ----
+
+
+def test_pull_list_inspect_remove(daemon, registry):
+    name = f"{registry.address}/busybox:1"
+    out = daemon.docker("pull", name).stdout
+    assert "1: Pulling from busybox" in out
+    assert f"Status: Downloaded newer image for {name}" in out
+    again = daemon.docker("pull", name).stdout
+    assert f"Status: Image is up to date for {name}" in again
+
+    details = daemon.inspect(name)
+    assert details["RepoTags"] == [name]
+    assert details["RepoDigests"][0].startswith(f"{registry.address}/busybox@sha256:")
+    assert details["Config"]["Cmd"] == ["sh"]
+    assert details["Os"] == "linux" and details["Architecture"] == "amd64"
+    assert len(details["RootFS"]["Layers"]) == 1
+    config = json.loads((daemon.root / "d/blobs/sha256" / details["Id"].split(":")[1]).read_text())
+    assert config["rootfs"]["diff_ids"] == details["RootFS"]["Layers"]
+
+    short = details["Id"].split(":")[1][:12]
+    assert daemon.inspect(short)["Id"] == details["Id"]
+    assert daemon.inspect(details["RepoDigests"][0])["Id"] == details["Id"]
+    assert daemon.docker("images", "-q").stdout.split() == [short]
+    history = daemon.docker("history", "--format", "{{.CreatedBy}}", name).stdout.strip()
+    assert history
+
+    removed = daemon.docker("rmi", name).stdout
+    assert f"Untagged: {name}" in removed
+    assert f"Untagged: {details['RepoDigests'][0]}" in removed
+    assert f"Deleted: {details['Id']}" in removed
+    nothing_left(daemon)
+
+
+def test_tags_and_their_removal(daemon, registry):
+    name = f"{registry.address}/busybox:1"
+    daemon.docker("pull", "-q", name)
+    image = daemon.inspect(name)["Id"]
+    daemon.docker("tag", name, "one:a")
+    daemon.docker("tag", image[7:19], "one:b")
+    assert sorted(daemon.inspect("one:a")["RepoTags"]) == sorted([name, "one:a", "one:b"])
+    assert daemon.docker("rmi", "one:a").stdout == "Untagged: one:a\n"
+
+    refused = daemon.docker("rmi", image[7:19], check=False)
+    assert refused.returncode == 1
+    assert (
+        f"conflict: unable to delete {image[7:19]} (must be forced) - image is referenced in multiple repositories"
+        in refused.stderr
+    )
+    forced = daemon.docker("rmi", "-f", image).stdout
+    assert "Untagged: one:b" in forced and f"Deleted: {image}" in forced
+
+    missing = daemon.docker("rmi", "nosuch", check=False)
+    assert missing.returncode == 1 and "No such image: nosuch:latest" in missing.stderr
+    bad = daemon.docker("tag", "nosuch", "UPPER", check=False)
+    assert bad.returncode == 1
+
+
+def test_image_in_use(daemon, registry):
+    name = f"{registry.address}/busybox:1"
+    daemon.docker("pull", "-q", name)
+    image = daemon.inspect(name)["Id"]
+    container = daemon.docker("create", "--network", "none", name, "true").stdout.strip()
+    refused = daemon.docker("rmi", name, check=False)
+    assert (
+        f'conflict: unable to remove repository reference "{name}" (must force) - container {container[:12]} is using '
+        f"its referenced image {image[7:19]}" in refused.stderr
+    )
+    refused = daemon.docker("rmi", image, check=False)
+    assert (
+        f"conflict: unable to delete {image[7:19]} (must be forced) - image is being used by stopped container "
+        f"{container[:12]}" in refused.stderr
+    )
+    daemon.docker("rm", container)
+    assert "Deleted:" in daemon.docker("rmi", name).stdout
+
+
+def test_prune_takes_the_nameless_only(daemon, fake):
+    first, _ = fake.add_image("app:1", [tar_of(("f", "file", b"one"))])
+    daemon.docker("pull", "-q", first)
+    old = daemon.inspect(first)["Id"]
+    fake.add_image("app:1", [tar_of(("f", "file", b"two"))])
+    out = daemon.docker("pull", first).stdout
+    assert "Downloaded newer image" in out
+    new = daemon.inspect(first)["Id"]
+    assert new != old
+    assert daemon.docker("images", "-q", "-f", "dangling=true").stdout.split() == [old[7:19]]
+    pruned = daemon.docker("image", "prune", "-f").stdout
+    assert f"deleted: {old}" in pruned
+    assert daemon.docker("images", "-q").stdout.split() == [new[7:19]]
+
+
+def test_layers_in_overlays_form(daemon, fake):
+    """Unpacked side by side, and yet with what only the layers below know."""
+    empty = tar_of()
+    layers = [
+        tar_of(
+            ("a", "dir", None, {"mode": 0o700, "uid": 5}),
+            ("a/f", "file", b"one", {"uid": 6, "mode": 0o4711}),
+            ("a/gone", "file", b"x"),
+            ("opaque", "dir", None),
+            ("opaque/old", "file", b"x"),
+        ),
+        empty,
+        tar_of(
+            ("a/new", "file", b"two"),
+            ("hard", "link", "a/f"),
+            ("a/.wh.gone", "file", b""),
+            ("opaque/.wh..wh..opq", "file", b""),
+            ("opaque/new", "file", b"y"),
+        ),
+        empty,
+    ]
+    name, _ = fake.add_image("layers:1", layers)
+    daemon.docker("pull", "-q", name)
+    folders = layer_folders(daemon, name)
+    assert len(folders) == 4
+    top = folders[1]
+    assert os.stat(f"{top}/a").st_mode & 0o7777 == 0o700  # not mentioned by the layer: as below
+    assert os.stat(f"{top}/a").st_uid == 5
+    assert os.stat(f"{top}/hard").st_uid == 6
+    assert os.stat(f"{top}/hard").st_mode & 0o7777 == 0o4711
+    assert os.stat(f"{top}/a/gone").st_rdev == 0
+    assert os.getxattr(f"{top}/opaque", "trusted.overlay.opaque") == b"y"
+
+    merged = daemon.root / "merged"
+    merged.mkdir()
+    subprocess.run(["mount", "-t", "overlay", "-o", "lowerdir=" + ":".join(folders), "overlay", merged], check=True)
+    try:
+        assert entries(merged) == ["a", "hard", "opaque"]
+        assert entries(merged / "a") == ["f", "new"]
+        assert entries(merged / "opaque") == ["new"]
+        assert (merged / "hard").read_bytes() == b"one"
+    finally:
+        subprocess.run(["umount", merged], check=True)
+
+
+def test_two_pulls_of_one_image(daemon, fake):
+    fake.delay = 0.005
+    name, digests = fake.add_image("twice:1", [tar_of(("f", "file", os.urandom(2_000_000)))])
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        runs = [pool.submit(daemon.docker, "pull", name) for _ in range(3)]
+        for run in runs:
+            run.result()
+    assert fake.sent(digests[0]) == len(fake.blobs[digests[0]])
+
+
+def test_import(daemon, busybox_rootfs):
+    tar = subprocess.run(["tar", "-C", busybox_rootfs, "-cz", "."], check=True, capture_output=True).stdout
+    changes = ["CMD [\"sh\", \"-c\", \"echo hello\"]", "ENV A=b C='d e'", "EXPOSE 80", "LABEL x=y", "WORKDIR /tmp",
+               "HEALTHCHECK --interval=5s CMD true"]  # fmt: skip
+    argv = ["import", "-m", "from a test", *(f"--change={change}" for change in changes), "-", "made:here"]
+    run = subprocess.run(["docker", *argv], input=tar, capture_output=True, env=daemon.environment, timeout=60)
+    assert run.returncode == 0, run.stderr
+    details = daemon.inspect("made:here")
+    assert run.stdout.decode().strip() == details["Id"]
+    assert details["Comment"] == "from a test"
+    config = details["Config"]
+    assert config["Cmd"] == ["sh", "-c", "echo hello"]
+    assert config["Env"] == ["A=b", "C=d e"]
+    assert config["ExposedPorts"] == {"80/tcp": {}}
+    assert config["Labels"] == {"x": "y"}
+    assert config["WorkingDir"] == "/tmp"
+    assert config["Healthcheck"]["Interval"] == 5_000_000_000
+    assert details["RootFS"]["Layers"] == [sha256(gzip.decompress(tar))]
+    bad = subprocess.run(
+        ["docker", "import", "--change=RUN ls", "-", "x"], input=tar, capture_output=True, env=daemon.environment
+    )
+    assert bad.returncode != 0 and b"RUN is not a valid change command" in bad.stderr
+
+
+def test_pull_by_digest_and_platform(daemon, fake):
+    name, _ = fake.add_image("app:1", [tar_of(("f", "file", b"one"))])
+    digest = sha256(fake.manifests["app", "1"])
+    daemon.docker("pull", "-q", f"{fake.address}/app@{digest}")
+    details = daemon.inspect(f"{fake.address}/app@{digest}")
+    assert details["RepoTags"] == []
+    assert details["RepoDigests"] == [f"{fake.address}/app@{digest}"]
+
+
+# ---- what must not come in ----
+
+
+def refused(daemon, name, *words):
+    run = daemon.docker("pull", name, check=False)
+    assert run.returncode == 1
+    for word in words:
+        assert word in run.stderr, run.stderr
+    nothing_left(daemon)
+    assert entries(daemon.root / "d/ingest") == []
+
+
+def test_unknown_image_and_no_registry(daemon, fake):
+    refused(daemon, f"{fake.address}/nosuch:1", "nosuch")
+    address = fake.address
+    fake.server.server_close()
+    refused(daemon, f"{address}/x:1", "refused")
+
+
+def test_wrong_digest(daemon, fake):
+    name, digests = fake.add_image("bad:1", [tar_of(("f", "file", os.urandom(100_000)))])
+    data = bytearray(fake.blobs[digests[0]])
+    data[5000] ^= 1
+    fake.blobs[digests[0]] = bytes(data)
+    refused(daemon, name, digests[0])
+
+
+def test_wrong_diff_id(daemon, fake):
+    name, digests = fake.add_image("bad:1", [tar_of(("f", "file", b"x"))], diff_ids=["sha256:" + 64 * "0"])
+    refused(daemon, name, digests[0], "match")
+
+
+def test_truncated_layer(daemon, fake):
+    layer = tar_of(("f", "file", os.urandom(100_000)))
+    name, digests = fake.add_image("bad:1", [layer], packed=[gzip.compress(layer)[:60_000]])
+    refused(daemon, name, digests[0], "cut short")
+
+
+EVIL = {
+    "dot-dot": ([("../../outside", "file", b"evil")], 'its path contains ".."'),
+    "dot-dot-inside": ([("a/../../../outside", "file", b"evil")], 'its path contains ".."'),
+    "absolute-link": (
+        [("out", "symlink", "/tmp"), ("out/t-store-evil", "file", b"evil")],
+        "leads out of the layer through a symbolic link",
+    ),
+    "relative-link": (
+        [("out", "symlink", "../../../../tmp"), ("out/t-store-evil", "file", b"evil")],
+        "leads out of the layer through a symbolic link",
+    ),
+    "link-after-use": (
+        [
+            ("d", "dir", None),
+            ("d/f", "file", b"x"),
+            ("d", "symlink", "/tmp"),
+            ("d/t-store-evil", "file", b"evil"),
+        ],
+        "leads out of the layer through a symbolic link",
+    ),
+    "hard-link-out": ([("h", "link", "../../../../etc/shadow")], 'its path contains ".."'),
+    "hard-link-absolute": ([("h", "link", "/etc/shadow")], "hard link to etc/shadow, which is not in the layer"),
+    "hard-link-through-link": (
+        [("l", "symlink", "/etc"), ("h", "link", "l/shadow")],
+        "leads out of the layer through a symbolic link",
+    ),
+    "not-a-directory": ([("f", "file", b"x"), ("f/g", "file", b"x")], "a parent is not a directory"),
+    "whiteout-of-nothing": ([("a/.wh.", "file", b"")], "a whiteout of nothing"),
+}
+
+
+@pytest.mark.parametrize("kind", EVIL)
+def test_evil_layers(shared_daemon, kind):
+    parts, words = EVIL[kind]
+    fake = FakeRegistry()
+    try:
+        name, digests = fake.add_image("evil:1", [tar_of(*parts)])
+        refused(shared_daemon, name, digests[0], words)
+    finally:
+        fake.stop()
+    assert not os.path.exists("/tmp/t-store-evil")
+
+
+def test_not_a_tar(daemon, fake):
+    name, digests = fake.add_image("bad:1", [b"this is no tar archive " * 100])
+    refused(daemon, name, digests[0], "not a whole tar archive")
+
+
+@pytest.fixture
+def small_daemon(tmp_root, program):
+    """A kistd whose data root is a file system of 24 MiB."""
+    from lib.daemon import Daemon
+
+    disk = tmp_root / "d"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=711", "tmpfs", disk], check=True)
+    server = Daemon(tmp_root, program)
+    try:
+        server.start()
+        yield server
+        server.finish()
+    finally:
+        if server.process:
+            server.stop()
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_gzip_bomb(small_daemon, fake):
+    """1 GiB of zeros in 1 MiB: stopped at what the disk could hold, before it is full."""
+    info = tarfile.TarInfo("bomb")
+    info.size = 1 << 30
+    packed = gzip.compress(info.tobuf()) + gzip.compress(bytes(16 << 20), 9) * 64
+    name, digests = fake.add_image("bomb:1", [b""], packed=[packed], diff_ids=["sha256:" + 64 * "1"])
+    refused(small_daemon, name, digests[0], "decompresses to more than the limit")
+
+
+def test_full_disk(small_daemon, fake):
+    layers = [tar_of((f"f{i}", "file", os.urandom(9_000_000))) for i in range(2)]
+    name, _ = fake.add_image("big:1", layers)
+    run = small_daemon.docker("pull", name, check=False)
+    assert run.returncode == 1
+    assert "no space left on device" in run.stderr.lower() or "more than the limit" in run.stderr, run.stderr
+    nothing_left(small_daemon)
+    small, _ = fake.add_image("small:1", [tar_of(("f", "file", b"fits"))])
+    small_daemon.docker("pull", "-q", small)
+    small_daemon.restart()
+    assert small_daemon.docker("images", "--format", "{{.Tag}}").stdout.split() == ["1"]
+    assert not stray(small_daemon.root / "d")
+
+
+# ---- cuts ----
+
+
+def test_kill_during_pull_then_resume(daemon, fake):
+    big = tar_of(("f", "file", os.urandom(8_000_000)))
+    name, digests = fake.add_image("big:1", [tar_of(("s", "file", b"small")), big])
+    size = len(fake.blobs[digests[1]])
+    fake.delay = 0.02
+    client = subprocess.Popen(
+        ["docker", "pull", name], env=daemon.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    assert wait_for(lambda: fake.sent(digests[1]) > 3_000_000)
+    daemon.kill()
+    client.wait(20)
+    before = fake.sent(digests[1])
+    assert before < size
+    daemon.start()
+
+    root = daemon.root / "d"
+    assert daemon.docker("images", "-aq").stdout == ""
+    assert wait_for(lambda: not stray(root) and not entries(root / "snapshots")), stray(root)
+    assert entries(root / "blobs/sha256") == []
+    fake.delay = 0
+    daemon.docker("pull", "-q", name)
+    # Only the rest was sent, give or take what was on its way.
+    assert fake.sent(digests[1]) < size + 2_000_000
+    assert any(asked for path, asked, _ in fake.requests if path.endswith(digests[1]))
+    assert entries(root / "ingest") == []
+    assert not stray(root)
+    top = layer_folders(daemon, name)[0]
+    with tarfile.open(fileobj=io.BytesIO(big)) as tar:
+        assert open(f"{top}/f", "rb").read() == tar.extractfile("f").read()
+
+
+def test_canceled_pull_goes_on_later(daemon, fake):
+    name, digests = fake.add_image("big:1", [tar_of(("f", "file", os.urandom(6_000_000)))])
+    size = len(fake.blobs[digests[0]])
+    fake.delay = 0.02
+    client = subprocess.Popen(
+        ["docker", "pull", name], env=daemon.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    assert wait_for(lambda: fake.sent(digests[0]) > 2_000_000)
+    client.terminate()
+    client.wait(20)
+    root = daemon.root / "d"
+    assert wait_for(lambda: not entries(root / "snapshots")), entries(root / "snapshots")
+    assert daemon.docker("images", "-aq").stdout == ""
+    fake.delay = 0
+    daemon.docker("pull", "-q", name)
+    assert fake.sent(digests[0]) < size + 2_000_000
+
+
+def test_images_survive_kill(daemon, fake):
+    name, _ = fake.add_image("app:1", [tar_of(("f", "file", b"one"))])
+    daemon.docker("pull", "-q", name)
+    daemon.docker("tag", name, "kept:1")
+    image = daemon.inspect("kept:1")["Id"]
+    daemon.kill()
+    daemon.start()
+    assert daemon.inspect("kept:1")["Id"] == image
+    assert open(f"{layer_folders(daemon, name)[0]}/f").read() == "one"
