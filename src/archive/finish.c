@@ -274,10 +274,13 @@ int unpack_finish(int root_fd, const int *lower_fds, size_t lower_count, const c
 {
 	AUTO(tree_fini) struct tree tree = { 0 };
 	const struct lowers lowers = { lower_fds, lower_count };
-	const char *end = deferred + size;
+	const char *end;
 	const char *at = deferred;
 	int r = 0;
 
+	if (size == 0)
+		return 0;
+	end = deferred + size;
 	tree_init(&tree, root_fd);
 	while (r == 0 && at < end) {
 		const char *path = next_text(&at, end);

@@ -91,6 +91,18 @@ static const int allowed_calls[] = {
 	SYS_flistxattr,
 };
 
+/* A sanitizer reserves terabytes and makes calls of its own: it replaces these two limits. */
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
 #define CALL_COUNT (sizeof(allowed_calls) / sizeof(*allowed_calls))
 
 /* What chown, chmod, mknod and setxattr of a tar's entries need; trusted.* attributes want CAP_SYS_ADMIN. */
@@ -132,7 +144,7 @@ static int set_limits(struct error *err)
 	const struct rlimit files = { 256, 256 };
 	const struct rlimit none = { 0, 0 };
 
-	if (setrlimit(RLIMIT_AS, &memory) < 0 || setrlimit(RLIMIT_NOFILE, &files) < 0 ||
+	if ((!SANITIZED && setrlimit(RLIMIT_AS, &memory) < 0) || setrlimit(RLIMIT_NOFILE, &files) < 0 ||
 	    setrlimit(RLIMIT_CORE, &none) < 0)
 		return error_set_errno(err, ERR_INTERNAL, errno, "set limits");
 	umask(0);
@@ -186,5 +198,5 @@ int jail_enter(int *target_fd, int *lower_fds, size_t lower_count, struct error 
 			return -1;
 	if (enter_root(*target_fd, err) < 0 || set_limits(err) < 0 || drop_capabilities(err) < 0)
 		return -1;
-	return allow_calls(err);
+	return SANITIZED ? 0 : allow_calls(err);
 }

@@ -104,6 +104,9 @@ static ssize_t stream_read(struct stream *stream)
 {
 	struct inflate_window window = { stream->in_at, stream->in_left, stream->out, OUT_SIZE };
 
+	/* libarchive may take a failed read for the end, and then we come here again. */
+	if (error_is_set(stream->err))
+		return -1;
 	for (;;) {
 		if (inflate_step(stream->inflate, &window, stream->err) < 0)
 			return -1;
@@ -245,7 +248,7 @@ static int copy_content(struct unpack *unpack, int fd, const char *path, struct 
 			return tree_fail(err, r, "write", path);
 		end = offset + (int64_t)length;
 	}
-	if (r != ARCHIVE_EOF)
+	if (r != ARCHIVE_EOF || error_is_set(err))
 		return archive_fail(unpack, err);
 	/* Holes at the end of sparse files. */
 	if (end < size && ftruncate(fd, size) < 0)
@@ -362,6 +365,18 @@ static int add_hard_link(struct unpack *unpack, const struct tree_place *place, 
 
 /* ---- whiteouts ---- */
 
+/* Hides what the layers below have in the directory of an opaque mark. Returns 1. */
+static int hide_all(struct unpack *unpack, const char *path, const char *slash, struct error *err)
+{
+	AUTO_FREE char *directory = xstrndup(path, slash ? (size_t)(slash - path) : 0);
+	struct tree_place place;
+
+	/* Makes the directory, if it was not mentioned. */
+	if (tree_place(&unpack->tree, &place, path, err) < 0)
+		return -1;
+	return tree_make_opaque(&unpack->tree, directory, err) < 0 ? -1 : 1;
+}
+
 /* 1 if the entry was a mark and is dealt with. */
 static int apply_mark(struct unpack *unpack, const char *path, struct error *err)
 {
@@ -379,13 +394,8 @@ static int apply_mark(struct unpack *unpack, const char *path, struct error *err
 		return error_set(err, ERR_INVALID, "entry %s: a whiteout of nothing", path);
 	if (unpack->settings->lowest || (text_has_prefix(name, WHITEOUT_META) && !text_equal(name, WHITEOUT_OPAQUE)))
 		return 1;
-	if (text_equal(name, WHITEOUT_OPAQUE)) {
-		hidden = slash ? xstrndup(path, (size_t)(slash - path)) : xstrdup("");
-		/* Makes the directory, if it was not mentioned. */
-		if (tree_place(&unpack->tree, &place, path, err) < 0)
-			return -1;
-		return tree_make_opaque(&unpack->tree, hidden, err) < 0 ? -1 : 1;
-	}
+	if (text_equal(name, WHITEOUT_OPAQUE))
+		return hide_all(unpack, path, slash, err);
 	hidden = slash ? xasprintf("%.*s/%s", (int)(slash - path), path, name + strlen(WHITEOUT))
 		       : xstrdup(name + strlen(WHITEOUT));
 	if (tree_place(&unpack->tree, &place, hidden, err) < 0)
@@ -453,9 +463,9 @@ static int read_entries(struct unpack *unpack, struct error *err)
 	int r;
 
 	while ((r = archive_read_next_header(unpack->archive, &unpack->entry)) == ARCHIVE_OK || r == ARCHIVE_WARN)
-		if (handle_entry(unpack, err) < 0)
+		if (error_is_set(err) || handle_entry(unpack, err) < 0)
 			return -1;
-	if (r != ARCHIVE_EOF)
+	if (r != ARCHIVE_EOF || error_is_set(err))
 		return archive_fail(unpack, err);
 	/* The digest counts what is behind the end mark too: its writer must be able to finish. */
 	do {

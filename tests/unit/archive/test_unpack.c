@@ -22,6 +22,8 @@ static int lower_fd = -1;
 
 static int setup(void **state)
 {
+	char layer[128];
+
 	(void)state;
 	if (geteuid() != 0)
 		return -1;
@@ -34,9 +36,8 @@ static int setup(void **state)
 	mkdirat(root_fd, "outside", 0755);
 	lower_fd = openat(root_fd, "lower", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	close(root_fd);
-	strcat(folder, "/layer");
-	root_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	folder[strlen(folder) - strlen("/layer")] = '\0';
+	snprintf(layer, sizeof(layer), "%s/layer", folder);
+	root_fd = open(layer, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return root_fd < 0 || lower_fd < 0 ? -1 : 0;
 }
 
@@ -532,6 +533,23 @@ static void damaged_archives(void **state)
 	assert_no_error(unpack_with(&tar, &deferred, root_fd, &settings, &err), &err);
 }
 
+/* libarchive takes a failed read for the end of the archive: the failure must not get lost. Found by the fuzzer. */
+static void broken_compression(void **state)
+{
+	static const uint8_t broken[] = { 0x1f, 0x8b, 8,    0,	  0,	0,    0,    0,	  2,
+					  0xf3, 0x5b, 0x2f, 0xa0, 0xff, 0xff, 0xd7, 0xff, 0 };
+	const struct unpack_settings settings = { .lowest = true };
+	AUTO(error_clear) struct error err = { 0 };
+	AUTO(text_fini) struct text deferred = { 0 };
+	struct text tar = { 0 };
+
+	(void)state;
+	text_add_bytes(&tar, broken, sizeof(broken));
+	assert_int_equal(unpack_with(&tar, &deferred, root_fd, &settings, &err), -1);
+	assert_int_equal(err.kind, ERR_INVALID);
+	assert_non_null(strstr(err.message, "gzip"));
+}
+
 static void owner_minus_one(void **state)
 {
 	struct text tar = { 0 };
@@ -576,6 +594,7 @@ int main(void)
 		IN_FOLDER(devices_by_policy),
 		IN_FOLDER(limits),
 		IN_FOLDER(damaged_archives),
+		IN_FOLDER(broken_compression),
 		IN_FOLDER(owner_minus_one),
 	};
 
