@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernel features of src/sys, src/network and kist-runtime under Debian's own kernel and cgroup v2."""
+import json
+import os
+import pathlib
+import shutil
+
+import pytest
+
+import vm
+
+BUILD = pathlib.Path(os.environ.get("KIST_BUILD_DIR", pathlib.Path(__file__).resolve().parents[2] / "build"))
+UNIT = {
+    "cgroup": "sys/sys-test_cgroup",
+    "device_bpf": "sys/sys-test_device_bpf",
+    "seccomp": "sys/sys-test_seccomp",
+    "in_root": "sys/sys-test_in_root",
+    "mount_api": "sys/sys-test_mount_api",
+    "namespace": "sys/sys-test_namespace",
+    "netlink": "sys/sys-test_netlink",
+    "network": "network/network-test_network",
+}
+RUNTIME = BUILD / "src" / "runtime" / "kist-runtime"
+
+
+def spec(args, **resources):
+    """A small config.json with limits."""
+    devices = [{"allow": False, "access": "rwm"}, {"allow": True, "type": "c", "major": 1, "minor": 3, "access": "rw"}]
+    kinds = ["pid", "network", "mount", "ipc", "uts", "cgroup"]
+    mounts = [
+        {"destination": "/proc", "type": "proc", "source": "proc"},
+        {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
+        {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro", "nosuid"]},
+    ]
+    return json.dumps({
+        "ociVersion": "1.0.2",
+        "process": {"args": args, "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}},
+        "root": {"path": "rootfs"},
+        "mounts": mounts,
+        "linux": {
+            "namespaces": [{"type": kind} for kind in kinds],
+            "cgroupsPath": "/kist-vm/c1",
+            "resources": {"devices": devices, **resources},
+        },
+    })
+
+
+def runtime_script(config, checks):
+    """Makes a bundle, runs it, then what `checks` says (r is the exit code, out its output)."""
+    return f"""#!/bin/busybox sh
+set -u
+mkdir -p /tmp/b/rootfs/bin && cp /bin/busybox /tmp/b/rootfs/bin/
+cd /tmp/b && for name in sh cat dd sleep true echo head mkdir; do ln -sf busybox rootfs/bin/$name; done
+mkdir -p rootfs/proc rootfs/dev rootfs/sys/fs/cgroup
+cat > config.json <<'CONFIG'
+{config}
+CONFIG
+out=$(kist-runtime --root /tmp/state run -b /tmp/b c1 2>&1)
+r=$?
+echo "exit $r: $out"
+fail() {{ echo "FAILED: $*"; exit 1; }}
+{checks}
+[ -d /sys/fs/cgroup/kist-vm/c1 ] && fail "the cgroup is left"
+rm -rf /tmp/b /tmp/state
+exit 0
+"""
+
+
+RUNTIME_TESTS = {
+    "runtime_limits": runtime_script(
+        spec(["/bin/sh", "-c", "cd /sys/fs/cgroup && for f in memory.max memory.swap.max pids.max cpu.max cpu.weight;"
+                               " do echo $f=$(cat $f); done"],
+             memory={"limit": 33554432, "swap": 50331648}, pids={"limit": 17},
+             cpu={"shares": 1024, "quota": 25000, "period": 50000}),
+        """[ $r = 0 ] || fail "exit code"
+for line in memory.max=33554432 memory.swap.max=16777216 pids.max=17 "cpu.max=25000 50000" cpu.weight=100; do
+    case "$out" in *"$line"*) ;; *) fail "no $line" ;; esac
+done"""),
+    "runtime_memory": runtime_script(
+        spec(["/bin/dd", "if=/bin/busybox", "of=/dev/null", "bs=64M", "count=1"], memory={"limit": 16777216, "swap": 16777216}),
+        '[ $r = 137 ] || fail "was not killed for its memory"'),
+    "runtime_pids": runtime_script(
+        spec(["/bin/sh", "-c", "for i in 1 2 3 4 5 6 7 8; do sleep 5 & done; echo all"], pids={"limit": 4}),
+        'case "$out" in *"an\'t fork"*) ;; *) fail "could fork on" ;; esac'),
+    "runtime_devices": runtime_script(
+        spec(["/bin/sh", "-c", "echo x > /dev/null && echo null works; head -c 1 /dev/zero || echo zero denied"]),
+        """case "$out" in *"null works"*) ;; *) fail "/dev/null is denied" ;; esac
+case "$out" in *"zero denied"*) ;; *) fail "/dev/zero is allowed" ;; esac"""),
+}
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory):
+    """One boot for all tests."""
+    if os.geteuid() != 0 or not shutil.which("qemu-system-x86_64"):
+        pytest.skip("needs root and qemu-system-x86")
+    programs = {"/usr/sbin/nft": shutil.which("nft")}
+    tests = {name: BUILD / "tests" / "unit" / path for name, path in UNIT.items()}
+    if RUNTIME.exists():
+        programs["/usr/bin/kist-runtime"] = str(RUNTIME)
+        tests.update(RUNTIME_TESTS)
+    return vm.boot(tmp_path_factory.mktemp("vm"), programs, tests)
+
+
+def test_boots_with_cgroup_v2(machine):
+    _, kernel, output = machine
+    assert "memory" in kernel and "pids" in kernel and "cpu " in kernel + " ", output[-3000:]
+    assert "@@ done" in output
+
+
+@pytest.mark.parametrize("name", UNIT)
+def test_unit(machine, name):
+    code, output = machine[0].get(name, (None, machine[2][-3000:]))
+    assert code == 0, output
+    # A test that found no cgroup, or was no root, skips: here nothing may.
+    assert "SKIPPED" not in output, output
+
+
+@pytest.mark.parametrize("name", RUNTIME_TESTS)
+def test_runtime(machine, name):
+    if not RUNTIME.exists():
+        pytest.skip("kist-runtime is not built")
+    code, output = machine[0].get(name, (None, machine[2][-3000:]))
+    assert code == 0, output
