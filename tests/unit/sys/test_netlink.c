@@ -119,6 +119,7 @@ static void test_container_link(void **state)
 	assert_int_equal(link_delete(outside, bridge.index), 0);
 	assert_int_equal(link_delete(outside, bridge.index), -ENODEV);
 	assert_int_equal(link_find(outside, "veth0", &link), 0);
+	assert_int_equal(link_change(outside, link.index, &(struct link_change){ .up = -1 }), 0);
 	assert_int_equal(link_change(outside, link.index, &(struct link_change){ .name = "other" }), 0);
 	assert_int_equal(link_find(outside, "veth0", &link), -ENODEV);
 	assert_int_equal(link_find(outside, "other", &link), 0);
