@@ -61,6 +61,8 @@ static ssize_t send_first(int socket, const char *line, size_t size, const int *
 		message.msg_control = control.bytes;
 		message.msg_controllen = CMSG_SPACE(sizeof(int) * fd_count);
 		header = CMSG_FIRSTHDR(&message);
+		if (!header)
+			return -EINVAL;
 		header->cmsg_level = SOL_SOCKET;
 		header->cmsg_type = SCM_RIGHTS;
 		header->cmsg_len = CMSG_LEN(sizeof(int) * fd_count);

@@ -357,11 +357,21 @@ static void remove_saved(struct config *config, struct saved *saved)
 	memmove(saved, saved + 1, (config->auths.count - index) * sizeof(*saved));
 }
 
+/* 1 if it was there, 0 if not. */
+static int helper_erase(const char *name, const char *key, struct error *err)
+{
+	AUTO_FREE char *answer = NULL;
+	int r = run_helper(&answer, name, "erase", key, err);
+
+	if (r != 0)
+		return r;
+	return says_not_found(answer) ? 0 : helper_failed(name, "erase", answer, err);
+}
+
 int credentials_erase(const char *path, const char *key, struct error *err)
 {
 	AUTO(config_fini) struct config config = { 0 };
 	AUTO_FREE char *text = NULL;
-	AUTO_FREE char *answer = NULL;
 	struct saved *saved;
 	const char *helper;
 	int erased = 0;
@@ -369,14 +379,9 @@ int credentials_erase(const char *path, const char *key, struct error *err)
 	if (config_load(&config, &text, path, err) < 0)
 		return -1;
 	helper = helper_of(&config, key);
-	if (helper) {
-		erased = run_helper(&answer, helper, "erase", key, err);
-		if (erased < 0)
-			return -1;
-		if (erased == 0 && !says_not_found(answer))
-			return helper_failed(helper, "erase", answer, err);
-	}
-	saved = find_saved(&config, key);
+	if (helper)
+		erased = helper_erase(helper, key, err);
+	saved = erased < 0 ? NULL : find_saved(&config, key);
 	if (!saved)
 		return erased;
 	remove_saved(&config, saved);

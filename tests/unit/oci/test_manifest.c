@@ -101,15 +101,27 @@ static void test_select(void **state)
 	(void)state;
 	assert_no_error(
 		decode(&index,
-		       "{\"schemaVersion\":2,\"manifests\":[" ENTRY(",\"annotations\":{\"vnd.docker.reference.type\":"
-								    "\"attestation-manifest\"}" ON("linux", "amd64", "v9")) "," ENTRY(
-			       ON("unknown", "unknown",
-				  "")) "," ENTRY(ON("linux", "arm",
-						    "v6")) "," ENTRY(ON("linux", "arm",
-									"v7")) "," ENTRY(ON("linux", "amd64",
-											    "v2")) "," ENTRY(ON("linux",
-														"amd64",
-														"v3")) "]}",
+		       "{\"schemaVersion\":2,\"manifests\":[" ENTRY(
+			       ",\"annotations\":{\"vnd.docker.reference.type\":"
+			       "\"attestation-manifest\"}" ON(
+				       "linux", "amd64",
+				       "v9")) "," ENTRY(ON("unknown", "unknown",
+							   "")) "," ENTRY(ON("linux", "arm",
+									     "v6")) "," ENTRY(ON("linux", "arm",
+												 "v7")) "," ENTRY(ON("l"
+														     "i"
+														     "n"
+														     "u"
+														     "x",
+														     "a"
+														     "m"
+														     "d"
+														     "6"
+														     "4",
+														     "v"
+														     "2")) "," ENTRY(ON("linux",
+																	"amd64",
+																	"v3")) "]}",
 		       MEDIA_OCI_INDEX, &err),
 		&err);
 	assert_int_equal(index.kind, MANIFEST_INDEX);
