@@ -337,6 +337,8 @@ int attach_read(struct attach *attach, struct stream_frame *out_frame, int cance
 			break;
 		case LINE_CONNECTED:
 			r = read_frame(attach, out_frame, cancel_fd, err);
+			if (r == 0 && attach->exec && look(attach) != LINE_OVER)
+				exec_await_end(attach->exec, cancel_fd);
 			if (r != 2)
 				return r;
 			break;
@@ -491,6 +493,7 @@ void attach_free(struct attach *attach)
 		close(attach->fd);
 	if (attach->wake_fd >= 0)
 		close(attach->wake_fd);
+	exec_release(attach->exec);
 	container_unref(attach->container);
 	free(attach->buffer);
 	free(attach->message);

@@ -5,6 +5,8 @@
 #include "engine/attach.h"
 #include "engine/engine_private.h"
 
+struct exec;
+
 struct attach {
 	struct list_node node; /* in container->attaches while it waits for the start */
 	struct container *container;
@@ -22,7 +24,12 @@ struct attach {
 	uint8_t *buffer; /* one frame's payload */
 	size_t buffer_size;
 	char *detach_event; /* "detach" or "exec_detach"; owned */
+	struct exec *exec;  /* a reference: its end of output waits for its exit code; NULL: init */
 };
+
+/* Until its exit code is known, which is moments after its output ended: clients ask for it at once. */
+void exec_await_end(struct exec *exec, int cancel_fd);
+void exec_release(struct exec *exec);
 
 int attach_new(struct attach **out_attach, struct container *container, const struct attach_options *options, bool tty,
 	       struct error *err);

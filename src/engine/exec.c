@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/path.h"
 #include "base/random.h"
@@ -21,6 +22,7 @@
 #include "sys/capability.h"
 
 #define ENDED_KEPT 64
+#define EXIT_CODE_PATIENCE_NS (10 * CLOCK_SECOND)
 #define CONFIG_MAX (4 * 1024 * 1024)
 /* What the shim knows it by: short, it is part of a socket's path. */
 #define SHIM_ID_SIZE 16
@@ -346,6 +348,38 @@ static void set_end(struct exec *exec, int64_t exit_code)
 	watch_notify(&container->changes);
 }
 
+static bool is_running(struct exec *exec)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&exec->container->mutex);
+
+	return exec->running;
+}
+
+void exec_await_end(struct exec *exec, int cancel_fd)
+{
+	struct container *container = exec->container;
+	AUTO(error_clear) struct error err = { 0 };
+	int64_t deadline = clock_monotonic_ns() + EXIT_CODE_PATIENCE_NS;
+	struct watcher watcher;
+
+	if (watcher_open(&watcher, &err) < 0)
+		return;
+	mutex_lock(&container->mutex);
+	watch_add(&container->changes, &watcher);
+	mutex_unlock(&container->mutex);
+	while (is_running(exec) && watcher_wait(&watcher, cancel_fd, container->engine->closing_fd, deadline, &err) > 0)
+		;
+	mutex_lock(&container->mutex);
+	watch_remove(&watcher);
+	mutex_unlock(&container->mutex);
+	watcher_close(&watcher);
+}
+
+void exec_release(struct exec *exec)
+{
+	exec_unref(exec);
+}
+
 static void die_event(struct exec *exec, int64_t exit_code)
 {
 	char code[24];
@@ -366,11 +400,11 @@ static void *wait_for_exec(void *arg)
 	struct task_exit deleted;
 	int r = task_wait(exec->task, container->id, exec->shim_id, &end, engine->closing_fd, &err);
 
+	set_end(exec, end.exit_status);
 	if (r == 0) {
 		error_clear(&err);
 		task_delete(exec->task, container->id, exec->shim_id, &deleted, engine->closing_fd, &err);
 	}
-	set_end(exec, end.exit_status);
 	container_return_task(container);
 	die_event(exec, end.exit_status);
 	exec_unref(exec);
@@ -466,6 +500,7 @@ static int make_attach(struct attach **out_attach, struct exec *exec, struct err
 		return -1;
 	free((*out_attach)->detach_event);
 	(*out_attach)->detach_event = xstrdup("exec_detach");
+	(*out_attach)->exec = exec_ref(exec);
 	return 0;
 }
 

@@ -179,7 +179,7 @@ def test_run_exit_codes(cli, argv, code, text):
 
 
 def test_run_killed_by_signal(cli):
-    run = cli.docker("run", "--rm", "bb", "sh", "-c", "kill -9 $$", check=False)
+    run = cli.docker("run", "--rm", "bb", "sh", "-c", "sh -c 'kill -9 $$'; exit $?", check=False)
     assert run.returncode == 137
 
 
