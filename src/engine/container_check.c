@@ -36,10 +36,8 @@ static void replace(char **member, const char *text)
 
 /* ---- resources ---- */
 
-static int check_memory(struct host_config *host, struct error *err)
+static int check_memory_swap(const struct host_config *host, struct error *err)
 {
-	if (host->memory < 0 || (host->memory != 0 && host->memory < MEMORY_MIN))
-		return invalid(err, "Minimum memory limit allowed is 6MB");
 	if (host->memory > 0 && host->memory_swap > 0 && host->memory_swap < host->memory)
 		return invalid(err, "Minimum memoryswap limit should be larger than memory limit, see usage");
 	if (host->memory == 0 && host->memory_swap > 0)
@@ -47,12 +45,21 @@ static int check_memory(struct host_config *host, struct error *err)
 	if (host->memory_swappiness.set && (host->memory_swappiness.value < -1 || host->memory_swappiness.value > 100))
 		return error_set(err, ERR_INVALID, "Invalid value: %lld, valid memory swappiness range is 0-100",
 				 (long long)host->memory_swappiness.value);
+	return 0;
+}
+
+static int check_memory(struct host_config *host, struct error *err)
+{
+	if (host->memory < 0 || (host->memory != 0 && host->memory < MEMORY_MIN))
+		return invalid(err, "Minimum memory limit allowed is 6MB");
 	if (host->memory_reservation != 0 && host->memory_reservation < MEMORY_MIN)
 		return invalid(err, "Minimum memory reservation allowed is 6MB");
 	if (host->memory > 0 && host->memory_reservation > 0 && host->memory < host->memory_reservation)
 		return invalid(err, "Minimum memory limit can not be less than memory reservation limit, see usage");
 	if (host->kernel_memory > 0)
 		return unsupported(err, "kernel memory limit");
+	if (check_memory_swap(host, err) < 0)
+		return -1;
 	/* As much swap again as memory, unless said otherwise. */
 	if (host->memory > 0 && host->memory_swap == 0)
 		host->memory_swap = host->memory > INT64_MAX / 2 ? INT64_MAX : host->memory * 2;
@@ -83,6 +90,21 @@ static int check_cpu_set(const char *set, const char *which, int64_t available, 
 	return 0;
 }
 
+static int check_cpu_time(const struct host_config *host, struct error *err)
+{
+	if (host->cpu_shares < 0)
+		return error_set(err, ERR_INVALID, "invalid CPU shares (%lld): value must be a positive integer",
+				 (long long)host->cpu_shares);
+	if (host->cpu_period != 0 && (host->cpu_period < 1000 || host->cpu_period > 1000000))
+		return invalid(err, "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. "
+				    "1000000)");
+	if (host->cpu_quota > 0 && host->cpu_quota < 1000)
+		return invalid(err, "CPU cfs quota can not be less than 1ms (i.e. 1000)");
+	if (host->cpu_count || host->cpu_percent)
+		return unsupported(err, "CPU count and percent (Windows only)");
+	return 0;
+}
+
 static int check_cpu(const struct host_config *host, struct error *err)
 {
 	int64_t cpus = sysconf(_SC_NPROCESSORS_CONF);
@@ -95,17 +117,7 @@ static int check_cpu(const struct host_config *host, struct error *err)
 		return error_set(err, ERR_INVALID,
 				 "range of CPUs is from 0.01 to %lld.00, as there are only %lld CPUs available",
 				 (long long)cpus, (long long)cpus);
-	if (host->cpu_shares < 0)
-		return error_set(err, ERR_INVALID, "invalid CPU shares (%lld): value must be a positive integer",
-				 (long long)host->cpu_shares);
-	if (host->cpu_period != 0 && (host->cpu_period < 1000 || host->cpu_period > 1000000))
-		return invalid(err, "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. "
-				    "1000000)");
-	if (host->cpu_quota > 0 && host->cpu_quota < 1000)
-		return invalid(err, "CPU cfs quota can not be less than 1ms (i.e. 1000)");
-	if (host->cpu_count || host->cpu_percent)
-		return unsupported(err, "CPU count and percent (Windows only)");
-	if (check_cpu_set(host->cpuset_cpus, "cpus", cpus, err) < 0)
+	if (check_cpu_time(host, err) < 0 || check_cpu_set(host->cpuset_cpus, "cpus", cpus, err) < 0)
 		return -1;
 	return check_cpu_set(host->cpuset_mems, "mems", 1024, err);
 }
@@ -202,36 +214,43 @@ static int check_namespaces(struct host_config *host, struct error *err)
 	return 0;
 }
 
-static int check_network(struct container_config *config, struct host_config *host, struct error *err)
+/* What makes no sense in another container's network: the files and ports are that one's. */
+static int check_shared_network(const struct container_config *config, const struct host_config *host,
+				struct error *err)
 {
-	bool shared;
-	bool host_network;
+	const struct {
+		bool given;
+		const char *message;
+	} conflicts[] = {
+		{ !text_empty(config->hostname), "conflicting options: hostname and the network mode" },
+		{ host->links.count > 0, "conflicting options: container type network can't be used with links. This "
+					 "would result in undefined behavior" },
+		{ host->dns.count > 0, "conflicting options: dns and the network mode" },
+		{ host->extra_hosts.count > 0, "conflicting options: custom host-to-IP mapping and the network mode" },
+		{ host->port_bindings.count || host->publish_all_ports,
+		  "conflicting options: port publishing and the container type network mode" },
+		{ config->exposed_ports.count > 0,
+		  "conflicting options: port exposing and the container type network mode" },
+	};
 
+	if (host->network_mode[strlen("container:")] == '\0')
+		return invalid(err, "Container network mode requires a container: invalid network mode: container:");
+	for (size_t i = 0; i < sizeof(conflicts) / sizeof(conflicts[0]); i++)
+		if (conflicts[i].given)
+			return invalid(err, conflicts[i].message);
+	return 0;
+}
+
+static int check_network(const struct container_config *config, struct host_config *host, struct error *err)
+{
 	if (text_empty(host->network_mode) || text_equal(host->network_mode, "default"))
 		replace(&host->network_mode, config->network_disabled ? "none" : "bridge");
-	shared = text_has_prefix(host->network_mode, "container:");
-	host_network = text_equal(host->network_mode, "host");
-	if (shared && host->network_mode[strlen("container:")] == '\0')
-		return invalid(err, "Container network mode requires a container: invalid network mode: container:");
-	if (shared && !text_empty(config->hostname))
-		return invalid(err, "conflicting options: hostname and the network mode");
-	if (host_network && host->links.count)
+	if (text_has_prefix(host->network_mode, "container:") && check_shared_network(config, host, err) < 0)
+		return -1;
+	if (text_equal(host->network_mode, "host") && host->links.count)
 		return invalid(err, "conflicting options: host type networking can't be used with links. This would "
 				    "result in undefined behavior");
-	if (shared && (host->dns.count || host->links.count))
-		return invalid(err, host->links.count
-					    ? "conflicting options: container type network can't be used with links. "
-					      "This would result in undefined behavior"
-					    : "conflicting options: dns and the network mode");
-	if (shared && host->extra_hosts.count)
-		return invalid(err, "conflicting options: custom host-to-IP mapping and the network mode");
-	if (shared && (host->port_bindings.count || host->publish_all_ports))
-		return invalid(err, "conflicting options: port publishing and the container type network mode");
-	if (shared && config->exposed_ports.count)
-		return invalid(err, "conflicting options: port exposing and the container type network mode");
-	if (host->links.count)
-		return unsupported(err, "--link");
-	return 0;
+	return host->links.count ? unsupported(err, "--link") : 0;
 }
 
 static int check_logging(struct host_config *host, struct error *err)
@@ -346,23 +365,28 @@ static void fill_paths(struct host_config *host)
 		spec_default_readonly_paths(&host->readonly_paths);
 }
 
+static int check_all(struct container_config *config, struct host_config *host, struct error *err)
+{
+	if (check_process(config, err) < 0 || check_memory(host, err) < 0 || check_cpu(host, err) < 0 ||
+	    check_devices(host, err) < 0 || check_ulimits(host, err) < 0 || check_restart(host, err) < 0)
+		return -1;
+	if (check_namespaces(host, err) < 0 || check_network(config, host, err) < 0 || check_logging(host, err) < 0 ||
+	    check_unsupported(config, host, err) < 0 || check_host_rest(host, err) < 0)
+		return -1;
+	return spec_check_capabilities(host, err);
+}
+
 int container_check(struct container_config *config, struct host_config *host, struct text_list *warnings,
 		    struct error *err)
 {
-	if (check_process(config, err) < 0 || check_memory(host, err) < 0 || check_cpu(host, err) < 0 ||
-	    check_devices(host, err) < 0 || check_ulimits(host, err) < 0 || check_restart(host, err) < 0 ||
-	    check_namespaces(host, err) < 0 || check_network(config, host, err) < 0 || check_logging(host, err) < 0 ||
-	    check_unsupported(config, host, err) < 0 || check_host_rest(host, err) < 0 ||
-	    spec_check_capabilities(host, err) < 0)
+	if (check_all(config, host, err) < 0)
 		return -1;
 	if (text_empty(host->restart_policy.name))
 		replace(&host->restart_policy.name, "no");
 	if (text_empty(host->runtime))
 		replace(&host->runtime, "runc");
-	if (host->console_size.count == 0) {
+	for (size_t i = host->console_size.count; i < 2; i++)
 		json_array_add(&host->console_size, sizeof(struct u64_item));
-		json_array_add(&host->console_size, sizeof(struct u64_item));
-	}
 	if (optional_bool_or(host->oom_kill_disable, false) && host->memory == 0)
 		text_list_add(warnings, "OOM killer is disabled for the container, but no memory limit is set, this "
 					"can result in the system running out of resources.");

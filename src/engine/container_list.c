@@ -247,6 +247,17 @@ static bool match_name(const struct filter_set *filters, const char *name)
 	return filter_match_pattern(filters, "name", name) || filter_match_pattern(filters, "name", slashed);
 }
 
+static bool match_words(const struct filter_set *filters, const struct container *container)
+{
+	const struct container_document *document = &container->document;
+
+	return match_name(filters, document->name) && filter_match_prefix(filters, "id", container->id) &&
+	       filter_match_labels(filters, "label", &document->config.labels) &&
+	       filter_match_exact(filters, "status", container_status(&document->state)) &&
+	       filter_match_exact(filters, "health", "none") && filter_match_exact(filters, "isolation", "default") &&
+	       filter_match_exact(filters, "is-task", "false");
+}
+
 static bool match_locked(struct container *container, const struct list_filter *filter)
 {
 	const struct container_document *document = &container->document;
@@ -257,18 +268,12 @@ static bool match_locked(struct container *container, const struct list_filter *
 		return false;
 	if (filter->since_ns && document->state.created_ns <= filter->since_ns)
 		return false;
-	if (!filters)
-		return true;
 	if (filter_has(filters, "ancestor") && !text_list_contains(&filter->ancestors, document->image_id))
 		return false;
-	return match_name(filters, document->name) && filter_match_prefix(filters, "id", container->id) &&
-	       filter_match_labels(filters, "label", &document->config.labels) &&
-	       filter_match_exact(filters, "status", container_status(&document->state)) &&
-	       match_exited(filters, &document->state) &&
+	return match_words(filters, container) && match_exited(filters, &document->state) &&
 	       match_ports(filters, "expose", &document->config.exposed_ports) &&
 	       match_published(filters, &document->bound_ports) && match_networks(filters, document) &&
-	       match_volumes(filters, document) && filter_match_exact(filters, "health", "none") &&
-	       filter_match_exact(filters, "isolation", "default") && filter_match_exact(filters, "is-task", "false");
+	       match_volumes(filters, document);
 }
 
 static int resolve_created(int64_t *out_ns, struct engine *engine, const struct filter_set *filters, const char *key,

@@ -47,35 +47,36 @@ void spec_default_readonly_paths(struct text_list *out_paths)
 		text_list_add(out_paths, *path);
 }
 
+static int refuse_security_option(const char *key, const char *value, const char *text, struct error *err)
+{
+	if (text_equal(key, "apparmor"))
+		return text_equal(value, "unconfined")
+			       ? 0
+			       : error_set(err, ERR_UNSUPPORTED, "AppArmor profiles are not supported: \"%s\"", text);
+	if (text_equal(key, "label"))
+		return text_equal(value, "disable")
+			       ? 0
+			       : error_set(err, ERR_UNSUPPORTED, "SELinux labels are not supported: \"%s\"", text);
+	return error_set(err, ERR_INVALID, "invalid --security-opt 2: \"%s\"", text);
+}
+
 static int parse_security_option(struct security_options *options, const char *text, struct error *err)
 {
-	const char *value = strpbrk(text, "=:");
-	AUTO_FREE char *key = value ? xstrndup(text, (size_t)(value - text)) : xstrdup(text);
+	const char *separator = strpbrk(text, "=:");
+	AUTO_FREE char *key = separator ? xstrndup(text, (size_t)(separator - text)) : xstrdup(text);
+	const char *value = separator ? separator + 1 : "true";
 
-	if (text_equal(text, "no-new-privileges")) {
-		options->no_new_privileges = true;
-		return 0;
-	}
-	if (!value)
+	if (!separator && !text_equal(text, "no-new-privileges"))
 		return error_set(err, ERR_INVALID, "invalid --security-opt: \"%s\"", text);
-	value++;
-	if (text_equal(key, "no-new-privileges")) {
-		if (!text_equal(value, "true") && !text_equal(value, "false"))
-			return error_set(err, ERR_INVALID, "invalid --security-opt 2: \"%s\"", text);
+	if (text_equal(key, "no-new-privileges") && (text_equal(value, "true") || text_equal(value, "false"))) {
 		options->no_new_privileges = text_equal(value, "true");
 	} else if (text_equal(key, "seccomp")) {
 		options->seccomp_unconfined = text_equal(value, "unconfined");
 		options->seccomp_profile = options->seccomp_unconfined || text_equal(value, "builtin") ? NULL : value;
 	} else if (text_equal(key, "systempaths") && text_equal(value, "unconfined")) {
 		options->paths_unconfined = true;
-	} else if (text_equal(key, "apparmor")) {
-		if (!text_equal(value, "unconfined"))
-			return error_set(err, ERR_UNSUPPORTED, "AppArmor profiles are not supported: \"%s\"", text);
-	} else if (text_equal(key, "label")) {
-		if (!text_equal(value, "disable"))
-			return error_set(err, ERR_UNSUPPORTED, "SELinux labels are not supported: \"%s\"", text);
 	} else {
-		return error_set(err, ERR_INVALID, "invalid --security-opt 2: \"%s\"", text);
+		return refuse_security_option(key, value, text, err);
 	}
 	return 0;
 }
