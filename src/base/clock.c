@@ -2,6 +2,7 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,7 +43,7 @@ static const char *format(char out[CLOCK_TEXT_MAX], int64_t wall_ns, bool trim)
 {
 	time_t seconds = (time_t)(wall_ns / CLOCK_SECOND);
 	int64_t nanos = wall_ns % CLOCK_SECOND;
-	char fraction[16] = "";
+	int digits = 9;
 	struct tm tm;
 	size_t size;
 
@@ -54,14 +55,14 @@ static const char *format(char out[CLOCK_TEXT_MAX], int64_t wall_ns, bool trim)
 		nanos += CLOCK_SECOND;
 		seconds--;
 	}
+	for (; trim && digits && nanos % 10 == 0; digits--)
+		nanos /= 10;
 	gmtime_r(&seconds, &tm);
-	if (nanos || !trim) {
-		snprintf(fraction, sizeof(fraction), ".%09d", (int)nanos);
-		for (size = strlen(fraction); trim && fraction[size - 1] == '0'; size--)
-			fraction[size - 1] = '\0';
-	}
 	size = strftime(out, CLOCK_TEXT_MAX, "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(out + size, CLOCK_TEXT_MAX - size, "%sZ", fraction);
+	if (digits)
+		snprintf(out + size, CLOCK_TEXT_MAX - size, ".%0*" PRId64 "Z", digits, nanos);
+	else
+		snprintf(out + size, CLOCK_TEXT_MAX - size, "Z");
 	return out;
 }
 
