@@ -20,6 +20,7 @@
 #include "base/file.h"
 #include "base/path.h"
 #include "daemon/config.h"
+#include "daemon/memory.h"
 #include "daemon/systemd.h"
 #include "engine/engine.h"
 #include "http/server.h"
@@ -224,6 +225,7 @@ static int start(struct daemon *daemon, struct error *err)
 	if (http_server_start(daemon->server, err) < 0)
 		return -1;
 	systemd_notify("READY=1");
+	memory_shrink();
 	log_info(&daemon->log, "ready", F("version", KIST_VERSION), F("data-root", daemon->config.data_root));
 	return 0;
 }
