@@ -190,8 +190,6 @@ static int run_group(struct cli *cli, const char *group, int argc, char **argv)
 	}
 	command = find_command(group, argv[1]);
 	if (!command) {
-		AUTO_FREE char *name = xasprintf("%s %s", group, argv[1]);
-
 		help_unknown(group, argv[1]);
 		return 1;
 	}

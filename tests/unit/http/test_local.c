@@ -23,7 +23,6 @@
 static char *decode(const char *wire, size_t step, const char *method, struct error *err)
 {
 	AUTO(local_head_fini) struct local_head head = { 0 };
-	AUTO(text_fini) struct text seen = { 0 };
 	struct text out = { 0 };
 	struct local_body body = { 0 };
 	size_t size = strlen(wire);

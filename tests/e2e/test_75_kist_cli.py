@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kist against kistd: what a person types, what a script reads, beside the stock docker CLI on the same socket."""
+import fcntl
+import json
+import os
+import pathlib
+import pty
+import re
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import termios
+import time
+
+import pytest
+
+from lib import images
+
+CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
+needs_docker = pytest.mark.skipif(shutil.which("docker") is None, reason="no docker CLI to compare with")
+
+
+@pytest.fixture
+def engine(daemon, busybox_rootfs, tmp_root):
+    """A daemon with the image bb:latest."""
+    tar = tmp_root / "bb.tar"
+    tar.write_bytes(images.tar_of(busybox_rootfs))
+    daemon.kist("import", "-c", 'CMD ["sh"]', tar, "bb:latest")
+    yield daemon
+    names = daemon.kist("ps", "-aq").stdout.split()
+    if names:
+        daemon.kist("rm", "-f", *names)
+
+
+class Terminal:
+    """A command under a terminal of 33 lines and 101 columns."""
+
+    def __init__(self, engine, *args):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.execve(engine.program("kist"), ["kist", *args], engine.environment)
+        self.size(33, 101)
+        self.seen = b""
+
+    def size(self, rows, columns):
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def send(self, data):
+        os.write(self.fd, data)
+
+    def expect(self, what, patience=15):
+        end = time.monotonic() + patience
+        while what not in self.seen:
+            assert time.monotonic() < end, f"{what!r} is missing in {self.seen!r}"
+            if select.select([self.fd], [], [], 0.2)[0]:
+                try:
+                    self.seen += os.read(self.fd, 4096)
+                except OSError:
+                    break
+        assert what in self.seen, f"{what!r} is missing in {self.seen!r}"
+        self.seen = self.seen.split(what, 1)[1]
+
+    def exit_code(self, patience=15):
+        end = time.monotonic() + patience
+        while time.monotonic() < end:
+            if select.select([self.fd], [], [], 0.05)[0]:
+                try:
+                    self.seen += os.read(self.fd, 4096)
+                except OSError:
+                    pass
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                os.close(self.fd)
+                return os.waitstatus_to_exitcode(status)
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        raise AssertionError(f"the command does not end: {self.seen!r}")
+
+
+# ---- run, exec, attach ----
+
+
+@pytest.mark.parametrize(
+    "command,code",
+    [(["true"], 0), (["sh", "-c", "exit 7"], 7), (["nosuch"], 127), (["/etc"], 126), (["sh", "-c", "kill -9 $$"], 137)],
+)
+def test_exit_codes_of_run(engine, command, code):
+    assert engine.kist("run", "--rm", "bb", *command, check=False).returncode == code
+
+
+def test_streams_stay_apart(engine):
+    run = engine.kist("run", "--rm", "bb", "sh", "-c", "echo out; echo err >&2")
+    assert (run.stdout, run.stderr) == ("out\n", "err\n")
+
+
+def test_stdin_reaches_the_end(engine):
+    text = "x" * 300000
+    assert engine.kist("run", "--rm", "-i", "bb", "cat", input=text).stdout == text
+    assert engine.kist("run", "--rm", "-i", "bb", "wc", "-c", input=text).stdout.strip() == "300000"
+    # A process that does not read must not block us.
+    assert engine.kist("run", "--rm", "-i", "bb", "true", input=text).returncode == 0
+
+
+def test_terminal_size_interrupt_and_exit(engine):
+    terminal = Terminal(engine, "run", "-it", "--rm", "bb", "sh")
+    terminal.expect(b"# ")
+    terminal.send(b"stty size\n")
+    terminal.expect(b"33 101")
+    terminal.size(44, 120)
+    os.kill(terminal.pid, signal.SIGWINCH)
+    time.sleep(0.5)
+    terminal.send(b"stty size\n")
+    terminal.expect(b"44 120")
+    terminal.send(b"sleep 100\n")
+    time.sleep(0.5)
+    terminal.send(b"\x03")
+    terminal.expect(b"# ")
+    terminal.send(b"exit 42\n")
+    assert terminal.exit_code() == 42
+
+
+def test_detach_and_attach_again(engine):
+    terminal = Terminal(engine, "run", "-it", "--name", "d1", "bb", "sh")
+    terminal.expect(b"# ")
+    terminal.send(b"\x10\x11")
+    assert terminal.exit_code() == 0
+    assert engine.kist("inspect", "-f", "{{.State.Running}}", "d1").stdout == "true\n"
+    terminal = Terminal(engine, "attach", "--detach-keys", "ctrl-x", "d1")
+    time.sleep(0.5)
+    terminal.send(b"echo ba$((40+2))ck\n")
+    terminal.expect(b"ba42ck")
+    terminal.send(b"\x18")
+    assert terminal.exit_code() == 0
+    terminal = Terminal(engine, "attach", "d1")
+    time.sleep(0.5)
+    terminal.send(b"exit 5\n")
+    assert terminal.exit_code() == 5
+
+
+def test_signals_are_passed_on(engine):
+    script = 'trap "echo got; exit 9" TERM; echo ready; while :; do sleep 0.1; done'
+    run = subprocess.Popen(
+        [engine.program("kist"), "run", "--rm", "bb", "sh", "-c", script],
+        stdout=subprocess.PIPE, text=True, env=engine.environment,
+    )  # fmt: skip
+    assert run.stdout.readline() == "ready\n"
+    run.send_signal(signal.SIGTERM)
+    assert run.communicate(timeout=15)[0] == "got\n"
+    assert run.returncode == 9
+
+
+def test_exec(engine):
+    engine.kist("run", "-d", "--name", "e1", "bb", "sleep", "1000")
+    run = engine.kist("exec", "-e", "A=b", "-w", "/tmp", "e1", "sh", "-c", "echo $A; pwd")
+    assert run.stdout == "b\n/tmp\n"
+    assert engine.kist("exec", "-i", "e1", "cat", input="hello").stdout == "hello"
+    assert engine.kist("exec", "e1", "sh", "-c", "exit 4", check=False).returncode == 4
+    assert engine.kist("exec", "e1", "nosuch", check=False).returncode == 127
+    terminal = Terminal(engine, "exec", "-it", "e1", "sh")
+    terminal.expect(b"# ")
+    terminal.send(b"stty size; exit 3\n")
+    terminal.expect(b"33 101")
+    assert terminal.exit_code() == 3
+
+
+def test_logs_follow_until_the_end(engine):
+    engine.kist("run", "-d", "--name", "l1", "bb", "sh", "-c", "for i in 1 2 3; do echo $i; sleep 0.3; done; echo e >&2")
+    run = engine.kist("logs", "-f", "l1")
+    assert (run.stdout, run.stderr) == ("1\n2\n3\n", "e\n")
+    assert engine.kist("logs", "--tail", "1", "-t", "l1").stderr.endswith(" e\n")
+    assert engine.kist("wait", "l1").stdout == "0\n"
+
+
+def test_cidfile_name_conflict_and_pull_never(engine, tmp_root):
+    file = tmp_root / "cid"
+    identity = engine.kist("create", "--cidfile", file, "--name", "n1", "bb").stdout.strip()
+    assert file.read_text() == identity
+    again = engine.kist("create", "--cidfile", file, "bb", check=False)
+    assert again.returncode == 1 and "container ID file found" in again.stderr
+    conflict = engine.kist("run", "--name", "n1", "bb", check=False)
+    assert conflict.returncode == 125 and "is already in use by container" in conflict.stderr
+    missing = engine.kist("run", "--pull", "never", "nosuch:x", check=False)
+    assert missing.returncode == 125 and "No such image: nosuch:x" in missing.stderr
+
+
+# ---- no engine ----
+
+
+def test_names_the_engine_that_does_not_answer(program, tmp_root):
+    run = subprocess.run(
+        [program("kist"), "-H", f"unix://{tmp_root}/none", "ps"], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 1
+    assert f"Cannot connect to the engine at unix://{tmp_root}/none" in run.stderr
+    assert "No such file or directory" in run.stderr
+
+
+def test_unknown_commands_get_a_hint(program):
+    run = subprocess.run([program("kist"), "imgaes"], capture_output=True, text=True, check=False)
+    assert run.returncode == 1 and "Did you mean this?" in run.stderr and "kist images" in run.stderr
+    run = subprocess.run([program("kist"), "ps", "--nosuch"], capture_output=True, text=True, check=False)
+    assert run.returncode == 125 and run.stderr.startswith("unknown flag: --nosuch\n")
+
+
+# ---- documents made from the tables ----
+
+
+def test_manual_is_up_to_date(program):
+    made = subprocess.run([CHECKOUT / "man/make-kist.1", program("kist")], capture_output=True, text=True, check=True)
+    assert made.stdout == (CHECKOUT / "man/kist.1").read_text(), "run: man/make-kist.1 build/src/cli/kist > man/kist.1"
+
+
+@pytest.mark.parametrize("words,expected", [("kist", "run"), ("kist run --netw", "--network"), ("kist volume", "prune")])
+def test_bash_completion(program, words, expected):
+    script = subprocess.run([program("kist"), "completion", "bash"], capture_output=True, text=True, check=True).stdout
+    parts = words.split()
+    if not words.split()[-1].startswith("--"):
+        parts.append("")
+    array = " ".join(f"'{part}'" for part in parts)
+    shell = f"{script}\nCOMP_WORDS=({array}); COMP_CWORD={len(parts) - 1}; _kist; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+    run = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=True)
+    assert expected in run.stdout.split()
+
+
+# ---- the same line through docker and kist prints the same ----
+
+SAME = [
+    ["ps"],
+    ["ps", "-a", "--no-trunc"],
+    ["ps", "-aq"],
+    ["ps", "-as"],
+    ["ps", "-n", "1"],
+    ["ps", "-a", "--format", "json"],
+    ["ps", "-a", "--format", "table {{.Names}}\t{{.Ports}}\t{{.Status}}"],
+    ["ps", "-a", "--format", '{{.Names}} {{.Label "x"}} {{upper .Image}} {{.Mounts}} {{.Networks}}'],
+    ["ps", "-a", "-f", "status=exited"],
+    ["images"],
+    ["images", "-q"],
+    ["images", "--format", "{{.Repository}}:{{.Tag}} {{.Size}}"],
+    ["history", "bb"],
+    ["inspect", "s1"],
+    ["inspect", "s1", "nosuch"],
+    ["image", "inspect", "bb"],
+    ["inspect", "-f", "{{.State.Status}} {{.HostConfig.Memory}} {{json .Config.Labels}}", "s1"],
+    ["inspect", "-f", "{{range $p, $c := .NetworkSettings.Ports}}{{$p}} -> {{(index $c 0).HostPort}} {{end}}", "s1"],
+    ["inspect", "-f", "{{.Nosuch}}", "s1"],
+    ["inspect", "-f", "{{.HostConfig.Binds}} {{.Config.Volumes}} {{.State.Health}}", "s1"],
+    ["logs", "s1"],
+    ["port", "s1"],
+    ["port", "s1", "81"],
+    ["volume", "ls"],
+    ["network", "ls", "--format", "{{.Name}} {{.Driver}} {{.Scope}}"],
+    ["info", "--format", "{{.ServerVersion}} {{.NCPU}} {{.Driver}}"],
+    ["exec", "s1", "sh", "-c", "exit 4"],
+    ["exec", "s2", "true"],
+    ["wait", "s2"],
+    ["start", "nosuch"],
+    ["stop", "nosuch", "s2"],
+    ["rm", "nosuch"],
+    ["rm", "-f", "nosuch"],
+    ["rm", "s1"],
+    ["rmi", "nosuch"],
+    ["rename", "nosuch", "x"],
+    ["tag", "nosuch", "x"],
+    ["run", "--rm", "bb", "sh", "-c", "echo e >&2; exit 9"],
+    ["run", "--rm", "bb", "nosuch"],
+    ["run", "--name", "s1", "bb"],
+    ["create", "-p", "x:80", "bb"],
+    ["create", "--restart", "always", "--rm", "bb"],
+    ["create", "--mount", "type=bind", "bb"],
+    ["ps", "extra"],
+    ["rm"],
+]
+
+
+@pytest.fixture
+def two_containers(engine):
+    engine.kist(
+        "run", "-d", "--name", "s1", "-p", "127.0.0.1::80", "-l", "x=y", "-m", "64m",
+        "bb", "sh", "-c", "echo out; sleep 1000",
+    )  # fmt: skip
+    engine.kist("run", "--name", "s2", "bb", "sh", "-c", "exit 3", check=False)
+    return engine
+
+
+def _comparable(run):
+    # Ages may differ by the second between two calls; the program's name must.
+    def mask(text):
+        text = re.sub(r"\b(Less than a second|About a minute|About an hour|\d+ (second|minute)s?)", "AGE", text)
+        return text.replace("docker", "kist")
+
+    return run.returncode, mask(run.stdout), mask(run.stderr)
+
+
+@needs_docker
+def test_prints_what_docker_prints(two_containers):
+    different = []
+    for args in SAME:
+        docker = _comparable(two_containers.docker(*args, check=False))
+        kist = _comparable(two_containers.kist(*args, check=False))
+        if docker != kist:
+            different.append(f"{args}\n  docker {docker}\n  kist   {kist}")
+    assert not different, "\n".join(different)
+
+
+@needs_docker
+def test_configuration_of_docker_is_read(engine):
+    folder = pathlib.Path(engine.environment["DOCKER_CONFIG"])
+    folder.mkdir(exist_ok=True)
+    engine.kist("run", "-d", "--name", "c1", "bb", "sleep", "1000")
+    (folder / "config.json").write_text(json.dumps({"psFormat": "{{.Names}}!", "detachKeys": "ctrl-x"}))
+    assert engine.kist("ps").stdout == engine.docker("ps").stdout == "c1!\n"
