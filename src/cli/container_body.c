@@ -244,6 +244,9 @@ static int set_ports(T *options, struct error *err)
 	AUTO(text_list_fini) struct text_list ports = { 0 };
 	struct text json = { 0 };
 
+	for (size_t i = 0; i < options->publish.count; i++)
+		if (spec_publish(&options->ports, options->publish.items[i], err) < 0)
+			return -1;
 	for (size_t i = 0; i < options->ports.count; i++)
 		if (!text_list_contains(&ports, options->ports.items[i].port))
 			text_list_add(&ports, options->ports.items[i].port);
@@ -361,6 +364,14 @@ static int set_networks(T *options, struct error *err)
 	text_add_char(&json, '}');
 	options->raw[RAW_ENDPOINTS] = text_take(&json);
 	return check_networks(networks, err);
+}
+
+static int set_volumes(T *options, struct error *err)
+{
+	for (size_t i = 0; i < options->volume_options.count; i++)
+		if (spec_volume(&options->binds, &options->volumes, options->volume_options.items[i], err) < 0)
+			return -1;
+	return 0;
 }
 
 static int set_security(T *options, struct error *err)
@@ -487,8 +498,9 @@ int container_body(char **out_body, struct container_options *options, const str
 	set_capabilities(&options->cap_add);
 	set_capabilities(&options->cap_drop);
 	if (check_modes(options, err) < 0 || set_env_and_labels(options, err) < 0 || set_health(options, err) < 0 ||
-	    set_ports(options, err) < 0 || set_devices(options, err) < 0 || set_networks(options, err) < 0 ||
-	    set_security(options, err) < 0 || set_log(options, err) < 0 || set_restart(options, err) < 0)
+	    set_ports(options, err) < 0 || set_volumes(options, err) < 0 || set_devices(options, err) < 0 ||
+	    set_networks(options, err) < 0 || set_security(options, err) < 0 || set_log(options, err) < 0 ||
+	    set_restart(options, err) < 0)
 		return -1;
 	set_maps(options);
 	*out_body = json_encode(options, body_fields);

@@ -21,7 +21,6 @@
 	}
 
 DEFINE_CALL(read_mount, spec_mount(&o->built[BUILT_MOUNTS], value, err))
-DEFINE_CALL(read_volume, spec_volume(&o->binds, &o->volumes, value, err))
 DEFINE_CALL(read_ulimit, spec_ulimit(&o->built[BUILT_ULIMITS], value, err))
 DEFINE_CALL(read_gpus, spec_gpus(&o->built[BUILT_GPUS], value, err))
 DEFINE_CALL(read_weight, spec_weight(&o->built[BUILT_WEIGHTS], value, err))
@@ -29,7 +28,6 @@ DEFINE_CALL(read_read_bps, spec_throttle(&o->built[BUILT_READ_BPS], value, true,
 DEFINE_CALL(read_write_bps, spec_throttle(&o->built[BUILT_WRITE_BPS], value, true, err))
 DEFINE_CALL(read_read_iops, spec_throttle(&o->built[BUILT_READ_IOPS], value, false, err))
 DEFINE_CALL(read_write_iops, spec_throttle(&o->built[BUILT_WRITE_IOPS], value, false, err))
-DEFINE_CALL(read_publish, spec_publish(&o->ports, value, err))
 DEFINE_CALL(read_network, spec_network(&o->networks, value, err))
 DEFINE_CALL(read_cpus, spec_cpus(&o->nano_cpus, value, err))
 DEFINE_CALL(read_add_host, spec_add_host(&o->extra_hosts, value, err))
@@ -223,7 +221,7 @@ static int refuse_windows(void *target, const char *value, struct error *err)
 		OPTION_I64("pids-limit", 0, T, pids_limit, "Limit of processes (-1 for unlimited)"),                   \
 		OPTION_TEXT("platform", 0, T, platform, "string", "Platform of the image (linux/arm64)"),              \
 		OPTION_FLAG("privileged", 0, T, privileged, "Give all privileges to this container"),                  \
-		OPTION_CALL("publish", 'p', read_publish, "list", "Publish ports to the host"),                        \
+		OPTION_LIST("publish", 'p', T, publish, "list", "Publish ports to the host"),                          \
 		OPTION_FLAG("publish-all", 'P', T, publish_all, "Publish all exposed ports to free ports"),            \
 		OPTION_TEXT("pull", 0, T, pull, "string", "Pull the image first (always, missing, never)"),            \
 		OPTION_FLAG("quiet", 'q', T, quiet, "Do not show the pull"),                                           \
@@ -243,7 +241,7 @@ static int refuse_windows(void *target, const char *value, struct error *err)
 		OPTION_TEXT("user", 'u', T, user, "string", "User name or UID (<name|uid>[:<group|gid>])"),            \
 		OPTION_TEXT("userns", 0, T, userns, "string", "User namespace to use"),                                \
 		OPTION_TEXT("uts", 0, T, uts, "string", "UTS namespace to use"),                                       \
-		OPTION_CALL("volume", 'v', read_volume, "list", "Bind a folder or a volume"),                          \
+		OPTION_LIST("volume", 'v', T, volume_options, "list", "Bind a folder or a volume"),                    \
 		OPTION_TEXT("volume-driver", 0, T, volume_driver, "string", "Driver of the container's volumes"),      \
 		OPTION_LIST("volumes-from", 0, T, volumes_from, "list", "Mount the volumes of other containers"),      \
 		OPTION_TEXT("workdir", 'w', T, workdir, "string", "Working directory inside the container")

@@ -76,9 +76,11 @@ struct container_options {
 	int64_t health_retries;
 	bool no_healthcheck;
 	struct text_list expose;
+	struct text_list publish;
 
 	/* HostConfig */
-	struct text_list volumes;
+	struct text_list volume_options;
+	struct text_list volumes; /* those without a source */
 	struct text_list binds;
 	struct text_list links;
 	struct text_list cap_add;

@@ -84,7 +84,7 @@ class Terminal:
 
 @pytest.mark.parametrize(
     "command,code",
-    [(["true"], 0), (["sh", "-c", "exit 7"], 7), (["nosuch"], 127), (["/etc"], 126), (["sh", "-c", "kill -9 $$"], 137)],
+    [(["true"], 0), (["sh", "-c", "exit 7"], 7), (["nosuch"], 127), (["/etc"], 126), (["sh", "-c", "sh -c 'kill -9 $$'; exit $?"], 137)],
 )
 def test_exit_codes_of_run(engine, command, code):
     assert engine.kist("run", "--rm", "bb", *command, check=False).returncode == code
