@@ -233,9 +233,13 @@ void log_reader_close(struct log_reader *reader)
 /* The next whole line in the buffer, without its newline. */
 static bool next_line(struct log_reader *reader, const char **out_data, size_t *out_size)
 {
-	const char *start = reader->buffer + reader->used;
-	const char *newline = reader->size > reader->used ? memchr(start, '\n', reader->size - reader->used) : NULL;
+	const char *start;
+	const char *newline;
 
+	if (reader->size == reader->used)
+		return false;
+	start = reader->buffer + reader->used;
+	newline = memchr(start, '\n', reader->size - reader->used);
 	if (!newline)
 		return false;
 	*out_data = start;
