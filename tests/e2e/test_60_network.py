@@ -105,7 +105,7 @@ def wget(engine, name, url):
     """A page as a container gets it, or None."""
     end = time.monotonic() + 5
     while True:
-        page = inside(engine, name, "timeout", "3", "wget", "-q", "-O", "-", url, check=False)
+        page = inside(engine, name, "busybox", "timeout", "3", "wget", "-q", "-O", "-", url, check=False)
         if page.returncode == 0 or time.monotonic() > end:
             return page.stdout.strip() if page.returncode == 0 else None
         time.sleep(0.05)
@@ -153,15 +153,15 @@ def test_one_address_only(engine, outside):
 
 def test_chosen_ports(engine):
     first = free_port()
-    server(engine, "a", "-p", "80", "-p", "53/udp", "-p", f"{first}-{first + 3}:81")
-    server(engine, "b", "-p", f"{first}-{first + 3}:81", port=81)
-    ports = engine.inspect("a")["NetworkSettings"]["Ports"]
+    server(engine, "web1", "-p", "80", "-p", "53/udp", "-p", f"{first}-{first + 3}:81")
+    server(engine, "web2", "-p", f"{first}-{first + 3}:81", port=81)
+    ports = engine.inspect("web1")["NetworkSettings"]["Ports"]
     chosen = int(ports["80/tcp"][0]["HostPort"])
     assert chosen >= 1024 and int(ports["53/udp"][0]["HostPort"]) >= 1024
-    assert fetch(f"http://127.0.0.1:{chosen}/") == "hello from a"
+    assert fetch(f"http://127.0.0.1:{chosen}/") == "hello from web1"
     assert ports["81/tcp"][0]["HostPort"] == str(first)
-    assert engine.inspect("b")["NetworkSettings"]["Ports"]["81/tcp"][0]["HostPort"] == str(first + 1)
-    assert fetch(f"http://127.0.0.1:{first + 1}/") == "hello from b"
+    assert engine.inspect("web2")["NetworkSettings"]["Ports"]["81/tcp"][0]["HostPort"] == str(first + 1)
+    assert fetch(f"http://127.0.0.1:{first + 1}/") == "hello from web2"
 
 
 def test_conflicts(engine):
