@@ -39,6 +39,29 @@ void clock_sleep_ms(int64_t ms)
 		continue;
 }
 
+/*
+ * gmtime_r() without its look at /etc/localtime. Days are counted from 1 March
+ * of the year 0, so that the leap day is the last of its year.
+ */
+static void utc_of(time_t seconds, struct tm *out_tm)
+{
+	int64_t days = seconds / 86400 - (seconds % 86400 < 0);
+	int64_t rest = seconds - days * 86400;
+	int64_t shifted = days + 719468;
+	int64_t era = (shifted >= 0 ? shifted : shifted - 146096) / 146097;
+	int64_t day = shifted - era * 146097;
+	int64_t year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
+	int64_t of_year = day - (365 * year + year / 4 - year / 100);
+	int64_t month = (5 * of_year + 2) / 153;
+
+	*out_tm = (struct tm){ .tm_sec = (int)(rest % 60),
+			       .tm_min = (int)(rest / 60 % 60),
+			       .tm_hour = (int)(rest / 3600),
+			       .tm_mday = (int)(of_year - (153 * month + 2) / 5 + 1),
+			       .tm_mon = (int)(month < 10 ? month + 2 : month - 10),
+			       .tm_year = (int)(year + era * 400 + (month >= 10) - 1900) };
+}
+
 static const char *format(char out[CLOCK_TEXT_MAX], int64_t wall_ns, bool trim)
 {
 	time_t seconds = (time_t)(wall_ns / CLOCK_SECOND);
@@ -57,7 +80,7 @@ static const char *format(char out[CLOCK_TEXT_MAX], int64_t wall_ns, bool trim)
 	}
 	for (; trim && digits && nanos % 10 == 0; digits--)
 		nanos /= 10;
-	gmtime_r(&seconds, &tm);
+	utc_of(seconds, &tm);
 	size = strftime(out, CLOCK_TEXT_MAX, "%Y-%m-%dT%H:%M:%S", &tm);
 	if (digits)
 		snprintf(out + size, CLOCK_TEXT_MAX - size, ".%0*" PRId64 "Z", digits, nanos);

@@ -24,12 +24,15 @@ void random_bytes(void *out, size_t size)
 void random_hex(char *out, size_t bytes)
 {
 	static const char digits[] = "0123456789abcdef";
-	unsigned char raw;
+	/* The raw bytes lie in the second half: reading forward never meets what was written. */
+	unsigned char *raw = (unsigned char *)out + bytes;
 
+	random_bytes(raw, bytes);
 	for (size_t i = 0; i < bytes; i++) {
-		random_bytes(&raw, 1);
-		out[2 * i] = digits[raw >> 4];
-		out[2 * i + 1] = digits[raw & 15];
+		unsigned char byte = raw[i];
+
+		out[2 * i] = digits[byte >> 4];
+		out[2 * i + 1] = digits[byte & 15];
 	}
 	out[2 * bytes] = '\0';
 }

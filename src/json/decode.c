@@ -80,7 +80,7 @@ static int decode_i64(int64_t *out_number, const json_t *value, const struct pla
 
 static int decode_u64(uint64_t *out_number, const json_t *value, const struct place *place, struct error *err)
 {
-	int64_t number;
+	int64_t number = 0;
 
 	if (json_is_real(value) && json_real_value(value) >= 9.2233720368547748e18) {
 		double real = json_real_value(value);
@@ -100,7 +100,7 @@ static int decode_u64(uint64_t *out_number, const json_t *value, const struct pl
 
 static int decode_u32(uint32_t *out_number, const json_t *value, const struct place *place, struct error *err)
 {
-	uint64_t number;
+	uint64_t number = 0;
 
 	if (decode_u64(&number, value, place, err) < 0)
 		return -1;

@@ -153,6 +153,8 @@ static const char *explain_clone(int errnum)
 		return " (namespaces need CAP_SYS_ADMIN or a user namespace)";
 	case ENOSPC:
 		return " (a limit in /proc/sys/user is reached)";
+	case EINVAL:
+		return " (does this kernel have every kind of namespace asked for?)";
 	case EAGAIN:
 		return " (the limit of processes is reached)";
 	default:

@@ -138,24 +138,17 @@ static void fill_record(struct creation *creation, const char *id, const char *b
 	record->created = xstrdup(clock_format(now, clock_wall_ns()));
 	record->owner = geteuid();
 	record->own_pid_namespace = spec_find_namespace(&creation->spec, "pid") != NULL;
+	record->has_poststop = creation->spec.hooks.poststop.count > 0;
 	text_map_copy(&record->annotations, &creation->spec.annotations);
 }
 
 /* The record comes first: whatever is made after it can be found again if we are killed. */
 static int make_folder(struct creation *creation, const char *id, struct error *err)
 {
-	int r;
-
 	creation->folder_fd = record_make_folder(creation->plan.runtime, id, err);
 	if (creation->folder_fd < 0)
 		return -1;
-	if (record_save(creation->folder_fd, &creation->record, err) < 0)
-		return -1;
-	r = file_write_atomic(creation->folder_fd, "config.json", creation->config, creation->config_size, 0600,
-			      FILE_NO_SYNC);
-	if (r < 0)
-		return error_set_errno(err, ERR_INTERNAL, r, "keep config.json");
-	return 0;
+	return record_begin(creation->folder_fd, &creation->record, creation->config, creation->config_size, err);
 }
 
 /* Through /proc/self/fd: sun_path is short, state folders may be deep. */
@@ -197,16 +190,9 @@ static int make_cgroup(struct creation *creation, struct error *err)
 	const struct runtime *runtime = creation->plan.runtime;
 	static const struct spec_resources nothing;
 	const struct spec_resources *resources = creation->spec.linux_.resources;
-	AUTO_FREE char *path = NULL;
 
 	if (runtime->no_cgroups)
 		return 0;
-	path = host_cgroup_path(runtime, &creation->spec, creation->record.id, err);
-	if (!path)
-		return -1;
-	creation->record.cgroup_path = take_ptr(path);
-	if (record_save(creation->folder_fd, &creation->record, err) < 0)
-		return -1;
 	if (cgroup_create(&creation->cgroup, creation->record.cgroup_path, CGROUP_REFUSE_BUSY, err) < 0)
 		return error_prefix(err, "cgroup %s", creation->record.cgroup_path);
 	creation->plan.cgroup = creation->cgroup;
@@ -343,6 +329,11 @@ static int begin(struct creation *creation, const struct runtime *runtime, const
 	    find_rootfs(creation, bundle, err) < 0)
 		return -1;
 	fill_record(creation, options->id, bundle);
+	if (!runtime->no_cgroups) {
+		creation->record.cgroup_path = host_cgroup_path(runtime, &creation->spec, options->id, err);
+		if (!creation->record.cgroup_path)
+			return -1;
+	}
 	return make_folder(creation, options->id, err);
 }
 

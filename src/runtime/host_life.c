@@ -296,9 +296,7 @@ static void run_poststop(const struct found *found, const struct runtime *runtim
 	AUTO_FREE char *state = NULL;
 
 	/* No kept config: create did not come that far. */
-	if (record_load_spec(&spec, found->folder_fd, &err) < 0)
-		return;
-	if (!spec.hooks.poststop.count)
+	if (!found->record.has_poststop || record_load_spec(&spec, found->folder_fd, &err) < 0)
 		return;
 	state = record_state_json(&found->record, RUNTIME_STOPPED, 0);
 	if (hook_run_list(&spec.hooks.poststop, "poststop", state, &err) < 0 && runtime->log)

@@ -14,6 +14,7 @@
 #include "base/path.h"
 
 #define STATE_FILE "state.json"
+#define STATE_NEW ".state.json"
 #define CONFIG_FILE "config.json"
 #define START_SOCKET "start"
 #define RECORD_MAX (1 << 20)
@@ -31,6 +32,7 @@ static const struct json_field record_fields[] = {
 	JSON_U64("startTime", struct record, start_time, 0),
 	JSON_U32("owner", struct record, owner, 0),
 	JSON_BOOL("ownPidNamespace", struct record, own_pid_namespace, 0),
+	JSON_BOOL("hasPoststop", struct record, has_poststop, 0),
 	JSON_TEXT_MAP("annotations", struct record, annotations, 0),
 	JSON_END,
 };
@@ -115,11 +117,33 @@ int record_remove_folder(const struct runtime *runtime, const char *id, struct e
 	return 0;
 }
 
+/* A new file in a folder nobody else writes to. */
+static int write_new(int folder_fd, const char *name, const char *data, size_t size, mode_t mode)
+{
+	AUTO_CLOSE int fd = openat(folder_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
+
+	return fd < 0 ? -errno : write_full(fd, data, size);
+}
+
+int record_begin(int folder_fd, const struct record *record, const char *config, size_t size, struct error *err)
+{
+	AUTO_FREE char *text = json_encode(record, record_fields);
+	int r = write_new(folder_fd, STATE_FILE, text, strlen(text), 0644);
+
+	if (r == 0)
+		r = write_new(folder_fd, CONFIG_FILE, config, size, 0600);
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, r, "write state of %s", record->id);
+	return 0;
+}
+
 int record_save(int folder_fd, const struct record *record, struct error *err)
 {
 	AUTO_FREE char *text = json_encode(record, record_fields);
-	int r = file_write_atomic(folder_fd, STATE_FILE, text, strlen(text), 0644, FILE_NO_SYNC);
+	int r = write_new(folder_fd, STATE_NEW, text, strlen(text), 0644);
 
+	if (r == 0 && renameat(folder_fd, STATE_NEW, folder_fd, STATE_FILE) < 0)
+		r = -errno;
 	if (r < 0)
 		return error_set_errno(err, ERR_INTERNAL, r, "write state of %s", record->id);
 	return 0;
@@ -132,7 +156,7 @@ int record_load(struct record *out_record, int folder_fd, const char *id, struct
 	int r = file_read(&text, &size, folder_fd, STATE_FILE, RECORD_MAX);
 
 	*out_record = (struct record){ 0 };
-	if (r == -ENOENT) {
+	if (r == -ENOENT || (r == 0 && size == 0)) {
 		out_record->id = xstrdup(id);
 		return 0;
 	}

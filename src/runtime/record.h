@@ -24,6 +24,7 @@ struct record {
 	uint64_t start_time; /* of pid, in ticks since boot */
 	uint32_t owner;
 	bool own_pid_namespace;
+	bool has_poststop;
 	struct text_map annotations;
 };
 
@@ -33,6 +34,8 @@ int record_make_folder(const struct runtime *runtime, const char *id, struct err
 /* ERR_NOT_FOUND "container does not exist". */
 int record_open_folder(const struct runtime *runtime, const char *id, struct error *err);
 int record_remove_folder(const struct runtime *runtime, const char *id, struct error *err);
+/* The first record and the specification: not in one step, because a record without pid promises nothing. */
+int record_begin(int folder_fd, const struct record *record, const char *config, size_t size, struct error *err);
 int record_save(int folder_fd, const struct record *record, struct error *err);
 /* An empty or missing state.json gives a record with pid 0. */
 int record_load(struct record *out_record, int folder_fd, const char *id, struct error *err);

@@ -105,11 +105,16 @@ uint64_t capability_bounding(void)
 
 int capability_apply_bounding(uint64_t bounding)
 {
-	uint64_t drop = capability_bounding() & ~bounding;
-
-	for (unsigned bit = 0; bit <= capability_last(); bit++)
-		if (drop >> bit & 1 && prctl(PR_CAPBSET_DROP, bit, 0, 0, 0) < 0)
+	/* Asking the kernel bit by bit what there is would be as many calls again: EINVAL ends the bits it has. */
+	for (unsigned bit = 0; bit < 64; bit++) {
+		if (bounding >> bit & 1 || prctl(PR_CAPBSET_DROP, bit, 0, 0, 0) == 0)
+			continue;
+		if (errno == EINVAL && bit > CAP_CHOWN)
+			return 0;
+		/* Without CAP_SETPCAP: fine if it is not there anyway. */
+		if (prctl(PR_CAPBSET_READ, bit, 0, 0, 0) != 0)
 			return -errno;
+	}
 	return 0;
 }
 
@@ -117,7 +122,7 @@ static int apply_ambient(uint64_t ambient)
 {
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL)
 		return -errno;
-	for (unsigned bit = 0; bit <= capability_last(); bit++)
+	for (unsigned bit = 0; bit < 64; bit++)
 		if (ambient >> bit & 1 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, bit, 0, 0) < 0)
 			return -errno;
 	return 0;
@@ -134,7 +139,7 @@ int capability_apply(const struct capability_sets *sets)
 	permitted = sets->permitted & ((uint64_t)data[1].permitted << 32 | data[0].permitted);
 	effective = sets->effective & permitted;
 	/* Inheritable may hold what is in the bounding set or what was inheritable; the former is all we ever grant. */
-	inheritable = sets->inheritable & capability_bounding();
+	inheritable = sets->inheritable ? sets->inheritable & capability_bounding() : 0;
 	for (int i = 0; i < 2; i++) {
 		data[i].permitted = (uint32_t)(permitted >> (32 * i));
 		data[i].effective = (uint32_t)(effective >> (32 * i));

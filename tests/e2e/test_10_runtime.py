@@ -661,17 +661,22 @@ def test_no_descriptor_leaks_into_the_container(box):
 
 
 def test_preserve_fds(box):
-    read, write = os.pipe()
-    os.write(write, b"through")
-    os.close(write)
-    os.dup2(read, 3)
-    try:
-        out = box.sh("cat <&3", options=["--preserve-fds", "1"], pass_fds=[3])
-    finally:
-        os.close(3)
-        if read != 3:
-            os.close(read)
-    assert out == "through"
+    bundle = box.bundle(["sh", "-c", "cat <&3; cat <&4 || echo closed"])
+    (box.root / "f").write_text("through ")
+    line = f"exec 3<{box.root}/f 4<{box.root}/f; exec {box.runtime} --root {box.state} run --preserve-fds 1"
+    run = subprocess.run(["sh", "-c", f"{line} --bundle {bundle} {box.name()}"], capture_output=True, text=True, timeout=30,
+                         check=True)
+    assert run.stdout == "through closed\n"
+    missing = box.call("run", "--preserve-fds", "9", "--bundle", bundle, box.name(), check=False)
+    assert missing.returncode == 1 and "unable to stat preserved-fd" in missing.stderr
+
+
+def test_socket_activation(box):
+    bundle = box.bundle(["sh", "-c", "echo $LISTEN_FDS $LISTEN_PID; cat <&3"])
+    (box.root / "f").write_text("fd3")
+    line = f"exec 3<{box.root}/f; LISTEN_FDS=1 exec {box.runtime} --root {box.state} run --bundle {bundle} {box.name()}"
+    run = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=30, check=True)
+    assert run.stdout == "1 1\nfd3"
 
 
 def test_environment_is_that_of_the_spec(box):
