@@ -24,6 +24,7 @@
 
 #define SHM_SIZE (INT64_C(64) * 1024 * 1024)
 #define STOP_TIMEOUT_S 10
+#define END_PATIENCE_NS (10 * CLOCK_SECOND)
 #define SHIM_FILE_MAX 65536
 #define CLOSE_WAIT_NS (10 * CLOCK_SECOND)
 
@@ -336,6 +337,25 @@ static void remove_strange_bundles(struct engine *engine, struct container **ite
 	}
 }
 
+static bool is_end_pending(struct container *container)
+{
+	AUTO_FREE char *path = path_join(container->bundle, "exit.json");
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&container->mutex);
+	const struct container_state *state = &container->document.state;
+
+	return state->running && !state->restarting && !container->removed && file_exists(AT_FDCWD, path);
+}
+
+/* Who ended while we were away is seen to have ended by the first client that asks. */
+static void await_ended(struct container **items, size_t count)
+{
+	int64_t deadline = clock_monotonic_ns() + END_PATIENCE_NS;
+
+	for (size_t i = 0; i < count; i++)
+		while (is_end_pending(items[i]) && clock_monotonic_ns() < deadline)
+			clock_sleep_ms(5);
+}
+
 static int recover(struct engine *engine, struct error *err)
 {
 	AUTO_FREE char *folders = path_join(engine->data_root, "containers");
@@ -353,6 +373,7 @@ static int recover(struct engine *engine, struct error *err)
 		remove_strangers(engine, folders);
 		remove_strange_snapshots(engine);
 		remove_strange_bundles(engine, items, count);
+		await_ended(items, count);
 		start_by_policy(engine, items, count);
 	}
 	container_all_free(items, count);
