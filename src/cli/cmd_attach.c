@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "cli/commands.h"
 #include "cli/members.h"
 #include "cli/spec.h"
@@ -350,13 +351,20 @@ static int exec_body(struct text *body, const struct cli *cli, const struct exec
 	return 0;
 }
 
+/* The streams may end a moment before the engine has learned how the process did. */
 static int exec_exit_code(struct client *client, const char *id, struct error *err)
 {
-	AUTO(json_value_freep) struct json_value *state = NULL;
+	int64_t deadline = clock_monotonic_ns() + 10 * CLOCK_SECOND;
 
-	if (client_get(&state, client, err, "/exec/%s/json", id) < 0)
-		return -1;
-	return (int)json_value_integer(json_value_get(state, "ExitCode"));
+	for (;;) {
+		AUTO(json_value_freep) struct json_value *state = NULL;
+
+		if (client_get(&state, client, err, "/exec/%s/json", id) < 0)
+			return -1;
+		if (!json_value_bool(json_value_get(state, "Running")) || clock_monotonic_ns() > deadline)
+			return (int)json_value_integer(json_value_get(state, "ExitCode"));
+		clock_sleep_ms(2);
+	}
 }
 
 static int exec_attached(struct cli *cli, struct client *client, const struct exec_options *options, const char *id,

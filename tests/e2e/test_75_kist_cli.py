@@ -289,7 +289,7 @@ def _comparable(run):
     # Ages may differ by the second between two calls; the program's name must.
     def mask(text):
         text = re.sub(r"\b(Less than a second|About a minute|About an hour|\d+ (second|minute)s?)", "AGE", text)
-        return text.replace("docker", "kist")
+        return re.sub(" {2,}", "  ", text).replace("docker", "kist")
 
     return run.returncode, mask(run.stdout), mask(run.stderr)
 
