@@ -22,6 +22,7 @@
 #include "json/json.h"
 
 struct engine;
+struct session_settings;
 
 /* ---- what other verbs need: container_create() ---- */
 
@@ -166,10 +167,11 @@ int image_prune(struct image_prune_report *out_report, struct engine *engine, co
 typedef void (*image_progress)(void *arg, const char *json);
 
 struct image_pull_options {
-	const char *image;    /* fromImage: "debian", "debian:12" */
-	const char *tag;      /* "", "12", "sha256:..."; wins over the one in image */
-	const char *platform; /* "" or NULL: this machine */
-	const char *auth;     /* JSON of X-Registry-Auth, decoded; NULL: none */
+	const char *image;			 /* fromImage: "debian", "debian:12" */
+	const char *tag;			 /* "", "12", "sha256:..."; wins over the one in image */
+	const char *platform;			 /* "" or NULL: this machine */
+	const char *auth;			 /* JSON of X-Registry-Auth, decoded; NULL: none */
+	const struct session_settings *registry; /* transfer/session.h; NULL: defaults */
 	image_progress progress;
 	void *progress_arg;
 	int cancel_fd; /* or -1 */

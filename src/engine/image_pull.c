@@ -367,6 +367,7 @@ static int run_session(struct session_pulled *out_pulled, struct pull *pull, con
 					      .platform = platform,
 					      .match = platform ? PLATFORM_STRICT : PLATFORM_RUNNABLE,
 					      .auth = &session_auth,
+					      .settings = pull->options->registry,
 					      .unpacked_limit = pull->unpacked_limit,
 					      .cancel_fd = pull->options->cancel_fd };
 

@@ -420,3 +420,17 @@ def test_images_survive_kill(daemon, fake):
     daemon.start()
     assert daemon.inspect("kept:1")["Id"] == image
     assert open(f"{layer_folders(daemon, name)[0]}/f").read() == "one"
+
+
+def test_mirror_of_the_hub(tmp_root, program, fake):
+    """--registry-mirror: docker.io names come from there."""
+    from lib.daemon import Daemon
+
+    fake.add_image("library/thing:1", [tar_of(("f", "file", b"mirrored"))])
+    server = Daemon(tmp_root, program, ["--registry-mirror", f"http://{fake.address}"])
+    server.start()
+    server.docker("pull", "-q", "thing:1")
+    assert server.inspect("thing:1")["RepoTags"] == ["thing:1"]
+    assert server.inspect("docker.io/library/thing:1")["RepoDigests"][0].startswith("thing@sha256:")
+    server.docker("rmi", "thing:1")
+    server.finish()
