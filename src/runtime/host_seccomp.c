@@ -66,7 +66,7 @@ int host_seccomp_build(struct seccomp_filter *out_filter, const struct runtime *
 		       const struct spec_seccomp *seccomp, struct error *err)
 {
 	AUTO(profile_fini) struct profile profile = { 0 };
-	AUTO_FREE char *cache = path_join(runtime->root, ".seccomp");
+	AUTO_FREE char *cache = runtime->cache ? xstrdup(runtime->cache) : path_join(runtime->root, ".seccomp");
 
 	convert(&profile, seccomp);
 	if (seccomp_filter_build(out_filter, &profile.out, cache, err) < 0)

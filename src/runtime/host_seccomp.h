@@ -6,6 +6,6 @@
 #include "runtime/runtime.h"
 #include "sys/seccomp.h"
 
-/* The compiled filter comes from, or goes to, <root>/.seccomp. */
+/* The compiled filter comes from, or goes to, runtime->cache or <root>/.seccomp. */
 int host_seccomp_build(struct seccomp_filter *out_filter, const struct runtime *runtime,
 		       const struct spec_seccomp *seccomp, struct error *err);

@@ -32,6 +32,7 @@ struct runtime {
 	const struct log *log; /* borrowed, may be NULL: warnings */
 	bool no_cgroups;       /* the caller manages cgroups (crun's --cgroup-manager=disabled) */
 	bool systemd_cgroup;   /* cgroupsPath is "slice:prefix:name" */
+	const char *cache;     /* borrowed: folder of compiled seccomp filters; NULL: <root>/.seccomp */
 };
 
 /* A process just made. The descriptors are the caller's: runtime_process_fini() closes what was not taken. */

@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/path.h"
 #include "base/rollback.h"
 #include "base/text.h"
 #include "oci/runtime_spec.h"
@@ -53,6 +54,7 @@ static void task_free(struct task *task)
 	}
 	cgroup_close(task->cgroup);
 	free(task->state_root);
+	free(task->cache);
 	free(task->bundle);
 	free(task->id);
 	free(task);
@@ -79,6 +81,15 @@ static void free_options(struct task_runc_options *options)
 	proto_free(options, task_runc_options_fields);
 }
 
+/* "<where the bundles are>/.seccomp": engines take no bundle for a name with a dot. */
+static char *shared_cache(const char *bundle)
+{
+	AUTO_FREE char *clean = path_clean(bundle);
+	AUTO_FREE char *parent = path_parent(clean);
+
+	return path_join(parent, ".seccomp");
+}
+
 static int open_task(struct task **out_task, struct task_host *host, const struct task_create_request *request,
 		     const struct task_runc_options *options, struct error *err)
 {
@@ -98,7 +109,9 @@ static int open_task(struct task **out_task, struct task_host *host, const struc
 	task->id = xstrdup(request->id);
 	task->bundle = xstrdup(request->bundle);
 	task->state_root = bundle_state_root(request->bundle, options->root);
+	task->cache = shared_cache(task->bundle);
 	task->runtime = (struct runtime){ .root = task->state_root,
+					  .cache = task->cache,
 					  .log = host->log,
 					  .systemd_cgroup = options->systemd_cgroup };
 	task->bundle_fd = open(request->bundle, O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -64,6 +64,7 @@ struct task {
 	char *bundle;
 	int bundle_fd;
 	char *state_root;
+	char *cache; /* compiled seccomp filters, shared by all containers beside this one */
 	struct runtime runtime;
 	struct task_process init;
 	struct list execs;

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -204,15 +205,26 @@ static bool cache_matches(const struct cache_header *header, size_t size, const 
 	       hash_bytes(bytes + profile->size, program_size) == header->program_hash;
 }
 
+/* The cache folder, if it is nobody else's to write into: a filter planted there would be loaded. */
+static int cache_open(const char *cache_dir)
+{
+	AUTO_CLOSE int fd = open(cache_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || st.st_uid != geteuid() || st.st_mode & (S_IWGRP | S_IWOTH))
+		return -1;
+	return take_fd(&fd);
+}
+
 static bool cache_load(struct seccomp_filter *out_filter, const struct text *profile, const char *cache_dir)
 {
+	AUTO_CLOSE int dir_fd = cache_open(cache_dir);
 	AUTO_FREE char *name = cache_name(profile);
-	AUTO_FREE char *path = xasprintf("%s/%s", cache_dir, name);
 	AUTO_FREE char *data = NULL;
 	struct cache_header header;
 	size_t size;
 
-	if (file_read(&data, &size, AT_FDCWD, path, CACHE_LIMIT) < 0 || size < sizeof(header))
+	if (dir_fd < 0 || file_read(&data, &size, dir_fd, name, CACHE_LIMIT) < 0 || size < sizeof(header))
 		return false;
 	memcpy(&header, data, sizeof(header));
 	if (!cache_matches((const struct cache_header *)(const void *)data, size, profile))
@@ -230,8 +242,8 @@ static void cache_store(const struct seccomp_filter *filter, const struct text *
 {
 	size_t program_size = filter->count * sizeof(struct sock_filter);
 	AUTO_FREE char *name = cache_name(profile);
-	AUTO_FREE char *path = xasprintf("%s/%s", cache_dir, name);
 	AUTO(text_fini) struct text file = { 0 };
+	AUTO_CLOSE int dir_fd = mkdir_all(AT_FDCWD, cache_dir, 0700) < 0 ? -1 : cache_open(cache_dir);
 	struct cache_header header = {
 		.magic = CACHE_MAGIC,
 		.profile_size = profile->size,
@@ -241,11 +253,12 @@ static void cache_store(const struct seccomp_filter *filter, const struct text *
 		.notify = filter->notify,
 	};
 
+	if (dir_fd < 0)
+		return;
 	text_add_bytes(&file, &header, sizeof(header));
 	text_add_bytes(&file, profile->data, profile->size);
 	text_add_bytes(&file, filter->program, program_size);
-	if (mkdir_all(AT_FDCWD, cache_dir, 0700) == 0)
-		file_write_atomic(AT_FDCWD, path, file.data, file.size, 0600, FILE_NO_SYNC);
+	file_write_atomic(dir_fd, name, file.data, file.size, 0600, FILE_NO_SYNC);
 }
 
 /* ---- compile ---- */

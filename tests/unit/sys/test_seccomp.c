@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -181,6 +182,21 @@ static void test_cache_is_exact(void **state)
 		    memcmp(first.program, second.program, first.count * sizeof(*first.program)) != 0);
 }
 
+/* A folder that others may write into is no cache. */
+static void test_cache_is_ours(void **state)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	AUTO(seccomp_filter_fini) struct seccomp_filter filter = { 0 };
+	char shared[64];
+
+	(void)state;
+	snprintf(shared, sizeof(shared), "%s/shared", cache);
+	assert_int_equal(mkdir(shared, 0700), 0);
+	assert_int_equal(chmod(shared, 01777), 0);
+	assert_no_error(seccomp_filter_build(&filter, &profile, shared, &err), &err);
+	assert_int_equal(rmdir(shared), 0); /* nothing was written there */
+}
+
 static void assert_refused(const struct seccomp_profile *bad, const char *words)
 {
 	AUTO(error_clear) struct error err = { 0 };
@@ -250,9 +266,10 @@ static void test_notify(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_filter),	     cmocka_unit_test(test_many_architectures),
-		cmocka_unit_test(test_cache),	     cmocka_unit_test(test_cache_is_exact),
-		cmocka_unit_test(test_bad_profiles), cmocka_unit_test(test_notify),
+		cmocka_unit_test(test_filter),	      cmocka_unit_test(test_many_architectures),
+		cmocka_unit_test(test_cache),	      cmocka_unit_test(test_cache_is_exact),
+		cmocka_unit_test(test_cache_is_ours), cmocka_unit_test(test_bad_profiles),
+		cmocka_unit_test(test_notify),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
