@@ -144,6 +144,8 @@ int shim_serve(const struct shim_options *options, struct error *err)
 
 	if (fcntl(LISTEN_FD, F_SETFD, FD_CLOEXEC) < 0)
 		return error_set(err, ERR_INVALID, "descriptor 3 is no socket: run kist-shim start");
+	/* What others forgot to close would stay open for the container's life. */
+	(void)close_range(LISTEN_FD + 1, ~0U, 0);
 	if (!bundle)
 		return error_set_errno(err, ERR_INVALID, errno, "bundle");
 	/* A shim is one of many and mostly sleeps: give memory back early. */

@@ -82,7 +82,11 @@ static int print_address(const char *path, bool bootstrap, struct error *err)
 						 .address = address,
 						 .protocol = (char *)(uintptr_t) "ttrpc" };
 	AUTO(text_fini) struct text out = { 0 };
+	/* containerd before 2.0 leaves it to the shim to note where its next start finds it. */
+	int r = file_write_atomic(AT_FDCWD, "address", address, strlen(address), 0600, FILE_NO_SYNC);
 
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, r, "write address");
 	if (bootstrap)
 		proto_encode(&out, &result, bootstrap_result_fields);
 	else
