@@ -762,3 +762,31 @@ def test_pushes_side_by_side(ours):
     assert not failures
     for data in blobs:
         assert ours.request("GET", f"/v2/p/b/blobs/{sha(data)}").data == data
+
+
+# ---- through kistd ----
+
+
+@pytest.mark.parametrize("client", ["docker", "kist"])
+def test_login_then_pull(daemon, locked_registry, client):
+    run = getattr(daemon, client)
+    image = f"{locked_registry.address}/img:1"
+    denied = run("pull", image, check=False)
+    assert denied.returncode == 1 and "no basic auth credentials" in denied.stderr
+    wrong = run("login", "-u", "me", "--password-stdin", locked_registry.address, input="wrong", check=False)
+    assert wrong.returncode == 1 and "401 Unauthorized" in wrong.stderr
+    good = run("login", "-u", "me", "--password-stdin", locked_registry.address, input="secret")
+    assert "Login Succeeded" in good.stdout
+    assert f"Downloaded newer image for {image}" in run("pull", image).stdout
+    assert f"Image is up to date for {image}" in run("pull", image).stdout
+    run("logout", locked_registry.address)
+    run("rmi", image)
+    assert run("pull", image, check=False).returncode == 1
+
+
+def test_run_an_image_of_our_own_registry(daemon, ours, busybox_layout):
+    image = ours.push(busybox_layout, "team/busybox:1")
+    daemon.docker("pull", image)
+    assert daemon.docker("run", "--rm", "--network", "none", image, "echo", "from our registry").stdout == (
+        "from our registry\n"
+    )

@@ -60,11 +60,16 @@ static int pull(struct docker_api *api, struct http_request *request, struct htt
 		.progress_arg = response,
 		.cancel_fd = http_cancel_fd(request),
 	};
+	int r;
 
 	/* dockerd reads a broken header as none: old clients send odd ones when they have no credentials. */
 	if (!text_empty(header) && base64_decode(&auth, &auth_size, header) == 0)
 		options.auth = auth;
-	return finish(response, image_pull(api->engine, &options, err), err);
+	r = image_pull(api->engine, &options, err);
+	/* A 401 would make docker's client ask for a user name on the terminal; dockerd answers 500. */
+	if (r < 0 && err->kind == ERR_UNAUTHORIZED)
+		err->kind = ERR_INTERNAL;
+	return finish(response, r, err);
 }
 
 static int import(struct docker_api *api, struct http_request *request, struct http_response *response,
