@@ -66,6 +66,25 @@ static void free_options(const struct option_spec *options, void *target)
 	free(target);
 }
 
+/* --filter is name=value everywhere. */
+static int check_filters(const struct option_spec *options, void *target, struct error *err)
+{
+	for (; options && (options->name || options->letter); options++) {
+		const struct text_list *list = (const struct text_list *)(void *)((char *)target + options->offset);
+
+		if (options->kind != OPTION_KIND_LIST || !text_equal(options->name, "filter"))
+			continue;
+		for (size_t i = 0; i < list->count; i++)
+			if (*list->items[i] && !strchr(list->items[i], '='))
+				return error_set(
+					err, ERR_INVALID,
+					"invalid argument \"%s\" for \"%s--filter\" flag: bad format of filter "
+					"(expected name=value)",
+					list->items[i], options->letter ? "-f, " : "");
+	}
+	return 0;
+}
+
 static int wrong_operands(const struct cli *cli, const struct command *command, size_t count, struct error *err)
 {
 	const char *name = cli->invoked;
@@ -115,7 +134,8 @@ static int run_command(struct cli *cli, const struct command *command, int argc,
 
 	if (command->defaults)
 		command->defaults(target);
-	if (options_parse(options, target, argc, argv, flags, &operands, &err) < 0) {
+	if (options_parse(options, target, argc, argv, flags, &operands, &err) < 0 ||
+	    check_filters(command->options, target, &err) < 0) {
 		if (err.kind == ERR_CANCELED) {
 			help_command(cli->invoked, command);
 			result = 0;
@@ -228,8 +248,11 @@ static int run(struct cli *cli, struct globals *globals, struct text_list *rest,
 	if (globals->hosts.count)
 		cli->host = globals->hosts.items[0];
 	cli->debug = globals->debug;
-	if (config_load(&cli->config, globals->config_folder, err) < 0)
-		return -1;
+	if (config_load(&cli->config, globals->config_folder, err) < 0) {
+		/* As docker does: what needs no credentials works without the file. */
+		fprintf(stderr, "WARNING: Error loading config file: %s\n", err->message);
+		error_clear(err);
+	}
 	return dispatch(cli, (int)rest->count, argv);
 }
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """kist against kistd: what a person types, what a script reads, beside the stock docker CLI on the same socket."""
+import base64
+import crypt
 import fcntl
 import json
 import os
@@ -17,6 +19,7 @@ import time
 import pytest
 
 from lib import images
+from lib.registry import Registry
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 needs_docker = pytest.mark.skipif(shutil.which("docker") is None, reason="no docker CLI to compare with")
@@ -185,6 +188,92 @@ def test_cidfile_name_conflict_and_pull_never(engine, tmp_root):
     assert missing.returncode == 125 and "No such image: nosuch:x" in missing.stderr
 
 
+# ---- pull, login ----
+
+
+def _shape(output, name):
+    """Progress without what differs between two pulls: which of the words of a layer were seen, sizes."""
+    lines = [line for line in output.replace(name, "NAME").splitlines() if line]
+    layer = re.compile(r"[0-9a-f]{12}: (Pulling fs layer|Waiting|Downloading|Verifying Checksum|Download complete|"
+                       r"Extracting|Pull complete|Already exists)")  # fmt: skip
+    return [line for line in lines if not layer.match(line)]
+
+
+@needs_docker
+def test_pull_prints_what_docker_prints(daemon, registry):
+    name = f"{registry.address}/busybox"
+    docker = daemon.docker("pull", name)
+    daemon.docker("rmi", name)
+    kist = daemon.kist("pull", name)
+    assert _shape(docker.stdout, name) == _shape(kist.stdout, name)
+    assert "Status: Downloaded newer image" in kist.stdout
+    assert re.search(r"^[0-9a-f]{12}: Pull complete$", kist.stdout, re.M), kist.stdout
+    again = daemon.kist("pull", name)
+    assert again.stdout == daemon.docker("pull", name).stdout
+    assert daemon.kist("pull", "-q", f"{name}:1").stdout == f"{name}:1\n"
+    missing = [daemon.docker("pull", f"{name}:none", check=False), daemon.kist("pull", f"{name}:none", check=False)]
+    assert missing[0].stderr == missing[1].stderr and missing[1].returncode == 1
+
+
+def test_pull_draws_bars_on_a_terminal(daemon, registry):
+    terminal = Terminal(daemon, "pull", f"{registry.address}/busybox:latest")
+    assert terminal.exit_code(60) == 0
+    text = terminal.seen.decode(errors="replace")
+    assert "\x1b[2K" in text and "\x1b[1A" in text and "Pull complete" in text
+    assert text.rstrip().endswith(f"{registry.address}/busybox:latest")
+
+
+def test_run_pulls_what_is_missing(daemon, registry):
+    name = f"{registry.address}/busybox:1"
+    run = daemon.kist("run", "--rm", name, "echo", "hi")
+    assert run.stdout == "hi\n"
+    assert run.stderr.startswith(f"Unable to find image '{name}' locally\n")
+    assert daemon.kist("run", "--rm", "-q", "--pull", "always", name, "echo", "hi").stderr == ""
+
+
+def test_login_pull_logout(daemon, tmp_root, busybox_layout):
+    hashed = crypt.crypt("secret", crypt.mksalt(crypt.METHOD_BLOWFISH))
+    (tmp_root / "htpasswd").write_text(f"anna:{hashed}\n")
+    server = Registry(tmp_root / "registry", htpasswd=tmp_root / "htpasswd")
+    server.start()
+    try:
+        wrong = daemon.kist("login", "-u", "anna", "--password-stdin", server.address, input="no", check=False)
+        assert wrong.returncode == 1 and "nauthorized" in wrong.stderr, wrong.stderr
+        file = pathlib.Path(daemon.environment["DOCKER_CONFIG"]) / "config.json"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text('{"HttpHeaders": {"X-Kept": "1"}}')
+        run = daemon.kist("login", "-u", "anna", "--password-stdin", server.address, input="secret\n")
+        assert run.stdout == "Login Succeeded\n" and "stored unencrypted" in run.stderr
+        stored = json.loads(file.read_text())
+        assert stored["HttpHeaders"] == {"X-Kept": "1"}
+        assert base64.b64decode(stored["auths"][server.address]["auth"]) == b"anna:secret"
+        assert file.stat().st_mode & 0o777 == 0o600
+        # With the credentials the registry answers: the image is missing, not forbidden.
+        known = daemon.kist("pull", f"{server.address}/nosuch", check=False).stderr
+        daemon.kist("logout", server.address)
+        assert server.address not in file.read_text()
+        unknown = daemon.kist("pull", f"{server.address}/nosuch", check=False).stderr
+        assert "no basic auth credentials" in unknown and "no basic auth credentials" not in known
+    finally:
+        server.stop()
+
+
+def test_credential_helper(daemon, tmp_root):
+    """The helper's answer is what the engine gets; a login goes to the helper, not to the file."""
+    helper = tmp_root / "bin/docker-credential-box"
+    helper.parent.mkdir()
+    helper.write_text(f'#!/bin/sh\ncat > {tmp_root}/said.$1\necho \'{{"Username":"anna","Secret":"s3"}}\'\n')
+    helper.chmod(0o755)
+    daemon.environment["PATH"] = f"{helper.parent}:{daemon.environment['PATH']}"
+    folder = pathlib.Path(daemon.environment["DOCKER_CONFIG"])
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text('{"credHelpers": {"127.0.0.1:1": "box"}}')
+    daemon.kist("pull", "127.0.0.1:1/x", check=False)
+    assert (tmp_root / "said.get").read_text() == "127.0.0.1:1"
+    daemon.kist("logout", "127.0.0.1:1")
+    assert (tmp_root / "said.erase").read_text() == "127.0.0.1:1"
+
+
 # ---- no engine ----
 
 
@@ -195,6 +284,35 @@ def test_names_the_engine_that_does_not_answer(program, tmp_root):
     assert run.returncode == 1
     assert f"Cannot connect to the engine at unix://{tmp_root}/none" in run.stderr
     assert "No such file or directory" in run.stderr
+
+
+def test_starts_the_engine_by_itself(program):
+    """On the default socket, in mount and network namespaces of their own, so that the host's engine is not met."""
+    script = """
+        mount -t tmpfs t /run && mount -t tmpfs t /var/lib && ip link set lo up || exit 9
+        unset KIST_HOST DOCKER_HOST
+        "$0" ps -q && "$0" info --format '{{.DockerRootDir}}'
+        code=$?
+        kill "$(cat /run/kist/kistd.pid)"
+        for i in $(seq 100); do test -e /run/kist/kistd.pid || break; sleep 0.1; done
+        test ! -e /run/kist/kistd.pid || exit 8
+        exit $code
+    """
+    run = subprocess.run(
+        ["unshare", "--mount", "--net", "--propagation", "private", "sh", "-c", script, program("kist")],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (run.returncode, run.stdout) == (0, "/var/lib/kist\n"), run.stderr
+
+
+def test_says_why_it_cannot_start_the_engine(program):
+    script = 'mount -t tmpfs t /run && unset KIST_HOST DOCKER_HOST && exec setpriv --reuid 65534 --clear-groups "$0" ps'
+    run = subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, program("kist")],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert run.returncode == 1, run.stderr
+    assert "only root can start it" in run.stderr and "/run/kist/kist.sock" in run.stderr
 
 
 def test_unknown_commands_get_a_hint(program):
