@@ -31,6 +31,7 @@
 #endif
 
 /* A zstd window of 128 MiB and the libraries fit; a leak does not go far. */
+#define FILES_MAX 1024 /* one for each of 500 lower layers */
 #define MEMORY_MAX (UINT64_C(1) << 30)
 
 static const int allowed_calls[] = {
@@ -114,8 +115,7 @@ static const uint64_t kept_capabilities = UINT64_C(1) << CAP_CHOWN | UINT64_C(1)
 /* A copy of the mount with fewer rights, whose root is the directory itself: ".." cannot leave it. */
 static int lock_directory(int *fd, uint64_t attributes, struct error *err)
 {
-	int copy = mount_clone(*fd, "", 0); /* stays open: closing it would unmount the copy */
-	int opened;
+	int copy = mount_clone(*fd, "", 0); /* O_PATH; closing it would unmount the copy */
 	int r;
 
 	if (copy < 0)
@@ -123,25 +123,26 @@ static int lock_directory(int *fd, uint64_t attributes, struct error *err)
 	r = mount_change(copy, 0, attributes, 0, 0);
 	if (r < 0)
 		return error_set_errno(err, ERR_INTERNAL, r, "restrict the mount of the layer's directory");
-	opened = openat(copy, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (opened < 0)
-		return error_set_errno(err, ERR_INTERNAL, errno, "open the copied mount");
 	close(*fd);
-	*fd = opened;
+	*fd = copy;
 	return 0;
 }
 
-static int enter_root(int target_fd, struct error *err)
+/* A second descriptor, for more than paths; the O_PATH one keeps the copy mounted. */
+static int enter_root(int *target_fd, struct error *err)
 {
-	if (fchdir(target_fd) < 0 || chroot(".") < 0)
+	int opened = openat(*target_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (opened < 0 || fchdir(opened) < 0 || chroot(".") < 0)
 		return error_set_errno(err, ERR_INTERNAL, errno, "enter the layer's directory");
+	*target_fd = opened;
 	return 0;
 }
 
 static int set_limits(struct error *err)
 {
 	const struct rlimit memory = { MEMORY_MAX, MEMORY_MAX };
-	const struct rlimit files = { 256, 256 };
+	const struct rlimit files = { FILES_MAX, FILES_MAX };
 	const struct rlimit none = { 0, 0 };
 
 	if ((!SANITIZED && setrlimit(RLIMIT_AS, &memory) < 0) || setrlimit(RLIMIT_NOFILE, &files) < 0 ||
@@ -196,7 +197,7 @@ int jail_enter(int *target_fd, int *lower_fds, size_t lower_count, struct error 
 				   MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
 				   err) < 0)
 			return -1;
-	if (enter_root(*target_fd, err) < 0 || set_limits(err) < 0 || drop_capabilities(err) < 0)
+	if (enter_root(target_fd, err) < 0 || set_limits(err) < 0 || drop_capabilities(err) < 0)
 		return -1;
 	return SANITIZED ? 0 : allow_calls(err);
 }

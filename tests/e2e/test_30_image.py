@@ -434,3 +434,16 @@ def test_mirror_of_the_hub(tmp_root, program, fake):
     assert server.inspect("docker.io/library/thing:1")["RepoDigests"][0].startswith("thing@sha256:")
     server.docker("rmi", "thing:1")
     server.finish()
+
+
+def test_run_of_many_layers(daemon, fake, busybox_rootfs):
+    """More lower layers than one page of mount options holds."""
+    from lib import images
+
+    layers = [images.tar_of(busybox_rootfs)]
+    layers += [tar_of((f"layer/{i}", "file", str(i).encode())) for i in range(126)]
+    name, _ = fake.add_image("deep:1", layers)
+    daemon.docker("pull", "-q", name)
+    run = daemon.docker("run", "--rm", "--network", "none", name, "sh", "-c", "ls /layer | wc -l; cat /layer/125")
+    assert run.stdout == "126\n125"
+    assert len(daemon.docker("history", "-q", name).stdout.split()) == 127
