@@ -14,6 +14,8 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 
+#define FSCONFIG_TEXT_MAX 255
+
 static const struct {
 	unsigned long flag;
 	const char *key;
@@ -48,6 +50,19 @@ static int set_failed(int context, const char *fs_type, const char *what, int er
 	return error_set_errno(err, ERR_INVALID, errnum, "mount %s: %s", fs_type, what);
 }
 
+/* fsconfig(2) takes at most 255 bytes of text. Overlay takes its lower layers one at a time too, since 6.5. */
+static int set_lower_layers(int context, const char *fs_type, char *layers, struct error *err)
+{
+	char *rest = layers;
+	char *layer;
+
+	while ((layer = strsep(&rest, ":"))) {
+		if (fsconfig(context, FSCONFIG_SET_STRING, "lowerdir+", layer, 0) < 0)
+			return set_failed(context, fs_type, layer, errno, err);
+	}
+	return 0;
+}
+
 /* "key=value" or "key" of the data text; a comma ends it, a backslash protects the next byte as mount(8) reads it. */
 static int set_option(int context, const char *fs_type, char *option, struct error *err)
 {
@@ -56,6 +71,8 @@ static int set_option(int context, const char *fs_type, char *option, struct err
 
 	if (value) {
 		*value++ = '\0';
+		if (strlen(value) > FSCONFIG_TEXT_MAX && strcmp(option, "lowerdir") == 0)
+			return set_lower_layers(context, fs_type, value, err);
 		failed = fsconfig(context, FSCONFIG_SET_STRING, option, value, 0);
 	} else {
 		failed = fsconfig(context, FSCONFIG_SET_FLAG, option, NULL, 0);
