@@ -444,8 +444,9 @@ static int check_requests(const struct container *container, struct error *err)
 
 int container_launch(struct container *container, int cancel_fd, struct error *err)
 {
-	AUTO(rollback_run) struct rollback undo = { 0 };
+	/* Before `undo`: it must still be there when the rollback runs. */
 	struct launch launch = { .container = container };
+	AUTO(rollback_run) struct rollback undo = { 0 };
 	AUTO_FREE char *address = NULL;
 
 	if (check_requests(container, err) < 0 || check_sources(&container->document, err) < 0 ||

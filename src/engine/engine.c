@@ -310,12 +310,12 @@ static bool starts_with_engine(const struct container *container)
 	       (policy->maximum_retry_count == 0 || container->document.restart_count < policy->maximum_retry_count);
 }
 
-static void start_by_policy(struct engine *engine, struct container **items, size_t count)
+static void start_by_policy(struct engine *engine, struct container **items, size_t count, const bool *wanted)
 {
 	for (size_t i = count; i > 0; i--) {
 		AUTO(error_clear) struct error err = { 0 };
 
-		if (starts_with_engine(items[i - 1]) && container_start(engine, items[i - 1]->id, -1, &err) < 0)
+		if (wanted[i - 1] && container_start(engine, items[i - 1]->id, -1, &err) < 0)
 			engine_log_error(engine, "a container could not be started again", items[i - 1]->id, &err);
 	}
 }
@@ -359,6 +359,7 @@ static void await_ended(struct container **items, size_t count)
 static int recover(struct engine *engine, struct error *err)
 {
 	AUTO_FREE char *folders = path_join(engine->data_root, "containers");
+	AUTO_FREE bool *wanted = NULL;
 	struct container **items;
 	size_t count;
 	int r;
@@ -366,6 +367,10 @@ static int recover(struct engine *engine, struct error *err)
 	if (containers_load(engine, err) < 0)
 		return -1;
 	count = container_all(&items, engine);
+	/* Judged before the monitors run: what ended while we were away is theirs. */
+	wanted = xcalloc(count + 1, sizeof(*wanted));
+	for (size_t i = 0; i < count; i++)
+		wanted[i] = starts_with_engine(items[i]);
 	r = restore_network(engine, items, count, err);
 	if (r == 0) {
 		for (size_t i = 0; i < count; i++)
@@ -374,7 +379,7 @@ static int recover(struct engine *engine, struct error *err)
 		remove_strange_snapshots(engine);
 		remove_strange_bundles(engine, items, count);
 		await_ended(items, count);
-		start_by_policy(engine, items, count);
+		start_by_policy(engine, items, count, wanted);
 	}
 	container_all_free(items, count);
 	return r < 0 ? error_prefix(err, "restore network") : 0;
