@@ -49,6 +49,20 @@ static int apply_bandwidth(const struct cgroup *cgroup, const struct cgroup_tree
 	return 0;
 }
 
+/* A number that counts only if it was asked for and is not zero. */
+static int set_if_asked(const struct cgroup *cgroup, const struct cgroup_tree *tree, const char *file,
+			struct optional_u64 value, struct error *err)
+{
+	if (!value.set || !value.value)
+		return 0;
+	return cgroup_set_i64(cgroup, tree, file, (int64_t)value.value, err);
+}
+
+static struct optional_u64 as_u64(struct optional_i64 value)
+{
+	return (struct optional_u64){ .set = value.set, .value = (uint64_t)value.value };
+}
+
 static int apply_cpu(const struct cgroup *cgroup, const struct cgroup_limits *limits, struct error *err)
 {
 	const struct cgroup_tree *cpu = cgroup_find_tree(cgroup, CONTROLLER_CPU);
@@ -59,20 +73,14 @@ static int apply_cpu(const struct cgroup *cgroup, const struct cgroup_limits *li
 		return 0;
 	if (!cpu)
 		return missing(cgroup, "cpu", err);
-	if (limits->cpu_shares.set && limits->cpu_shares.value &&
-	    cgroup_set_i64(cgroup, cpu, "cpu.shares", (int64_t)limits->cpu_shares.value, err) < 0)
+	if (set_if_asked(cgroup, cpu, "cpu.shares", limits->cpu_shares, err) < 0)
 		return -1;
 	if (bandwidth && apply_bandwidth(cgroup, cpu, limits, err) < 0)
 		return -1;
-	if (limits->cpu_realtime_period.set && limits->cpu_realtime_period.value &&
-	    cgroup_set_i64(cgroup, cpu, "cpu.rt_period_us", (int64_t)limits->cpu_realtime_period.value, err) < 0)
+	if (set_if_asked(cgroup, cpu, "cpu.rt_period_us", limits->cpu_realtime_period, err) < 0 ||
+	    set_if_asked(cgroup, cpu, "cpu.rt_runtime_us", as_u64(limits->cpu_realtime_runtime), err) < 0)
 		return -1;
-	if (limits->cpu_realtime_runtime.set && limits->cpu_realtime_runtime.value &&
-	    cgroup_set_i64(cgroup, cpu, "cpu.rt_runtime_us", limits->cpu_realtime_runtime.value, err) < 0)
-		return -1;
-	if (limits->cpu_idle.set && cgroup_set_i64(cgroup, cpu, "cpu.idle", limits->cpu_idle.value, err) < 0)
-		return -1;
-	return 0;
+	return limits->cpu_idle.set ? cgroup_set_i64(cgroup, cpu, "cpu.idle", limits->cpu_idle.value, err) : 0;
 }
 
 static int apply_cpuset(const struct cgroup *cgroup, const struct cgroup_limits *limits, struct error *err)
@@ -161,31 +169,45 @@ static int apply_memory_limits(const struct cgroup *cgroup, const struct cgroup_
 	return 0;
 }
 
+static int check_usage(const struct cgroup_tree *memory, const struct cgroup_limits *limits, struct error *err)
+{
+	int64_t limit = optional_i64_or(limits->memory_limit, 0);
+	uint64_t usage;
+
+	if (!limits->memory_check_before_update || limit <= 0)
+		return 0;
+	usage = cgroup_get_u64(memory, "memory.usage_in_bytes", 0);
+	if (usage <= (uint64_t)limit)
+		return 0;
+	return error_set(err, ERR_CONFLICT, "memory limit %" PRId64 " is below the current usage %" PRIu64, limit,
+			 usage);
+}
+
+static bool wants_memory(const struct cgroup_limits *limits)
+{
+	return limits->memory_limit.set || limits->memory_reservation.set || limits->memory_swap.set ||
+	       limits->memory_swappiness.set || optional_bool_or(limits->memory_disable_oom_killer, false);
+}
+
 static int apply_memory(const struct cgroup *cgroup, const struct cgroup_limits *limits, struct error *err)
 {
 	const struct cgroup_tree *memory = cgroup_find_tree(cgroup, CONTROLLER_MEMORY);
+	int64_t reservation = optional_i64_or(limits->memory_reservation, 0);
+	int64_t swappiness = optional_i64_or(limits->memory_swappiness, -1);
 
-	if (!limits->memory_limit.set && !limits->memory_reservation.set && !limits->memory_swap.set &&
-	    !limits->memory_swappiness.set && !optional_bool_or(limits->memory_disable_oom_killer, false))
+	if (!wants_memory(limits))
 		return 0;
 	if (!memory)
 		return missing(cgroup, "memory", err);
-	if (limits->memory_check_before_update && optional_i64_or(limits->memory_limit, 0) > 0 &&
-	    cgroup_get_u64(memory, "memory.usage_in_bytes", 0) > (uint64_t)limits->memory_limit.value)
-		return error_set(err, ERR_CONFLICT, "memory limit %" PRId64 " is below the current usage %" PRIu64,
-				 limits->memory_limit.value, cgroup_get_u64(memory, "memory.usage_in_bytes", 0));
-	if (apply_memory_limits(cgroup, memory, limits, err) < 0)
+	if (check_usage(memory, limits, err) < 0 || apply_memory_limits(cgroup, memory, limits, err) < 0)
 		return -1;
-	if (optional_i64_or(limits->memory_reservation, 0) != 0 &&
-	    set_memory(cgroup, memory, "memory.soft_limit_in_bytes", limits->memory_reservation.value, err) < 0)
+	if (reservation != 0 && set_memory(cgroup, memory, "memory.soft_limit_in_bytes", reservation, err) < 0)
 		return -1;
-	if (limits->memory_swappiness.set && limits->memory_swappiness.value >= 0 &&
-	    cgroup_set_i64(cgroup, memory, "memory.swappiness", limits->memory_swappiness.value, err) < 0)
+	if (swappiness >= 0 && cgroup_set_i64(cgroup, memory, "memory.swappiness", swappiness, err) < 0)
 		return -1;
-	if (optional_bool_or(limits->memory_disable_oom_killer, false) &&
-	    cgroup_set(cgroup, memory, "memory.oom_control", "1", err) < 0)
-		return -1;
-	return 0;
+	return optional_bool_or(limits->memory_disable_oom_killer, false)
+		       ? cgroup_set(cgroup, memory, "memory.oom_control", "1", err)
+		       : 0;
 }
 
 /* ---- pids, blkio, hugetlb, network ---- */
@@ -415,22 +437,24 @@ static uint64_t limit_of(uint64_t value)
 	return value >= V1_UNLIMITED ? UINT64_MAX : value;
 }
 
-static void read_cpu(const struct cgroup *cgroup, struct cgroup_stats *stats)
+static void read_bandwidth(const struct cgroup_tree *cpu, struct cgroup_stats *stats)
 {
-	const struct cgroup_tree *cpu = cgroup_find_tree(cgroup, CONTROLLER_CPU);
-	const struct cgroup_tree *account = cgroup_find_tree(cgroup, CONTROLLER_CPUACCT);
-	AUTO_FREE char *bandwidth = cpu ? cgroup_get(cpu, "cpu.stat") : NULL;
-	AUTO_FREE char *split = account ? cgroup_get(account, "cpuacct.stat") : NULL;
-	AUTO_FREE char *per_cpu = account ? cgroup_get(account, "cpuacct.usage_percpu") : NULL;
+	AUTO_FREE char *text = cgroup_get(cpu, "cpu.stat");
+
+	stats->cpu_periods = cgroup_key_u64(text, "nr_periods", 0);
+	stats->cpu_throttled_periods = cgroup_key_u64(text, "nr_throttled", 0);
+	stats->cpu_throttled_ns = cgroup_key_u64(text, "throttled_time", 0);
+}
+
+static void read_account(const struct cgroup_tree *account, struct cgroup_stats *stats)
+{
+	AUTO_FREE char *split = cgroup_get(account, "cpuacct.stat");
+	AUTO_FREE char *per_cpu = cgroup_get(account, "cpuacct.usage_percpu");
 	AUTO(text_list_fini) struct text_list numbers = { 0 };
 
-	stats->cpu_periods = cgroup_key_u64(bandwidth, "nr_periods", 0);
-	stats->cpu_throttled_periods = cgroup_key_u64(bandwidth, "nr_throttled", 0);
-	stats->cpu_throttled_ns = cgroup_key_u64(bandwidth, "throttled_time", 0);
 	stats->cpu_user_ns = cgroup_key_u64(split, "user", 0) * CLOCK_TICK_NS;
 	stats->cpu_system_ns = cgroup_key_u64(split, "system", 0) * CLOCK_TICK_NS;
-	if (account)
-		stats->cpu_total_ns = cgroup_get_u64(account, "cpuacct.usage", 0);
+	stats->cpu_total_ns = cgroup_get_u64(account, "cpuacct.usage", 0);
 	if (!per_cpu)
 		return;
 	text_list_split(&numbers, text_trim(per_cpu), ' ');
@@ -438,6 +462,17 @@ static void read_cpu(const struct cgroup *cgroup, struct cgroup_stats *stats)
 	for (size_t i = 0; i < numbers.count; i++)
 		if (text_parse_u64(&stats->per_cpu_ns[stats->per_cpu_count], numbers.items[i], UINT64_MAX) == 0)
 			stats->per_cpu_count++;
+}
+
+static void read_cpu(const struct cgroup *cgroup, struct cgroup_stats *stats)
+{
+	const struct cgroup_tree *cpu = cgroup_find_tree(cgroup, CONTROLLER_CPU);
+	const struct cgroup_tree *account = cgroup_find_tree(cgroup, CONTROLLER_CPUACCT);
+
+	if (cpu)
+		read_bandwidth(cpu, stats);
+	if (account)
+		read_account(account, stats);
 }
 
 static void read_memory(const struct cgroup *cgroup, struct cgroup_stats *stats)
