@@ -32,7 +32,7 @@ unit: $(CHECK)/build.ninja
 
 e2e: $(CHECK)/build.ninja
 	ninja -C $(CHECK)
-	python3 -m pytest -q tests/e2e
+	/usr/bin/python3 -m pytest -q tests/e2e
 
 $(CHECK)/build.ninja: | check-build-tools
 	meson setup $(CHECK) -Dwerror=true
