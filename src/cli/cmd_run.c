@@ -19,7 +19,8 @@ int start_failure_code(const char *message)
 	if (strstr(message, "executable file not found") || strstr(message, "no such file or directory") ||
 	    strstr(message, "system cannot find the file specified"))
 		return 127;
-	if (strstr(message, "permission denied") || strstr(message, "is a directory"))
+	if (strstr(message, "permission denied") || strstr(message, "is a directory") ||
+	    strstr(message, "exec format error"))
 		return 126;
 	return 125;
 }

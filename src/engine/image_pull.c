@@ -371,7 +371,12 @@ static int run_session(struct session_pulled *out_pulled, struct pull *pull, con
 					      .unpacked_limit = pull->unpacked_limit,
 					      .cancel_fd = pull->options->cancel_fd };
 
-	return session_pull(out_pulled, &session, &sink, err);
+	if (session_pull(out_pulled, &session, &sink, err) == 0)
+		return 0;
+	/* The limit is what is free: running into it is the disk's doing. */
+	if (err->kind == ERR_EXHAUSTED && strstr(err->message, "decompresses to more than"))
+		error_prefix(err, "no space left on device");
+	return -1;
 }
 
 static int pull_image(struct pull *pull, const struct auth *auth, struct error *err)

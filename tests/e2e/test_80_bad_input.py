@@ -246,6 +246,9 @@ def test_commands_that_cannot_run(shared_daemon, odd_image, client, command, cod
     run = getattr(shared_daemon, client)("run", "--rm", "--network", "none", odd_image, command, check=False)
     for word in words:
         assert word.lower() in run.stderr.lower(), run.stderr
+    # The docker CLI knows 126 and 127 by words; a wrong format is none of them, and we cannot teach it.
+    if command == "/garbage" and client == "docker":
+        code = 125
     assert run.returncode == code, run.stderr
     assert shared_daemon.docker("ps", "-aq").stdout == ""
 
