@@ -19,7 +19,7 @@
 
 static int auth_header(struct text_list *headers, const struct config *config, const char *image, struct error *err)
 {
-	AUTO(config_auth_fini) struct config_auth auth = { 0 };
+	AUTO(credential_fini) struct credential auth = { 0 };
 	AUTO_FREE char *registry = config_registry_of(image);
 	AUTO_FREE char *value = NULL;
 
@@ -225,7 +225,7 @@ static int read_stdin_password(char **out_password, const struct login_options *
 	return 0;
 }
 
-static int ask_credentials(struct config_auth *auth, const struct login_options *options, struct error *err)
+static int ask_credentials(struct credential *auth, const struct login_options *options, struct error *err)
 {
 	auth->username = xstrdup(options->username);
 	auth->password = xstrdup(options->password);
@@ -272,7 +272,7 @@ static char *registry_key(const struct text_list *operands)
 }
 
 /* The engine checks them; a token of the registry replaces the password. */
-static int check_credentials(struct client *client, struct config_auth *auth, const char *registry, char **out_status,
+static int check_credentials(struct client *client, struct credential *auth, const char *registry, char **out_status,
 			     struct error *err)
 {
 	AUTO(json_value_freep) struct json_value *answer = NULL;
@@ -302,11 +302,12 @@ static int check_credentials(struct client *client, struct config_auth *auth, co
 static int run_login(struct cli *cli, void *target, const struct text_list *operands, struct error *err)
 {
 	const struct login_options *options = target;
-	AUTO(config_auth_fini) struct config_auth auth = { 0 };
+	AUTO(credential_fini) struct credential auth = { 0 };
 	AUTO_FREE char *registry = registry_key(operands);
 	AUTO_FREE char *status = NULL;
 	struct client *client;
 	bool stored = false;
+	bool plain = false;
 
 	/* What is stored already may still be good. */
 	if (!options->username && !options->password && !options->password_stdin) {
@@ -323,9 +324,9 @@ static int run_login(struct cli *cli, void *target, const struct text_list *oper
 	client = cli_client(cli, err);
 	if (!client || check_credentials(client, &auth, registry, &status, err) < 0)
 		return -1;
-	if (config_store_auth(&cli->config, registry, &auth, err) < 0)
+	if (config_store_auth(&cli->config, registry, &auth, &plain, err) < 0)
 		return error_prefix(err, "error saving credentials");
-	if (!config_has_helper(&cli->config, registry))
+	if (plain)
 		fprintf(stderr,
 			"\nWARNING! Your credentials are stored unencrypted in '%s/config.json'.\n"
 			"Configure a credential helper to remove this warning.\n\n",
