@@ -173,6 +173,7 @@ static int open_engine(struct daemon *daemon, struct error *err)
 	options.log_max_file = text_map_get(&config->log_options, "max-file");
 	options.debug = optional_bool_or(config->debug, false);
 	options.log = &daemon->log;
+	options.registry = &daemon->registry;
 	return engine_open(&daemon->engine, &options, err);
 }
 

@@ -50,6 +50,21 @@ struct event_bus *engine_events(struct engine *engine)
 	return engine->events;
 }
 
+const char *engine_network_id(const struct engine *engine, const char *name)
+{
+	static const char *const names[ENGINE_NETWORK_COUNT] = { "bridge", "host", "none" };
+
+	for (size_t i = 0; i < ENGINE_NETWORK_COUNT; i++)
+		if (text_equal(names[i], name))
+			return engine->network_ids[i];
+	return NULL;
+}
+
+const struct session_settings *engine_registry(const struct engine *engine)
+{
+	return engine->registry;
+}
+
 struct store *engine_store(struct engine *engine)
 {
 	return engine->store;
@@ -108,6 +123,7 @@ static struct engine *engine_new(const struct engine_options *options)
 	engine->pids_limit = options->pids_limit;
 	engine->debug = options->debug;
 	engine->log = options->log;
+	engine->registry = options->registry;
 	engine->cgroup_v2 = cgroup_detect() == CGROUP_V2;
 	engine->capabilities = capability_bounding();
 	engine->events = event_bus_new();

@@ -43,7 +43,8 @@ struct engine {
 	int64_t stop_timeout_s;
 	int64_t pids_limit;
 	bool debug;
-	const struct log *log; /* borrowed */
+	const struct log *log;			 /* borrowed */
+	const struct session_settings *registry; /* borrowed; may be NULL */
 	char id[65];
 	bool cgroup_v2;
 	uint64_t capabilities;

@@ -16,6 +16,7 @@
 #include "engine/system.h"
 #include "store/image_record.h"
 #include "sys/cgroup.h"
+#include "transfer/session.h"
 
 /* ---- version ---- */
 
@@ -26,14 +27,14 @@ static const struct json_field component_fields[] = {
 	JSON_END,
 };
 
-static const struct json_field platform_fields[] = {
+static const struct json_field platform_name_fields[] = {
 	JSON_TEXT("Name", struct platform_name, name, 0),
 	JSON_END,
 };
 
 #define V struct system_version
 const struct json_field system_version_fields[] = {
-	JSON_OBJECT("Platform", V, platform, platform_fields, 0),
+	JSON_OBJECT("Platform", V, platform, platform_name_fields, 0),
 	JSON_ARRAY("Components", V, components, component_fields, 0),
 	JSON_TEXT("Version", V, version, 0),
 	JSON_TEXT("ApiVersion", V, api_version, 0),
@@ -312,12 +313,22 @@ static void add_status(struct system_info *info, const char *key, const char *va
 	text_list_add(&pair->values, value);
 }
 
-static void fill_names(struct system_info *info, struct engine *engine)
+static void add_insecure(struct system_info *info, const char *name)
 {
-	AUTO(error_clear) struct error err = { 0 };
+	struct info_index *index;
+
+	if (strchr(name, '/')) {
+		text_list_add(&info->registry.insecure_cidrs, name);
+		return;
+	}
+	index = json_array_add(&info->registry.indexes, sizeof(*index));
+	index->key = xstrdup(name);
+	index->name = xstrdup(name);
+}
+
+static void fill_registries(struct system_info *info, const struct session_settings *settings)
+{
 	struct info_index *index = json_array_add(&info->registry.indexes, sizeof(*index));
-	struct info_runtime *runtime = json_array_add(&info->runtimes, sizeof(*runtime));
-	char *path = program_find("kist-runtime", &err);
 
 	index->key = xstrdup("docker.io");
 	index->name = xstrdup("docker.io");
@@ -325,6 +336,21 @@ static void fill_names(struct system_info *info, struct engine *engine)
 	index->official = true;
 	text_list_add(&info->registry.insecure_cidrs, "127.0.0.0/8");
 	text_list_add(&info->registry.insecure_cidrs, "::1/128");
+	if (!settings)
+		return;
+	text_list_add_all(&info->registry.mirrors, &settings->mirrors);
+	text_list_add_all(&index->mirrors, &settings->mirrors);
+	for (size_t i = 0; i < settings->insecure.count; i++)
+		add_insecure(info, settings->insecure.items[i]);
+}
+
+static void fill_names(struct system_info *info, struct engine *engine)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	struct info_runtime *runtime = json_array_add(&info->runtimes, sizeof(*runtime));
+	char *path = program_find("kist-runtime", &err);
+
+	fill_registries(info, engine->registry);
 	runtime->key = xstrdup("runc");
 	runtime->path = path ? path : xstrdup("kist-runtime");
 	info->driver = xstrdup("overlay2");

@@ -493,6 +493,21 @@ def test_system_commands(cli):
     assert run.returncode == 1
 
 
+def test_platform(cli):
+    assert cli.docker("run", "--rm", "--pull", "never", "--platform", "linux/amd64", "bb", "echo", "x").stdout == "x\n"
+    run = cli.docker("create", "--pull", "never", "--platform", "linux/s390x", "bb", check=False)
+    assert run.returncode == 1
+    assert "does not provide the specified platform (linux/s390x)" in run.stderr
+
+
+def test_network_ids_agree(cli, sleeper):
+    endpoint = cli.inspect(sleeper)["NetworkSettings"]["Networks"]["bridge"]
+    bridge = json.loads(cli.docker("network", "inspect", "bridge").stdout)[0]
+    assert endpoint["NetworkID"] == bridge["Id"]
+    member = next(m for i, m in bridge["Containers"].items() if m["Name"] == sleeper)
+    assert member["IPv4Address"].split("/")[0] == endpoint["IPAddress"]
+
+
 def test_errors_name_the_cause(cli):
     assert "No such container: nosuch" in cli.docker("start", "nosuch", check=False).stderr
     assert "No such container: nosuch" in cli.docker("logs", "nosuch", check=False).stderr

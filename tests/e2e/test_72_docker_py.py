@@ -79,7 +79,8 @@ def test_life_of_a_container(client):
         container.reload()
         assert container.status == "running"
         assert [c.id for c in client.containers.list(filters={"label": ["py=1"]})] == [container.id]
-        assert container.exec_run("echo in").output == b"in\n"
+        # Output that comes at once must not be lost in what the client reads ahead.
+        assert [container.exec_run("echo in").output for _ in range(20)] == [b"in\n"] * 20
         assert container.exec_run("sh -c 'exit 4'").exit_code == 4
         demuxed = container.exec_run("sh -c 'echo o; echo e >&2'", demux=True).output
         assert demuxed == (b"o\n", b"e\n")
@@ -349,7 +350,7 @@ def test_many_clients_at_once(served):
         waits = [raw_request(served, f"POST /containers/{container}/wait HTTP/1.1\nHost: x\nContent-Length: 0\n") for _ in range(50)]
         for raw in waits:
             read_head(raw)
-        assert threads_of(pid) >= before + 50
+        assert threads_of(pid) >= before + 40
         results = []
         callers = [threading.Thread(target=lambda: results.append(call(served, "GET", "/_ping")[0].status)) for _ in range(20)]
         for caller in callers:

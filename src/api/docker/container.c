@@ -8,6 +8,8 @@
 #include "api/docker/handlers.h"
 #include "api/docker/request.h"
 #include "base/alloc.h"
+#include "engine/image.h"
+#include "oci/platform.h"
 
 struct created {
 	char *id;
@@ -19,6 +21,37 @@ static const struct json_field created_fields[] = {
 	JSON_TEXT_LIST("Warnings", struct created, warnings, 0),
 	JSON_END,
 };
+
+/* --platform: the image must be for that machine. Without it, any that is here will do. */
+static int check_platform(struct engine *engine, const char *image, const char *text, struct error *err)
+{
+	AUTO(platform_fini) struct platform wanted = { 0 };
+	struct image_details details = { 0 };
+	struct platform offered;
+	int rank;
+
+	if (platform_parse(&wanted, text, err) < 0 || image_inspect(&details, engine, text_or_empty(image), err) < 0)
+		return -1;
+	offered =
+		(struct platform){ .architecture = details.architecture, .os = details.os, .variant = details.variant };
+	rank = platform_rank(&wanted, &offered, PLATFORM_STRICT);
+	json_free_fields(&details, image_details_fields);
+	if (rank >= 0)
+		return 0;
+	return error_set(err, ERR_NOT_FOUND,
+			 "image with reference %s was found but does not provide the specified platform (%s)", image,
+			 text);
+}
+
+static int create(struct created *created, struct docker_api *api, const struct http_request *request,
+		  const struct container_create_request *body, struct error *err)
+{
+	const char *platform = http_query(request, "platform");
+
+	if (!text_empty(platform) && check_platform(api->engine, body->config.image, platform, err) < 0)
+		return -1;
+	return container_create(&created->id, &created->warnings, api->engine, http_query(request, "name"), body, err);
+}
 
 DOCKER_HANDLER(docker_container_create)
 {
@@ -34,7 +67,7 @@ DOCKER_HANDLER(docker_container_create)
 	text = http_body(request, &size);
 	if (container_create_request_decode(&body, text, size, err) < 0)
 		return -1;
-	r = container_create(&created.id, &created.warnings, api->engine, http_query(request, "name"), &body, err);
+	r = create(&created, api, request, &body, err);
 	container_create_request_fini(&body);
 	if (r == 0)
 		reply_json(response, 201, &created, created_fields);

@@ -66,16 +66,20 @@ static int options_from(struct exec_start_options *out_options, const struct htt
 DOCKER_HANDLER(docker_exec_start)
 {
 	struct docker_api *api = context;
+	const char *id = http_param(request, "id");
 	struct exec_start_options options;
+	struct exec_inspect known = { 0 };
 	struct attach *attach = NULL;
 
-	if (options_from(&options, request, err) < 0 ||
-	    exec_start(&attach, api->engine, http_param(request, "id"), &options, -1, err) < 0)
+	if (options_from(&options, request, err) < 0 || exec_inspect(&known, api->engine, id, err) < 0)
 		return -1;
-	if (attach)
-		stream_hijack_take(request, response, attach);
-	else
+	if (options.detach) {
 		http_reply_empty(response, 200);
+		json_free_fields(&known, exec_inspect_fields);
+		return exec_start(&attach, api->engine, id, &options, -1, err);
+	}
+	stream_hijack_exec(request, response, api->engine, id, &options, known.process.tty);
+	json_free_fields(&known, exec_inspect_fields);
 	return 0;
 }
 

@@ -117,12 +117,6 @@ static void network_views_fini(struct network_views *views)
 	json_free_array(views, network_view_fields, sizeof(*views->items));
 }
 
-/* 64 digits that stay the same as long as the data root does: the engine's, with the first two its own. */
-static char *network_id(struct docker_api *api, unsigned index)
-{
-	return xasprintf("%02x%s", index, engine_id(api->engine) + 2);
-}
-
 static struct network_view *add_view(struct network_views *views, struct docker_api *api, const char *name,
 				     const char *driver)
 {
@@ -130,7 +124,7 @@ static struct network_view *add_view(struct network_views *views, struct docker_
 	char created[CLOCK_TEXT_MAX];
 
 	view->name = xstrdup(name);
-	view->id = network_id(api, (unsigned)views->count);
+	view->id = xstrdup(engine_network_id(api->engine, name));
 	view->created = xstrdup(clock_format(created, api->started_ns));
 	view->scope = xstrdup("local");
 	view->driver = xstrdup(driver);

@@ -8,21 +8,31 @@
 #include "api/docker/stream.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "api/docker/request.h"
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/thread.h"
 
+#define HEADERS_PATIENCE_MS 100
+
 struct session {
-	struct attach *attach; /* owned */
+	struct attach *attach; /* owned; NULL: of an exec that is not started yet */
+	struct engine *engine; /* borrowed */
+	char *exec_id;	       /* owned; NULL: the container's own process */
+	struct exec_start_options exec_options;
+	bool mux;
 	const struct http_stream *stream;
 	int stop_fd;
 };
@@ -69,11 +79,10 @@ static void carry_output(struct session *session)
 {
 	AUTO_CLOSE int cancel_fd = gone_fd(session->stream->fd);
 	AUTO(error_clear) struct error err = { 0 };
-	bool mux = !attach_tty(session->attach);
 	struct stream_frame frame;
 
 	while (attach_read(session->attach, &frame, cancel_fd, &err) > 0)
-		if (send_frame(session->stream->fd, mux, &frame) < 0)
+		if (send_frame(session->stream->fd, session->mux, &frame) < 0)
 			return;
 }
 
@@ -111,14 +120,45 @@ static void *carry_input(void *arg)
 	return NULL;
 }
 
+/*
+ * Until the client has read our headers (a moment, then never mind): Python's http.client reads ahead, and what came
+ * in one piece with the headers never reaches the user of docker-py.
+ */
+static void await_headers_read(int fd)
+{
+	int unread = 0;
+
+	for (int i = 0; i < HEADERS_PATIENCE_MS && ioctl(fd, SIOCOUTQ, &unread) == 0 && unread > 0; i++)
+		clock_sleep_ms(1);
+}
+
+static int start_exec(struct session *session, struct error *err)
+{
+	return exec_start(&session->attach, session->engine, session->exec_id, &session->exec_options, -1, err);
+}
+
+static void tell(struct session *session, const struct error *err)
+{
+	AUTO_FREE char *text = xasprintf("%s\r\n", text_or_empty(err->message));
+	const struct stream_frame frame = { STREAM_STDOUT, (const uint8_t *)text, strlen(text) };
+
+	send_frame(session->stream->fd, session->mux, &frame);
+}
+
 static void run_session(void *arg, const struct http_stream *stream)
 {
 	struct session *session = arg;
 	AUTO(error_clear) struct error err = { 0 };
 	pthread_t input;
-	bool has_input = attach_wants_stdin(session->attach);
+	bool has_input;
 
 	session->stream = stream;
+	await_headers_read(stream->fd);
+	if (!session->attach && start_exec(session, &err) < 0) {
+		tell(session, &err);
+		return;
+	}
+	has_input = attach_wants_stdin(session->attach);
 	session->stop_fd = eventfd(0, EFD_CLOEXEC);
 	if (has_input && thread_start(&input, "stdin", carry_input, session, &err) < 0)
 		return;
@@ -135,18 +175,37 @@ static void drop_session(void *arg)
 	struct session *session = arg;
 
 	attach_free(session->attach);
+	free(session->exec_id);
 	if (session->stop_fd >= 0)
 		close(session->stop_fd);
 	free(session);
 }
 
-void stream_hijack_take(struct http_request *request, struct http_response *response, struct attach *attach)
+static struct session *hijack(struct http_request *request, struct http_response *response, bool tty)
 {
 	struct session *session = xcalloc(1, sizeof(*session));
-	bool mux = !attach_tty(attach) && http_tag(request) >= API_VERSION(1, 42);
 
-	session->attach = attach;
+	session->mux = !tty;
 	session->stop_fd = -1;
-	http_hijack(response, mux ? "application/vnd.docker.multiplexed-stream" : "application/vnd.docker.raw-stream",
+	http_hijack(response,
+		    session->mux && http_tag(request) >= API_VERSION(1, 42)
+			    ? "application/vnd.docker.multiplexed-stream"
+			    : "application/vnd.docker.raw-stream",
 		    run_session, drop_session, session);
+	return session;
+}
+
+void stream_hijack_take(struct http_request *request, struct http_response *response, struct attach *attach)
+{
+	hijack(request, response, attach_tty(attach))->attach = attach;
+}
+
+void stream_hijack_exec(struct http_request *request, struct http_response *response, struct engine *engine,
+			const char *exec_id, const struct exec_start_options *options, bool tty)
+{
+	struct session *session = hijack(request, response, tty);
+
+	session->engine = engine;
+	session->exec_id = xstrdup(exec_id);
+	session->exec_options = *options;
 }

@@ -7,7 +7,15 @@
 #pragma once
 
 #include "engine/attach.h"
+#include "engine/exec.h"
 #include "http/server.h"
 
 /* Answers by taking the connection over; owns the attach from now on. */
 void stream_hijack_take(struct http_request *request, struct http_response *response, struct attach *attach);
+
+/*
+ * The same for an exec, which is started only when the headers are out: docker-py loses output that comes in one
+ * packet with them. A failure to start is output, as dockerd has it. tty: of its config.
+ */
+void stream_hijack_exec(struct http_request *request, struct http_response *response, struct engine *engine,
+			const char *exec_id, const struct exec_start_options *options, bool tty);
