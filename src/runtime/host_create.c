@@ -321,8 +321,8 @@ static int begin(struct creation *creation, const struct runtime *runtime, const
 	creation->plan.options = &options->process;
 	creation->plan.spec = &creation->spec;
 	creation->plan.record = &creation->record;
-	if (record_check_id(options->id, err) < 0 || load_config(creation, bundle, err) < 0 ||
-	    host_check_spec(&creation->spec, runtime->log, err) < 0)
+	if (record_check_id(options->id, err) < 0 || host_process_check_preserved(&options->process, err) < 0 ||
+	    load_config(creation, bundle, err) < 0 || host_check_spec(&creation->spec, runtime->log, err) < 0)
 		return -1;
 	creation->plan.process = creation->spec.process;
 	if (host_check_console(creation->spec.process, &options->process, err) < 0 ||

@@ -164,7 +164,8 @@ int runtime_exec(struct runtime_process *out_process, const struct runtime *runt
 				       .made = RUNTIME_PROCESS_NONE,
 				       .sync_fd = -1 };
 
-	if (found_open(&execution.found, runtime, id, err) < 0 || check_status(&execution, options, err) < 0 ||
+	if (host_process_check_preserved(&options->process, err) < 0 ||
+	    found_open(&execution.found, runtime, id, err) < 0 || check_status(&execution, options, err) < 0 ||
 	    record_load_spec(&execution.spec, execution.found.folder_fd, err) < 0 ||
 	    plan_all(&execution, runtime, options, err) < 0 || birth(&execution, err) < 0)
 		return -1;

@@ -28,6 +28,19 @@ void runtime_process_fini(struct runtime_process *process)
 			close(take_fd(fds[i]));
 }
 
+/* What our caller gave us never closes on exec; what we opened ourselves does, and must not get in. */
+int host_process_check_preserved(const struct runtime_process_options *options, struct error *err)
+{
+	for (int i = 0; i < options->preserve_fds + options->listen_fds; i++) {
+		int flags = fcntl(3 + i, F_GETFD);
+
+		if (flags < 0 || flags & FD_CLOEXEC)
+			return error_set(err, ERR_INVALID, "unable to stat preserved-fd %d (of %d): not open", i,
+					 options->preserve_fds + options->listen_fds);
+	}
+	return 0;
+}
+
 int host_process_sync_pair(int out_fds[2], struct error *err)
 {
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, out_fds) < 0)

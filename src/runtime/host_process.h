@@ -6,6 +6,8 @@
 #include "runtime/plan.h"
 #include "runtime/sync.h"
 
+/* The descriptors to be passed on are there. */
+int host_process_check_preserved(const struct runtime_process_options *options, struct error *err);
 /* A stream socket pair; both ends O_CLOEXEC. */
 int host_process_sync_pair(int out_fds[2], struct error *err);
 /* What must be written from outside while init waits: id maps, cgroup, oom_score_adj. */

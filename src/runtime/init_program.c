@@ -209,9 +209,6 @@ static int close_descriptors(const struct plan *plan, struct error *err)
 {
 	int keep = plan->options->preserve_fds + plan->options->listen_fds;
 
-	for (int fd = 3; fd < 3 + keep; fd++)
-		if (fcntl(fd, F_SETFD, 0) < 0)
-			return error_set_errno(err, ERR_INVALID, errno, "unable to stat preserved-fd %d", fd - 3);
 	if (syscall(SYS_close_range, 3 + keep, ~0U, CLOSE_RANGE_CLOEXEC) < 0 && errno != ENOSYS && errno != EINVAL)
 		return error_set_errno(err, ERR_INTERNAL, errno, "close descriptors");
 	return 0;

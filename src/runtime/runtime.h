@@ -67,7 +67,7 @@ struct runtime_process_options {
 	const char *console_socket; /* gets the pty master by SCM_RIGHTS */
 	const char *pidfd_socket;   /* gets the pidfd */
 	const char *pid_file;
-	int preserve_fds; /* descriptors from 3 on of the caller that the process keeps */
+	int preserve_fds; /* descriptors from 3 on (not close-on-exec) that the process keeps */
 	int listen_fds;	  /* socket activation: LISTEN_FDS descriptors from 3 on, before the preserved ones */
 	bool no_new_keyring;
 	bool foreground; /* terminal without console socket is allowed: the caller uses tty_fd */

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kist-runtime in other people's stacks: podman with conmon, containerd with its runc shim."""
+import shutil
+import subprocess
+import time
+
+import pytest
+from lib.runtime_box import wait_for
+
+LIMITS = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000", "--network", "none"]
+
+
+def call(words, check=True, **options):
+    run = subprocess.run([str(w) for w in words], capture_output=True, text=True, timeout=60, check=False, **options)
+    assert not check or run.returncode == 0, f"{words}: exit {run.returncode}: {run.stderr}{run.stdout}"
+    return run
+
+
+@pytest.fixture(scope="module")
+def podman(session_root, program, busybox_rootfs):
+    if not shutil.which("podman"):
+        pytest.skip("podman is not installed")
+    root = session_root / "pod"
+    base = ["podman", "--root", root / "r", "--runroot", root / "rr", "--tmpdir", root / "t", "--cgroup-manager",
+            "cgroupfs", "--events-backend", "file", "--storage-driver", "vfs", "--runtime", program("kist-runtime")]
+    tar = session_root / "bb.tar"
+    call(["tar", "-C", busybox_rootfs, "-cf", tar, "."])
+    call([*base, "import", tar, "bb"])
+    yield lambda *words, **options: call([*base, *words], **options)
+    call([*base, "rm", "-fa"], check=False)
+    call([*base, "rmi", "-fa"], check=False)
+    call([*base, "system", "reset", "-f"], check=False)
+
+
+def test_podman_run(podman):
+    assert podman("run", "--rm", *LIMITS, "bb", "echo", "hello").stdout == "hello\n"
+    assert podman("run", "--rm", *LIMITS, "bb", "sh", "-c", "exit 9", check=False).returncode == 9
+
+
+def test_podman_life(podman):
+    podman("run", "-d", "--name", "t-rt-pod", *LIMITS, "bb", "sleep", "100")
+    assert podman("exec", "t-rt-pod", "echo", "inside").stdout == "inside\n"
+    assert "/dev/pts/" in podman("exec", "-t", "t-rt-pod", "tty").stdout
+    podman("pause", "t-rt-pod")
+    podman("unpause", "t-rt-pod")
+    assert "sleep 100" in podman("top", "t-rt-pod").stdout
+    podman("stop", "-t", "1", "t-rt-pod")
+    podman("rm", "-f", "t-rt-pod")
+
+
+def test_podman_understands_our_errors(podman):
+    assert podman("run", "--rm", *LIMITS, "bb", "nonesuch", check=False).returncode == 127
+    assert podman("run", "--rm", *LIMITS, "bb", "/etc/passwd", check=False).returncode == 126
+
+
+def test_podman_limits_and_readonly(podman):
+    out = podman("run", "--rm", *LIMITS, "-m", "64m", "--read-only", "--tmpfs", "/tmp:size=1m", "bb", "sh", "-c",
+                 "touch /x 2>/dev/null || echo ro; touch /tmp/x && echo tmp").stdout
+    assert out.split() == ["ro", "tmp"]
+
+
+@pytest.fixture(scope="module")
+def ctr(session_root, program, busybox_layout):
+    if not shutil.which("containerd") or not shutil.which("ctr"):
+        pytest.skip("containerd is not installed")
+    root = session_root / "ctrd"
+    root.mkdir()
+    (root / "config.toml").write_text(f'''version = 2
+root = "{root}/root"
+state = "{root}/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.devmapper",
+  "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.aufs"]
+[grpc]
+  address = "{root}/c.sock"
+''')
+    base = ["ctr", "-a", root / "c.sock"]
+    with open(root / "log", "wb") as log:
+        with subprocess.Popen(["containerd", "-c", root / "config.toml"], stdout=log, stderr=log) as daemon:
+            wait_for(lambda: call([*base, "version"], check=False).returncode == 0, 20, "containerd")
+            archive = session_root / "bb-oci.tar"
+            call(["tar", "-C", busybox_layout, "-cf", archive, "."])
+            call([*base, "image", "import", "--index-name", "docker.io/library/bb:latest", archive])
+            ref = call([*base, "image", "ls", "-q"]).stdout.split()[0]
+            options = ["--snapshotter", "native", "--runc-binary", program("kist-runtime"), "--runc-root", root / "runc"]
+            yield lambda *words, **more: call([*base, *words], **more), options, ref
+            daemon.terminate()
+
+
+def test_ctr_run(ctr):
+    call_ctr, options, ref = ctr
+    assert call_ctr("run", "--rm", *options, ref, "t-rt-ctr1", "echo", "hello").stdout == "hello\n"
+    missing = call_ctr("run", "--rm", *options, ref, "t-rt-ctr2", "nonesuch", check=False)
+    assert missing.returncode == 1 and 'exec: "nonesuch": executable file not found in $PATH' in missing.stderr
+
+
+def test_ctr_life(ctr):
+    call_ctr, options, ref = ctr
+    call_ctr("run", "-d", *options, ref, "t-rt-ctr3", "sleep", "100")
+    ran = call_ctr("task", "exec", "--exec-id", "e", "t-rt-ctr3", "sh", "-c", "echo inside; exit 3", check=False)
+    assert (ran.stdout, ran.returncode) == ("inside\n", 3)
+    call_ctr("task", "pause", "t-rt-ctr3")
+    assert "PAUSED" in call_ctr("task", "ls").stdout
+    call_ctr("task", "resume", "t-rt-ctr3")
+    assert call_ctr("task", "ps", "t-rt-ctr3").stdout
+    call_ctr("task", "kill", "-s", "KILL", "t-rt-ctr3")
+    wait_for(lambda: "STOPPED" in call_ctr("task", "ls").stdout, what="the task to stop")
+    call_ctr("task", "rm", "t-rt-ctr3", check=False)
+    call_ctr("container", "rm", "t-rt-ctr3")
+    time.sleep(0.1)
