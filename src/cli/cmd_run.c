@@ -229,6 +229,8 @@ static int start_and_stay(struct run *run, struct session *session, int *out_fai
 		return 0;
 	}
 	end = session_run(session, err);
+	/* From here on Ctrl-C ends us, should the engine not answer. */
+	session_close(session);
 	if (end == SESSION_FAILED)
 		return -1;
 	if (end == SESSION_DETACHED)

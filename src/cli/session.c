@@ -176,6 +176,9 @@ int session_copy(struct local_response *response, bool raw, struct error *err)
 
 /* ---- signals and sizes ---- */
 
+/* Of the one session a process has. */
+static sigset_t previous_mask;
+
 void session_open(struct session *session)
 {
 	static const int left_alone[] = { SIGCHLD, SIGPIPE, SIGSEGV, SIGBUS,  SIGFPE,  SIGILL,	SIGABRT, SIGTRAP,
@@ -196,16 +199,18 @@ void session_open(struct session *session)
 		sigaddset(&mask, SIGQUIT);
 	}
 	sigaddset(&mask, SIGWINCH);
-	sigprocmask(SIG_BLOCK, &mask, NULL);
+	sigprocmask(SIG_BLOCK, &mask, &previous_mask);
 	session->signal_fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 void session_close(struct session *session)
 {
 	terminal_restore();
-	if (session->signal_fd >= 0)
-		close(session->signal_fd);
+	if (session->signal_fd < 0)
+		return;
+	close(session->signal_fd);
 	session->signal_fd = -1;
+	sigprocmask(SIG_SETMASK, &previous_mask, NULL);
 }
 
 static void send_size(const struct session *session)
