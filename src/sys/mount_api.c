@@ -124,12 +124,76 @@ static int set_flags(int context, const char *fs_type, unsigned long sb_flags, s
 	return 0;
 }
 
+/* The value of an option in data text, yours; NULL if it is not there. */
+static char *option_value(const char *data, const char *key)
+{
+	AUTO_FREE char *copy = xstrdup(text_or_empty(data));
+	size_t size = strlen(key);
+	char *option = copy;
+
+	while (option) {
+		char *end = option_end(option);
+
+		if (end)
+			*end++ = '\0';
+		if (strncmp(option, key, size) == 0 && option[size] == '=')
+			return xstrdup(option + size + 1);
+		option = end;
+	}
+	return NULL;
+}
+
+/* Overlay before 6.5: mount(2) takes a page of text. It needs a place, for a moment, in our own mount namespace. */
+static int mount_long_overlay(const char *source, const char *data, unsigned long sb_flags, uint64_t attr,
+			      struct error *err)
+{
+	AUTO_FREE char *place = option_value(data, "upperdir");
+	AUTO_FREE char *text = xstrdup(data);
+	int fd;
+	int r;
+
+	if (!place)
+		return error_set(err, ERR_UNSUPPORTED, "mount overlay: so many read-only layers need Linux 6.5");
+	if (strlen(data) >= (size_t)sysconf(_SC_PAGESIZE))
+		return error_set(err, ERR_UNSUPPORTED, "mount overlay: so many layers need Linux 6.5");
+	if (mount(text_or_empty(source), place, "overlay", sb_flags, text) < 0)
+		return error_set_errno(err, ERR_INVALID, errno, "mount overlay");
+	fd = mount_clone(AT_FDCWD, place, 0);
+	umount2(place, MNT_DETACH);
+	if (fd < 0)
+		return error_set_errno(err, ERR_INTERNAL, fd, "clone the overlay mount");
+	r = attr ? mount_change(fd, 0, attr, 0, 0) : 0;
+	if (r < 0) {
+		close(fd);
+		return error_set_errno(err, ERR_INTERNAL, r, "set the attributes of the overlay mount");
+	}
+	return fd;
+}
+
+static bool is_long_overlay(const char *fs_type, const char *data)
+{
+	AUTO_FREE char *lower = strcmp(fs_type, "overlay") == 0 ? option_value(data, "lowerdir") : NULL;
+
+	return lower && strlen(lower) > FSCONFIG_TEXT_MAX;
+}
+
+static bool pretend_no_lower_plus;
+
+void mount_without_lower_plus(bool without)
+{
+	pretend_no_lower_plus = without;
+}
+
 int mount_new(const char *fs_type, const char *source, const char *data, unsigned long sb_flags, uint64_t attr,
 	      struct error *err)
 {
-	AUTO_CLOSE int context = fsopen(fs_type, FSOPEN_CLOEXEC);
+	bool long_overlay = is_long_overlay(fs_type, data);
+	AUTO_CLOSE int context = -1;
 	int mount_fd;
 
+	if (long_overlay && pretend_no_lower_plus)
+		return mount_long_overlay(source, data, sb_flags, attr, err);
+	context = fsopen(fs_type, FSOPEN_CLOEXEC);
 	if (context < 0)
 		return error_set_errno(err, errno == ENODEV ? ERR_UNSUPPORTED : ERR_INTERNAL, errno,
 				       "file system type %s", fs_type);
@@ -137,8 +201,12 @@ int mount_new(const char *fs_type, const char *source, const char *data, unsigne
 		return set_failed(context, fs_type, source, errno, err);
 	if (set_flags(context, fs_type, sb_flags, err) < 0 || set_data(context, fs_type, data, err) < 0)
 		return -1;
-	if (fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+	if (fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0) {
+		/* An older overlay takes any text and only now says that it does not know "lowerdir+". */
+		if (long_overlay && errno == EINVAL)
+			return mount_long_overlay(source, data, sb_flags, attr, err);
 		return set_failed(context, fs_type, "create superblock", errno, err);
+	}
 	mount_fd = fsmount(context, FSMOUNT_CLOEXEC, (unsigned)attr);
 	if (mount_fd < 0)
 		return set_failed(context, fs_type, "create mount", errno, err);

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mount.h>
@@ -31,6 +32,8 @@
  */
 int mount_new(const char *fs_type, const char *source, const char *data, unsigned long sb_flags, uint64_t attr,
 	      struct error *err);
+/* For tests: overlay as it was before Linux 6.5. */
+void mount_without_lower_plus(bool without);
 /* A detached copy of the mount at dir_fd/path ("" with AT_EMPTY_PATH semantics for the fd itself). */
 int mount_clone(int dir_fd, const char *path, int recursive);
 /* Sets and clears MOUNT_ATTR_ flags and propagation (MS_PRIVATE... or 0) of the mount itself, or of all below. */

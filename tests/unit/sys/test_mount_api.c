@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "sys/idmap.h"
 #include "unit/unit.h"
 
@@ -69,6 +70,59 @@ static void mounts_in_child(void)
 	_exit(0);
 }
 
+/* More lower layers than fsconfig(2) takes as one text, both ways to mount them. */
+static void overlay_in_child(void)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	AUTO(text_fini) struct text data = { 0 };
+	char name[64];
+
+	require(unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0, 1);
+	require(mount("tmpfs", "/mnt", "tmpfs", 0, "mode=755") == 0, 2);
+	text_add(&data, "lowerdir=");
+	for (int i = 0; i < 60; i++) {
+		snprintf(name, sizeof(name), "/mnt/layer%d", i);
+		require(mkdir(name, 0755) == 0, 3);
+		text_addf(&data, "%s%s", i ? ":" : "", name);
+		snprintf(name, sizeof(name), "/mnt/layer%d/file%d", i, i);
+		require(mkdir(name, 0755) == 0, 4);
+	}
+	require(mkdir("/mnt/upper", 0755) == 0 && mkdir("/mnt/work", 0755) == 0, 5);
+	text_add(&data, ",upperdir=/mnt/upper,workdir=/mnt/work,index=off");
+	for (int old = 0; old < 2; old++) {
+		struct statvfs fs;
+		int fd;
+
+		mount_without_lower_plus(old);
+		fd = mount_new("overlay", "overlay", data.data, 0, MOUNT_ATTR_NODEV, &err);
+		require(fd >= 0, 6 + old);
+		require(fstatvfs(fd, &fs) == 0 && fs.f_flag & ST_NODEV, 8);
+		require(faccessat(fd, "file0", F_OK, 0) == 0 && faccessat(fd, "file59", F_OK, 0) == 0, 9);
+		snprintf(name, sizeof(name), "new%d", old);
+		require(mkdirat(fd, name, 0755) == 0, 10);
+		close(fd);
+		snprintf(name, sizeof(name), "/mnt/upper/new%d", old);
+		require(access(name, F_OK) == 0, 11);
+		require(access("/mnt/upper/file0", F_OK) < 0, 12); /* nothing stays mounted */
+	}
+	_exit(0);
+}
+
+static void test_long_overlay(void **state)
+{
+	pid_t pid;
+	int status = -1;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	pid = fork();
+	if (pid == 0)
+		overlay_in_child();
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 static void test_mounts(void **state)
 {
 	pid_t pid;
@@ -118,6 +172,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bad_option),
 		cmocka_unit_test(test_mounts),
+		cmocka_unit_test(test_long_overlay),
 		cmocka_unit_test(test_idmap),
 	};
 
