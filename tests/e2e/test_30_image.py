@@ -447,3 +447,52 @@ def test_run_of_many_layers(daemon, fake, busybox_rootfs):
     run = daemon.docker("run", "--rm", "--network", "none", name, "sh", "-c", "ls /layer | wc -l; cat /layer/125")
     assert run.stdout == "126\n125"
     assert len(daemon.docker("history", "-q", name).stdout.split()) == 127
+
+
+def test_unpacker_is_locked_in(tmp_root, program):
+    """While it waits for its first byte: no paths but the layer, few capabilities, seccomp, no new privileges."""
+    target = tmp_root / "layer"
+    target.mkdir()
+    folder = os.open(target, os.O_RDONLY | os.O_DIRECTORY)
+    stream_read, stream_write = os.pipe()
+    report_read, report_write = os.pipe()
+
+    def arrange():
+        for fd, place in ((folder, 103), (report_write, 104)):
+            os.dup2(fd, place)
+        os.dup2(103, 3)
+        os.dup2(104, 4)
+
+    process = subprocess.Popen(
+        [program("kist-unpack"), "unpack", "0", "allow", "lowest"],
+        stdin=stream_read,
+        close_fds=False,
+        preexec_fn=arrange,
+    )
+    try:
+        os.close(report_write)
+
+        def status():
+            with open(f"/proc/{process.pid}/status") as lines:
+                return {key: value.strip() for key, value in (line.split(":", 1) for line in lines)}
+
+        assert wait_for(lambda: status()["Seccomp"] == "2")
+        found = status()
+        assert found["NoNewPrivs"] == "1"
+        # chown dac_override fowner fsetid mknod sys_admin (trusted.* attributes) setfcap
+        wanted = sum(1 << bit for bit in (0, 1, 3, 4, 21, 27, 31))
+        assert int(found["CapEff"], 16) == wanted == int(found["CapBnd"], 16)
+        assert os.path.samestat(os.stat(f"/proc/{process.pid}/root"), os.stat(target))
+        with open(f"/proc/{process.pid}/limits") as limits:
+            assert any("Max core file size" in line and line.split()[4] == "0" for line in limits)
+        os.write(stream_write, tar_of(("f", "file", b"x")))
+        os.close(stream_write)
+        os.close(stream_read)
+        assert process.wait(10) == 0
+        assert os.read(report_read, 1) == b"R"
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        for fd in (folder, report_read):
+            os.close(fd)
