@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -47,12 +48,16 @@ static int check_root(struct error *err)
 	return 0;
 }
 
+/* A dead one that its parent has not waited for has a name still, but no program. */
 static bool is_kistd(uint64_t pid)
 {
 	AUTO_FREE char *path = xasprintf("/proc/%llu/comm", (unsigned long long)pid);
+	AUTO_FREE char *program = xasprintf("/proc/%llu/exe", (unsigned long long)pid);
 	AUTO_FREE char *name = NULL;
+	char target[PATH_MAX];
 
-	return file_read(&name, NULL, AT_FDCWD, path, 64) == 0 && text_equal(text_trim(name), "kistd");
+	return file_read(&name, NULL, AT_FDCWD, path, 64) == 0 && text_equal(text_trim(name), "kistd") &&
+	       readlink(program, target, sizeof(target)) >= 0;
 }
 
 /* A stale file names a process that ended, or one that took over its number. */

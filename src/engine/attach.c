@@ -124,6 +124,7 @@ void container_connect_attaches(struct container *container)
 		list_remove(node);
 		connect_locked(list_entry(node, struct attach, node));
 	}
+	watch_notify(&container->changes);
 }
 
 void container_end_attaches(struct container *container)
@@ -136,6 +137,7 @@ void container_end_attaches(struct container *container)
 		attach->ended = true;
 		wake(attach);
 	}
+	watch_notify(&container->changes);
 }
 
 static int join(struct attach *attach, struct error *err)
@@ -383,22 +385,25 @@ static int send_frame(struct attach *attach, const void *data, size_t size, int 
 	return r > 0 && size ? send_all(attach, data, size, cancel_fd, err) : r;
 }
 
-/* What is typed before the container runs waits here with its client. */
+static bool is_decided(struct container *container, void *arg)
+{
+	const struct attach *attach = arg;
+
+	(void)container;
+	return attach->detached || attach->ended || attach->fd >= 0;
+}
+
+/* What is typed before the container runs waits here with its client. 1 connected, 0 over. */
 static int await_connection(struct attach *attach, int cancel_fd, struct error *err)
 {
-	for (;;) {
-		enum line_state now = look(attach);
+	enum line_state now = look(attach);
 
-		if (now != LINE_WAITING)
-			return now == LINE_CONNECTED;
-		struct pollfd fds[] = {
-			{ .fd = cancel_fd, .events = POLLIN },
-			{ .fd = attach->container->engine->closing_fd, .events = POLLIN },
-		};
-		/* The reader owns wake_fd; a short look now and then is enough before the start. */
-		if (poll(fds, 2, 20) > 0)
-			return error_set(err, ERR_CANCELED, "the client went away");
+	if (now == LINE_WAITING) {
+		if (container_await(attach->container, is_decided, attach, cancel_fd, 0, err) < 0)
+			return -1;
+		now = look(attach);
 	}
+	return now == LINE_CONNECTED;
 }
 
 /*
@@ -479,6 +484,7 @@ void attach_detach(struct attach *attach)
 	attach->detached = true;
 	list_remove(&attach->node);
 	wake(attach);
+	watch_notify(&attach->container->changes);
 }
 
 void attach_free(struct attach *attach)

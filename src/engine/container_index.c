@@ -210,7 +210,7 @@ static const char *const people[] = {
 	"hopper",  "huygens",  "jackson", "johnson",  "kepler",	 "knuth",    "lamarr", "lamport",  "leibniz",
 	"liskov",  "lovelace", "maxwell", "mccarthy", "meitner", "mendel",   "naur",   "newton",   "noether",
 	"pascal",  "perlman",  "planck",  "ritchie",  "shannon", "sinoussi", "tesla",  "thompson", "torvalds",
-	"turing",  "volta",    "wilkes",  "wirth",    "yalow",
+	"turing",  "volta",    "wilkes",  "wozniak",  "yalow",
 };
 
 char *container_make_name(struct engine *engine)

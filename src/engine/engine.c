@@ -18,6 +18,7 @@
 #include "base/path.h"
 #include "base/random.h"
 #include "engine/engine_private.h"
+#include "engine/shim_scan.h"
 #include "store/snapshot.h"
 #include "sys/capability.h"
 #include "sys/cgroup.h"
@@ -389,6 +390,7 @@ static int recover(struct engine *engine, struct error *err)
 		wanted[i] = starts_with_engine(items[i]);
 	r = restore_network(engine, items, count, err);
 	if (r == 0) {
+		shims_kill_strange(engine);
 		for (size_t i = 0; i < count; i++)
 			recover_one(items[i]);
 		remove_strangers(engine, folders);
