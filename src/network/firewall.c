@@ -158,8 +158,12 @@ int firewall_rebuild(struct network *network, struct error *err)
 static int change(struct network *network, const char *batch, struct error *err)
 {
 	AUTO(error_clear) struct error first = { 0 };
+	bool made;
 
-	if (network->table_made && run(network, batch, &first) == 0)
+	mutex_lock(&network->mutex);
+	made = network->table_made;
+	mutex_unlock(&network->mutex);
+	if (made && run(network, batch, &first) == 0)
 		return 0;
 	return firewall_rebuild(network, err);
 }

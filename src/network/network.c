@@ -15,6 +15,7 @@
 #include "network/firewall.h"
 #include "network/pool.h"
 #include "network/state.h"
+#include "sys/conntrack.h"
 
 #define LOOPBACK_INDEX 1 /* of every network namespace */
 #define LINK_PREFIX "veth"
@@ -419,6 +420,21 @@ static int mark_connected(struct network *network, const char *id, struct error 
 	return record_save(network->endpoints_dir, id, &endpoint->record, endpoint_record_fields, err);
 }
 
+/*
+ * Datagrams that came before are flows too, and keep going where they went: to nobody, or to the port's former
+ * container. A kernel without conntrack's netlink lets them run out by themselves.
+ */
+static void forget_flows(const struct endpoint_record *record)
+{
+	struct net_address address;
+
+	if (net_address_parse(&address, record->address) < 0)
+		return;
+	for (size_t i = 0; i < record->bindings.count; i++)
+		if (text_equal(record->bindings.items[i].protocol, "udp"))
+			conntrack_forget(IPPROTO_UDP, (uint16_t)record->bindings.items[i].host_port, &address);
+}
+
 int network_connect(struct network *network, const char *id, int netlink_fd, const char *name, struct error *err)
 {
 	AUTO(endpoint_record_fini) struct endpoint_record record = { 0 };
@@ -434,6 +450,7 @@ int network_connect(struct network *network, const char *id, int netlink_fd, con
 		remove_link(record.link);
 		return -1;
 	}
+	forget_flows(&record);
 	return 0;
 }
 
@@ -457,6 +474,8 @@ int network_detach(struct network *network, const char *id, struct error *err)
 	remove_link(endpoint->record.link);
 	if (endpoint->record.connected && firewall_withdraw(network, &endpoint->record, err) < 0)
 		error_prefix(err, "detach %s", id);
+	if (endpoint->record.connected)
+		forget_flows(&endpoint->record);
 	/* Only now: until the rules are gone the ports are not free. */
 	mutex_lock(&network->mutex);
 	give_back_ports_locked(network, endpoint);

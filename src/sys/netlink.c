@@ -6,7 +6,6 @@
 #include <linux/if_addr.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
-#include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <linux/veth.h>
@@ -16,184 +15,18 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "sys/netlink_request.h"
 
-#define REQUEST_SIZE 1024
-#define ANSWER_SIZE 32768
 #define ANSWER_TIMEOUT_S 10
 
 #ifndef SIOCGSKNS
 #define SIOCGSKNS 0x894C
 #endif
-
-/* ---- requests ---- */
-
-struct request {
-	union {
-		struct nlmsghdr header;
-		uint8_t bytes[REQUEST_SIZE];
-	};
-	size_t size;
-	bool overflow;
-};
-
-static void *append(struct request *request, size_t size)
-{
-	size_t aligned = NLMSG_ALIGN(size);
-	void *place = request->bytes + request->size;
-
-	if (request->size + aligned > sizeof(request->bytes)) {
-		request->overflow = true;
-		return request->bytes; /* somewhere harmless: the request is not sent */
-	}
-	memset(place, 0, aligned);
-	request->size += aligned;
-	return place;
-}
-
-static void start(struct request *request, uint16_t type, uint16_t flags, const void *body, size_t body_size)
-{
-	request->size = 0;
-	request->overflow = false;
-	append(request, NLMSG_HDRLEN);
-	request->header.nlmsg_type = type;
-	request->header.nlmsg_flags = NLM_F_REQUEST | flags;
-	memcpy(append(request, body_size), body, body_size);
-}
-
-static void put(struct request *request, uint16_t type, const void *data, size_t size)
-{
-	/* CVE-2021-43784: a length that does not fit its field must not wrap. Everything put here is short. */
-	struct rtattr *attribute = append(request, size <= 256 ? RTA_LENGTH(size) : REQUEST_SIZE + 1);
-
-	if (request->overflow)
-		return;
-	attribute->rta_type = type;
-	attribute->rta_len = (unsigned short)RTA_LENGTH(size);
-	if (size)
-		memcpy(RTA_DATA(attribute), data, size);
-}
-
-static void put_u32(struct request *request, uint16_t type, uint32_t value)
-{
-	put(request, type, &value, sizeof(value));
-}
-
-static void put_u8(struct request *request, uint16_t type, uint8_t value)
-{
-	put(request, type, &value, sizeof(value));
-}
-
-static void put_text(struct request *request, uint16_t type, const char *text)
-{
-	put(request, type, text, strlen(text) + 1);
-}
-
-static size_t nest(struct request *request, uint16_t type)
-{
-	size_t place = request->size;
-
-	put(request, type, NULL, 0);
-	return place;
-}
-
-static void unnest(struct request *request, size_t place)
-{
-	struct rtattr *attribute = (struct rtattr *)(void *)(request->bytes + place);
-
-	if (!request->overflow)
-		attribute->rta_len = (unsigned short)(request->size - place);
-}
-
-/* ---- answers ---- */
-
-typedef int (*message_fn)(const struct nlmsghdr *message, void *arg);
-
-static int transmit(int fd, struct request *request, uint32_t sequence)
-{
-	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
-
-	if (request->overflow)
-		return -EMSGSIZE;
-	request->header.nlmsg_len = (uint32_t)request->size;
-	request->header.nlmsg_seq = sequence;
-	if (sendto(fd, request->bytes, request->size, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
-		return -errno;
-	return 0;
-}
-
-/* 1: go on reading; 0: the answer is complete; -errno. */
-static int take_message(const struct nlmsghdr *message, uint32_t sequence, message_fn fn, void *arg)
-{
-	if (message->nlmsg_seq != sequence)
-		return 1; /* left over from a request that gave up */
-	if (message->nlmsg_type == NLMSG_DONE)
-		return 0;
-	if (message->nlmsg_type == NLMSG_ERROR) {
-		const struct nlmsgerr *answer = NLMSG_DATA(message);
-
-		return message->nlmsg_len < NLMSG_LENGTH(sizeof(*answer)) ? -EPROTO : answer->error;
-	}
-	if (fn) {
-		int failed = fn(message, arg);
-
-		if (failed < 0)
-			return failed;
-	}
-	return message->nlmsg_flags & NLM_F_MULTI ? 1 : 0;
-}
-
-static int receive(int fd, uint32_t sequence, bool wants_ack, message_fn fn, void *arg)
-{
-	AUTO_FREE uint8_t *buffer = xmalloc(ANSWER_SIZE);
-
-	for (;;) {
-		struct sockaddr_nl from;
-		socklen_t from_size = sizeof(from);
-		ssize_t size = recvfrom(fd, buffer, ANSWER_SIZE, MSG_TRUNC, (struct sockaddr *)&from, &from_size);
-		size_t left = (size_t)size;
-		const struct nlmsghdr *message = (const void *)buffer;
-
-		if (size < 0 && errno == EINTR)
-			continue;
-		if (size < 0)
-			return errno == EAGAIN ? -ETIMEDOUT : -errno;
-		if (size > ANSWER_SIZE)
-			return -EMSGSIZE;
-		if (from.nl_pid != 0)
-			continue; /* only the kernel is believed */
-		for (; NLMSG_OK(message, left); message = NLMSG_NEXT(message, left)) {
-			int more = take_message(message, sequence, fn, arg);
-
-			if (more < 0 || (more == 0 && (!wants_ack || message->nlmsg_type == NLMSG_ERROR ||
-						       message->nlmsg_type == NLMSG_DONE)))
-				return more;
-		}
-	}
-}
-
-static uint32_t next_sequence(void)
-{
-	struct timespec now;
-	static _Atomic uint32_t counter;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint32_t)now.tv_nsec * 2654435761U + ++counter;
-}
-
-static int exchange(int fd, struct request *request, message_fn fn, void *arg)
-{
-	uint32_t sequence = next_sequence();
-	bool wants_ack = (request->header.nlmsg_flags & NLM_F_ACK) != 0;
-	int failed = transmit(fd, request, sequence);
-
-	return failed < 0 ? failed : receive(fd, sequence, wants_ack, fn, arg);
-}
 
 int netlink_open(void)
 {
@@ -221,7 +54,7 @@ static void start_link(struct request *request, uint16_t type, uint16_t flags, i
 {
 	const struct ifinfomsg info = { .ifi_family = AF_UNSPEC, .ifi_index = index };
 
-	start(request, type, flags | NLM_F_ACK, &info, sizeof(info));
+	request_start(request, type, flags | NLM_F_ACK, &info, sizeof(info));
 }
 
 static bool name_is_valid(const char *name)
@@ -237,13 +70,13 @@ static int create_simple(int fd, const char *name, const char *kind, uint32_t mt
 	if (!name_is_valid(name))
 		return -EINVAL;
 	start_link(&request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0);
-	put_text(&request, IFLA_IFNAME, name);
+	request_put_text(&request, IFLA_IFNAME, name);
 	if (mtu)
-		put_u32(&request, IFLA_MTU, mtu);
-	info = nest(&request, IFLA_LINKINFO);
-	put_text(&request, IFLA_INFO_KIND, kind);
-	unnest(&request, info);
-	return exchange(fd, &request, NULL, NULL);
+		request_put_u32(&request, IFLA_MTU, mtu);
+	info = request_nest(&request, IFLA_LINKINFO);
+	request_put_text(&request, IFLA_INFO_KIND, kind);
+	request_unnest(&request, info);
+	return request_exchange(fd, &request, NULL, NULL);
 }
 
 int link_create_bridge(int fd, const char *name, uint32_t mtu)
@@ -267,30 +100,30 @@ int link_create_veth(int fd, const struct link_veth *veth)
 
 	if (!name_is_valid(veth->name) || !name_is_valid(veth->peer_name))
 		return -EINVAL;
-	start(&request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, &end, sizeof(end));
-	put_text(&request, IFLA_IFNAME, veth->name);
+	request_start(&request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, &end, sizeof(end));
+	request_put_text(&request, IFLA_IFNAME, veth->name);
 	if (veth->mac)
-		put(&request, IFLA_ADDRESS, veth->mac, 6);
+		request_put(&request, IFLA_ADDRESS, veth->mac, 6);
 	if (veth->mtu)
-		put_u32(&request, IFLA_MTU, veth->mtu);
+		request_put_u32(&request, IFLA_MTU, veth->mtu);
 	if (veth->master)
-		put_u32(&request, IFLA_MASTER, (uint32_t)veth->master);
-	info = nest(&request, IFLA_LINKINFO);
-	put_text(&request, IFLA_INFO_KIND, "veth");
-	data = nest(&request, IFLA_INFO_DATA);
-	peer = nest(&request, VETH_INFO_PEER);
-	memcpy(append(&request, sizeof(peer_end)), &peer_end, sizeof(peer_end));
-	put_text(&request, IFLA_IFNAME, veth->peer_name);
+		request_put_u32(&request, IFLA_MASTER, (uint32_t)veth->master);
+	info = request_nest(&request, IFLA_LINKINFO);
+	request_put_text(&request, IFLA_INFO_KIND, "veth");
+	data = request_nest(&request, IFLA_INFO_DATA);
+	peer = request_nest(&request, VETH_INFO_PEER);
+	memcpy(request_append(&request, sizeof(peer_end)), &peer_end, sizeof(peer_end));
+	request_put_text(&request, IFLA_IFNAME, veth->peer_name);
 	if (veth->peer_mac)
-		put(&request, IFLA_ADDRESS, veth->peer_mac, 6);
+		request_put(&request, IFLA_ADDRESS, veth->peer_mac, 6);
 	if (veth->mtu)
-		put_u32(&request, IFLA_MTU, veth->mtu);
+		request_put_u32(&request, IFLA_MTU, veth->mtu);
 	if (veth->peer_netns_fd > 0)
-		put_u32(&request, IFLA_NET_NS_FD, (uint32_t)veth->peer_netns_fd);
-	unnest(&request, peer);
-	unnest(&request, data);
-	unnest(&request, info);
-	return exchange(fd, &request, NULL, NULL);
+		request_put_u32(&request, IFLA_NET_NS_FD, (uint32_t)veth->peer_netns_fd);
+	request_unnest(&request, peer);
+	request_unnest(&request, data);
+	request_unnest(&request, info);
+	return request_exchange(fd, &request, NULL, NULL);
 }
 
 int link_change(int fd, int index, const struct link_change *change)
@@ -304,18 +137,18 @@ int link_change(int fd, int index, const struct link_change *change)
 		info.ifi_flags = change->up > 0 ? IFF_UP : 0;
 		info.ifi_change = IFF_UP;
 	}
-	start(&request, RTM_NEWLINK, NLM_F_ACK, &info, sizeof(info));
+	request_start(&request, RTM_NEWLINK, NLM_F_ACK, &info, sizeof(info));
 	if (change->name)
-		put_text(&request, IFLA_IFNAME, change->name);
+		request_put_text(&request, IFLA_IFNAME, change->name);
 	if (change->mtu)
-		put_u32(&request, IFLA_MTU, change->mtu);
+		request_put_u32(&request, IFLA_MTU, change->mtu);
 	if (change->mac)
-		put(&request, IFLA_ADDRESS, change->mac, 6);
+		request_put(&request, IFLA_ADDRESS, change->mac, 6);
 	if (change->master)
-		put_u32(&request, IFLA_MASTER, change->master > 0 ? (uint32_t)change->master : 0);
+		request_put_u32(&request, IFLA_MASTER, change->master > 0 ? (uint32_t)change->master : 0);
 	if (change->netns_fd > 0)
-		put_u32(&request, IFLA_NET_NS_FD, (uint32_t)change->netns_fd);
-	return exchange(fd, &request, NULL, NULL);
+		request_put_u32(&request, IFLA_NET_NS_FD, (uint32_t)change->netns_fd);
+	return request_exchange(fd, &request, NULL, NULL);
 }
 
 int link_delete(int fd, int index)
@@ -323,7 +156,7 @@ int link_delete(int fd, int index)
 	struct request request;
 
 	start_link(&request, RTM_DELLINK, 0, index);
-	return exchange(fd, &request, NULL, NULL);
+	return request_exchange(fd, &request, NULL, NULL);
 }
 
 int link_set_bridge_port(int fd, int index, bool hairpin, bool isolated)
@@ -332,12 +165,12 @@ int link_set_bridge_port(int fd, int index, bool hairpin, bool isolated)
 	struct request request;
 	size_t port;
 
-	start(&request, RTM_SETLINK, NLM_F_ACK, &info, sizeof(info));
-	port = nest(&request, IFLA_PROTINFO | NLA_F_NESTED);
-	put_u8(&request, IFLA_BRPORT_MODE, hairpin);
-	put_u8(&request, IFLA_BRPORT_ISOLATED, isolated);
-	unnest(&request, port);
-	return exchange(fd, &request, NULL, NULL);
+	request_start(&request, RTM_SETLINK, NLM_F_ACK, &info, sizeof(info));
+	port = request_nest(&request, IFLA_PROTINFO | NLA_F_NESTED);
+	request_put_u8(&request, IFLA_BRPORT_MODE, hairpin);
+	request_put_u8(&request, IFLA_BRPORT_ISOLATED, isolated);
+	request_unnest(&request, port);
+	return request_exchange(fd, &request, NULL, NULL);
 }
 
 static void copy_text(char *out, size_t out_size, const struct rtattr *attribute)
@@ -416,10 +249,10 @@ static int get_link(int fd, int index, const char *name, struct link_info *out_l
 
 	if (name && !name_is_valid(name))
 		return -EINVAL;
-	start(&request, RTM_GETLINK, 0, &info, sizeof(info));
+	request_start(&request, RTM_GETLINK, 0, &info, sizeof(info));
 	if (name)
-		put_text(&request, IFLA_IFNAME, name);
-	failed = exchange(fd, &request, take_link, &link);
+		request_put_text(&request, IFLA_IFNAME, name);
+	failed = request_exchange(fd, &request, take_link, &link);
 	if (failed < 0)
 		return failed;
 	if (!link.index)
@@ -466,8 +299,8 @@ static int run_dump(int fd, struct dump *dump, uint16_t request_type, const void
 	struct request request;
 	int failed;
 
-	start(&request, request_type, NLM_F_DUMP, body, body_size);
-	failed = exchange(fd, &request, take_item, dump);
+	request_start(&request, request_type, NLM_F_DUMP, body, body_size);
+	failed = request_exchange(fd, &request, take_item, dump);
 	if (failed < 0)
 		free(take_ptr(dump->items));
 	return failed;
@@ -581,9 +414,9 @@ static void start_address(struct request *request, uint16_t type, uint16_t flags
 					.ifa_index = (unsigned)index };
 	size_t size = family_size(address->family);
 
-	start(request, type, flags | NLM_F_ACK, &info, sizeof(info));
-	put(request, IFA_LOCAL, address->bytes, size);
-	put(request, IFA_ADDRESS, address->bytes, size);
+	request_start(request, type, flags | NLM_F_ACK, &info, sizeof(info));
+	request_put(request, IFA_LOCAL, address->bytes, size);
+	request_put(request, IFA_ADDRESS, address->bytes, size);
 }
 
 int address_add(int fd, int index, const struct net_address *address)
@@ -596,11 +429,11 @@ int address_add(int fd, int index, const struct net_address *address)
 		uint32_t broadcast, mask = htonl(UINT32_MAX >> address->prefix);
 
 		memcpy(&broadcast, address->bytes, sizeof(broadcast));
-		put_u32(&request, IFA_BROADCAST, broadcast | mask);
+		request_put_u32(&request, IFA_BROADCAST, broadcast | mask);
 	}
 	if (address->family == AF_INET6) /* nobody else can have it: do not wait for duplicate detection */
-		put_u32(&request, IFA_FLAGS, IFA_F_NODAD);
-	failed = exchange(fd, &request, NULL, NULL);
+		request_put_u32(&request, IFA_FLAGS, IFA_F_NODAD);
+	failed = request_exchange(fd, &request, NULL, NULL);
 	return failed == -EEXIST ? 0 : failed;
 }
 
@@ -609,7 +442,7 @@ int address_delete(int fd, int index, const struct net_address *address)
 	struct request request;
 
 	start_address(&request, RTM_DELADDR, 0, index, address);
-	return exchange(fd, &request, NULL, NULL);
+	return request_exchange(fd, &request, NULL, NULL);
 }
 
 static int change_route(int fd, uint16_t type, uint16_t flags, const struct link_route *route)
@@ -624,14 +457,14 @@ static int change_route(int fd, uint16_t type, uint16_t flags, const struct link
 	};
 	struct request request;
 
-	start(&request, type, flags | NLM_F_ACK, &info, sizeof(info));
+	request_start(&request, type, flags | NLM_F_ACK, &info, sizeof(info));
 	if (route->destination.prefix)
-		put(&request, RTA_DST, route->destination.bytes, family_size(route->destination.family));
+		request_put(&request, RTA_DST, route->destination.bytes, family_size(route->destination.family));
 	if (route->gateway.family)
-		put(&request, RTA_GATEWAY, route->gateway.bytes, family_size(route->gateway.family));
+		request_put(&request, RTA_GATEWAY, route->gateway.bytes, family_size(route->gateway.family));
 	if (route->index)
-		put_u32(&request, RTA_OIF, (uint32_t)route->index);
-	return exchange(fd, &request, NULL, NULL);
+		request_put_u32(&request, RTA_OIF, (uint32_t)route->index);
+	return request_exchange(fd, &request, NULL, NULL);
 }
 
 int route_add(int fd, const struct link_route *route)

@@ -184,6 +184,24 @@ static const char *ask_by(const struct place *from, const char *ip, uint16_t por
 	return answer;
 }
 
+/* The same client again and again: one flow for the kernel. */
+static const char *ask_on(int fd)
+{
+	static char answer[64];
+	ssize_t size;
+
+	for (int i = 0; i < 2; i++) { /* an error of the datagram before may come first */
+		if (send(fd, "?", 1, 0) < 0)
+			continue;
+		size = recv(fd, answer, sizeof(answer) - 1, 0);
+		if (size < 0)
+			continue;
+		answer[size] = '\0';
+		return answer;
+	}
+	return "nothing";
+}
+
 static const char *ask(const struct place *from, const char *ip, uint16_t port)
 {
 	return ask_by(from, ip, port, false);
@@ -422,6 +440,37 @@ static void test_detach(void **state)
 	assert_null(strstr(rules, "8090"));
 }
 
+/* A client that never stops sending gets whoever has the port. */
+static void test_one_flow(void **state)
+{
+	const struct network_port port = { .protocol = NETWORK_UDP, .host_port = 5399, .container_port = 53 };
+	struct network_request request = { .id = "a", .bridge = "kist0", .ports = &port, .port_count = 1 };
+	struct sockaddr_in to = socket_address("10.9.0.1", 5399);
+	struct timeval patience = { .tv_usec = 500000 };
+	AUTO(error_clear) struct error err = { 0 };
+	AUTO_CLOSE int fd = -1;
+
+	(void)state;
+	if (!network)
+		skip();
+	enter(&neighbour);
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	enter(&host);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	assert_string_equal(ask_on(fd), "nothing");
+	assert_no_error(network_reserve(network, &request, NULL, &err), &err);
+	assert_no_error(network_connect(network, "a", a.netlink_fd, NULL, &err), &err);
+	assert_string_equal(ask_on(fd), "a<10.9.0.2");
+	assert_no_error(network_detach(network, "a", &err), &err);
+	request.id = "b";
+	assert_no_error(network_reserve(network, &request, NULL, &err), &err);
+	assert_no_error(network_connect(network, "b", b.netlink_fd, NULL, &err), &err);
+	start_server(&b, 53, true, "b");
+	assert_string_equal(ask_on(fd), "b<10.9.0.2");
+	assert_no_error(network_detach(network, "b", &err), &err);
+}
+
 static void test_more_bridges(void **state)
 {
 	const struct network_bridge internal = { .name = "kist1", .internal = true };
@@ -483,10 +532,9 @@ static void test_teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_connect),	    cmocka_unit_test(test_reach),
-		cmocka_unit_test(test_not_reached), cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_restore),	    cmocka_unit_test(test_flushed),
-		cmocka_unit_test(test_detach),	    cmocka_unit_test(test_more_bridges),
+		cmocka_unit_test(test_connect),	 cmocka_unit_test(test_reach),	  cmocka_unit_test(test_not_reached),
+		cmocka_unit_test(test_refusals), cmocka_unit_test(test_restore),  cmocka_unit_test(test_flushed),
+		cmocka_unit_test(test_detach),	 cmocka_unit_test(test_one_flow), cmocka_unit_test(test_more_bridges),
 		cmocka_unit_test(test_teardown),
 	};
 

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * netlink_request.h - inside of netlink.h and conntrack.h: build one request,
+ * send it, read the kernel's answer. What does not fit is not sent at all.
+ */
+#pragma once
+
+#include <linux/netlink.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define REQUEST_SIZE 1024
+
+struct request {
+	union {
+		struct nlmsghdr header;
+		uint8_t bytes[REQUEST_SIZE];
+	};
+	size_t size;
+	bool overflow;
+};
+
+/* A message with its fixed part; attributes follow. */
+void request_start(struct request *request, uint16_t type, uint16_t flags, const void *body, size_t body_size);
+void *request_append(struct request *request, size_t size);
+void request_put(struct request *request, uint16_t type, const void *data, size_t size);
+void request_put_u32(struct request *request, uint16_t type, uint32_t value);
+void request_put_u8(struct request *request, uint16_t type, uint8_t value);
+void request_put_text(struct request *request, uint16_t type, const char *text);
+/* Attributes put between the two are inside of this one. */
+size_t request_nest(struct request *request, uint16_t type);
+void request_unnest(struct request *request, size_t place);
+
+/* Sends, and calls fn (or NULL) for each message of the answer. 0 or -errno. */
+int request_exchange(int fd, struct request *request, int (*fn)(const struct nlmsghdr *message, void *arg), void *arg);
