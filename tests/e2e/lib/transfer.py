@@ -64,6 +64,9 @@ class Transfer:
         path = self.path_of(index)
         if event.get("again"):
             self.asked_again.append(index)
+            # The first try's pipe is closed by now: its reader must not write into the second's file.
+            while self.readers:
+                self.readers.pop().join()
             path.unlink(missing_ok=True)
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         fds = [file]
