@@ -101,6 +101,28 @@ def test_restart_policies_at_daemon_start(own):
     assert states == {"always": "running", "unless": "running", "never": "running", "stopped": "exited"}
 
 
+def test_kill_at_any_moment_of_a_start(own):
+    for moment in (0.005, 0.02, 0.035, 0.05, 0.065, 0.08):
+        runs = [
+            subprocess.Popen(["docker", "run", "-d", "-p", "80", "busybox", "sleep", "1000"], env=own.environment,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            for _ in range(3)
+        ]  # fmt: skip
+        time.sleep(moment)
+        own.kill()
+        for run in runs:
+            run.wait(20)
+        own.start()
+        for container in own.docker("ps", "-q").stdout.split():
+            own.docker("exec", container, "true")
+    ids = own.docker("ps", "-aq").stdout.split()
+    if ids:
+        own.docker("rm", "-f", *ids)
+    assert not any((own.root / "x/shim").iterdir()), "no bundle is left"
+    shims = subprocess.run(["pgrep", "-f", f"kist-shim.*{own.root}"], capture_output=True, text=True, check=False)
+    assert shims.stdout == "", "no shim is left"
+
+
 # ---- restart policies ----
 
 
@@ -202,6 +224,29 @@ def test_many_creates_of_one_name(shared):
         runs = list(pool.map(lambda _: shared.docker("create", "--name", "race", "busybox", check=False).returncode, range(8)))
     assert sorted(runs) == [0] + [1] * 7
     shared.docker("rm", "race")
+
+
+TOP_KEYS = (
+    "Id Created Path Args State Image ResolvConfPath HostnamePath HostsPath LogPath Name RestartCount Driver Platform MountLabel "
+    "ProcessLabel AppArmorProfile ExecIDs HostConfig GraphDriver Mounts Config NetworkSettings"
+)
+STATE_KEYS = "Status Running Paused Restarting OOMKilled Dead Pid ExitCode Error StartedAt FinishedAt"
+
+
+def test_inspect_has_dockers_shape(shared):
+    shared.docker("create", "--name", "shape", "busybox", "true")
+    document = shared.inspect("shape")
+    assert set(document) == set(TOP_KEYS.split())
+    assert set(document["State"]) == set(STATE_KEYS.split())
+    assert document["State"]["StartedAt"] == "0001-01-01T00:00:00Z"
+    assert (document["Path"], document["Args"], document["Mounts"], document["ExecIDs"]) == ("true", [], [], None)
+    assert document["NetworkSettings"]["Ports"] == {}
+    assert document["HostConfig"]["NetworkMode"] == "bridge"
+    assert document["HostConfig"]["Binds"] is None
+    assert document["Config"]["Volumes"] is None
+    assert document["Config"]["Hostname"] == document["Id"][:12]
+    assert "bridge" in document["NetworkSettings"]["Networks"]
+    shared.docker("rm", "shape")
 
 
 # ---- life ----
