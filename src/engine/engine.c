@@ -61,11 +61,6 @@ const char *engine_network_id(const struct engine *engine, const char *name)
 	return NULL;
 }
 
-const struct session_settings *engine_registry(const struct engine *engine)
-{
-	return engine->registry;
-}
-
 struct store *engine_store(struct engine *engine)
 {
 	return engine->store;

@@ -41,7 +41,7 @@ struct engine_options {
 	const char *log_max_file;
 	bool debug;
 	const struct log *log;			 /* borrowed; NULL: nothing is logged */
-	const struct session_settings *registry; /* borrowed while the engine is open; NULL: defaults */
+	const struct session_settings *registry; /* borrowed while the engine is open, for info; NULL: defaults */
 };
 
 /* Fills the defaults that dockerd would use for root. */
@@ -59,8 +59,6 @@ void engine_stop_all(struct engine *engine, int64_t timeout_ms);
 struct event_bus *engine_events(struct engine *engine);
 struct store *engine_store(struct engine *engine);
 const struct log *engine_log(const struct engine *engine);
-/* What the owner of the machine says about registries; this one may be NULL. */
-const struct session_settings *engine_registry(const struct engine *engine);
 const char *engine_data_root(const struct engine *engine);
 const char *engine_exec_root(const struct engine *engine);
 /* 64 hex digits, kept in the data root. */

@@ -13,7 +13,7 @@ import urllib.request
 
 import pytest
 
-from lib.registry import free_port
+from lib.registry import Registry, free_port
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +132,31 @@ def test_import_from_stdin(cli, busybox_rootfs):
     assert re.fullmatch(rb"sha256:[0-9a-f]{64}\n", run.stdout)
     assert cli.docker("run", "--rm", "imp:1").stdout == "imported\n"
     cli.docker("rmi", "imp:1")
+
+
+def test_login_and_authenticated_pull(cli, busybox_layout, tmp_path):
+    htpasswd = tmp_path / "htpasswd"
+    # "secret", bcrypt: the only form that Debian's registry reads.
+    htpasswd.write_text(subprocess.run(["htpasswd", "-Bbn", "me", "secret"], capture_output=True, text=True, check=True).stdout)
+    server = Registry(tmp_path / "r", htpasswd=htpasswd)
+    server.start()
+    try:
+        subprocess.run(
+            ["skopeo", "copy", "-q", "--dest-tls-verify=false", "--dest-creds", "me:secret",
+             f"oci:{busybox_layout}:busybox", f"docker://{server.address}/private:1"],
+            check=True,
+        )  # fmt: skip
+        assert cli.docker("pull", f"{server.address}/private:1", check=False).returncode == 1
+        run = cli.docker("login", "-u", "me", "--password-stdin", server.address, input="wrong", check=False)
+        assert run.returncode == 1
+        assert "401 Unauthorized" in run.stderr
+        run = cli.docker("login", "-u", "me", "--password-stdin", server.address, input="secret")
+        assert "Login Succeeded" in run.stdout
+        cli.docker("pull", f"{server.address}/private:1")
+        cli.docker("rmi", f"{server.address}/private:1")
+        cli.docker("logout", server.address)
+    finally:
+        server.stop()
 
 
 # ---- run ----
