@@ -21,23 +21,17 @@
 #include "sys/mount_api.h"
 
 /* A detached mount of the container's group in one hierarchy. */
-static int clone_group(const struct cgroup_hierarchy *hierarchy, const struct mount_options *options)
+static int clone_group(const struct cgroup_hierarchy *hierarchy)
 {
 	AUTO_FREE char *path = path_join(hierarchy->mount_point, hierarchy->path);
-	AUTO_CLOSE int fd = mount_clone(AT_FDCWD, path, 0);
-	int r;
 
-	if (fd < 0)
-		return fd;
-	r = mount_change(fd, 0, options->attr_set, options->attr_clear, 0);
-	return r < 0 ? r : take_fd(&fd);
+	return mount_clone(AT_FDCWD, path, 0);
 }
 
-static int attach_group(int base_fd, const struct cgroup_hierarchy *hierarchy, const struct mount_options *options,
-			struct error *err)
+static int attach_group(int base_fd, const struct cgroup_hierarchy *hierarchy, struct error *err)
 {
 	const char *name = path_base(hierarchy->mount_point);
-	AUTO_CLOSE int fd = clone_group(hierarchy, options);
+	AUTO_CLOSE int fd = clone_group(hierarchy);
 	int r = fd < 0 ? fd : mount_attach_at(fd, base_fd, name);
 
 	if (r < 0)
@@ -91,12 +85,13 @@ static int mount_v1(int target_fd, const struct cgroup *cgroup, const struct mou
 		return error_set_errno(err, ERR_INTERNAL, r, "mount cgroup");
 	for (size_t i = 0; i < cgroup_hierarchy_count(cgroup); i++) {
 		cgroup_get_hierarchy(cgroup, i, &hierarchy);
-		if (hierarchy.dir_fd >= 0 && attach_group(base, &hierarchy, options, err) < 0)
+		if (hierarchy.dir_fd >= 0 && attach_group(base, &hierarchy, err) < 0)
 			return -1;
 	}
-	r = options->attr_set & MOUNT_ATTR_RDONLY ? mount_change(base, 0, MOUNT_ATTR_RDONLY, 0, 0) : 0;
+	/* All of them in one call: nobody is in the container yet. */
+	r = mount_change(base, 1, options->attr_set, options->attr_clear, 0);
 	if (r < 0)
-		return error_set_errno(err, ERR_INTERNAL, r, "mount cgroup: make it read-only");
+		return error_set_errno(err, ERR_INTERNAL, r, "mount cgroup: set its options");
 	return 0;
 }
 
@@ -114,9 +109,12 @@ static int mount_v2(int target_fd, const struct init *init, const struct mount_o
 	}
 	if (fd < 0) {
 		cgroup_get_hierarchy(init->plan->cgroup, 0, &hierarchy);
-		fd = clone_group(&hierarchy, options);
+		fd = clone_group(&hierarchy);
+		r = fd < 0 ? fd : mount_change(fd, 0, options->attr_set, options->attr_clear, 0);
+		if (r < 0)
+			return error_set_errno(err, ERR_INTERNAL, r, "mount cgroup2");
 	}
-	r = fd < 0 ? fd : mount_attach(fd, target_fd);
+	r = mount_attach(fd, target_fd);
 	if (r < 0)
 		return error_set_errno(err, ERR_INTERNAL, r, "mount cgroup2");
 	return 0;

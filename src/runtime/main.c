@@ -175,6 +175,8 @@ static int run(int argc, char *const *argv, struct log *log, struct error *err)
 	command = find_command(words.items[0]);
 	if (!command)
 		return error_set(err, ERR_INVALID, "unknown command \"%s\"; see kist-runtime --help", words.items[0]);
+	if (command->run == command_create || command->run == command_run || command->run == command_exec)
+		self_seal(argv);
 	if (open_log(log, &options, err) < 0 || fill_runtime(&runtime, &options, err) < 0)
 		return -1;
 	root = options.root ? path_absolute(options.root) : default_root();
@@ -192,7 +194,6 @@ int main(int argc, char **argv)
 	int result;
 
 	open_missing_stdio();
-	self_seal(argv);
 	result = run(argc, argv, &log, &err);
 	if (!error_is_set(&err))
 		return result;

@@ -12,6 +12,6 @@
 /*
  * Returns if sealing is done, or not needed (not privileged, or the file lies
  * on a read-only mount), or not possible; else does not return. To be called
- * first in main(), before anything is opened.
+ * early, by whoever is going to clone a container, with the argv of main().
  */
 void self_seal(char *const *argv);
