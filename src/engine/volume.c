@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include "engine/engine_private.h"
 #include "engine/volume.h"
 
+#define FOLDER_DEPTH_MAX 128
 #define ANONYMOUS_LABEL "com.docker.volume.anonymous"
 
 static const struct json_field volume_usage_fields[] = {
@@ -296,6 +298,26 @@ int volume_remove(struct engine *engine, const char *name, bool force, struct er
 	return 0;
 }
 
+/* Bytes on disk below a folder; what cannot be read counts nothing. */
+static int64_t folder_bytes(int parent_fd, const char *name, unsigned depth)
+{
+	int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	AUTO_CLOSEDIR DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+	int64_t bytes = 0;
+
+	while (folder && depth < FOLDER_DEPTH_MAX && (entry = readdir(folder))) {
+		struct stat status;
+
+		if (text_equal(entry->d_name, ".") || text_equal(entry->d_name, "..") ||
+		    fstatat(dirfd(folder), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		bytes += S_ISDIR(status.st_mode) ? folder_bytes(dirfd(folder), entry->d_name, depth + 1)
+						 : status.st_size;
+	}
+	return bytes;
+}
+
 static bool is_pruned(const struct volume *volume, const struct filter_set *filters, bool all)
 {
 	if (!all && !text_map_get(&volume->labels, ANONYMOUS_LABEL))
@@ -319,9 +341,16 @@ int volume_prune(struct volume_prune_report *out_report, struct engine *engine, 
 		AUTO(error_clear) struct error problem = { 0 };
 		struct volume *volume = &all.volumes.items[i];
 
+		int64_t bytes;
+
+		if (!is_pruned(volume, filters, named_too))
+			continue;
+		bytes = folder_bytes(AT_FDCWD, volume->mountpoint, 0);
 		/* One in use, or gone meanwhile, is simply not pruned. */
-		if (is_pruned(volume, filters, named_too) && volume_remove(engine, volume->name, false, &problem) == 0)
-			text_list_add(&out_report->deleted, volume->name);
+		if (volume_remove(engine, volume->name, false, &problem) < 0)
+			continue;
+		text_list_add(&out_report->deleted, volume->name);
+		out_report->space_reclaimed += bytes;
 	}
 	json_free_fields(&all, volume_list_fields);
 	return 0;

@@ -51,7 +51,8 @@ def counter(name, count, code):
 def test_kill_under_twenty_running_containers(own):
     names = [f"r{i:02}" for i in range(20)]
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda n: own.docker("run", "-d", "--name", n, "busybox", "sh", "-c", counter(n, 200, int(n[1:]) + 1)), names))
+        start = lambda n: own.docker("run", "-d", "--name", n, "busybox", "sh", "-c", counter(n, 200, int(n[1:]) + 1))  # noqa: E731
+        list(pool.map(start, names))
     own.kill()
     time.sleep(1)
     own.start()
@@ -180,6 +181,13 @@ def test_volumes(shared):
     assert (mount["Type"], mount["Name"], mount["Destination"], mount["RW"]) == ("volume", "data1", "/d", True)
     shared.docker("rm", "-f", "user1")
     shared.docker("volume", "rm", "data1", "empty1")
+    # Pruning takes anonymous ones only, and tells what was freed.
+    shared.docker("create", "--name", "maker", "-v", "/etc", "busybox")
+    shared.docker("rm", "maker")
+    shared.docker("volume", "create", "named1")
+    pruned = shared.docker("volume", "prune", "-f").stdout
+    assert "Total reclaimed space: 0B" not in pruned and len(pruned.split()[2]) == 64, pruned
+    shared.docker("volume", "rm", "named1")
     # An anonymous one goes with --rm.
     shared.docker("run", "--rm", "-v", "/anonymous", "busybox", "touch", "/anonymous/x")
     assert shared.docker("volume", "ls", "-q").stdout == ""
@@ -195,7 +203,8 @@ def test_image_volume_and_volumes_from(shared):
 
 
 def test_tmpfs_and_read_only(shared):
-    out = shared.docker("run", "--rm", "--read-only", "--tmpfs", "/t:size=1m,exec", "busybox", "sh", "-c", "mount | grep ' /t '; touch /x", check=False)
+    look = "mount | grep ' /t '; touch /x"
+    out = shared.docker("run", "--rm", "--read-only", "--tmpfs", "/t:size=1m,exec", "busybox", "sh", "-c", look, check=False)
     assert "size=1024k" in out.stdout and "noexec" not in out.stdout
     assert "Read-only file system" in out.stderr
 
@@ -376,12 +385,14 @@ def test_limits_reach_the_kernel(shared):
     host = shared.inspect(document)["HostConfig"]
     assert (host["Memory"], host["MemorySwap"], host["PidsLimit"], host["NanoCpus"]) == (33554432, 67108864, 20, 500000000)
     shared.docker("rm", document)
-    out = shared.docker("run", "--rm", "--pids-limit", "20", "busybox", "sh", "-c", "cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null", check=False)
+    look = "cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null"
+    out = shared.docker("run", "--rm", "--pids-limit", "20", "busybox", "sh", "-c", look, check=False)
     assert out.stdout.strip() == "20"
 
 
 def test_oom_is_told(shared):
-    shared.docker("run", "--name", "hog", "--memory", "16m", "--memory-swap", "16m", "busybox", "sh", "-c", "x=a; while :; do x=$x$x; done", check=False)
+    grow = "x=a; while :; do x=$x$x; done"
+    shared.docker("run", "--name", "hog", "--memory", "16m", "--memory-swap", "16m", "busybox", "sh", "-c", grow, check=False)
     state = shared.inspect("hog")["State"]
     assert (state["ExitCode"], state["OOMKilled"]) == (137, True)
     shared.docker("rm", "hog")
