@@ -122,7 +122,8 @@ static void feed_stream(struct http_request *request, const char *data, size_t s
 {
 	AUTO(error_clear) struct error err = { 0 };
 
-	if (request->response.kind == ANSWER_NONE && !request->thread_runs && start_body_thread(request, &err) < 0)
+	/* While the thread runs the response is its own. */
+	if (!request->thread_runs && request->response.kind == ANSWER_NONE && start_body_thread(request, &err) < 0)
 		response_fail(&request->response, &err);
 	/* EPIPE: the handler wants no more; the rest is dropped so that it can answer. */
 	if (request->pipe[1] >= 0 && write_full(request->pipe[1], data, size) < 0)
