@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/path.h"
 #include "base/random.h"
@@ -19,6 +20,7 @@
 
 #define LOOPBACK_INDEX 1 /* of every network namespace */
 #define LINK_PREFIX "veth"
+#define READY_WAIT_MS 2000
 
 static const char *const protocol_names[] = { "tcp", "udp", "sctp" };
 
@@ -435,6 +437,20 @@ static void forget_flows(const struct endpoint_record *record)
 			conntrack_forget(IPPROTO_UDP, (uint16_t)record->bindings.items[i].host_port, &address);
 }
 
+/*
+ * The kernel notices a new link's carrier in the background, and only then does the bridge pass its frames: a
+ * container that spoke before would lose its first packet, and with it a second.
+ */
+static void wait_ready(const char *name)
+{
+	AUTO_CLOSE int socket_fd = netlink_open();
+	int64_t end = clock_monotonic_ns() + READY_WAIT_MS * CLOCK_MS;
+	struct link_info link;
+
+	while (socket_fd >= 0 && link_find(socket_fd, name, &link) == 0 && !link.ready && clock_monotonic_ns() < end)
+		clock_sleep_ms(1);
+}
+
 int network_connect(struct network *network, const char *id, int netlink_fd, const char *name, struct error *err)
 {
 	AUTO(endpoint_record_fini) struct endpoint_record record = { 0 };
@@ -451,6 +467,7 @@ int network_connect(struct network *network, const char *id, int netlink_fd, con
 		return -1;
 	}
 	forget_flows(&record);
+	wait_ready(record.link);
 	return 0;
 }
 

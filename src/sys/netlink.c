@@ -3,13 +3,13 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/if.h>
 #include <linux/if_addr.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <linux/veth.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -216,6 +216,10 @@ static void read_link(struct link_info *link, const struct nlmsghdr *message)
 			break;
 		case IFLA_MASTER:
 			link->master = (int)get_u32(attribute);
+			break;
+		case IFLA_OPERSTATE:
+			link->ready = RTA_PAYLOAD(attribute) >= 1 &&
+				      *(const uint8_t *)RTA_DATA(attribute) == IF_OPER_UP;
 			break;
 		case IFLA_LINK:
 			link->peer = (int)get_u32(attribute);

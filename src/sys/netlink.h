@@ -22,6 +22,7 @@ struct link_info {
 	uint8_t mac[6];
 	char name[16];
 	char kind[16]; /* "bridge", "veth", "" */
+	bool ready;    /* operational: frames pass */
 	int peer;      /* IFLA_LINK: index of the other end, in its namespace */
 };
 

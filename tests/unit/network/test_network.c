@@ -160,7 +160,7 @@ static void start_server(const struct place *place, uint16_t port, bool udp, con
 }
 
 /* What the server says, "refused", or "silence". */
-static const char *ask_by(const struct place *from, const char *ip, uint16_t port, bool udp)
+static const char *ask_once(const struct place *from, const char *ip, uint16_t port, bool udp)
 {
 	struct sockaddr_in to = socket_address(ip, port);
 	struct timeval patience = { .tv_sec = udp ? 2 : 1 };
@@ -182,6 +182,14 @@ static const char *ask_by(const struct place *from, const char *ip, uint16_t por
 		return errno == ECONNREFUSED ? "refused" : "silence";
 	answer[size] = '\0';
 	return answer;
+}
+
+/* The machine may be busy: a datagram is worth a second try. */
+static const char *ask_by(const struct place *from, const char *ip, uint16_t port, bool udp)
+{
+	const char *answer = ask_once(from, ip, port, udp);
+
+	return udp && text_equal(answer, "silence") ? ask_once(from, ip, port, udp) : answer;
 }
 
 /* The same client again and again: one flow for the kernel. */
