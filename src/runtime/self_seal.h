@@ -10,6 +10,13 @@
 #pragma once
 
 /*
+ * Our program on a mount that cannot be written, to be executed as
+ * /proc/self/fd/N by whoever starts itself again anyway; or -1 where that is
+ * not needed or not possible. Yours.
+ */
+int self_seal_open(void);
+
+/*
  * Returns if sealing is done, or not needed (not privileged, or the file lies
  * on a read-only mount), or not possible; else does not return. To be called
  * early, by whoever is going to clone a container, with the argv of main().

@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "rpc/task_messages.h"
 #include "rpc/ttrpc_client.h"
+#include "runtime/self_seal.h"
 #include "shim/attach.h"
 #include "shim/bundle.h"
 #include "shim/shim.h"
@@ -144,9 +145,12 @@ static int spawn_server(const struct shim_options *options, const char *bundle, 
 {
 	AUTO(text_list_fini) struct text_list arguments = { 0 };
 	AUTO_CLOSE int log_fd = open_log();
+	/* The container must not find our file, writable, as /proc/PID/exe of its init (CVE-2019-5736). */
+	AUTO_CLOSE int sealed_fd = self_seal_open();
+	AUTO_FREE char *sealed = xasprintf("/proc/self/fd/%d", sealed_fd);
 	struct process process = { .pidfd = -1 };
 	struct process_options spawn = {
-		.path = "/proc/self/exe",
+		.path = sealed_fd < 0 ? "/proc/self/exe" : sealed,
 		.cwd = bundle,
 		.stderr_fd = log_fd,
 		.fds = &listen_fd,

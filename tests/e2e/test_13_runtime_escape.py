@@ -131,3 +131,24 @@ def test_dots_in_destinations(box, destination):
     box.run(["true"], lambda s: s["mounts"].append({"destination": destination, "type": "bind", "source": str(source),
                                                     "options": ["bind"]}))
     assert not pathlib.Path("/tmp/kt-escape").exists() and not pathlib.Path("/kt-escape").exists()
+
+
+def test_shim_is_sealed_too(tmp_root, program):
+    bundle = tmp_root / "b"
+    bundle.mkdir()
+    subprocess.run([program("kist-shim"), "-namespace", "t-rt", "-id", "t-rt-seal", "-address", "", "start"], cwd=bundle,
+                   check=True, capture_output=True, timeout=20)
+    found = [int(e) for e in os.listdir("/proc") if e.isdigit() and shim_of(e, "t-rt-seal")]
+    assert len(found) == 1
+    try:
+        assert os.statvfs(f"/proc/{found[0]}/exe").f_flag & os.ST_RDONLY
+    finally:
+        os.kill(found[0], 9)
+
+
+def shim_of(pid, name):
+    try:
+        words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return words[0] == b"kist-shim" and name.encode() in words
