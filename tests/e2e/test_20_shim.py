@@ -315,7 +315,7 @@ def test_a_slow_client_stops_the_container_and_a_killed_one_frees_it(shim):
     shim.start()
     time.sleep(0.5)
     assert shim.state() == RUNNING
-    quick.sock.settimeout(0.5)
+    quick.sock.settimeout(2)  # longer than a busy machine may take for a part
     got = 0
     with pytest.raises(TimeoutError):
         while True:
@@ -522,7 +522,7 @@ def test_exec_that_leaves_a_process_behind(shim):
     shim.start("e1")
     begin = time.monotonic()
     assert shim.wait("e1") == 0
-    assert 1.5 < time.monotonic() - begin < 6
+    assert 1.5 < time.monotonic() - begin < 15
     out, _ = client.read_all()
     assert out.startswith(b"main\n") or b"main\n" in out
     assert shim.state() == RUNNING
