@@ -15,7 +15,7 @@ CACHE = pathlib.Path(os.environ.get("KIST_VM_CACHE", pathlib.Path.home() / ".cac
 # What the tests need beyond the kernel proper; modules that these need come with them.
 MODULES = [
     "overlay", "veth", "bridge", "br_netfilter", "dummy", "nf_tables", "nft_chain_nat", "nft_nat", "nft_masq",
-    "nft_ct", "nft_fib", "nft_fib_ipv4", "nf_nat", "nf_conntrack",
+    "nft_ct", "nft_fib", "nft_fib_ipv4", "nf_nat", "nf_conntrack", "nf_conntrack_netlink",
 ]
 
 INIT = """#!/bin/busybox sh
