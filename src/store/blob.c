@@ -335,12 +335,11 @@ static int walk_algorithm(struct blob_store *store, const char *algorithm, blob_
 	AUTO_FREE char *path = xasprintf("blobs/%s", algorithm);
 	AUTO_CLOSEDIR DIR *dir = NULL;
 	struct dirent *entry;
-	int fd = openat(store->root_fd, path, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
 	int r = 0;
 
-	if (fd < 0)
+	dir = disk_open_dir(store->root_fd, path);
+	if (!dir)
 		return errno == ENOENT ? 0 : disk_fail(err, errno, "open %s", path);
-	dir = fdopendir(fd);
 	while (r >= 0 && (entry = readdir(dir)))
 		if (entry->d_name[0] != '.')
 			r = visit_entry(store, algorithm, entry->d_name, visit, arg, err);

@@ -2,6 +2,7 @@
 #include "store/disk.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,4 +41,14 @@ int disk_sync_name(int root_fd, const char *path, struct error *err)
 	int r = dir_sync(root_fd, parent);
 
 	return r < 0 ? disk_fail(err, r, "sync %s", parent) : 0;
+}
+
+DIR *disk_open_dir(int root_fd, const char *path)
+{
+	AUTO_CLOSE int fd = openat(root_fd, path, O_DIRECTORY | O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	if (dir)
+		take_fd(&fd);
+	return dir;
 }

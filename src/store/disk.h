@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <dirent.h>
+
 #include "base/error.h"
 #include "oci/digest.h"
 
@@ -16,6 +18,9 @@ int disk_fail(struct error *err, int errnum, const char *format, ...) __attribut
 
 /* prefix "blobs/", separator '/': "blobs/sha256/<hex>". Returns out. */
 const char *disk_blob_path(char out[BLOB_PATH_MAX], const char *prefix, const struct digest *digest, char separator);
+
+/* A directory to read, yours to close; NULL with errno. No link is followed at the end of the path. */
+DIR *disk_open_dir(int root_fd, const char *path);
 
 /* fsync of the directory that holds `path`: its name survives power loss from here on. */
 int disk_sync_name(int root_fd, const char *path, struct error *err);

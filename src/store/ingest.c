@@ -165,14 +165,12 @@ static void expire_one(uint64_t *bytes, int dir_fd, const char *name, int64_t ma
 
 int ingest_expire(uint64_t *out_bytes, struct blob_store *store, int64_t max_age_s, struct error *err)
 {
-	AUTO_CLOSEDIR DIR *dir = NULL;
+	AUTO_CLOSEDIR DIR *dir = disk_open_dir(blob_store_root(store), "ingest");
 	struct dirent *entry;
 	uint64_t bytes = 0;
-	int fd = openat(blob_store_root(store), "ingest", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
 
-	if (fd < 0)
+	if (!dir)
 		return disk_fail(err, errno, "open ingest");
-	dir = fdopendir(fd);
 	while ((entry = readdir(dir)))
 		if (entry->d_name[0] != '.')
 			expire_one(&bytes, dirfd(dir), entry->d_name, max_age_s);

@@ -206,15 +206,13 @@ int snapshot_remove(struct store *store, const char *key, struct error *err)
 /* Not an error: a running container removes files while they are counted. */
 static uint64_t tree_size(int dir_fd, const char *name)
 {
-	AUTO_CLOSEDIR DIR *dir = NULL;
+	AUTO_CLOSEDIR DIR *dir = disk_open_dir(dir_fd, name);
 	struct dirent *entry;
 	uint64_t bytes = 0;
 	struct stat st;
-	int fd = openat(dir_fd, name, O_DIRECTORY | O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
-	if (fd < 0)
+	if (!dir)
 		return 0;
-	dir = fdopendir(fd);
 	while ((entry = readdir(dir))) {
 		if (text_equal(entry->d_name, ".") || text_equal(entry->d_name, "..") ||
 		    fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)

@@ -122,13 +122,11 @@ int store_free_bytes(uint64_t *out_bytes, struct store *store, struct error *err
 
 static void empty_trash(struct store *store)
 {
-	AUTO_CLOSEDIR DIR *dir = NULL;
+	AUTO_CLOSEDIR DIR *dir = disk_open_dir(store_root_fd(store), "trash");
 	struct dirent *entry;
-	int fd = openat(store_root_fd(store), "trash", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
 
-	if (fd < 0)
+	if (!dir)
 		return;
-	dir = fdopendir(fd);
 	while ((entry = readdir(dir)))
 		if (!text_equal(entry->d_name, ".") && !text_equal(entry->d_name, ".."))
 			remove_tree(dirfd(dir), entry->d_name);
@@ -294,14 +292,12 @@ static int recover_directory(struct store *store, const char *name, struct error
 /* Directories without a row: an unpack that was not finished, or a removal that was. */
 static int recover_directories(struct store *store, struct error *err)
 {
-	AUTO_CLOSEDIR DIR *dir = NULL;
+	AUTO_CLOSEDIR DIR *dir = disk_open_dir(store_root_fd(store), "snapshots");
 	struct dirent *entry;
 	int r = 0;
-	int fd = openat(store_root_fd(store), "snapshots", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
 
-	if (fd < 0)
+	if (!dir)
 		return disk_fail(err, errno, "open snapshots");
-	dir = fdopendir(fd);
 	while (r == 0 && (entry = readdir(dir)))
 		if (entry->d_name[0] != '.')
 			r = recover_directory(store, entry->d_name, err);
