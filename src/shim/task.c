@@ -186,20 +186,27 @@ static int open_fds_socket(struct task *task, struct error *err)
 	return 0;
 }
 
+/* Each kill is told once; the last may become known only with the exit. */
+static void check_oom(struct task *task)
+{
+	const struct event_task event = { .container_id = task->id };
+	uint64_t kills = task->cgroup ? cgroup_oom_kills(task->cgroup) : 0;
+
+	if (kills <= task->oom_kills)
+		return;
+	task->oom_kills = kills;
+	events_publish(task->host->events, "/tasks/oom", "TaskOOM", &event, event_task_exec_fields);
+}
+
 static void on_oom(struct watch *watch, short revents)
 {
 	struct task *task = list_entry(watch, struct task, oom_watch);
-	const struct event_task event = { .container_id = task->id };
 	char ignored[256];
-	bool gone = read(task->oom_fd, ignored, sizeof(ignored)) <= 0;
 
-	if (gone || (revents & POLLERR))
-		loop_remove(task->host->loop, watch);
 	/* The cgroup that goes away wakes us too. */
-	if (gone || cgroup_oom_kills(task->cgroup) == 0)
-		return;
-	task->oom_killed = true;
-	events_publish(task->host->events, "/tasks/oom", "TaskOOM", &event, event_task_exec_fields);
+	if (read(task->oom_fd, ignored, sizeof(ignored)) <= 0 || (revents & POLLERR))
+		loop_remove(task->host->loop, watch);
+	check_oom(task);
 }
 
 static void watch_oom(struct task *task)
@@ -498,8 +505,7 @@ static void init_ended(struct task *task, uint32_t exit_status)
 {
 	AUTO(error_clear) struct error err = { 0 };
 
-	if (task->cgroup && cgroup_oom_kills(task->cgroup) > 0)
-		task->oom_killed = true;
+	check_oom(task);
 	/* A pid namespace takes its processes along; a shared one does not. */
 	LIST_FOR_EACH (node, &task->execs) {
 		const struct task_process *process = list_entry(node, struct task_process, node);
@@ -507,8 +513,8 @@ static void init_ended(struct task *task, uint32_t exit_status)
 		if (process->state == PROCESS_RUNNING)
 			pidfd_signal(process->pidfd, SIGKILL);
 	}
-	if (bundle_write_exit(task->bundle_fd, &task->exit_fd, exit_status, clock_wall_ns(), task->oom_killed, &err) <
-	    0)
+	if (bundle_write_exit(task->bundle_fd, &task->exit_fd, exit_status, clock_wall_ns(), task->oom_kills > 0,
+			      &err) < 0)
 		log_error(task->host->log, "exit.json not written", F("id", task->id), F("error", err.message));
 	task_process_ended(&task->init, exit_status);
 }

@@ -69,7 +69,7 @@ struct task {
 	struct task_process init;
 	struct list execs;
 	bool paused;
-	bool oom_killed;
+	uint64_t oom_kills;    /* told so far */
 	struct cgroup *cgroup; /* NULL: unknown */
 	struct watch oom_watch;
 	int oom_fd;
