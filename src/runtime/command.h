@@ -19,6 +19,7 @@ struct command {
 	const char *operands; /* for help */
 	const char *summary;
 	int (*run)(const struct runtime *runtime, int argc, char *const *argv, struct error *err);
+	bool clones; /* makes a process in a container: the program is sealed first */
 };
 
 int command_create(const struct runtime *runtime, int argc, char *const *argv, struct error *err);

@@ -185,6 +185,30 @@ static void plan_idmap(struct creation *creation)
 					       .gid_count = l->gid_mappings.count };
 }
 
+static bool asks_for_limits(const struct spec_resources *resources)
+{
+	return resources && (resources->memory || resources->cpu || resources->pids || resources->block_io ||
+			     resources->hugepage_limits.count || resources->unified.count);
+}
+
+/* A user without delegated cgroups gets a container without one, unless limits were asked for. */
+static int without_cgroup(struct creation *creation, struct error *err)
+{
+	const struct spec_linux *l = &creation->spec.linux_;
+	const struct log *log = creation->plan.runtime->log;
+
+	if (geteuid() == 0 || (err->errnum != EACCES && err->errnum != EPERM && err->errnum != EROFS))
+		return -1;
+	if (asks_for_limits(l->resources) || !text_empty(l->cgroups_path))
+		return error_prefix(err, "limits need a cgroup that is delegated to user %u", geteuid());
+	if (log)
+		log_warn(log, "no cgroup is delegated to this user: the container runs without one",
+			 F("reason", err->message));
+	error_clear(err);
+	free(take_ptr(creation->record.cgroup_path));
+	return 0;
+}
+
 static int make_cgroup(struct creation *creation, struct error *err)
 {
 	const struct runtime *runtime = creation->plan.runtime;
@@ -193,8 +217,10 @@ static int make_cgroup(struct creation *creation, struct error *err)
 
 	if (runtime->no_cgroups)
 		return 0;
-	if (cgroup_create(&creation->cgroup, creation->record.cgroup_path, CGROUP_REFUSE_BUSY, err) < 0)
-		return error_prefix(err, "cgroup %s", creation->record.cgroup_path);
+	if (cgroup_create(&creation->cgroup, creation->record.cgroup_path, CGROUP_REFUSE_BUSY, err) < 0) {
+		error_prefix(err, "cgroup %s", creation->record.cgroup_path);
+		return without_cgroup(creation, err);
+	}
 	creation->plan.cgroup = creation->cgroup;
 	if (host_cgroup_apply(creation->cgroup, resources ? resources : &nothing, true, err) < 0)
 		return error_prefix(err, "cgroup %s", creation->record.cgroup_path);

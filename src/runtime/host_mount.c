@@ -68,7 +68,8 @@ static int open_source(const struct plan *plan, const struct spec_mount *mount, 
 	if (mapped && !options.bind)
 		return error_set(err, ERR_UNSUPPORTED, "mount %s: id-mapped mounts are supported for binds only",
 				 mount->destination);
-	if (!options.bind || (!mapped && !(plan->new_namespaces & CLONE_NEWUSER)))
+	/* Without privileges nobody can open a tree here; init can, in the user namespace that makes it privileged. */
+	if (!options.bind || (!mapped && (!(plan->new_namespaces & CLONE_NEWUSER) || geteuid() != 0)))
 		return 0;
 	source = host_mount_source(plan, mount);
 	fd = mount_clone(AT_FDCWD, source, options.recursive_bind);

@@ -18,21 +18,21 @@
 #include "runtime/self_seal.h"
 
 static const struct command commands[] = {
-	{ "create", "CONTAINER", "create a container", command_create },
-	{ "delete", "CONTAINER...", "delete what a container left behind", command_delete },
-	{ "events", "CONTAINER", "display statistics of a container", command_events },
-	{ "exec", "CONTAINER COMMAND [ARG...]", "run a process in a running container", command_exec },
-	{ "features", "", "show the enabled features", command_features },
-	{ "kill", "CONTAINER [SIGNAL]", "send a signal to a container's init (default SIGTERM)", command_kill },
-	{ "list", "", "list the containers below the root", command_list },
-	{ "pause", "CONTAINER", "suspend all processes of a container", command_pause },
-	{ "ps", "CONTAINER [PS OPTION...]", "list the processes of a container", command_ps },
-	{ "resume", "CONTAINER", "resume all processes of a container", command_resume },
-	{ "run", "CONTAINER", "create and start a container", command_run },
-	{ "spec", "", "write a specification to begin with", command_spec },
-	{ "start", "CONTAINER", "start a created container", command_start },
-	{ "state", "CONTAINER", "print the state of a container", command_state },
-	{ "update", "CONTAINER", "change the limits of a container", command_update },
+	{ "create", "CONTAINER", "create a container", command_create, true },
+	{ "delete", "CONTAINER...", "delete what a container left behind", command_delete, false },
+	{ "events", "CONTAINER", "display statistics of a container", command_events, false },
+	{ "exec", "CONTAINER COMMAND [ARG...]", "run a process in a running container", command_exec, true },
+	{ "features", "", "show the enabled features", command_features, false },
+	{ "kill", "CONTAINER [SIGNAL]", "send a signal to a container's init (default SIGTERM)", command_kill, false },
+	{ "list", "", "list the containers below the root", command_list, false },
+	{ "pause", "CONTAINER", "suspend all processes of a container", command_pause, false },
+	{ "ps", "CONTAINER [PS OPTION...]", "list the processes of a container", command_ps, false },
+	{ "resume", "CONTAINER", "resume all processes of a container", command_resume, false },
+	{ "run", "CONTAINER", "create and start a container", command_run, true },
+	{ "spec", "", "write a specification to begin with", command_spec, false },
+	{ "start", "CONTAINER", "start a created container", command_start, false },
+	{ "state", "CONTAINER", "print the state of a container", command_state, false },
+	{ "update", "CONTAINER", "change the limits of a container", command_update, false },
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
@@ -153,14 +153,29 @@ static void open_missing_stdio(void)
 		close(fd);
 }
 
+/* After the global options: argv[0] of the command is its name. */
+static int run_command(const struct text_list *words, const struct global_options *options, char *const *argv,
+		       struct log *log, struct error *err)
+{
+	const struct command *command = find_command(words->items[0]);
+	AUTO_FREE char *root = options->root ? path_absolute(options->root) : default_root();
+	struct runtime runtime = { .root = root, .log = log };
+	int result;
+
+	if (!command)
+		return error_set(err, ERR_INVALID, "unknown command \"%s\"; see kist-runtime --help", words->items[0]);
+	if (command->clones)
+		self_seal(argv);
+	if (open_log(log, options, err) < 0 || fill_runtime(&runtime, options, err) < 0)
+		return -1;
+	result = command->run(&runtime, (int)words->count, text_list_argv(words), err);
+	return result < 0 && command->run == command_exec ? -EXEC_FAILED : result;
+}
+
 static int run(int argc, char *const *argv, struct log *log, struct error *err)
 {
 	struct global_options options = { 0 };
 	AUTO(text_list_fini) struct text_list words = { 0 };
-	AUTO_FREE char *root = NULL;
-	struct runtime runtime = { .log = log };
-	const struct command *command;
-	int result;
 
 	if (options_parse(global_table, &options, argc, argv, OPTIONS_STOP_AT_OPERAND, &words, err) < 0)
 		return -1;
@@ -172,19 +187,7 @@ static int run(int argc, char *const *argv, struct log *log, struct error *err)
 		print_help();
 		return options.help || words.count ? 0 : 1;
 	}
-	command = find_command(words.items[0]);
-	if (!command)
-		return error_set(err, ERR_INVALID, "unknown command \"%s\"; see kist-runtime --help", words.items[0]);
-	if (command->run == command_create || command->run == command_run || command->run == command_exec)
-		self_seal(argv);
-	if (open_log(log, &options, err) < 0 || fill_runtime(&runtime, &options, err) < 0)
-		return -1;
-	root = options.root ? path_absolute(options.root) : default_root();
-	runtime.root = root;
-	result = command->run(&runtime, (int)words.count, text_list_argv(&words), err);
-	if (result < 0 && command->run == command_exec)
-		return -EXEC_FAILED;
-	return result;
+	return run_command(&words, &options, argv, log, err);
 }
 
 int main(int argc, char **argv)

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 
 import pytest
@@ -906,3 +907,35 @@ def test_systemd_cgroup_is_told_to_be_unsupported(box):
     run = subprocess.run([box.runtime, "--root", str(box.state), "--systemd-cgroup", "run", "--bundle", str(bundle),
                           box.name()], capture_output=True, text=True, check=False)
     assert run.returncode == 1 and "systemd cgroups are not supported" in run.stderr
+
+
+# ---- without privileges ----
+
+
+def test_rootless(box):
+    """A plain user with a user namespace of its own: no cgroup, one id, and still a container."""
+    bundle = box.root / "r"
+    bundle.mkdir()
+    subprocess.run(["cp", "-a", box.rootfs, bundle / "rootfs"], check=True)
+    shutil.copy(box.runtime, bundle / "program")
+    box.root.chmod(0o755)
+    subprocess.run(["chown", "-R", "1000:1000", bundle], check=True)
+
+    def call(*words, check=True):
+        line = ["setpriv", "--reuid", "1000", "--regid", "1000", "--clear-groups", bundle / "program", *words]
+        run = subprocess.run(line, cwd=bundle, env={"XDG_RUNTIME_DIR": str(bundle), "PATH": "/bin"}, text=True,
+                             capture_output=True, timeout=30, check=False)
+        assert not check or run.returncode == 0, run.stderr
+        return run
+
+    call("spec", "--rootless")
+    spec = json.loads((bundle / "config.json").read_text())
+    spec["process"].update(terminal=False, args=["sh", "-c", "id -u; cat /proc/self/uid_map; hostname; ls /sys | wc -l"])
+    (bundle / "config.json").write_text(json.dumps(spec))
+    run = call("run", "t-rt-rootless")
+    assert run.stdout.split()[:5] == ["0", "0", "1000", "1", "kist"]
+    assert "without one" in run.stderr
+    spec["linux"]["resources"] = {"memory": {"limit": 1 << 25}}
+    (bundle / "config.json").write_text(json.dumps(spec))
+    refused = call("run", "t-rt-rootless", check=False)
+    assert refused.returncode == 1 and "limits need a cgroup that is delegated to user 1000" in refused.stderr
