@@ -76,6 +76,16 @@ int file_read(char **out_data, size_t *out_size, int dir_fd, const char *path, s
 	return fd < 0 ? -errno : fd_read_all(out_data, out_size, fd, limit);
 }
 
+DIR *dir_open(int dir_fd, const char *path)
+{
+	AUTO_CLOSE int fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	if (dir)
+		take_fd(&fd);
+	return dir;
+}
+
 static int write_new(int dir_fd, const char *path, const void *data, size_t size, mode_t mode, enum file_sync sync)
 {
 	AUTO_CLOSE int fd = openat(dir_fd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -35,6 +36,9 @@ int dir_sync(int dir_fd, const char *path);
 int mkdir_all(int dir_fd, const char *path, mode_t mode);
 /* rm -rf of a name, never following links nor leaving its file system's names; 0 if it was not there. */
 int remove_tree(int dir_fd, const char *path);
+
+/* opendir() below a directory, never through a link at the end: NULL with errno set. closedir() it. */
+DIR *dir_open(int dir_fd, const char *path);
 
 int fd_set_nonblocking(int fd, bool on);
 int fd_set_cloexec(int fd, bool on);

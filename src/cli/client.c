@@ -15,7 +15,7 @@
 
 void query_escape(struct text *out, const char *text)
 {
-	for (; *text; text++) {
+	for (; text && *text; text++) {
 		unsigned char c = (unsigned char)*text;
 
 		if (isalnum(c) || strchr("-_.~", c))

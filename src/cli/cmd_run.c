@@ -142,17 +142,24 @@ static int fail_run(const struct cli *cli, int code, struct error *err)
 	return code;
 }
 
-static int run_create(struct cli *cli, void *target, const struct text_list *operands, struct error *err)
+static int create_and_tell(struct cli *cli, struct container_options *options, const struct text_list *operands,
+			   const char *body, struct error *err)
 {
 	AUTO_FREE char *id = NULL;
+
+	if (create_with_cidfile(&id, cli, options, operands, body, err) < 0)
+		return -1;
+	puts(id);
+	return 0;
+}
+
+static int run_create(struct cli *cli, void *target, const struct text_list *operands, struct error *err)
+{
 	AUTO_FREE char *body = NULL;
 
 	if (check_options(&body, target, operands, err) < 0)
 		return fail_run(cli, 125, err);
-	if (create_with_cidfile(&id, cli, target, operands, body, err) < 0)
-		return -1;
-	puts(id);
-	return 0;
+	return create_and_tell(cli, target, operands, body, err);
 }
 
 const struct command command_create = {

@@ -110,7 +110,7 @@ int config_erase_auth(const struct config *config, const char *registry, struct 
 
 static void add_member(struct text *json, const char *key, const char *value)
 {
-	if (text_empty(value))
+	if (!value || !*value)
 		return;
 	text_addf(json, "%s\"%s\":", json->size > 1 ? "," : "", key);
 	quote_json(json, value, strlen(value));

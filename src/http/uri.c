@@ -108,8 +108,8 @@ const char *http_uri_query(const struct http_uri *uri, const char *key, size_t i
 /* Longest first, so that {name...} takes as many slashes as the rest of the pattern leaves it. */
 static bool match_name(const char *pattern, const char *path, struct text_map *params)
 {
-	const char *end = strchr(pattern, '}');
-	size_t name_size = (size_t)(end - pattern) - 1;
+	size_t name_size = strcspn(pattern, "}") - 1;
+	const char *end = pattern + 1 + name_size;
 	bool slashes = name_size > 3 && strncmp(end - 3, "...", 3) == 0;
 	size_t longest = slashes ? strlen(path) : strcspn(path, "/");
 	AUTO_FREE char *name = xstrndup(pattern + 1, slashes ? name_size - 3 : name_size);

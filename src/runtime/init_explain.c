@@ -80,8 +80,8 @@ static bool find_interpreter(int fd, const char *head, struct elf_segment *out_s
 	unsigned count = is_64 ? header64->e_phnum : header32->e_phnum;
 
 	for (unsigned i = 0; i < count && i < 128; i++) {
-		Elf64_Phdr segment64;
-		Elf32_Phdr segment32;
+		Elf64_Phdr segment64 = { 0 };
+		Elf32_Phdr segment32 = { 0 };
 		void *segment = is_64 ? (void *)&segment64 : (void *)&segment32;
 		size_t size = is_64 ? sizeof(segment64) : sizeof(segment32);
 

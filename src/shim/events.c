@@ -64,8 +64,12 @@ struct events *events_new(struct loop *loop, const struct log *log, const char *
 
 static void drop_first(struct events *events)
 {
-	struct event *event = list_entry(list_first(&events->queue), struct event, node);
+	struct list_node *first = list_first(&events->queue);
+	struct event *event;
 
+	if (!first)
+		return;
+	event = list_entry(first, struct event, node);
 	list_remove(&event->node);
 	events->count--;
 	proto_free(&event->request, event_forward_request_fields);
@@ -107,12 +111,12 @@ static void on_retry(struct timer *timer)
 /* The connection or its peer failed: try again later, or give this event up. */
 static void fail(struct events *events, const char *why)
 {
-	struct event *event = list_entry(list_first(&events->queue), struct event, node);
+	struct list_node *first = list_first(&events->queue);
 
 	disconnect(events);
-	if (++event->tries >= TRIES) {
-		log_warn(events->log, "event not delivered", F("topic", event->request.envelope.topic),
-			 F("error", why));
+	if (first && ++list_entry(first, struct event, node)->tries >= TRIES) {
+		log_warn(events->log, "event not delivered",
+			 F("topic", list_entry(first, struct event, node)->request.envelope.topic), F("error", why));
 		drop_first(events);
 	}
 	if (list_empty(&events->queue)) {

@@ -9,6 +9,8 @@
  */
 #pragma once
 
+#include <stddef.h>
+
 #include <stdbool.h>
 
 #include "base/error.h"

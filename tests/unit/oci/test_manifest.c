@@ -95,35 +95,20 @@ static const char *pick(const struct manifest *index, const char *platform, enum
 
 static void test_select(void **state)
 {
+	/* clang-format off */
+	static const char text[] = "{\"schemaVersion\":2,\"manifests\":["
+		ENTRY(",\"annotations\":{\"vnd.docker.reference.type\":\"attestation-manifest\"}" ON("linux", "amd64", "v9")) ","
+		ENTRY(ON("unknown", "unknown", "")) ","
+		ENTRY(ON("linux", "arm", "v6")) ","
+		ENTRY(ON("linux", "arm", "v7")) ","
+		ENTRY(ON("linux", "amd64", "v2")) ","
+		ENTRY(ON("linux", "amd64", "v3")) "]}";
+	/* clang-format on */
 	AUTO(error_clear) struct error err = { 0 };
 	AUTO(manifest_fini) struct manifest index = { 0 };
 
 	(void)state;
-	assert_no_error(
-		decode(&index,
-		       "{\"schemaVersion\":2,\"manifests\":[" ENTRY(
-			       ",\"annotations\":{\"vnd.docker.reference.type\":"
-			       "\"attestation-manifest\"}" ON(
-				       "linux", "amd64",
-				       "v9")) "," ENTRY(ON("unknown", "unknown",
-							   "")) "," ENTRY(ON("linux", "arm",
-									     "v6")) "," ENTRY(ON("linux", "arm",
-												 "v7")) "," ENTRY(ON("l"
-														     "i"
-														     "n"
-														     "u"
-														     "x",
-														     "a"
-														     "m"
-														     "d"
-														     "6"
-														     "4",
-														     "v"
-														     "2")) "," ENTRY(ON("linux",
-																	"amd64",
-																	"v3")) "]}",
-		       MEDIA_OCI_INDEX, &err),
-		&err);
+	assert_no_error(decode(&index, text, MEDIA_OCI_INDEX, &err), &err);
 	assert_int_equal(index.kind, MANIFEST_INDEX);
 	assert_string_equal(pick(&index, "linux/arm64", PLATFORM_RUNNABLE), "v7");
 	assert_string_equal(pick(&index, "linux/amd64/v4", PLATFORM_RUNNABLE), "v3");
