@@ -170,7 +170,26 @@ int mkdir_all(int dir_fd, const char *path, mode_t mode)
 	return mkdirat(dir_fd, path, mode) == 0 || errno == EEXIST ? 0 : -errno;
 }
 
-static int remove_entries(int fd_taken)
+/*
+ * A tree may be deeper than we have descriptors or stack: what lies below
+ * REMOVE_DEPTH_MAX is moved up into the top directory and removed from there.
+ */
+#define REMOVE_DEPTH_MAX 32
+
+static int remove_below(int top_fd, int dir_fd, const char *name, unsigned depth);
+
+static int move_up(int top_fd, int dir_fd, const char *name)
+{
+	char up[48];
+	char random[17];
+
+	random_hex(random, 8);
+	snprintf(up, sizeof(up), "deep-%s", random);
+	return renameat(dir_fd, name, top_fd, up) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+/* top_fd -1: this is the top. */
+static int remove_entries(int top_fd, int fd_taken, unsigned depth)
 {
 	AUTO_CLOSEDIR DIR *dir = fdopendir(fd_taken);
 	const struct dirent *entry;
@@ -185,29 +204,42 @@ static int remove_entries(int fd_taken)
 	while ((errno = 0, entry = readdir(dir))) {
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
 			continue;
-		r = remove_tree(dirfd(dir), entry->d_name);
+		r = remove_below(top_fd < 0 ? dirfd(dir) : top_fd, dirfd(dir), entry->d_name, depth + 1);
 		if (r < 0 && first == 0)
 			first = r;
 	}
 	return first ? first : -errno;
 }
 
-int remove_tree(int dir_fd, const char *path)
+static int remove_below(int top_fd, int dir_fd, const char *name, unsigned depth)
 {
 	int fd;
 	int r;
 
-	if (unlinkat(dir_fd, path, 0) == 0 || errno == ENOENT)
+	if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT)
 		return 0;
 	if (errno != EISDIR && errno != EPERM)
 		return -errno;
-	fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (depth > REMOVE_DEPTH_MAX)
+		return unlinkat(dir_fd, name, AT_REMOVEDIR) == 0 ? 0 : move_up(top_fd, dir_fd, name);
+	fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
-	r = remove_entries(fd);
+	r = remove_entries(top_fd, fd, depth);
 	if (r < 0)
 		return r;
-	return unlinkat(dir_fd, path, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -errno;
+	return unlinkat(dir_fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -errno;
+}
+
+int remove_tree(int dir_fd, const char *path)
+{
+	int r;
+
+	/* Each round goes 32 levels deeper; what was moved up makes the last rmdir fail with ENOTEMPTY. */
+	do {
+		r = remove_below(-1, dir_fd, path, 0);
+	} while (r == -ENOTEMPTY);
+	return r;
 }
 
 int fd_set_nonblocking(int fd, bool on)

@@ -203,8 +203,11 @@ int snapshot_remove(struct store *store, const char *key, struct error *err)
 	return store_discard(store, store_directory(path, snapshot.directory, false, ""), err);
 }
 
+/* Deeper than this only mischief goes: a descriptor and stack per level are ours to keep. */
+#define SIZE_DEPTH_MAX 256
+
 /* Not an error: a running container removes files while they are counted. */
-static uint64_t tree_size(int dir_fd, const char *name)
+static uint64_t tree_size(int dir_fd, const char *name, unsigned depth)
 {
 	AUTO_CLOSEDIR DIR *dir = disk_open_dir(dir_fd, name);
 	struct dirent *entry;
@@ -218,7 +221,7 @@ static uint64_t tree_size(int dir_fd, const char *name)
 		    fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
 		if (S_ISDIR(st.st_mode))
-			bytes += tree_size(dirfd(dir), entry->d_name);
+			bytes += depth < SIZE_DEPTH_MAX ? tree_size(dirfd(dir), entry->d_name, depth + 1) : 0;
 		else if (S_ISREG(st.st_mode))
 			bytes += (uint64_t)st.st_size / st.st_nlink;
 	}
@@ -232,7 +235,7 @@ int snapshot_size(uint64_t *out_bytes, struct store *store, const char *key, str
 
 	if (get(&snapshot, store, key, err) < 0)
 		return -1;
-	*out_bytes = tree_size(store_root_fd(store), store_directory(path, snapshot.directory, false, "/fs"));
+	*out_bytes = tree_size(store_root_fd(store), store_directory(path, snapshot.directory, false, "/fs"), 0);
 	return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -66,6 +67,35 @@ static void test_trees(void **state)
 	assert_int_equal(remove_tree(root_fd, "x"), 0);
 }
 
+/* Deeper than there are descriptors, and than a path can be: as a container may leave it. */
+static void test_deep_tree_is_removed(void **state)
+{
+	struct rlimit before;
+	struct rlimit few;
+	int fd = dup(root_fd);
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	for (int i = 0; i < 3000; i++) {
+		int next;
+
+		assert_int_equal(mkdirat(fd, "deep", 0755), 0);
+		next = openat(fd, "deep", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		assert_true(next >= 0);
+		if (i % 100 == 0)
+			assert_int_equal(mkdirat(fd, "beside", 0755), 0);
+		close(fd);
+		fd = next;
+	}
+	close(fd);
+	few = (struct rlimit){ 64, before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	assert_int_equal(remove_tree(root_fd, "deep"), 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_false(file_exists(root_fd, "deep"));
+	assert_int_equal(remove_tree(root_fd, "beside"), 0);
+}
+
 static void test_buffer_limit_is_sticky(void **state)
 {
 	struct buffer buffer;
@@ -111,6 +141,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_atomic_write),
 		cmocka_unit_test(test_trees),
+		cmocka_unit_test(test_deep_tree_is_removed),
 		cmocka_unit_test(test_buffer_limit_is_sticky),
 		cmocka_unit_test(test_rollback_undoes_backwards),
 	};
