@@ -14,7 +14,6 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
-#include "sys/cgroup.h"
 #include "sys/fd_pass.h"
 #include "sys/pidfd_wait.h"
 #include "sys/rlimit.h"
@@ -71,14 +70,6 @@ int host_process_prepare(const struct runtime_process *process, const struct pla
 {
 	if (plan->new_namespaces & CLONE_NEWUSER && idmap_write(process->pid, &plan->idmap, err) < 0)
 		return -1;
-	if (plan->cgroup) {
-		bool cloned = cgroup_clone_fd(plan->cgroup) >= 0;
-		int r = cloned ? cgroup_add_cloned(plan->cgroup, process->pid, err)
-			       : cgroup_add(plan->cgroup, process->pid, err);
-
-		if (r < 0)
-			return -1;
-	}
 	return set_oom_score(process->pid, plan->process->oom_score_adj, err);
 }
 

@@ -10,7 +10,7 @@
 int host_process_check_preserved(const struct runtime_process_options *options, struct error *err);
 /* A stream socket pair; both ends O_CLOEXEC. */
 int host_process_sync_pair(int out_fds[2], struct error *err);
-/* What must be written from outside while init waits: id maps, cgroup, oom_score_adj. */
+/* What must be written from outside while init waits: id maps, oom_score_adj. */
 int host_process_prepare(const struct runtime_process *process, const struct plan *plan, struct error *err);
 /* Resource limits, when init is ready. */
 int host_process_limit(const struct runtime_process *process, const struct plan *plan, struct error *err);

@@ -30,6 +30,8 @@ int init_root_enter(struct init *init, struct error *err);
 
 /* ---- mounts, devices ---- */
 int init_mount_all(struct init *init, struct error *err);
+/* What the clone did not do: the first thing in the new process. */
+int init_cgroup_enter(const struct plan *plan, struct error *err);
 int init_mount_cgroup(struct init *init, const struct spec_mount *mount, struct error *err);
 int init_device_make_all(struct init *init, struct error *err);
 /* A device node of the host, checked to be what it should be, as a detached mount: "/dev/null", 1, 3. */

@@ -20,6 +20,29 @@
 #include "sys/in_root.h"
 #include "sys/mount_api.h"
 
+/*
+ * v1 hierarchies: "0" into `tasks` by the process itself. The kernel takes its global lock, and waits for an RCU grace
+ * period (milliseconds), only for whole thread groups or for others (cgroup_procs_write_start). We are one thread.
+ */
+int init_cgroup_enter(const struct plan *plan, struct error *err)
+{
+	struct cgroup_hierarchy hierarchy;
+	bool cloned = plan->cgroup && cgroup_clone_fd(plan->cgroup) >= 0;
+
+	for (size_t i = 0; plan->cgroup && i < cgroup_hierarchy_count(plan->cgroup); i++) {
+		AUTO_CLOSE int fd = -1;
+
+		cgroup_get_hierarchy(plan->cgroup, i, &hierarchy);
+		if (hierarchy.dir_fd < 0 || (hierarchy.is_v2 && cloned))
+			continue;
+		fd = openat(hierarchy.dir_fd, hierarchy.is_v2 ? "cgroup.procs" : "tasks", O_WRONLY | O_CLOEXEC);
+		if (fd < 0 || write(fd, "0", 1) < 0)
+			return error_set_errno(err, ERR_INTERNAL, errno, "enter cgroup %s%s", hierarchy.mount_point,
+					       hierarchy.path);
+	}
+	return 0;
+}
+
 /* A detached mount of the container's group in one hierarchy. */
 static int clone_group(const struct cgroup_hierarchy *hierarchy)
 {

@@ -103,7 +103,7 @@ static int become_container(struct init *init, int *talk_fd, struct error *err)
 	const struct plan *plan = init->plan;
 
 	close(plan->host_sync_fd);
-	if (sync_expect(plan->sync_fd, SYNC_GO, err) < 0)
+	if (init_cgroup_enter(plan, err) < 0 || sync_expect(plan->sync_fd, SYNC_GO, err) < 0)
 		return -1;
 	setsid();
 	umask(0);
@@ -131,7 +131,7 @@ static int become_exec(struct init *init, struct error *err)
 
 	close(plan->host_sync_fd);
 	prctl(PR_SET_DUMPABLE, 0);
-	if (sync_expect(plan->sync_fd, SYNC_GO, err) < 0)
+	if (init_cgroup_enter(plan, err) < 0 || sync_expect(plan->sync_fd, SYNC_GO, err) < 0)
 		return -1;
 	setsid();
 	if (!host_clone_needs_go_between(plan) && host_clone_join_all(plan, err) < 0)
