@@ -180,7 +180,7 @@ int command_kill(const struct runtime *runtime, int argc, char *const *argv, str
 	if (r <= 0)
 		return r;
 	if (operands.count > 1)
-		signal = signal_parse(operands.items[1]);
+		signal = text_equal(operands.items[1], "0") ? 0 : signal_parse(operands.items[1]);
 	if (signal < 0)
 		return error_set(err, ERR_INVALID, "unknown signal \"%s\"", operands.items[1]);
 	return runtime_kill(runtime, operands.items[0], signal, options.all, err);

@@ -36,7 +36,7 @@ char *host_cgroup_path(const struct runtime *runtime, const struct spec *spec, c
 		return NULL;
 	}
 	if (text_empty(path))
-		return xasprintf("/kist-%s", id);
+		return xasprintf("/%s", id);
 	for (const char *at = path; at; at = strchr(at, '/')) {
 		at += *at == '/';
 		if (strncmp(at, "..", 2) == 0 && (at[2] == '/' || at[2] == '\0')) {

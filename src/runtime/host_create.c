@@ -84,7 +84,6 @@ static void creation_fini(struct creation *creation)
 	close_fd(&creation->start_fd);
 	close_fd(&creation->sync_fd);
 	close_fd(&creation->plan.sync_fd);
-	close_fd(&creation->plan.own_exe_fd);
 	if (creation->cgroup)
 		cgroup_close(creation->cgroup);
 	seccomp_filter_fini(&creation->filter);
@@ -236,7 +235,7 @@ static int prepare(struct creation *creation, struct error *err)
 			return -1;
 		creation->plan.filter = &creation->filter;
 	}
-	creation->plan.own_exe_fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+	stat("/proc/self/exe", &creation->plan.own_exe);
 	plan_idmap(creation);
 	if (host_clone_plan_namespaces(&creation->plan, &creation->spec, err) < 0)
 		return -1;
@@ -367,7 +366,7 @@ static int create(struct runtime_process *out_process, const struct runtime *run
 		  const struct runtime_create_options *options, bool start, struct error *err)
 {
 	AUTO(creation_fini)
-	struct creation creation = { .plan = { .sync_fd = -1, .start_fd = -1, .own_exe_fd = -1 },
+	struct creation creation = { .plan = { .sync_fd = -1, .start_fd = -1 },
 				     .process = RUNTIME_PROCESS_NONE,
 				     .folder_fd = -1,
 				     .start_fd = -1,

@@ -36,8 +36,6 @@ static void execution_fini(struct execution *execution)
 		close(execution->sync_fd);
 	if (execution->plan.sync_fd >= 0)
 		close(execution->plan.sync_fd);
-	if (execution->plan.own_exe_fd >= 0)
-		close(execution->plan.own_exe_fd);
 	if (execution->group)
 		cgroup_close(execution->group);
 	seccomp_filter_fini(&execution->filter);
@@ -123,7 +121,7 @@ static int plan_all(struct execution *execution, const struct runtime *runtime,
 			return -1;
 		plan->filter = &execution->filter;
 	}
-	plan->own_exe_fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+	stat("/proc/self/exe", &plan->own_exe);
 	if (plan_join(execution, err) < 0)
 		return -1;
 	return plan_cgroup(execution, options->cgroup, err);
@@ -159,7 +157,7 @@ int runtime_exec(struct runtime_process *out_process, const struct runtime *runt
 		 const struct runtime_exec_options *options, struct error *err)
 {
 	AUTO(execution_fini)
-	struct execution execution = { .plan = { .sync_fd = -1, .start_fd = -1, .own_exe_fd = -1 },
+	struct execution execution = { .plan = { .sync_fd = -1, .start_fd = -1 },
 				       .found = FOUND_NONE,
 				       .made = RUNTIME_PROCESS_NONE,
 				       .sync_fd = -1 };

@@ -249,6 +249,9 @@ int runtime_kill(const struct runtime *runtime, const char *id, int signal, bool
 		all = true;
 	if (all && (is_alive(&found) || !found.record.own_pid_namespace))
 		return kill_all(&found, signal, err);
+	/* runc: all of nothing is no error. */
+	if (all)
+		return 0;
 	return kill_init(&found, signal, err);
 }
 

@@ -72,5 +72,7 @@ int init_program_prepare(struct init_program *out_program, const struct init *in
 void init_program_fini(struct init_program *program);
 /* Becomes the program; returns only on failure. */
 int init_program_exec(const struct init_program *program, const struct init *init, struct error *err);
+/* strerror with Go's small first letter: callers of runc look for "no such file or directory" in these messages. */
+const char *init_errno_text(char out[64], int errnum);
 /* Why execve of path failed with errnum, as far as it can be found out. Fills err. */
 int init_explain_exec(const char *path, int errnum, struct error *err);

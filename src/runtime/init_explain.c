@@ -5,15 +5,17 @@
  * looked at once more to name the cause. The words of runc stay in the text.
  */
 #include <elf.h>
-#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "runtime/init.h"
@@ -29,6 +31,40 @@ static const struct {
 	{ EM_ARM, "arm (32 bit)" }, { EM_PPC64, "ppc64" },	{ EM_S390, "s390x" },
 	{ EM_RISCV, "riscv" },	    { EM_MIPS, "mips" },	{ EM_LOONGARCH, "loong64" },
 };
+
+const char *init_errno_text(char out[64], int errnum)
+{
+	const char *text = strerrordesc_np(errnum);
+
+	snprintf(out, 64, "%s", text ? text : "unknown error");
+	if (out[0] >= 'A' && out[0] <= 'Z' && out[1] >= 'a' && out[1] <= 'z')
+		out[0] = (char)(out[0] - 'A' + 'a');
+	return out;
+}
+
+/* "exec PATH: <errno in runc's words>: <the cause>". */
+__attribute__((format(printf, 4, 5))) static int tell(struct error *err, const char *path, int errnum,
+						      const char *cause, ...)
+{
+	AUTO(text_fini) struct text message = { 0 };
+	AUTO_FREE char *more = NULL;
+	char words[64];
+	va_list args;
+
+	text_addf(&message, "exec %s: %s", path, init_errno_text(words, errnum));
+	va_start(args, cause);
+	more = xvasprintf(cause, args);
+	va_end(args);
+	if (*more)
+		text_addf(&message, ": %s", more);
+	error_set(err,
+		  errnum == ENOENT   ? ERR_NOT_FOUND
+		  : errnum == EACCES ? ERR_FORBIDDEN
+				     : ERR_INVALID,
+		  "%s", message.data);
+	err->errnum = errnum;
+	return -1;
+}
 
 static const char *machine_name(unsigned number)
 {
@@ -51,18 +87,15 @@ static int explain_script(const char *path, char *head, int errnum, struct error
 	interpreter = line + strspn(line, " \t");
 	interpreter[strcspn(interpreter, " \t")] = '\0';
 	if (has_cr)
-		return error_set_errno(
-			err, ERR_NOT_FOUND, errnum,
-			"exec %s: the first line \"#!%s\" ends in CRLF (Windows line ends): save the file with "
-			"LF",
-			path, interpreter);
+		return tell(err, path, errnum,
+			    "the first line \"#!%s\" ends in CRLF (Windows line ends): save the file with "
+			    "LF",
+			    interpreter);
 	if (*interpreter && access(interpreter, F_OK) < 0)
-		return error_set_errno(err, ERR_NOT_FOUND, errnum, "exec %s: its interpreter %s does not exist", path,
-				       interpreter);
+		return tell(err, path, errnum, "its interpreter %s does not exist", interpreter);
 	if (*interpreter && access(interpreter, X_OK) < 0)
-		return error_set_errno(err, ERR_FORBIDDEN, errnum, "exec %s: its interpreter %s is not executable",
-				       path, interpreter);
-	return error_set_errno(err, ERR_INVALID, errnum, "exec %s (script of %s)", path, interpreter);
+		return tell(err, path, errnum, "its interpreter %s is not executable", interpreter);
+	return tell(err, path, errnum, "script of %s", interpreter);
 }
 
 struct elf_segment {
@@ -105,18 +138,17 @@ static int explain_elf(const char *path, int fd, const char *head, int errnum, s
 
 	if (errnum == ENOEXEC) {
 		uname(&host);
-		return error_set_errno(
-			err, ERR_INVALID, errnum,
-			"exec %s: the program is built for %s, this machine is %s (wrong image platform?)", path,
-			machine_name(header->e_machine), host.machine);
+		return tell(err, path, errnum,
+			    "the program is built for %s, this machine is %s (wrong image platform?)",
+			    machine_name(header->e_machine), host.machine);
 	}
 	if (find_interpreter(fd, head, &segment) && segment.size <= INTERPRETER_MAX &&
 	    pread(fd, interpreter, segment.size, (off_t)segment.offset) > 0 && access(interpreter, F_OK) < 0)
-		return error_set_errno(err, ERR_NOT_FOUND, errnum,
-				       "exec %s: its ELF interpreter %s does not exist (another libc, or a missing "
-				       "library package in the image?)",
-				       path, interpreter);
-	return error_set_errno(err, ERR_INVALID, errnum, "exec %s", path);
+		return tell(err, path, errnum,
+			    "its ELF interpreter %s does not exist (another libc, or a missing "
+			    "library package in the image?)",
+			    interpreter);
+	return tell(err, path, errnum, "%s", "");
 }
 
 static int explain_denied(const char *path, int errnum, struct error *err)
@@ -125,13 +157,12 @@ static int explain_denied(const char *path, int errnum, struct error *err)
 	struct statvfs fs;
 
 	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-		return error_set_errno(err, ERR_FORBIDDEN, errnum, "exec %s: it is a directory", path);
+		return tell(err, path, errnum, "it is a directory");
 	if (statvfs(path, &fs) == 0 && fs.f_flag & ST_NOEXEC)
-		return error_set_errno(err, ERR_FORBIDDEN, errnum, "exec %s: it lies on a mount with noexec", path);
+		return tell(err, path, errnum, "it lies on a mount with noexec");
 	if (stat(path, &st) == 0 && access(path, X_OK) < 0)
-		return error_set_errno(err, ERR_FORBIDDEN, errnum,
-				       "exec %s: mode %04o of owner %u:%u does not let user %u execute it", path,
-				       st.st_mode & 07777, st.st_uid, st.st_gid, getuid());
+		return tell(err, path, errnum, "mode %04o of owner %u:%u does not let user %u execute it",
+			    st.st_mode & 07777, st.st_uid, st.st_gid, getuid());
 	return 0;
 }
 
@@ -150,7 +181,6 @@ int init_explain_exec(const char *path, int errnum, struct error *err)
 	if (size >= (ssize_t)sizeof(Elf32_Ehdr) && memcmp(head, ELFMAG, SELFMAG) == 0)
 		return explain_elf(path, fd, head, errnum, err);
 	if (errnum == ENOEXEC)
-		return error_set_errno(err, ERR_INVALID, errnum,
-				       "exec %s: it is neither an ELF program nor a script that begins with #!", path);
-	return error_set_errno(err, ERR_INVALID, errnum, "exec %s", path);
+		return tell(err, path, errnum, "it is neither an ELF program nor a script that begins with #!");
+	return tell(err, path, errnum, "%s", "");
 }

@@ -97,6 +97,23 @@ static int await_start(const struct plan *plan, int *out_talk_fd, struct error *
 	return sync_expect(fd, SYNC_GO, err);
 }
 
+/*
+ * While we wait, and when the program fails to start, nothing of the host is open: no folder, no cgroup, nothing the
+ * caller forgot to close. What is left are stdio, the passed descriptors and our two sockets.
+ */
+static void close_host_descriptors(const struct plan *plan)
+{
+	int first = 3 + plan->options->preserve_fds + plan->options->listen_fds;
+	int low = plan->start_fd >= 0 && plan->start_fd < plan->sync_fd ? plan->start_fd : plan->sync_fd;
+	int high = plan->start_fd > plan->sync_fd ? plan->start_fd : plan->sync_fd;
+
+	if (low > first)
+		close_range((unsigned)first, (unsigned)low - 1, 0);
+	if (high > low + 1)
+		close_range((unsigned)low + 1, (unsigned)high - 1, 0);
+	close_range((unsigned)high + 1, ~0U, 0);
+}
+
 static int become_container(struct init *init, int *talk_fd, struct error *err)
 {
 	AUTO(init_program_fini) struct init_program program = { 0 };
@@ -114,8 +131,10 @@ static int become_container(struct init *init, int *talk_fd, struct error *err)
 		return -1;
 	if (init_tty_use(init, err) < 0 || init_program_prepare(&program, init, err) < 0)
 		return -1;
-	if (sync_send_ready(plan->sync_fd, init->tty_master_fd, init->netlink_fd, err) < 0 ||
-	    sync_expect(plan->sync_fd, SYNC_GO, err) < 0)
+	if (sync_send_ready(plan->sync_fd, init->tty_master_fd, init->netlink_fd, err) < 0)
+		return -1;
+	close_host_descriptors(plan);
+	if (sync_expect(plan->sync_fd, SYNC_GO, err) < 0)
 		return -1;
 	if (plan->start_fd >= 0 && await_start(plan, talk_fd, err) < 0)
 		return -1;
@@ -143,8 +162,10 @@ static int become_exec(struct init *init, struct error *err)
 		return -1;
 	if (init_tty_use(init, err) < 0 || init_program_prepare(&program, init, err) < 0)
 		return -1;
-	if (sync_send_ready(plan->sync_fd, init->tty_master_fd, -1, err) < 0 ||
-	    sync_expect(plan->sync_fd, SYNC_GO, err) < 0)
+	if (sync_send_ready(plan->sync_fd, init->tty_master_fd, -1, err) < 0)
+		return -1;
+	close_host_descriptors(plan);
+	if (sync_expect(plan->sync_fd, SYNC_GO, err) < 0)
 		return -1;
 	return init_program_exec(&program, init, err);
 }

@@ -52,20 +52,27 @@ static char *search_path(const char *name, const struct spec_process *process)
 	return NULL;
 }
 
+static int refuse(struct error *err, enum error_kind kind, const char *path, int errnum, const char *what)
+{
+	char words[64];
+
+	error_set(err, kind, "exec: \"%s\": %s%s", path, what, init_errno_text(words, errnum));
+	err->errnum = errnum;
+	return -1;
+}
+
 static int check_program(const char *path, struct error *err)
 {
+	AUTO_FREE char *looked_at = xasprintf("stat %s: ", path);
+	AUTO_FREE char *mode = NULL;
 	struct stat st;
 
 	if (stat(path, &st) < 0)
-		return error_set_errno(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_INVALID, errno,
-				       "exec: \"%s\": stat %s", path, path);
+		return refuse(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_INVALID, path, errno, looked_at);
 	if (S_ISDIR(st.st_mode))
-		return error_set_errno(err, ERR_INVALID, EISDIR, "exec: \"%s\"", path);
-	if (!(st.st_mode & 0111))
-		return error_set_errno(err, ERR_FORBIDDEN, EACCES,
-				       "exec: \"%s\": the file is not executable (mode %04o)", path,
-				       st.st_mode & 07777);
-	return 0;
+		return refuse(err, ERR_INVALID, path, EISDIR, "");
+	mode = xasprintf("the file is not executable (mode %04o): ", st.st_mode & 07777);
+	return st.st_mode & 0111 ? 0 : refuse(err, ERR_FORBIDDEN, path, EACCES, mode);
 }
 
 /* runc and docker know these words; docker makes exit codes 126 and 127 of them. */
@@ -268,12 +275,10 @@ static int change_privileges(const struct init_program *program, const struct pl
 /* Whatever the path leads to must not be the runtime itself: it would run with the container's arguments. */
 static int refuse_self(const struct plan *plan, const char *path, struct error *err)
 {
-	struct stat ours;
-	struct stat theirs;
+	struct stat st;
 
-	if (plan->own_exe_fd < 0 || fstat(plan->own_exe_fd, &ours) < 0 || stat(path, &theirs) < 0)
-		return 0;
-	if (ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino)
+	if (stat(path, &st) == 0 && st.st_ino != 0 && st.st_dev == plan->own_exe.st_dev &&
+	    st.st_ino == plan->own_exe.st_ino)
 		return error_set_errno(err, ERR_FORBIDDEN, EACCES, "exec: \"%s\" leads to the container runtime itself",
 				       path);
 	return 0;

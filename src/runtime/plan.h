@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "oci/runtime_spec.h"
 #include "runtime/record.h"
@@ -41,12 +42,12 @@ struct plan {
 	uint64_t new_namespaces;	     /* CLONE_NEW... flags of namespaces to be made */
 	struct plan_join joins[PLAN_JOIN_MAX];
 	size_t join_count;
-	struct idmap idmap; /* of a new user namespace */
-	int *mount_fds;	    /* per mount: detached tree opened by the host side, or -1; NULL: none */
-	int sync_fd;	    /* init's end */
-	int host_sync_fd;   /* the other end: init closes its copy, so that it sees the host side end */
-	int start_fd;	    /* listening socket, or -1: go on at once */
-	int own_exe_fd;	    /* O_PATH of our own program, never to be executed in there; or -1 */
+	struct idmap idmap;  /* of a new user namespace */
+	int *mount_fds;	     /* per mount: detached tree opened by the host side, or -1; NULL: none */
+	int sync_fd;	     /* init's end */
+	int host_sync_fd;    /* the other end: init closes its copy, so that it sees the host side end */
+	int start_fd;	     /* listening socket, or -1: go on at once */
+	struct stat own_exe; /* our own program, never to be executed in there; all zero: unknown */
 };
 
 /* ---- words on the sync socket: one byte each ---- */

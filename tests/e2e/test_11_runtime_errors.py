@@ -31,9 +31,9 @@ def elf(machine=62, interpreter=b"/lib/ld-nonesuch.so\0"):
 
 PROGRAMS = {
     "missing command": (["nonesuch"], {}, 'exec: "nonesuch": executable file not found in $PATH'),
-    "missing path": (["/no/such"], {}, 'exec: "/no/such": stat /no/such: No such file or directory'),
-    "directory": (["/bin"], {}, "Is a directory"),
-    "no exec bit": (["/p"], {"p": ("#!/bin/sh\n", 0o644)}, "the file is not executable (mode 0644): Permission denied"),
+    "missing path": (["/no/such"], {}, 'exec: "/no/such": stat /no/such: no such file or directory'),
+    "directory": (["/bin"], {}, "is a directory"),
+    "no exec bit": (["/p"], {"p": ("#!/bin/sh\n", 0o644)}, "the file is not executable (mode 0644): permission denied"),
     "missing interpreter of a script": (["/p"], {"p": ("#!/bin/nonesuch -x\n", 0o755)},
                                         "its interpreter /bin/nonesuch does not exist"),
     "CRLF": (["/p"], {"p": ("#!/bin/sh\r\necho x\r\n", 0o755)}, "ends in CRLF"),
@@ -73,7 +73,7 @@ def test_noexec_mount(box):
     change = lambda s: s["mounts"].append({"destination": "/v", "type": "bind", "source": str(source),
                                            "options": ["bind", "noexec"]})
     run = box.run(["/v/p"], change, check=False)
-    assert run.returncode == 1 and "mount with noexec" in run.stderr and "Permission denied" in run.stderr
+    assert run.returncode == 1 and "mount with noexec" in run.stderr and "permission denied" in run.stderr
 
 
 def test_not_for_this_user(box):
@@ -166,7 +166,6 @@ COMMANDS = [
     (["create", "a", "b"], "takes at most 1 argument"),
     (["create", "--nonesuch", "a"], "unknown flag"),
     (["kill", "a", "SIGNONE"], "unknown signal"),
-    (["kill", "a", "0"], "unknown signal"),
     (["kill", "a", "99"], "unknown signal"),
     (["kill", "none", "TERM"], "does not exist"),
     (["start", "none"], "does not exist"),
