@@ -91,6 +91,7 @@ int network_open(struct network **out_network, const struct network_options *opt
 	map_init(&network->endpoints, free_endpoint);
 	map_init(&network->addresses, NULL);
 	port_table_init(&network->ports);
+	condition_init(&network->left);
 	network->table = xstrdup(options->table ? options->table : "kist");
 	network->nft = xstrdup(options->nft ? options->nft : "nft");
 	network->endpoints_dir = path_join(options->state_dir, "endpoints");
@@ -112,6 +113,8 @@ void network_close(struct network *network)
 {
 	if (!network)
 		return;
+	network_settle(network);
+	condition_fini(&network->left);
 	map_fini(&network->addresses);
 	map_fini(&network->endpoints);
 	map_fini(&network->bridges);
@@ -285,15 +288,12 @@ static int fill_endpoint_locked(struct network *network, struct endpoint *endpoi
 	return 0;
 }
 
-int network_reserve(struct network *network, const struct network_request *request,
-		    struct network_endpoint *out_endpoint, struct error *err)
+static int reserve_locked(struct network *network, const struct network_request *request,
+			  struct network_endpoint *out_endpoint, struct error *err)
 {
-	AUTO_UNLOCK struct mutex *held = mutex_hold(&network->mutex);
 	AUTO(endpoint_freep) struct endpoint *endpoint = xcalloc(1, sizeof(*endpoint));
 	struct bridge *bridge = map_get(&network->bridges, request->bridge);
 
-	if (!record_name_is_valid(request->id))
-		return error_set(err, ERR_INVALID, "invalid endpoint id \"%s\"", request->id);
 	if (!bridge)
 		return error_set(err, ERR_NOT_FOUND, "no bridge %s", request->bridge);
 	if (map_get(&network->endpoints, request->id))
@@ -306,6 +306,32 @@ int network_reserve(struct network *network, const struct network_request *reque
 	map_set(&network->endpoints, request->id, endpoint);
 	take_ptr(endpoint);
 	return 0;
+}
+
+static bool is_leaving_locked(const struct network *network, const char *address)
+{
+	const struct endpoint *endpoint = address ? map_get(&network->addresses, address) : NULL;
+
+	return endpoint && endpoint->leaving;
+}
+
+int network_reserve(struct network *network, const struct network_request *request,
+		    struct network_endpoint *out_endpoint, struct error *err)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&network->mutex);
+	int r;
+
+	if (!record_name_is_valid(request->id))
+		return error_set(err, ERR_INVALID, "invalid endpoint id \"%s\"", request->id);
+	/* What is about to be free is waited for only by who wants just that, or when there is nothing else. */
+	while (is_leaving_locked(network, request->address))
+		condition_wait(&network->left, &network->mutex);
+	while ((r = reserve_locked(network, request, out_endpoint, err)) < 0 && err->kind == ERR_EXHAUSTED &&
+	       network->leaving) {
+		error_clear(err);
+		condition_wait(&network->left, &network->mutex);
+	}
+	return r;
 }
 
 /* ---- connect ---- */
@@ -473,22 +499,64 @@ int network_connect(struct network *network, const char *id, int netlink_fd, con
 
 /* ---- detach ---- */
 
+struct departure {
+	struct network *network;
+	struct endpoint *endpoint;
+};
+
+/*
+ * The kernel answers a link's removal only after RCU grace periods, 10 ms and more, and nobody needs the answer but who
+ * wants the same address. Most often the link is gone by then, with the namespace that held its other end.
+ */
+static void *depart(void *arg)
+{
+	struct departure *departure = arg;
+	struct network *network = departure->network;
+
+	remove_link(departure->endpoint->record.link);
+	mutex_lock(&network->mutex);
+	map_remove(&network->addresses, departure->endpoint->record.address);
+	endpoint_free(departure->endpoint);
+	network->leaving--;
+	condition_broadcast(&network->left);
+	mutex_unlock(&network->mutex);
+	free(departure);
+	return NULL;
+}
+
+static void start_departure(struct network *network, struct endpoint *endpoint)
+{
+	struct departure *departure = xmemdup(&(struct departure){ network, endpoint }, sizeof(*departure));
+	AUTO(error_clear) struct error err = { 0 };
+
+	if (thread_start(NULL, "link-removal", depart, departure, &err) < 0)
+		depart(departure);
+}
+
+void network_settle(struct network *network)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&network->mutex);
+
+	while (network->leaving)
+		condition_wait(&network->left, &network->mutex);
+}
+
 int network_detach(struct network *network, const char *id, struct error *err)
 {
-	AUTO(endpoint_freep) struct endpoint *endpoint = NULL;
+	struct endpoint *endpoint;
 
 	mutex_lock(&network->mutex);
 	endpoint = map_take(&network->endpoints, id);
 	if (endpoint) {
 		network->generation++;
-		map_remove(&network->addresses, endpoint->record.address);
+		network->leaving++;
+		endpoint->leaving = true;
 		/* The name goes first: a crash in between leaves rules, which the next start rebuilds away. */
 		record_remove(network->endpoints_dir, id);
 	}
 	mutex_unlock(&network->mutex);
 	if (!endpoint)
 		return 0;
-	remove_link(endpoint->record.link);
 	if (endpoint->record.connected && firewall_withdraw(network, &endpoint->record, err) < 0)
 		error_prefix(err, "detach %s", id);
 	if (endpoint->record.connected)
@@ -497,6 +565,7 @@ int network_detach(struct network *network, const char *id, struct error *err)
 	mutex_lock(&network->mutex);
 	give_back_ports_locked(network, endpoint);
 	mutex_unlock(&network->mutex);
+	start_departure(network, endpoint);
 	return error_is_set(err) ? -1 : 0;
 }
 
@@ -623,6 +692,7 @@ int network_teardown(struct network *network, struct error *err)
 {
 	AUTO(text_list_fini) struct text_list names = { 0 };
 
+	network_settle(network);
 	mutex_lock(&network->mutex);
 	forget_dead_locked(network, NULL, 0);
 	mutex_unlock(&network->mutex);

@@ -117,8 +117,13 @@ int network_reserve(struct network *network, const struct network_request *reque
 		    struct network_endpoint *out_endpoint, struct error *err);
 /* Makes the link `name` ("eth0"; NULL: eth0) in the namespace of netlink_fd (borrowed): lo up, address, default route. */
 int network_connect(struct network *network, const char *id, int netlink_fd, const char *name, struct error *err);
-/* Takes away link, rules, ports and address. 0 if there is nothing. */
+/*
+ * Takes away rules and ports, and in the background the link and with it the address: who asks for that very address
+ * waits for it. 0 if there is nothing.
+ */
 int network_detach(struct network *network, const char *id, struct error *err);
+/* Waits until the links of all that were detached are gone. */
+void network_settle(struct network *network);
 /* The endpoint of an id: 1, or 0 if it has none. */
 int network_find(struct network *network, const char *id, struct network_endpoint *out_endpoint);
 void network_endpoint_fini(struct network_endpoint *endpoint);

@@ -33,6 +33,7 @@ struct endpoint {
 	struct endpoint_record record;
 	struct port_hold *holds; /* one per binding */
 	size_t hold_count;
+	bool leaving; /* detached: only its address is still taken, until the link is gone */
 };
 
 struct network {
@@ -47,6 +48,8 @@ struct network {
 	struct port_table ports;
 	uint64_t generation; /* counts changes that the firewall must know */
 	bool table_made;
+	size_t leaving; /* endpoints that are detached and whose links are still being removed */
+	struct condition left;
 };
 
 void endpoint_free(struct endpoint *endpoint);

@@ -437,6 +437,7 @@ static void test_detach(void **state)
 	assert_no_error(network_detach(network, "a", &err), &err);
 	assert_no_error(network_detach(network, "a", &err), &err);
 	assert_int_equal(network_find(network, "a", NULL), 0);
+	network_settle(network);
 	assert_false(has_link(&a, "eth0"));
 	assert_string_equal(ask(&neighbour, "10.9.0.1", 8080), "refused");
 	assert_string_equal(ask(&neighbour, "10.9.0.1", 8090), "b<10.9.0.2");
@@ -446,6 +447,30 @@ static void test_detach(void **state)
 	free(take_ptr(rules));
 	rules = ruleset();
 	assert_null(strstr(rules, "8090"));
+}
+
+/* The link goes in the background, its address with it: who wants just that address gets it without a conflict. */
+static void test_address_comes_back(void **state)
+{
+	struct network_request request = { .id = "a", .bridge = "kist0", .address = "172.17.0.9" };
+	AUTO(error_clear) struct error err = { 0 };
+
+	(void)state;
+	if (!network)
+		skip();
+	for (int i = 0; i < 3; i++) {
+		assert_no_error(network_reserve(network, &request, NULL, &err), &err);
+		request.id = "b";
+		assert_int_equal(network_reserve(network, &request, NULL, &err), -1);
+		assert_int_equal(err.kind, ERR_CONFLICT);
+		error_clear(&err);
+		request.id = "a";
+		assert_no_error(network_connect(network, "a", a.netlink_fd, NULL, &err), &err);
+		assert_true(has_link(&a, "eth0"));
+		assert_no_error(network_detach(network, "a", &err), &err);
+	}
+	network_settle(network);
+	assert_false(has_link(&a, "eth0"));
 }
 
 /* A client that never stops sending gets whoever has the port. */
@@ -540,9 +565,11 @@ static void test_teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_connect),	 cmocka_unit_test(test_reach),	  cmocka_unit_test(test_not_reached),
-		cmocka_unit_test(test_refusals), cmocka_unit_test(test_restore),  cmocka_unit_test(test_flushed),
-		cmocka_unit_test(test_detach),	 cmocka_unit_test(test_one_flow), cmocka_unit_test(test_more_bridges),
+		cmocka_unit_test(test_connect),	    cmocka_unit_test(test_reach),
+		cmocka_unit_test(test_not_reached), cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_restore),	    cmocka_unit_test(test_flushed),
+		cmocka_unit_test(test_detach),	    cmocka_unit_test(test_address_comes_back),
+		cmocka_unit_test(test_one_flow),    cmocka_unit_test(test_more_bridges),
 		cmocka_unit_test(test_teardown),
 	};
 
