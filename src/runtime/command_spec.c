@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/path.h"
 #include "runtime/command.h"
+#include "sys/cgroup.h"
 
 struct spec_options {
 	const char *bundle;
@@ -47,7 +48,7 @@ static const char base_spec[] =
 	"\"nodev\",\"relatime\",\"ro\"]}],"
 	"\"linux\":{\"resources\":{\"devices\":[{\"allow\":false,\"access\":\"rwm\"}]},\"namespaces\":[{\"type\":"
 	"\"pid\"},"
-	"{\"type\":\"network\"},{\"type\":\"ipc\"},{\"type\":\"uts\"},{\"type\":\"cgroup\"},{\"type\":\"mount\"}],"
+	"{\"type\":\"network\"},{\"type\":\"ipc\"},{\"type\":\"uts\"},{\"type\":\"mount\"}],"
 	"\"maskedPaths\":[\"/proc/acpi\",\"/proc/asound\",\"/proc/kcore\",\"/proc/keys\",\"/proc/latency_stats\","
 	"\"/proc/timer_list\",\"/proc/timer_stats\",\"/proc/sched_debug\",\"/sys/firmware\",\"/proc/scsi\"],"
 	"\"readonlyPaths\":[\"/proc/bus\",\"/proc/fs\",\"/proc/irq\",\"/proc/sys\",\"/proc/sysrq-trigger\"]}}";
@@ -108,6 +109,12 @@ int command_spec(const struct runtime *runtime, int argc, char *const *argv, str
 		return r;
 	if (spec_parse(&spec, base_spec, sizeof(base_spec) - 1, err) < 0)
 		return -1;
+	/* As runc: where v1 hierarchies are, a container without the namespace sees its groups' real names. */
+	if (cgroup_detect() == CGROUP_V2) {
+		struct spec_namespace *namespace = json_array_add(&spec.linux_.namespaces, sizeof(*namespace));
+
+		namespace->type = xstrdup("cgroup");
+	}
 	if (options.rootless)
 		make_rootless(&spec);
 	path = path_join(options.bundle, "config.json");

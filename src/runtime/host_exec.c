@@ -93,7 +93,7 @@ static int plan_cgroup(struct execution *execution, const char *below, struct er
 	path = path_join(execution->found.record.cgroup_path, below);
 	clean = path_clean(path);
 	if (!text_has_prefix(clean, execution->found.record.cgroup_path))
-		return error_set(err, ERR_INVALID, "exec cgroup %s is not below the container's", below);
+		return error_set(err, ERR_INVALID, "bad sub cgroup path: %s is not below the container's", below);
 	if (cgroup_open(&execution->group, clean, err) < 0)
 		return error_prefix(err, "exec cgroup %s", below);
 	execution->plan.cgroup = execution->group;

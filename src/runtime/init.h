@@ -22,6 +22,8 @@ struct init {
 	int tty_slave_fd;
 	int netlink_fd;
 	bool in_userns;
+	int *late_readonly; /* mounts that become read-only when all is in them */
+	size_t late_readonly_count;
 };
 
 /* ---- root ---- */

@@ -83,11 +83,30 @@ static int make_root(struct init *init, struct error *err)
 	return init_root_enter(init, err);
 }
 
+static void end(int signal)
+{
+	_exit(128 + signal);
+}
+
+/*
+ * The first process of a pid namespace ignores every signal it has no handler for; a created container must end by
+ * SIGTERM all the same. execve puts the handlers back.
+ */
+static void end_on_signals(void)
+{
+	static const int ending[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
+	struct sigaction action = { .sa_handler = end };
+
+	for (size_t i = 0; i < sizeof(ending) / sizeof(ending[0]); i++)
+		sigaction(ending[i], &action, NULL);
+}
+
 /* Whoever connects to the start socket lets us go; what happens then is told on that connection. */
 static int await_start(const struct plan *plan, int *out_talk_fd, struct error *err)
 {
 	int fd;
 
+	end_on_signals();
 	do
 		fd = accept4(plan->start_fd, NULL, NULL, SOCK_CLOEXEC);
 	while (fd < 0 && (errno == EINTR || errno == ECONNABORTED));

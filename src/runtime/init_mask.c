@@ -80,16 +80,36 @@ static int make_readonly(const struct init *init, const char *path, struct error
 	return 0;
 }
 
+static bool is_repeated(const struct text_list *paths, size_t index)
+{
+	for (size_t i = 0; i < index; i++)
+		if (text_equal(paths->items[i], paths->items[index]))
+			return true;
+	return false;
+}
+
+/* A tmpfs is read-only only when all that goes into it is there. */
+static int finish_readonly(struct init *init, struct error *err)
+{
+	for (size_t i = 0; i < init->late_readonly_count; i++) {
+		int r = mount_change(init->late_readonly[i], 0, MOUNT_ATTR_RDONLY, 0, 0);
+
+		if (r < 0)
+			return error_set_errno(err, ERR_INTERNAL, r, "make a tmpfs read-only");
+	}
+	return 0;
+}
+
 int init_mask_all(struct init *init, struct error *err)
 {
 	const struct spec_linux *l = &init->plan->spec->linux_;
 	AUTO(covers_fini) struct covers covers = { -1, -1 };
 
 	for (size_t i = 0; i < l->readonly_paths.count; i++)
-		if (make_readonly(init, l->readonly_paths.items[i], err) < 0)
+		if (!is_repeated(&l->readonly_paths, i) && make_readonly(init, l->readonly_paths.items[i], err) < 0)
 			return -1;
 	for (size_t i = 0; i < l->masked_paths.count; i++)
-		if (mask(init, &covers, l->masked_paths.items[i], err) < 0)
+		if (!is_repeated(&l->masked_paths, i) && mask(init, &covers, l->masked_paths.items[i], err) < 0)
 			return -1;
-	return 0;
+	return finish_readonly(init, err);
 }

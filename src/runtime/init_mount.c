@@ -166,13 +166,21 @@ static int explain_new(const struct init *init, const struct spec_mount *mount, 
 	return error_prefix(err, "mount %s", mount->destination);
 }
 
-static int mount_fresh(const struct init *init, const struct spec_mount *mount, const struct mount_options *options,
+static void make_readonly_later(struct init *init, int fd)
+{
+	init->late_readonly = xrealloc(init->late_readonly, (init->late_readonly_count + 1) * sizeof(int));
+	init->late_readonly[init->late_readonly_count++] = fd;
+}
+
+static int mount_fresh(struct init *init, const struct spec_mount *mount, const struct mount_options *options,
 		       const char *path, struct error *err)
 {
 	const char *type = text_empty(mount->type) ? "none" : mount->type;
 	const char *source = text_empty(mount->source) ? NULL : mount->source;
+	bool later = text_equal(type, "tmpfs") && options->attr_set & MOUNT_ATTR_RDONLY;
+	uint64_t attr = later ? options->attr_set & ~(uint64_t)MOUNT_ATTR_RDONLY : options->attr_set;
 	AUTO_CLOSE int target = -1;
-	AUTO_CLOSE int fd = mount_new(type, source, options->data.data, options->superblock, options->attr_set, err);
+	AUTO_CLOSE int fd = mount_new(type, source, options->data.data, options->superblock, attr, err);
 	int r;
 
 	if (fd < 0)
@@ -186,13 +194,25 @@ static int mount_fresh(const struct init *init, const struct spec_mount *mount, 
 	r = mount_attach(fd, target);
 	if (r < 0)
 		return error_set_errno(err, ERR_INTERNAL, r, "mount %s: %s", path, type);
-	return apply_propagation(fd, options, path, err);
+	if (apply_propagation(fd, options, path, err) < 0)
+		return -1;
+	if (later)
+		make_readonly_later(init, take_fd(&fd));
+	return 0;
+}
+
+/* runc: a destination that is spelled with the host's path of the rootfs means the place in it. */
+static const char *below_rootfs(const struct plan *plan, const char *destination)
+{
+	const char *rest = text_after(destination, plan->rootfs);
+
+	return rest && *rest == '/' ? rest : destination;
 }
 
 static int mount_one(struct init *init, const struct spec_mount *mount, int given_fd, struct error *err)
 {
 	AUTO(mount_options_fini) struct mount_options options = { 0 };
-	AUTO_FREE char *joined = path_join("/", mount->destination);
+	AUTO_FREE char *joined = path_join("/", below_rootfs(init->plan, mount->destination));
 	AUTO_FREE char *path = path_clean(joined);
 
 	if (mount_options_parse(&options, &mount->options, err) < 0)

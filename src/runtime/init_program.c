@@ -96,6 +96,27 @@ static void add_env(struct init_program *program, char *entry)
 	program->envp[program->env_count] = NULL;
 }
 
+/* Of several values of one variable the last counts, as in runc. */
+static bool is_overridden(const struct text_list *env, size_t index)
+{
+	size_t size = strcspn(env->items[index], "=") + 1;
+
+	for (size_t i = index + 1; i < env->count; i++)
+		if (strncmp(env->items[i], env->items[index], size) == 0)
+			return true;
+	return false;
+}
+
+static const char *last_home(const struct text_list *env)
+{
+	const char *home = NULL;
+
+	for (size_t i = 0; i < env->count; i++)
+		if (text_has_prefix(env->items[i], "HOME="))
+			home = text_after(env->items[i], "HOME=");
+	return home;
+}
+
 static void make_environment(struct init_program *program, const struct init *init)
 {
 	const struct text_list *env = &init->plan->process->env;
@@ -103,8 +124,9 @@ static void make_environment(struct init_program *program, const struct init *in
 
 	program->envp = xcalloc(env->count + 4, sizeof(char *));
 	for (size_t i = 0; i < env->count; i++)
-		add_env(program, xstrdup(env->items[i]));
-	if (!text_list_env(env, "HOME"))
+		if (!is_overridden(env, i) && !text_equal(env->items[i], "HOME="))
+			add_env(program, xstrdup(env->items[i]));
+	if (text_empty(last_home(env)))
 		add_env(program, xasprintf("HOME=%s", program->user.home ? program->user.home : "/"));
 	if (listen_fds > 0) {
 		add_env(program, xasprintf("LISTEN_FDS=%d", listen_fds));

@@ -250,8 +250,8 @@ int init_user_find(struct init_user *out_user, const struct plan *plan, struct e
 		return -1;
 	if (add_annotated_groups(out_user, text_map_get(&plan->spec->annotations, GROUPS_ANNOTATION), err) < 0)
 		return -1;
-	if (!out_user->home && !text_list_env(&plan->process->env, "HOME"))
-		find_home(out_user);
+	/* Always: HOME of the environment may be empty, and then does not count. */
+	find_home(out_user);
 	return 0;
 }
 

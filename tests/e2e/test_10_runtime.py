@@ -272,7 +272,9 @@ def test_foreground_tty_through_script(box):
 
 def test_new_namespaces(box):
     kinds = ["pid", "mnt", "net", "uts", "ipc", "cgroup"]
-    inside = box.sh(links(*[f"/proc/self/ns/{k}" for k in kinds])).split()
+    change = lambda s: s["linux"]["namespaces"].append({"type": "cgroup"}) if not any(
+        n["type"] == "cgroup" for n in s["linux"]["namespaces"]) else None
+    inside = box.sh(links(*[f"/proc/self/ns/{k}" for k in kinds]), change).split()
     assert len(inside) == len(kinds)
     assert not set(inside) & {os.readlink(f"/proc/self/ns/{k}") for k in kinds}
     assert box.sh("echo $$; hostname; ip -o link | wc -l; ip addr show lo | grep -c 'inet 127'").split() == [
@@ -685,6 +687,33 @@ def test_environment_is_that_of_the_spec(box):
     lines = set(out.splitlines())
     assert {"A=1", "B=2", "PATH=/bin", "HOME=/root"} <= lines or {"A=1", "B=2", "PATH=/bin", "HOME=/"} <= lines
     assert "SECRET=x" not in lines
+
+
+def test_repeated_and_empty_variables(box):
+    out = box.sh("env", lambda s: s["process"].update(env=["A=1", "PATH=/bin", "A=2", "HOME=/x", "HOME="]))
+    assert sorted(l for l in out.splitlines() if l[:2] in ("A=", "HO")) == ["A=2", "HOME=/root"]
+
+
+def test_created_container_ends_by_sigterm(box):
+    name = box.create()
+    box.call("kill", name, "TERM")
+    box.wait_status(name, "stopped")
+
+
+def test_nothing_of_the_host_is_open_while_created(box):
+    name = box.create()
+    folder = f"/proc/{box.pid(name)}/fd"
+    targets = [os.readlink(f"{folder}/{fd}") for fd in os.listdir(folder) if int(fd) > 2]
+    assert targets and all(target.startswith("socket:") for target in targets)
+
+
+def test_readonly_tmpfs_gets_its_content_first(box):
+    def change(spec):
+        for mount in spec["mounts"]:
+            if mount["destination"] == "/dev":
+                mount["options"].append("ro")
+
+    assert box.sh("touch /dev/x 2>/dev/null || echo ro; test -c /dev/null && test -d /dev/pts && echo there", change) == "ro\nthere\n"
 
 
 def test_oom_score_adj_and_sysctl(box):
