@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -244,6 +245,19 @@ static void record_failed_restart(struct container *container, const struct erro
 	mutex_unlock(&container->mutex);
 }
 
+/* Who wanted it to end while the launch was under way had nothing yet to send a signal to. */
+static void end_if_unwanted(struct container *container)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	bool unwanted;
+
+	mutex_lock(&container->mutex);
+	unwanted = container->stop_wanted || container->document.state.removing;
+	mutex_unlock(&container->mutex);
+	if (unwanted && container_signal(container, SIGKILL, &err) < 0 && err.kind != ERR_NOT_FOUND)
+		engine_log_error(container->engine, "a stop during a restart", container->id, &err);
+}
+
 /* With the token: true when it runs again. */
 static bool restart_held(struct container *container)
 {
@@ -261,6 +275,7 @@ static bool restart_held(struct container *container)
 		return true;
 	if (!off && container_launch(container, -1, &err) == 0) {
 		container_event(container, "start", NULL);
+		end_if_unwanted(container);
 		return true;
 	}
 	if (!off)

@@ -2,6 +2,7 @@
 """The engine behind the API: recovery, restart policies, mounts, names, waits, events, logs."""
 import concurrent.futures
 import json
+import socket
 import subprocess
 import time
 
@@ -147,6 +148,33 @@ def test_stop_ends_a_restart_loop(shared):
     time.sleep(1)
     assert shared.inspect("loop")["RestartCount"] == count
     shared.docker("rm", "loop")
+
+
+@pytest.mark.parametrize("verb", [("rm", "-f"), ("kill",)])
+def test_an_end_wanted_while_a_restart_is_launched(shared, verb):
+    """The launch counts first: from then on until it is over there is nothing yet to send a signal to."""
+    script = "test -f /x && exec sleep 1000; touch /x; exit 1"
+    for i in range(5):
+        name = f"again{i}"
+        shared.docker("run", "-d", "--name", name, "--network", "none", "--restart", "always", "busybox", "sh", "-c", script)  # fmt: skip
+        with_api(shared, f"/containers/{name}/json", b'"RestartCount":1')
+        start = time.monotonic()
+        shared.docker(*verb, name)
+        assert time.monotonic() - start < 8, "it was seen that nobody wants it any more"
+        shared.docker("rm", "-f", name)
+
+
+def with_api(daemon, path, wanted):
+    """Asks as fast as can be until the answer has it: a docker CLI would be too slow to meet the moment."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(daemon.socket))
+            client.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+            answer = b"".join(iter(lambda: client.recv(65536), b""))
+        if wanted in answer:
+            return
+    raise AssertionError(f"{path} never said {wanted!r}")
 
 
 def test_auto_remove_with_policy_is_refused(shared):
