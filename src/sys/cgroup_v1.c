@@ -112,6 +112,14 @@ static int inherit_file(const char *directory, const char *file)
 	if (*text_trim(text))
 		return 0;
 	failed = file_read(&from, NULL, AT_FDCWD, parents, 65536);
+	/* Somebody makes the parent at this moment: an empty copy would let no process in (ENOSPC). */
+	if (failed == 0 && !*text_trim(from)) {
+		AUTO_FREE char *parent = xasprintf("%s/..", directory);
+
+		inherit_file(parent, file);
+		free(take_ptr(from));
+		failed = file_read(&from, NULL, AT_FDCWD, parents, 65536);
+	}
 	return failed < 0 ? failed : file_write_once(AT_FDCWD, mine, text_trim(from));
 }
 

@@ -13,8 +13,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "sys/cgroup_tree.h"
 #include "sys/namespace.h"
 #include "sys/pidfd_wait.h"
 #include "unit/unit.h"
@@ -360,14 +362,51 @@ static void test_host(void **state)
 	assert_true(text_list_contains(&names, "pids"));
 }
 
+static void write_file(const char *folder, const char *name, const char *text)
+{
+	AUTO_FREE char *file = xasprintf("%s/%s", folder, name);
+
+	assert_int_equal(file_write_atomic(AT_FDCWD, file, text, strlen(text), 0600, FILE_NO_SYNC), 0);
+}
+
+/* Two first containers at once: one finds the parent which the other made, but has not filled yet. */
+static void test_cpuset_of_a_parent_without(void **state)
+{
+	char root[] = "/tmp/kist-unit-XXXXXX";
+	const char *const folders[] = { "", "/a", "/a/b" };
+	AUTO_FREE char *got = NULL;
+	AUTO_FREE char *file = NULL;
+
+	(void)state;
+	assert_non_null(mkdtemp(root));
+	for (size_t i = 0; i < 3; i++) {
+		AUTO_FREE char *folder = xasprintf("%s%s", root, folders[i]);
+
+		assert_int_equal(mkdir_all(AT_FDCWD, folder, 0700), 0);
+		write_file(folder, "cpuset.cpus", i == 0 ? "0-1\n" : "\n");
+		write_file(folder, "cpuset.mems", i == 0 ? "0\n" : "\n");
+	}
+	assert_int_equal(cgroup_v1_inherit_cpuset(root, "/a/b"), 0);
+	file = xasprintf("%s/a/b/cpuset.cpus", root);
+	assert_int_equal(file_read(&got, NULL, AT_FDCWD, file, 64), 0);
+	assert_int_equal(strncmp(got, "0-1", 3), 0);
+	remove_tree(AT_FDCWD, root);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_host),	     cmocka_unit_test(test_create_and_remove),
-		cmocka_unit_test(test_bad_paths),    cmocka_unit_test(test_processes),
-		cmocka_unit_test(test_kill_all),     cmocka_unit_test(test_pids_limit),
-		cmocka_unit_test(test_memory_limit), cmocka_unit_test(test_cpu_limit),
-		cmocka_unit_test(test_devices),	     cmocka_unit_test(test_unified),
+		cmocka_unit_test(test_host),
+		cmocka_unit_test(test_create_and_remove),
+		cmocka_unit_test(test_bad_paths),
+		cmocka_unit_test(test_processes),
+		cmocka_unit_test(test_kill_all),
+		cmocka_unit_test(test_pids_limit),
+		cmocka_unit_test(test_memory_limit),
+		cmocka_unit_test(test_cpu_limit),
+		cmocka_unit_test(test_devices),
+		cmocka_unit_test(test_unified),
+		cmocka_unit_test(test_cpuset_of_a_parent_without),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
