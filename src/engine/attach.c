@@ -467,14 +467,17 @@ int attach_write_stdin(struct attach *attach, const void *data, size_t size, int
 	return 0;
 }
 
-int attach_close_stdin(struct attach *attach, struct error *err)
+int attach_close_stdin(struct attach *attach, int cancel_fd, struct error *err)
 {
 	int r;
 
 	if (!attach->options.stdin_wanted)
 		return 0;
-	r = await_connection(attach, -1, err);
-	return r <= 0 || send_frame(attach, NULL, 0, -1, err) >= 0 ? 0 : -1;
+	/* A client that left before the start must not end the stdin of the one that comes after it. */
+	r = await_connection(attach, cancel_fd, err);
+	if (r <= 0)
+		return r;
+	return send_frame(attach, NULL, 0, cancel_fd, err) < 0 ? -1 : 0;
 }
 
 void attach_detach(struct attach *attach)

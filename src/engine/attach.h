@@ -50,7 +50,7 @@ int attach_read(struct attach *attach, struct stream_frame *out_frame, int cance
 /* 1 written (or nobody reads it any more); 0 the detach keys came: stop; or fails. */
 int attach_write_stdin(struct attach *attach, const void *data, size_t size, int cancel_fd, struct error *err);
 /* The client sent end of file. */
-int attach_close_stdin(struct attach *attach, struct error *err);
+int attach_close_stdin(struct attach *attach, int cancel_fd, struct error *err);
 /* Also makes a reader in another thread return 0. */
 void attach_detach(struct attach *attach);
 /* No thread may use it any more. */

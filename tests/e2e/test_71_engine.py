@@ -2,6 +2,7 @@
 """The engine behind the API: recovery, restart policies, mounts, names, waits, events, logs."""
 import concurrent.futures
 import json
+import os
 import socket
 import subprocess
 import time
@@ -175,6 +176,24 @@ def with_api(daemon, path, wanted):
         if wanted in answer:
             return
     raise AssertionError(f"{path} never said {wanted!r}")
+
+
+def test_a_client_that_left_before_the_start_leaves_nothing(shared):
+    """Neither its threads nor its end of input, which would be the next client's."""
+    shared.docker("create", "-i", "--name", "typed", "--network", "none", "busybox", "cat")
+    tasks = f"/proc/{shared.process.pid}/task"
+    before = len(os.listdir(tasks))
+    for _ in range(5):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(shared.socket))
+            client.sendall(
+                b"POST /containers/typed/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\nHost: x\r\n"
+                b"Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+            )
+            assert b"101" in client.recv(4096)
+    until(lambda: len(os.listdir(tasks)) <= before, "the threads of clients that left")
+    assert shared.docker("start", "-ai", "typed", input="here\n").stdout == "here\n"
+    shared.docker("rm", "typed")
 
 
 def test_auto_remove_with_policy_is_refused(shared):

@@ -116,7 +116,7 @@ static void *carry_input(void *arg)
 		if (!give_input(session, data, (size_t)size))
 			return NULL;
 	}
-	attach_close_stdin(session->attach, &err);
+	attach_close_stdin(session->attach, session->stop_fd, &err);
 	return NULL;
 }
 
