@@ -185,6 +185,9 @@ struct image_import_options {
 	const char *tag;
 	const char *message;
 	const char *platform;
+	/* Asked when the stream has ended: 0 if that was all of it. NULL: its end is no question. */
+	int (*whole)(void *arg, struct error *err);
+	void *whole_arg;
 	const struct text_list *changes; /* Dockerfile instructions: "CMD [\"sh\"]"; NULL: none */
 	image_progress progress;
 	void *progress_arg;

@@ -17,6 +17,7 @@
 #include "engine/image_commit.h"
 #include "engine/image_lookup.h"
 #include "engine/image_progress.h"
+#include "oci/hasher.h"
 #include "oci/manifest.h"
 #include "oci/platform.h"
 
@@ -70,11 +71,10 @@ static int store_stream(struct import *import, int fd, struct error *err)
 			return -1;
 		import->layer_size += (uint64_t)got;
 	}
-	/* Nothing knows this digest before the commit, so the lease can come right after. */
-	if (blob_writer_commit_any(writer, &import->diff_id, err) < 0)
-		return -1;
+	/* Leased before it has its name: the same archive may have been here before, and be collected right now. */
+	blob_writer_digest(writer, &import->diff_id);
 	lease_add(import->lease, &import->diff_id);
-	return 0;
+	return blob_writer_commit(writer, &import->diff_id, err);
 }
 
 static int unpack_layer(struct import *import, struct error *err)
@@ -94,7 +94,10 @@ static int unpack_layer(struct import *import, struct error *err)
 	tee_fd = unpack_take_tee_fd(unpack);
 	if (store_stream(import, tee_fd, err) < 0)
 		return -1;
-	return unpack_wait(&import->unpacked, unpack, import->options->cancel_fd, err);
+	if (unpack_wait(&import->unpacked, unpack, import->options->cancel_fd, err) < 0)
+		return -1;
+	/* A tar that is cut between two entries looks whole. */
+	return import->options->whole ? import->options->whole(import->options->whole_arg, err) : 0;
 }
 
 /* ---- config and manifest ---- */
@@ -131,10 +134,9 @@ static void fill_descriptor(struct descriptor *descriptor, const char *media_typ
 
 static int put_leased(struct digest *out_digest, struct import *import, const char *text, struct error *err)
 {
-	if (blob_put(out_digest, store_blobs(import->store), text, strlen(text), err) < 0)
-		return -1;
+	digest_of(out_digest, DIGEST_SHA256, text, strlen(text));
 	lease_add(import->lease, out_digest);
-	return 0;
+	return blob_put(out_digest, store_blobs(import->store), text, strlen(text), err);
 }
 
 static int put_documents(struct digest *out_id, struct digest *out_manifest, struct import *import, struct error *err)

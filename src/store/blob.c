@@ -271,6 +271,11 @@ int blob_writer_commit(struct blob_writer *writer, const struct digest *expected
 	return name_blob(writer, expected, err);
 }
 
+void blob_writer_digest(const struct blob_writer *writer, struct digest *out_digest)
+{
+	hasher_digest(writer->hasher, out_digest);
+}
+
 int blob_writer_commit_any(struct blob_writer *writer, struct digest *out_digest, struct error *err)
 {
 	struct digest digest;

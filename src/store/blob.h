@@ -56,6 +56,8 @@ int blob_writer_write(struct blob_writer *writer, const void *data, size_t size,
 
 /* Names the blob, if its bytes hash to `expected`; else ERR_INVALID. */
 int blob_writer_commit(struct blob_writer *writer, const struct digest *expected, struct error *err);
+/* The sha256 of what was written so far. */
+void blob_writer_digest(const struct blob_writer *writer, struct digest *out_digest);
 /* Names the blob by its sha256 and tells it. */
 int blob_writer_commit_any(struct blob_writer *writer, struct digest *out_digest, struct error *err);
 

@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import os
+import socket
 import subprocess
 import tarfile
 import time
@@ -220,6 +221,19 @@ def test_import(daemon, busybox_rootfs):
         ["docker", "import", "--change=RUN ls", "-", "x"], input=tar, capture_output=True, env=daemon.environment
     )
     assert bad.returncode != 0 and b"RUN is not a valid change command" in bad.stderr
+
+
+@pytest.mark.parametrize("length", ["Content-Length: 1000000", "Transfer-Encoding: chunked"])
+def test_import_that_is_cut_between_two_files(daemon, length):
+    whole = tar_of(("bin", "dir", None), ("bin/busybox", "file", b"x" * 512), ("bin/sleep", "symlink", "busybox"))
+    cut = whole[: 3 * 512]
+    body = b"%x\r\n%s\r\n" % (len(cut), cut) if "chunked" in length else cut
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(daemon.socket))
+        client.sendall(f"POST /images/create?fromSrc=-&repo=cut HTTP/1.1\r\nHost: x\r\n{length}\r\n\r\n".encode() + body)
+    time.sleep(1)
+    assert daemon.docker("images", "-q").stdout == "", "half an archive is no image"
+    assert [name for name in os.listdir(daemon.root / "d" / "snapshots") if name] == []
 
 
 def test_pull_by_digest_and_platform(daemon, fake):

@@ -72,6 +72,11 @@ static int pull(struct docker_api *api, struct http_request *request, struct htt
 	return finish(response, r, err);
 }
 
+static int body_is_whole(void *arg, struct error *err)
+{
+	return http_body_whole(arg, err);
+}
+
 static int import(struct docker_api *api, struct http_request *request, struct http_response *response,
 		  struct error *err)
 {
@@ -82,6 +87,8 @@ static int import(struct docker_api *api, struct http_request *request, struct h
 		.message = text_or_empty(http_query(request, "message")),
 		.platform = text_or_empty(http_query(request, "platform")),
 		.changes = &changes,
+		.whole = body_is_whole,
+		.whole_arg = request,
 		.progress = send_progress,
 		.progress_arg = response,
 		.cancel_fd = -1,
