@@ -214,5 +214,6 @@ const struct command command_completion = {
 	.summary = "Print the completion script for bash, zsh or fish",
 	.min_operands = 1,
 	.max_operands = 1,
+	.flags = COMMAND_PLAIN_OPERANDS,
 	.run = run_completion,
 };

@@ -188,6 +188,7 @@ const struct command command_images = {
 	.options_size = sizeof(struct images_options),
 	.min_operands = 0,
 	.max_operands = 1,
+	.flags = COMMAND_PLAIN_OPERANDS,
 	.run = run_images,
 };
 

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "cli/commands.h"
 #include "cli/listing.h"
+#include "oci/platform.h"
 
 struct inspect_options {
 	const char *format;
@@ -58,6 +59,19 @@ static const struct {
 
 #define KIND_COUNT (sizeof(kinds) / sizeof(kinds[0]))
 
+/* As the API takes it: {"os":"linux","architecture":"arm64"} */
+static int add_platform(struct text *path, const char *text, struct error *err)
+{
+	AUTO(platform_fini) struct platform platform = { 0 };
+	AUTO_FREE char *json = NULL;
+
+	if (platform_parse(&platform, text, err) < 0)
+		return -1;
+	json = json_encode(&platform, platform_fields);
+	query_add(path, "platform", json);
+	return 0;
+}
+
 static int get_object(struct json_value **out_object, struct client *client, const struct inspect_options *options,
 		      size_t kind, const char *name, struct error *err)
 {
@@ -66,6 +80,8 @@ static int get_object(struct json_value **out_object, struct client *client, con
 	text_addf(&path, "%s%s%s", kinds[kind].path, name, kinds[kind].tail);
 	if (kind == 0)
 		query_add_flag(&path, "size", options->size);
+	if (kind == 1 && !text_empty(options->platform) && add_platform(&path, options->platform, err) < 0)
+		return -1;
 	if (text_equal(kinds[kind].type, "network"))
 		query_add(&path, "verbose", options->verbose ? "true" : NULL);
 	return client_call(out_object, client, "GET", path.data, NULL, err);

@@ -72,16 +72,27 @@ int pull_image(struct cli *cli, const char *name, const char *platform, bool qui
 	return pull_reference(cli, &reference, tag, platform, quiet, out, err);
 }
 
+int check_trust(const struct optional_bool *disabled, struct error *err)
+{
+	const char *wanted = getenv("DOCKER_CONTENT_TRUST");
+
+	if (disabled->set ? disabled->value : !wanted || !*wanted || text_equal(wanted, "0"))
+		return 0;
+	return error_set(err, ERR_UNSUPPORTED,
+			 "content trust is not supported: signatures cannot be checked (%s asks for it)",
+			 disabled->set ? "--disable-content-trust=false" : "DOCKER_CONTENT_TRUST");
+}
+
 struct pull_options {
 	bool all_tags;
 	bool quiet;
-	bool ignored;
+	struct optional_bool no_trust;
 	const char *platform;
 };
 
 static const struct option_spec pull_options[] = {
 	OPTION_FLAG("all-tags", 'a', struct pull_options, all_tags, "Download all tagged images in the repository"),
-	OPTION_FLAG("disable-content-trust", 0, struct pull_options, ignored, NULL),
+	OPTION_OPT_BOOL("disable-content-trust", 0, struct pull_options, no_trust, NULL),
 	OPTION_TEXT("platform", 0, struct pull_options, platform, "string", "Platform of the image (linux/arm64)"),
 	OPTION_FLAG("quiet", 'q', struct pull_options, quiet, "Do not show the progress"),
 	OPTION_END,
@@ -95,7 +106,7 @@ static int run_pull(struct cli *cli, void *target, const struct text_list *opera
 	AUTO_FREE char *full = NULL;
 	bool plain;
 
-	if (reference_parse(&reference, operands->items[0], err) < 0)
+	if (check_trust(&options->no_trust, err) < 0 || reference_parse(&reference, operands->items[0], err) < 0)
 		return -1;
 	plain = !reference.tag && !strchr(operands->items[0], '@');
 	if (options->all_tags && !plain)
@@ -121,6 +132,7 @@ const struct command command_pull = {
 	.options_size = sizeof(struct pull_options),
 	.min_operands = 1,
 	.max_operands = 1,
+	.flags = COMMAND_PLAIN_OPERANDS,
 	.run = run_pull,
 };
 
@@ -192,6 +204,7 @@ const struct command command_import = {
 	.options_size = sizeof(struct import_options),
 	.min_operands = 1,
 	.max_operands = 2,
+	.flags = COMMAND_PLAIN_OPERANDS,
 	.run = run_import,
 };
 
@@ -342,6 +355,7 @@ const struct command command_login = {
 	.options_size = sizeof(struct login_options),
 	.min_operands = 0,
 	.max_operands = 1,
+	.flags = COMMAND_PLAIN_OPERANDS,
 	.run = run_login,
 };
 
@@ -362,5 +376,6 @@ const struct command command_logout = {
 	.summary = "Log out from a registry",
 	.min_operands = 0,
 	.max_operands = 1,
+	.flags = COMMAND_PLAIN_OPERANDS,
 	.run = run_logout,
 };

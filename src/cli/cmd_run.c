@@ -83,7 +83,7 @@ static int check_options(char **out_body, struct container_options *options, con
 		return error_set(err, ERR_INVALID,
 				 "invalid pull option: '%s': must be one of \"always\", \"missing\" or \"never\"",
 				 options->pull);
-	return container_body(out_body, options, operands, err);
+	return check_trust(&options->no_trust, err) < 0 ? -1 : container_body(out_body, options, operands, err);
 }
 
 /* Fails as docker does: a wrong option is exit code 125 and a hint, also for create. */
@@ -171,7 +171,7 @@ const struct command command_create = {
 	.fini = container_options_fini,
 	.min_operands = 1,
 	.max_operands = -1,
-	.flags = COMMAND_STOP_AT_OPERAND,
+	.flags = COMMAND_STOP_AT_OPERAND | COMMAND_PLAIN_OPERANDS,
 	.run = run_create,
 };
 
@@ -303,7 +303,7 @@ const struct command command_run = {
 	.fini = container_options_fini,
 	.min_operands = 1,
 	.max_operands = -1,
-	.flags = COMMAND_STOP_AT_OPERAND,
+	.flags = COMMAND_STOP_AT_OPERAND | COMMAND_PLAIN_OPERANDS,
 	.failure = 125,
 	.run = run_run,
 };

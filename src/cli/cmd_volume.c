@@ -274,6 +274,7 @@ const struct command command_volume_create = {
 	.options_size = sizeof(struct volume_create_options),
 	.min_operands = 0,
 	.max_operands = 1,
+	.flags = COMMAND_PLAIN_OPERANDS,
 	.run = run_volume_create,
 };
 

@@ -29,7 +29,8 @@ struct cli {
 
 enum command_flags {
 	COMMAND_STOP_AT_OPERAND = 1, /* what follows the first operand is not ours */
-	COMMAND_HIDDEN = 2
+	COMMAND_HIDDEN = 2,
+	COMMAND_PLAIN_OPERANDS = 4 /* not names of objects: they do not become part of a request's path */
 };
 
 struct command {

@@ -17,6 +17,8 @@ extern const struct command command_attach, command_completion, command_containe
 	command_wait;
 
 /* Pulls an image, progress to `out`. */
+/* Fails if signatures are to be checked: by --disable-content-trust=false, or DOCKER_CONTENT_TRUST without it. */
+int check_trust(const struct optional_bool *disabled, struct error *err);
 int pull_image(struct cli *cli, const char *name, const char *platform, bool quiet, FILE *out, struct error *err);
 /* Runs a request on each operand, prints its name; errors are reported and the rest is done. Exit code. */
 int for_each_operand(struct cli *cli, const struct text_list *operands, void *options,

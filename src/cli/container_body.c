@@ -79,6 +79,7 @@ static const struct json_field host_config_fields[] = {
 	SENT_RAW("Devices", RAW_DEVICES),
 	SENT_LIST("DeviceCgroupRules", device_cgroup_rules),
 	SENT_RAW("DeviceRequests", BUILT_GPUS),
+	JSON_I64("KernelMemory", T, kernel_memory, JSON_OMIT_EMPTY),
 	JSON_I64("MemoryReservation", T, memory_reservation, 0),
 	JSON_I64("MemorySwap", T, memory_swap, 0),
 	JSON_I64("MemorySwappiness", T, memory_swappiness, 0),

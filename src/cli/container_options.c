@@ -167,7 +167,7 @@ static int refuse_windows(void *target, const char *value, struct error *err)
 		OPTION_CALL("device-write-bps", 0, read_write_bps, "list",                                             \
 			    "Limit bytes per second written to a device"),                                             \
 		OPTION_CALL("device-write-iops", 0, read_write_iops, "list", "Limit writes per second to a device"),   \
-		OPTION_FLAG("disable-content-trust", 0, T, ignored_flag, NULL),                                        \
+		OPTION_OPT_BOOL("disable-content-trust", 0, T, no_trust, NULL),                                        \
 		OPTION_CALL("dns", 0, read_dns, "list", "Set DNS servers"),                                            \
 		OPTION_LIST("dns-opt", 0, T, dns_options, "list", NULL),                                               \
 		OPTION_LIST("dns-option", 0, T, dns_options, "list", "Set DNS options"),                               \
@@ -196,7 +196,7 @@ static int refuse_windows(void *target, const char *value, struct error *err)
 		OPTION_TEXT("ip6", 0, T, ip6, "string", "IPv6 address"),                                               \
 		OPTION_TEXT("ipc", 0, T, ipc, "string", "IPC mode"),                                                   \
 		OPTION_TEXT("isolation", 0, T, isolation, "string", NULL),                                             \
-		OPTION_SIZE("kernel-memory", 0, T, ignored_number, NULL),                                              \
+		OPTION_SIZE("kernel-memory", 0, T, kernel_memory, NULL),                                               \
 		OPTION_CALL("label", 'l', read_label, "list", "Set labels on the container"),                          \
 		OPTION_LIST("label-file", 0, T, label_files, "list", "Read labels from a file"),                       \
 		OPTION_CALL("link", 0, read_link, "list", "Add a link to another container"),                          \

@@ -135,8 +135,8 @@ struct container_options {
 	int64_t cpu_rt_period;
 	int64_t cpu_rt_runtime;
 	int64_t pids_limit;
-	int64_t ignored_number; /* options that only Windows has */
-	bool ignored_flag;
+	int64_t kernel_memory; /* sent, so that the engine says what it thinks of it */
+	struct optional_bool no_trust;
 	const char *ignored_text;
 
 	/* built while parsing: JSON arrays without their brackets */

@@ -123,6 +123,26 @@ static int print_usage_error(const struct cli *cli, const struct command *comman
 	return code;
 }
 
+/* A name is a part of the request's path: "web?force=1" must not become another request, nor "" another object. */
+static int protect_names(const struct command *command, struct text_list *operands, struct error *err)
+{
+	size_t count = command->flags & COMMAND_STOP_AT_OPERAND && operands->count ? 1 : operands->count;
+
+	if (command->flags & COMMAND_PLAIN_OPERANDS)
+		return 0;
+	for (size_t i = 0; i < count; i++) {
+		struct text name = { 0 };
+
+		if (*operands->items[i] == '\0')
+			return error_set(err, ERR_INVALID, "invalid name or ID: value is empty");
+		for (const char *c = operands->items[i]; *c; c++)
+			text_addf(&name, strchr("?%#", *c) ? "%%%02X" : "%c", (unsigned char)*c);
+		free(operands->items[i]);
+		operands->items[i] = text_take(&name);
+	}
+	return 0;
+}
+
 static int run_command(struct cli *cli, const struct command *command, int argc, char **argv)
 {
 	AUTO(error_clear) struct error err = { 0 };
@@ -147,7 +167,9 @@ static int run_command(struct cli *cli, const struct command *command, int argc,
 		wrong_operands(cli, command, operands.count, &err);
 		result = print_usage_error(cli, command, &err, 1);
 	} else {
-		result = command->run(cli, target, &operands, &err);
+		result = protect_names(command, &operands, &err);
+		if (result == 0)
+			result = command->run(cli, target, &operands, &err);
 		if (result < 0)
 			result = print_failure(cli, command, &err);
 	}
@@ -233,6 +255,25 @@ static int dispatch(struct cli *cli, int argc, char **argv)
 	return run_command(cli, command, argc, argv);
 }
 
+static int check_globals(const struct globals *globals, struct error *err)
+{
+	static const char *const levels[] = { "debug", "info", "warn", "error", "fatal" };
+	bool known = text_empty(globals->log_level);
+
+	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
+		known = known || text_equal(globals->log_level, levels[i]);
+	if (!known)
+		return error_set(err, ERR_INVALID, "unable to parse logging level: %s", globals->log_level);
+	if (!text_empty(globals->context) && globals->hosts.count)
+		return error_set(err, ERR_INVALID, "conflicting options: either specify --host or --context, not both");
+	/* Another engine than the one that was meant is the worst answer. */
+	if (!text_empty(globals->context) && !text_equal(globals->context, "default"))
+		return error_set(err, ERR_UNSUPPORTED,
+				 "context \"%s\": kist has no contexts but \"default\": name the engine with --host",
+				 globals->context);
+	return 0;
+}
+
 static int run(struct cli *cli, struct globals *globals, struct text_list *rest, struct error *err)
 {
 	AUTO_FREE char **argv = xcalloc(rest->count + 1, sizeof(*argv));
@@ -243,6 +284,8 @@ static int run(struct cli *cli, struct globals *globals, struct text_list *rest,
 		printf("kist version %s\n", KIST_VERSION);
 		return 0;
 	}
+	if (check_globals(globals, err) < 0)
+		return -1;
 	if (globals->hosts.count > 1)
 		return error_set(err, ERR_INVALID, "specify only one -H");
 	if (globals->hosts.count)

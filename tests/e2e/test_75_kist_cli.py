@@ -430,3 +430,54 @@ def test_configuration_of_docker_is_read(engine):
     engine.kist("run", "-d", "--name", "c1", "bb", "sleep", "1000")
     (folder / "config.json").write_text(json.dumps({"psFormat": "{{.Names}}!", "detachKeys": "ctrl-x"}))
     assert engine.kist("ps").stdout == engine.docker("ps").stdout == "c1!\n"
+
+
+# ---- what is taken is acted on, or refused ----
+
+
+def refused(engine, *args):
+    run = engine.kist(*args, check=False)
+    assert run.returncode != 0, args
+    return run.stderr
+
+
+def test_names_are_no_requests(engine):
+    engine.kist("run", "-d", "--name", "live", "--network", "none", "bb", "sleep", "1000")
+    assert "No such container: live?force=1" in refused(engine, "rm", "live?force=1")
+    assert "No such container: liv%65" in refused(engine, "stop", "liv%65")
+    for command in (("rm",), ("rmi",), ("stop",), ("inspect",), ("logs",), ("volume", "rm"), ("exec",)):
+        words = [*command, "", "true"] if command == ("exec",) else [*command, ""]
+        assert "value is empty" in refused(engine, *words)
+    assert engine.kist("inspect", "-f", "{{.State.Status}}", "live").stdout == "running\n"
+    assert "bb" in engine.kist("images", "b?").stdout, "a pattern is none of them"
+
+
+def test_options_without_effect_are_refused(engine):
+    assert "content trust" in refused(engine, "pull", "--disable-content-trust=false", "bb")
+    assert "content trust" in refused(engine, "run", "--disable-content-trust=false", "bb", "true")
+    engine.kist("create", "--disable-content-trust", "bb", "true")
+    assert "kernel memory" in refused(engine, "create", "--kernel-memory", "10m", "bb", "true")
+    assert 'context "far"' in refused(engine, "--context", "far", "ps")
+    engine.kist("--context", "default", "ps")
+    assert "logging level: loud" in refused(engine, "-l", "loud", "ps")
+    assert "link-local" in refused(engine, "create", "--link-local-ip", "169.254.1.1", "bb", "true")
+    assert "IPv6" in refused(engine, "create", "--ip6", "fd00::2", "bb", "true")
+    assert "hostname and the UTS mode" in refused(engine, "create", "--uts", "host", "-h", "me", "bb", "true")
+
+
+def test_lines_in_words(engine):
+    for option in ("--hostname", "--domainname", "--dns-search", "--dns-opt"):
+        assert "control character" in refused(engine, "create", option, "a\nnameserver 9.9.9.9", "bb", "true")
+    assert "control character" in refused(engine, "create", "--add-host", "a\nb:1.2.3.4", "bb", "true")
+
+
+def test_inspect_of_a_platform(engine):
+    host = engine.kist("image", "inspect", "-f", "{{.Os}}/{{.Architecture}}", "bb").stdout.strip()
+    other = "linux/s390x"
+    assert engine.kist("image", "inspect", "--platform", host, "-f", "{{.Os}}", "bb").stdout == "linux\n"
+    assert f"does not provide the specified platform ({other})" in refused(
+        engine, "image", "inspect", "--platform", other, "bb"
+    )
+    if shutil.which("docker"):
+        run = engine.docker("image", "inspect", "--platform", other, "bb", check=False)
+        assert run.returncode == 1 and "does not provide" in run.stderr
