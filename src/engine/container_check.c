@@ -4,6 +4,7 @@
  * on later, or refused here: none is dropped silently. The sentences are
  * dockerd's.
  */
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -311,6 +312,36 @@ static int check_unsupported(const struct container_config *config, const struct
 
 /* ---- the container's own ---- */
 
+/* They become parts of lines in the container's files: one that ends its line would add others. */
+static int check_word(const char *text, const char *what, struct error *err)
+{
+	for (const char *c = text_or_empty(text); *c; c++)
+		if (iscntrl((unsigned char)*c))
+			return error_set(err, ERR_INVALID, "invalid %s: a control character in \"%s\"", what, text);
+	return 0;
+}
+
+static int check_words(const struct text_list *words, const char *what, struct error *err)
+{
+	for (size_t i = 0; i < words->count; i++)
+		if (check_word(words->items[i], what, err) < 0)
+			return -1;
+	return 0;
+}
+
+static int check_names(const struct container_config *config, const struct host_config *host, struct error *err)
+{
+	if (check_word(config->hostname, "hostname", err) < 0 ||
+	    check_word(config->domainname, "domainname", err) < 0 || check_words(&host->dns, "DNS server", err) < 0 ||
+	    check_words(&host->dns_search, "DNS search domain", err) < 0 ||
+	    check_words(&host->dns_options, "DNS option", err) < 0 ||
+	    check_words(&host->extra_hosts, "extra host", err) < 0)
+		return -1;
+	if (text_equal(host->uts_mode, "host") && !text_empty(config->hostname))
+		return invalid(err, "conflicting options: hostname and the UTS mode");
+	return 0;
+}
+
 static int check_process(struct container_config *config, struct error *err)
 {
 	if (config->entrypoint.count == 0 && config->cmd.count == 0)
@@ -371,7 +402,8 @@ static int check_all(struct container_config *config, struct host_config *host, 
 	    check_devices(host, err) < 0 || check_ulimits(host, err) < 0 || check_restart(host, err) < 0)
 		return -1;
 	if (check_namespaces(host, err) < 0 || check_network(config, host, err) < 0 || check_logging(host, err) < 0 ||
-	    check_unsupported(config, host, err) < 0 || check_host_rest(host, err) < 0)
+	    check_unsupported(config, host, err) < 0 || check_host_rest(host, err) < 0 ||
+	    check_names(config, host, err) < 0)
 		return -1;
 	return spec_check_capabilities(host, err);
 }

@@ -77,6 +77,10 @@ static int fill_networking(struct container_document *document, struct error *er
 		if (!text_equal(endpoints->items[i].network, mode))
 			return error_set(err, ERR_UNSUPPORTED, "network %s: this engine joins one network: %s",
 					 endpoints->items[i].network, mode);
+		if (endpoints->items[i].ipam && (!text_empty(endpoints->items[i].ipam->ipv6_address) ||
+						 endpoints->items[i].ipam->link_local_ips.count))
+			return error_set(err, ERR_UNSUPPORTED,
+					 "IPv6 and link-local addresses of an endpoint are not supported");
 		if (endpoints->items[i].links.count || endpoints->items[i].driver_opts.count)
 			return error_set(err, ERR_UNSUPPORTED,
 					 "links and driver options of an endpoint are not supported");

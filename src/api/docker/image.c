@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/image.h"
 
+#include <string.h>
+
 #include "api/docker/docker.h"
 #include "api/docker/handlers.h"
 #include "api/docker/request.h"
+#include "oci/platform.h"
 
 DOCKER_HANDLER(docker_image_list)
 {
@@ -28,24 +31,55 @@ DOCKER_HANDLER(docker_image_list)
 	return 0;
 }
 
+/* ?platform={"os":..,"architecture":..}: an image has one machine here, and it must be that one. */
+static int check_platform(const struct image_details *details, const struct http_request *request, struct error *err)
+{
+	const struct platform offered = { .architecture = details->architecture,
+					  .os = details->os,
+					  .variant = details->variant };
+	const char *text = http_query(request, "platform");
+	AUTO(platform_fini) struct platform wanted = { 0 };
+
+	if (text_empty(text))
+		return 0;
+	if (json_decode(&wanted, platform_fields, text, strlen(text), err) < 0)
+		return error_prefix(err, "failed to parse platform");
+	if (platform_rank(&wanted, &offered, PLATFORM_STRICT) >= 0)
+		return 0;
+	return error_set(err, ERR_NOT_FOUND,
+			 "image with reference %s was found but does not provide the specified platform (%s/%s%s%s)",
+			 http_param(request, "name"), text_or_empty(wanted.os), text_or_empty(wanted.architecture),
+			 text_empty(wanted.variant) ? "" : "/", text_or_empty(wanted.variant));
+}
+
+static int load_details(struct image_details *details, struct docker_api *api, const struct http_request *request,
+			struct error *err)
+{
+	if (image_inspect(details, api->engine, http_param(request, "name"), err) < 0)
+		return -1;
+	return check_platform(details, request, err);
+}
+
 DOCKER_HANDLER(docker_image_inspect)
 {
-	struct docker_api *api = context;
 	struct image_details details = { 0 };
+	int r = load_details(&details, context, request, err);
 
-	if (image_inspect(&details, api->engine, http_param(request, "name"), err) < 0)
-		return -1;
-	reply_json(response, 200, &details, image_details_fields);
+	if (r == 0)
+		reply_json(response, 200, &details, image_details_fields);
 	json_free_fields(&details, image_details_fields);
-	return 0;
+	return r;
 }
 
 DOCKER_HANDLER(docker_image_history)
 {
 	struct docker_api *api = context;
 	struct image_history_items items = { 0 };
+	struct image_details details = { 0 };
+	int r = load_details(&details, api, request, err);
 
-	if (image_history(&items, api->engine, http_param(request, "name"), err) < 0)
+	json_free_fields(&details, image_details_fields);
+	if (r < 0 || image_history(&items, api->engine, http_param(request, "name"), err) < 0)
 		return -1;
 	reply_json_array(response, 200, &items, image_history_item_fields, sizeof(*items.items));
 	json_free_array(&items, image_history_item_fields, sizeof(*items.items));
