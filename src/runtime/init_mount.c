@@ -172,11 +172,16 @@ static void make_readonly_later(struct init *init, int fd)
 	init->late_readonly[init->late_readonly_count++] = fd;
 }
 
+static int open_fresh_target(const struct init *init, const char *type, const char *path, struct error *err)
+{
+	return is_kernel_tree(type) ? open_plain_directory(init, path, err) : open_target(init, path, true, err);
+}
+
 static int mount_fresh(struct init *init, const struct spec_mount *mount, const struct mount_options *options,
 		       const char *path, struct error *err)
 {
 	const char *type = text_empty(mount->type) ? "none" : mount->type;
-	const char *source = text_empty(mount->source) ? NULL : mount->source;
+	const char *source = *text_or_empty(mount->source) ? mount->source : NULL;
 	bool later = text_equal(type, "tmpfs") && options->attr_set & MOUNT_ATTR_RDONLY;
 	uint64_t attr = later ? options->attr_set & ~(uint64_t)MOUNT_ATTR_RDONLY : options->attr_set;
 	AUTO_CLOSE int target = -1;
@@ -185,7 +190,7 @@ static int mount_fresh(struct init *init, const struct spec_mount *mount, const 
 
 	if (fd < 0)
 		return explain_new(init, mount, err);
-	target = is_kernel_tree(type) ? open_plain_directory(init, path, err) : open_target(init, path, true, err);
+	target = open_fresh_target(init, type, path, err);
 	if (target < 0 || (!text_equal(type, "proc") && check_not_in_proc(path, target, fd, err) < 0) ||
 	    apply_options(fd, options, false, path, err) < 0)
 		return -1;
