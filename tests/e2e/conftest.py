@@ -5,6 +5,7 @@ Every test works in a short folder of its own below /tmp, with its own sockets,
 bridge and firewall table, and ends by checking that nothing is left of it.
 KIST_BUILD_DIR names the build folder (default: build/ in the checkout).
 """
+import json
 import os
 import pathlib
 import shutil
@@ -29,6 +30,20 @@ def build_dir():
     if not path.is_dir():
         pytest.exit(f"no build folder at {path}: run make first, or set KIST_BUILD_DIR")
     return path
+
+
+@pytest.fixture(scope="session")
+def sanitized(build_dir):
+    """The programs run under a sanitizer: their size, memory and libraries are not ours."""
+    options = json.loads((build_dir / "meson-info/intro-buildoptions.json").read_text())
+    return any(option["name"] == "b_sanitize" and option["value"] != "none" for option in options)
+
+
+@pytest.fixture
+def plain(sanitized):
+    """For tests of what a sanitizer changes; the same tests run on the plain build too."""
+    if sanitized:
+        pytest.skip("measures the plain build")
 
 
 @pytest.fixture(scope="session")

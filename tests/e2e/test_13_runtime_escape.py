@@ -31,6 +31,7 @@ def test_program_is_not_the_runtime(box):
     assert run.returncode == 255 and "leads to the container runtime itself" in run.stderr
 
 
+@pytest.mark.usefixtures("plain")
 def test_binary_cannot_be_written(box):
     """
     CVE-2019-5736 through a script: the kernel executes our file inside, another process of the container keeps it open

@@ -623,6 +623,7 @@ def test_netlink_socket_of_the_container(shim):
 
 # ---- one of many, and killed ones ----
 
+@pytest.mark.usefixtures("plain")
 def test_shim_is_small(shim):
     run(shim, "sleep 100", stdout=shim.log_uri())
     client = shim.attach()

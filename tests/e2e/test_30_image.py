@@ -463,6 +463,7 @@ def test_run_of_many_layers(daemon, fake, busybox_rootfs):
     assert len(daemon.docker("history", "-q", name).stdout.split()) == 127
 
 
+@pytest.mark.usefixtures("plain")
 def test_unpacker_is_locked_in(tmp_root, program):
     """While it waits for its first byte: no paths but the layer, few capabilities, seccomp, no new privileges."""
     target = tmp_root / "layer"

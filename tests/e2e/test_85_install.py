@@ -57,6 +57,7 @@ def test_runs_in_place(tree, tmp_root, busybox_rootfs):
         server.finish()
 
 
+@pytest.mark.usefixtures("plain")
 def test_links_little(build_dir):
     """What each program may load: the budget of memory and start-up lives here."""
     allowed = {

@@ -117,6 +117,8 @@ class Daemon:
         left += [f"link {name}" for name in leaks.links(self.bridge)]
         left += [f"nft table {name}" for name in leaks.tables(self.table)]
         self._remove_network()
+        log = self.log.read_text(errors="replace")
+        left += [line for line in log.splitlines() if "Sanitizer" in line or "runtime error:" in line]
         assert not left, "left behind: " + "; ".join(left)
 
     def _remove_network(self):
