@@ -75,6 +75,8 @@ int host_check_process(const struct spec_process *process, const char *where, co
 		return error_set(err, ERR_INVALID, "%s.cwd property must not be empty", where);
 	if (*process->cwd != '/')
 		return error_set(err, ERR_INVALID, "%s.cwd must be an absolute path: %s", where, process->cwd);
+	if (process->exec_cpu_affinity)
+		return error_set(err, ERR_UNSUPPORTED, "%s.execCPUAffinity is not supported", where);
 	if (process->user.umask.set && process->user.umask.value > 0777)
 		return error_set(err, ERR_INVALID, "%s.user.umask: %llu is no mask", where,
 				 (unsigned long long)process->user.umask.value);

@@ -90,6 +90,7 @@ CONFIGS = {
     "no args": (lambda s: s["process"].update(args=[]), "process.args must not be empty"),
     "relative cwd": (lambda s: s["process"].update(cwd="tmp"), "cwd must be an absolute path"),
     "empty cwd": (lambda s: s["process"].update(cwd=""), "cwd property must not be empty"),
+    "exec CPU affinity": (lambda s: s["process"].update(execCPUAffinity={"initial": "0"}), "execCPUAffinity is not supported"),
     "bad env": (lambda s: s["process"].update(env=["=x"]), "process.env[0]"),
     "bad rlimit": (lambda s: s["process"].update(rlimits=[{"type": "RLIMIT_X", "soft": 1, "hard": 1}]), "invalid rlimit type"),
     "double rlimit": (lambda s: s["process"].update(rlimits=[{"type": "RLIMIT_CORE", "soft": 1, "hard": 1}] * 2), "twice"),
