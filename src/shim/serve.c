@@ -152,6 +152,8 @@ int shim_serve(const struct shim_options *options, struct error *err)
 	mallopt(M_TRIM_THRESHOLD, 65536);
 	mallopt(M_TOP_PAD, 0);
 	raise_oom_score();
+	/* Run through a descriptor, the kernel named us after its number. */
+	prctl(PR_SET_NAME, "kist-shim", 0, 0, 0);
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
 		return error_set_errno(err, ERR_INTERNAL, errno, "become the reaper of orphans");
 	server.log = (struct log){ .fd = STDERR_FILENO, .level = options->debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO };
