@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
@@ -33,6 +35,17 @@ const char *disk_blob_path(char out[BLOB_PATH_MAX], const char *prefix, const st
 	snprintf(out, BLOB_PATH_MAX, "%s%s%c%s", prefix, digest_algorithm_name(digest->algorithm), separator,
 		 digest_hex(digest, hex));
 	return out;
+}
+
+void disk_spread_children(int root_fd, const char *path)
+{
+	AUTO_CLOSE int fd = openat(root_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int flags = 0;
+
+	if (fd < 0 || ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0 || flags & FS_TOPDIR_FL)
+		return;
+	flags |= FS_TOPDIR_FL;
+	(void)ioctl(fd, FS_IOC_SETFLAGS, &flags);
 }
 
 int disk_sync_name(int root_fd, const char *path, struct error *err)

@@ -22,5 +22,11 @@ const char *disk_blob_path(char out[BLOB_PATH_MAX], const char *prefix, const st
 /* A directory to read, yours to close; NULL with errno. No link is followed at the end of the path. */
 DIR *disk_open_dir(int root_fd, const char *path);
 
+/*
+ * What is made in this directory is unrelated: a hint to file systems of the ext family, which then put each new
+ * subdirectory where there is room instead of beside its siblings. Others ignore it.
+ */
+void disk_spread_children(int root_fd, const char *path);
+
 /* fsync of the directory that holds `path`: its name survives power loss from here on. */
 int disk_sync_name(int root_fd, const char *path, struct error *err);

@@ -369,6 +369,11 @@ static int prepare(struct store *store, struct error *err)
 		r = mkdir_all(store_root_fd(store), "trash", 0700);
 	if (r < 0)
 		return disk_fail(err, r, "prepare %s", store->root);
+	/*
+	 * Each tree in a corner of its own: ext4 does not use the numbers of inodes deleted within the last minutes again,
+	 * and every file made where a big tree was just removed has to look past all of them.
+	 */
+	disk_spread_children(store_root_fd(store), "snapshots");
 	if (database_open(&store->database, path, err) < 0)
 		return -1;
 	return database_migrate(store->database, "store", schema, sizeof(schema) / sizeof(*schema), err);

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/store.h"
 
+#include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "oci/hasher.h"
@@ -30,6 +35,25 @@ static struct digest named(const char *text)
 
 	digest_of(&digest, DIGEST_SHA256, text, strlen(text));
 	return digest;
+}
+
+/* The hint is for ext4; elsewhere it must do no harm, which every other test shows. */
+static void test_trees_are_spread(void **state)
+{
+	struct store *store = open_store();
+	AUTO_FREE char *path = xasprintf("%s/snapshots", tmp_root);
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct statfs file_system;
+	int flags = 0;
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(fstatfs(fd, &file_system), 0);
+	if (file_system.f_type == EXT4_SUPER_MAGIC) {
+		assert_int_equal(ioctl(fd, FS_IOC_GETFLAGS, &flags), 0);
+		assert_true(flags & FS_TOPDIR_FL);
+	}
+	store_close(store);
 }
 
 /* A layer with one file "f" of 5 bytes. */
@@ -304,6 +328,7 @@ static void names_move(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		IN_TMP(test_trees_are_spread),
 		IN_TMP(layers_stack),
 		IN_TMP(layer_without_its_parent_is_refused),
 		IN_TMP(snapshot_names_its_mount),
