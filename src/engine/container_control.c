@@ -90,12 +90,47 @@ static bool is_stopped(struct container *container, void *arg)
 	return container->exits != *exits || !container->document.state.running || container->removed;
 }
 
-/* 1 ended, 0 not in time. */
+static bool is_stopped_or_paused(struct container *container, void *arg)
+{
+	return is_stopped(container, arg) || container->document.state.paused;
+}
+
+static int unfreeze(struct container *container, struct error *err)
+{
+	struct task_client *task = container_borrow_task(container, err);
+	int r;
+
+	if (!task)
+		return -1;
+	r = task_resume(task, container->id, -1, err);
+	container_return_task(container);
+	mutex_lock(&container->mutex);
+	container->document.state.paused = false;
+	mutex_unlock(&container->mutex);
+	return r;
+}
+
+/* 1 ended, 0 not in time. What is frozen cannot end: a pause that comes behind the signal is taken back. */
 static int await_stop(struct container *container, uint64_t exits, int64_t timeout_ns, int cancel_fd, struct error *err)
 {
 	int64_t deadline_ns = timeout_ns < 0 ? 0 : clock_monotonic_ns() + timeout_ns + 1;
 
-	return container_await(container, is_stopped, &exits, cancel_fd, deadline_ns, err);
+	for (;;) {
+		AUTO(error_clear) struct error problem = { 0 };
+		int r = container_await(container, is_stopped_or_paused, &exits, cancel_fd, deadline_ns, err);
+		bool stopped;
+
+		if (r <= 0)
+			return r;
+		mutex_lock(&container->mutex);
+		stopped = is_stopped(container, &exits);
+		mutex_unlock(&container->mutex);
+		if (stopped)
+			return 1;
+		/* One that ends meanwhile needs no thawing: the next look tells. */
+		if (unfreeze(container, &problem) < 0)
+			clock_sleep_ms(5);
+	}
 }
 
 static void kill_event(struct container *container, int signal)
@@ -119,21 +154,6 @@ static bool want_stop(struct container *container, bool manually, uint64_t *out_
 	container->document.state.manually_stopped |= manually;
 	watch_notify(&container->changes);
 	return true;
-}
-
-static int unfreeze(struct container *container, struct error *err)
-{
-	struct task_client *task = container_borrow_task(container, err);
-	int r;
-
-	if (!task)
-		return -1;
-	r = task_resume(task, container->id, -1, err);
-	container_return_task(container);
-	mutex_lock(&container->mutex);
-	container->document.state.paused = false;
-	mutex_unlock(&container->mutex);
-	return r;
 }
 
 /* A process that has ended meanwhile is what the caller wanted. */

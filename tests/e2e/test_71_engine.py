@@ -178,6 +178,48 @@ def with_api(daemon, path, wanted):
     raise AssertionError(f"{path} never said {wanted!r}")
 
 
+def test_an_end_wanted_while_it_is_paused(shared):
+    """A pause that comes behind the signal freezes what should end."""
+
+    def call(method, path):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(shared.socket))
+            client.sendall(f"{method} {path} HTTP/1.0\r\nContent-Length: 0\r\n\r\n".encode())
+            return b"".join(iter(lambda: client.recv(65536), b"")).split(b"\r\n", 1)[0]
+
+    script = "trap 'sleep 0.5; exit 7' TERM; while :; do sleep 0.05; done"
+    shared.docker("run", "-d", "--name", "frozen", "--network", "none", "busybox", "sh", "-c", script)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        start = time.monotonic()
+        end = pool.submit(call, "POST", "/containers/frozen/stop?t=20")
+        time.sleep(0.2)
+        assert b"204" in call("POST", "/containers/frozen/pause")
+        assert b"204" in end.result()
+    assert time.monotonic() - start < 10
+    assert shared.inspect("frozen")["State"]["ExitCode"] == 7, "it ended by itself"
+    shared.docker("rm", "frozen")
+
+
+def test_restarts_one_after_another(shared):
+    """The shim of the run before is still on its way out when the next one starts: neither is in the other's way."""
+    names = [f"often{i}" for i in range(4)]
+    for name in names:
+        shared.docker("run", "-d", "--name", name, "--network", "none", "busybox", "sleep", "1000")
+
+    def restart(name):
+        for _ in range(25):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(shared.socket))
+                client.sendall(f"POST /containers/{name}/restart?t=0 HTTP/1.0\r\nContent-Length: 0\r\n\r\n".encode())
+                answer = b"".join(iter(lambda: client.recv(65536), b""))
+            assert b" 204 " in answer, answer
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(restart, names))
+    assert len(os.listdir(shared.root / "x" / "s")) == len(shared.docker("ps", "-q").stdout.split())
+    shared.docker("rm", "-f", *names)
+
+
 def test_a_client_that_left_before_the_start_leaves_nothing(shared):
     """Neither its threads nor its end of input, which would be the next client's."""
     shared.docker("create", "-i", "--name", "typed", "--network", "none", "busybox", "cat")
