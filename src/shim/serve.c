@@ -127,12 +127,13 @@ static int serve(struct server *server, const struct shim_options *options, cons
 		loop_turn(&server->loop);
 		service_flush(server->service);
 	}
+	/* After Shutdown the name is gone, or another's by now. */
+	if (!text_empty(options->socket) && !service_is_stopping(server->service))
+		unlink(options->socket);
 	service_free(server->service);
 	events_free(server->host.events);
 	close(server->signal_fd);
 	bundle_remove_shim(bundle_fd);
-	if (!text_empty(options->socket))
-		unlink(options->socket);
 	return 0;
 }
 

@@ -355,8 +355,12 @@ static int do_shutdown(const struct call *call, const union any_request *request
 	(void)request;
 	(void)err;
 	/* containerd: ignored while there are tasks */
-	if (list_empty(&call->host->tasks))
-		call->service->stopping = true;
+	if (!list_empty(&call->host->tasks) || call->service->stopping)
+		return reply_empty(call);
+	call->service->stopping = true;
+	/* Before the answer: who starts the container again after it must find the name free, and keep it. */
+	if (text_has_prefix(call->host->address, "unix:///"))
+		unlink(call->host->address + strlen("unix://"));
 	return reply_empty(call);
 }
 
@@ -495,6 +499,11 @@ static void on_listen(struct watch *watch, short revents)
 	list_add_last(&service->connections, &connection->node);
 	service->connection_count++;
 	loop_add(service->host->loop, &connection->watch, fd, POLLIN, on_connection);
+}
+
+bool service_is_stopping(const struct service *service)
+{
+	return service->stopping;
 }
 
 struct service *service_new_take_fd(struct task_host *host, int listen_fd)

@@ -14,4 +14,6 @@ struct service;
 struct service *service_new_take_fd(struct task_host *host, int listen_fd);
 /* Sends the answers that came up: call it after every turn of the loop. */
 void service_flush(struct service *service);
+/* Shutdown was asked for: the socket has no name any more. */
+bool service_is_stopping(const struct service *service);
 void service_free(struct service *service);

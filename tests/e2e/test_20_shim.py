@@ -212,6 +212,18 @@ def test_shutdown_waits_for_tasks(shim):
     end(shim)
 
 
+def test_the_name_is_free_when_shutdown_is_answered(shim):
+    """The container may be started again at once: the new shim's socket must not go with the old shim."""
+    run(shim, "true")
+    shim.wait()
+    shim.delete()
+    path = shim.address.strip().removeprefix("unix://")
+    shim.call("Shutdown", (1, shim.id))
+    with open(path, "x"):
+        wait_until(lambda: not process_runs(shim.pid))
+    os.unlink(path)
+
+
 def test_delete_of_a_created_container(new_shim, events):
     shim = new_shim(with_events=True)
     pid = shim.create(spec(["true"]), stdout=shim.log_uri())
