@@ -56,6 +56,16 @@ static char *rotated_name(const char *path, size_t number)
 	return number ? xasprintf("%s.%zu", path, number) : xstrdup(path);
 }
 
+/* Renamed between two opens: what was `path` is met again as path.1. */
+static bool is_open_already(const struct log_reader *reader, int fd)
+{
+	struct stat newer;
+	struct stat mine;
+
+	return reader->file_count && fstat(reader->files[0].fd, &newer) == 0 && fstat(fd, &mine) == 0 &&
+	       newer.st_ino == mine.st_ino && newer.st_dev == mine.st_dev;
+}
+
 static int open_files(struct log_reader *reader, struct error *err)
 {
 	size_t count = 0;
@@ -69,6 +79,8 @@ static int open_files(struct log_reader *reader, struct error *err)
 			break;
 		if (fd < 0 && errno != ENOENT)
 			return error_set_errno(err, ERR_INTERNAL, errno, "open log %s", name);
+		if (fd >= 0 && is_open_already(reader, fd))
+			close(take_fd(&fd));
 		if (fd < 0)
 			continue;
 		reader->files = xrealloc(reader->files, (reader->file_count + 1) * sizeof(*reader->files));

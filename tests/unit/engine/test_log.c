@@ -124,6 +124,25 @@ static void test_streams_and_times(void **state)
 	assert_int_equal(last, 7);
 }
 
+/* What a rotation between the two opens looks like. */
+static void test_one_file_under_two_names(void **state)
+{
+	const struct log_query query = { .want_stdout = true, .want_stderr = true, .tail = -1 };
+	char older[128];
+	int first;
+	int last;
+
+	(void)state;
+	snprintf(older, sizeof(older), "%s.1", path);
+	unlink(path);
+	unlink(older);
+	append(path, 0, 10, "stdout");
+	assert_int_equal(link(path, older), 0);
+	assert_int_equal(read_numbers(&query, &first, &last), 10);
+	unlink(older);
+	unlink(path);
+}
+
 struct writer {
 	int done_fd;
 };
@@ -234,6 +253,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_rotated_order, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_tail, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_streams_and_times, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_one_file_under_two_names, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_follow_through_rotation, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_cancel, make_folder, remove_folder),
 		cmocka_unit_test(test_no_stream_is_refused),
