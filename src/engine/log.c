@@ -300,7 +300,13 @@ static bool open_successor(struct log_reader *reader)
 	size_t number = 0;
 	int fd;
 
-	if (reader->file_count && fstat(reader->files[reader->file_count - 1].fd, &mine) == 0) {
+	/* Followed before its first line: by now there may be more than one file. */
+	if (reader->file_count == 0) {
+		AUTO(error_clear) struct error ignored = { 0 };
+
+		return open_files(reader, &ignored) == 0 && reader->file_count > 0;
+	}
+	if (fstat(reader->files[reader->file_count - 1].fd, &mine) == 0) {
 		for (; number < FILES_MAX; number++) {
 			AUTO_FREE char *name = rotated_name(reader->path, number);
 

@@ -169,6 +169,26 @@ static void *write_and_rotate(void *arg)
 	return NULL;
 }
 
+static void test_follow_from_before_the_first_line(void **state)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	AUTO(log_reader_closep) struct log_reader *reader = NULL;
+	AUTO_CLOSE int done_fd = eventfd(1, EFD_CLOEXEC);
+	const struct log_query query = { .want_stdout = true, .follow = true, .tail = -1 };
+	struct log_record record;
+	char older[128];
+	int count = 0;
+
+	(void)state;
+	snprintf(older, sizeof(older), "%s.1", path);
+	assert_no_error(log_reader_open(&reader, path, &query, done_fd, &err), &err);
+	append(older, 0, 5, "stdout");
+	append(path, 5, 5, "stdout");
+	while (log_reader_next(reader, &record, -1, &err) > 0)
+		count++;
+	assert_int_equal(count, 10);
+}
+
 static void test_follow_through_rotation(void **state)
 {
 	AUTO(error_clear) struct error err = { 0 };
@@ -254,6 +274,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_tail, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_streams_and_times, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_one_file_under_two_names, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_follow_from_before_the_first_line, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_follow_through_rotation, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_cancel, make_folder, remove_folder),
 		cmocka_unit_test(test_no_stream_is_refused),
