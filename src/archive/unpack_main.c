@@ -90,18 +90,24 @@ static int report_success(const struct unpack_counts *counts, const struct text 
 	return deferred->size > 0 ? write_full(REPORT_FD, deferred->data, deferred->size) : 0;
 }
 
+static int tell(int result, const struct unpack_counts *counts, const struct text *deferred, const struct error *err)
+{
+	if (result == 0)
+		return report_success(counts, deferred) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	if (write_full(REPORT_FD, "E", 1) < 0 || error_send(REPORT_FD, err) < 0)
+		dprintf(STDERR_FILENO, "kist-unpack: %s\n", err->message);
+	return EXIT_FAILURE;
+}
+
 int main(int argc, char **argv)
 {
-	AUTO(error_clear) struct error err = { 0 };
-	AUTO(text_fini) struct text deferred = { 0 };
+	struct error err = { 0 };
+	struct text deferred = { 0 };
 	struct unpack_counts counts = { 0 };
 
 	/* Without kistd nobody wants the result. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGPIPE, SIG_IGN);
-	if (run(&counts, &deferred, argc, argv, &err) == 0)
-		return report_success(&counts, &deferred) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-	if (write_full(REPORT_FD, "E", 1) < 0 || error_send(REPORT_FD, &err) < 0)
-		dprintf(STDERR_FILENO, "kist-unpack: %s\n", err.message);
-	return EXIT_FAILURE;
+	/* Nothing runs at exit: what libraries may want to do there, the jail does not let them do. */
+	_exit(tell(run(&counts, &deferred, argc, argv, &err), &counts, &deferred, &err));
 }

@@ -13,7 +13,7 @@ from lib import leaks
 
 def _is_report(line):
     """A sanitizer's finding. (In the sandboxed helpers the leak checker cannot run, and says so: no finding.)"""
-    return ("ERROR: " in line and "Sanitizer" in line) or "runtime error: " in line
+    return (("ERROR: " in line or "WARNING: " in line) and "Sanitizer" in line) or "runtime error: " in line
 
 
 class Daemon:
