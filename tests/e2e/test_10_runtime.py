@@ -114,16 +114,18 @@ def test_pid_file(box):
 
 def test_killed_create_leaves_nothing_running(box):
     """A create that dies between its steps takes init with it; delete --force clears the rest."""
+    name = box.name()
+    # A command line of its own: nobody else's sleep may be taken for it.
+    hook = f"{name}-hook"
     bundle = box.bundle(
         ["sleep", "1000"],
-        lambda s: s.update(hooks={"createRuntime": [{"path": "/bin/sleep", "args": ["sleep", "60"]}]}),
+        lambda s: s.update(hooks={"createRuntime": [{"path": "/bin/sleep", "args": [hook, "60"]}]}),
     )
-    name = box.name()
     with subprocess.Popen([box.runtime, "--root", str(box.state), "create", "--bundle", str(bundle), name]) as create:
-        wait_for(lambda: any("sleep 60" in line for line in cmdlines()), what="the hook")
+        wait_for(lambda: any(line.startswith(hook) for line in cmdlines()), what="the hook")
         create.kill()
     for pid, line in list(cmdlines_by_pid().items()):
-        if line.strip() == "sleep 60":
+        if line.startswith(hook):
             os.kill(pid, 9)
     reap()
     assert box.status(name) in ("creating", "stopped")
