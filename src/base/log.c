@@ -40,7 +40,7 @@ void log_write(const struct log *log, enum log_level level, const char *message,
 	char now[CLOCK_TEXT_MAX];
 	struct text line = { 0 };
 
-	if (level < log->level)
+	if (level < __atomic_load_n(&log->level, __ATOMIC_RELAXED))
 		return;
 	clock_format_fixed(now, clock_wall_ns());
 	if (log->json) {
@@ -61,6 +61,11 @@ void log_write(const struct log *log, enum log_level level, const char *message,
 	text_add(&line, log->json ? "}\n" : "\n");
 	write_full(log->fd, line.data, line.size);
 	text_fini(&line);
+}
+
+void log_set_level(struct log *log, enum log_level level)
+{
+	__atomic_store_n(&log->level, level, __ATOMIC_RELAXED);
 }
 
 int log_level_parse(enum log_level *out_level, const char *name)

@@ -31,5 +31,7 @@ struct log_field {
 #define log_error(log, message, ...) log_write(log, LOG_LEVEL_ERROR, message, LOG_FIELDS(__VA_ARGS__))
 
 void log_write(const struct log *log, enum log_level level, const char *message, const struct log_field *fields);
+/* May be called while other threads log. */
+void log_set_level(struct log *log, enum log_level level);
 /* "debug", "info", "warn", "error"; 0 or -EINVAL. */
 int log_level_parse(enum log_level *out_level, const char *name);

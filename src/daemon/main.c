@@ -253,7 +253,7 @@ static void reload(struct daemon *daemon)
 	}
 	if (debug.set)
 		daemon->config.debug = debug;
-	daemon->log.level = daemon_config_log_level(&daemon->config);
+	log_set_level(&daemon->log, daemon_config_log_level(&daemon->config));
 	log_info(&daemon->log, "configuration reloaded",
 		 F("debug", optional_bool_or(daemon->config.debug, false) ? "true" : "false"));
 }

@@ -211,11 +211,9 @@ def test_exit_while_the_daemon_is_away(daemon, registry):
     assert json.loads(daemon.docker("inspect", "gone", check=False).stdout) == []
 
 
+@pytest.mark.usefixtures("plain")
 def test_idle_memory(daemon):
     time.sleep(0.5)
-    with open(f"/proc/{daemon.process.pid}/maps") as maps:
-        if "asan" in maps.read():
-            pytest.skip("a sanitizer's memory is not ours")
     with open(f"/proc/{daemon.process.pid}/smaps_rollup") as rollup:
         resident = next(int(line.split()[1]) for line in rollup if line.startswith("Rss:"))
     # Resident is the most that the proportional size can be, whoever shares the libraries. Budget: 8 MB.
