@@ -269,14 +269,16 @@ static void run_hijacked(struct http_response *response, int fd, const void *ear
 	unsigned timeout_s = server->options.send_timeout_s;
 	struct timeval timeout = { .tv_sec = timeout_s };
 	struct http_stream stream = { .fd = fd, .early = early, .early_size = early_size };
+	bool runs;
 
 	if (timeout_s)
 		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
 	mutex_lock(&server->mutex);
-	if (!server->stopping)
+	runs = !server->stopping;
+	if (runs)
 		list_add_last(&server->hijacked, &request->hijacked);
 	mutex_unlock(&server->mutex);
-	if (request->hijacked.next)
+	if (runs)
 		response->run(response->arg, &stream);
 	mutex_lock(&server->mutex);
 	list_remove(&request->hijacked);
