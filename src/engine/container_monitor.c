@@ -128,6 +128,8 @@ static void end_task(struct container *container)
 	struct task_exit end;
 	bool clean = task && task_delete(task, container->id, NULL, &end, -1, &err) == 0;
 
+	if (task && !clean)
+		engine_log_error(container->engine, "shim does not delete its container", container->id, &err);
 	error_clear(&err);
 	if (task) {
 		task_shutdown(task, container->id, -1, &err);

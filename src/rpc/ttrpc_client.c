@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How it works: `mutex` guards the list of calls, the input buffer's owner
- * (`reading`) and the failure. Writing has its own mutex, so that frames do not
- * mix and a slow peer does not stop readers. A waiting caller polls its own
+ * (`reading`) and the failure. `writing`, taken before it, is held from the
+ * number of a stream to its last byte: a slow peer does not stop readers. A waiting caller polls its own
  * eventfd, or, while it is the reader, the socket; both poll the cancel fd.
  */
 #include "rpc/ttrpc_client.h"
@@ -186,11 +186,11 @@ static void read_once(struct ttrpc_client *client)
 		deliver_input_locked(client);
 }
 
-static int send_all(struct ttrpc_client *client, const struct text *frame)
+static int send_all_locked(struct ttrpc_client *client, const struct text *frame)
 {
-	AUTO_UNLOCK struct mutex *held = mutex_hold(&client->writing);
 	size_t at = 0;
 
+	mutex_assert_held(&client->writing);
 	while (at < frame->size) {
 		ssize_t sent = send(client->fd, frame->data + at, frame->size - at, MSG_NOSIGNAL);
 
@@ -207,6 +207,8 @@ static int send_request(struct ttrpc_client *client, struct pending *pending, co
 			struct error *err)
 {
 	AUTO(text_fini) struct text frame = { 0 };
+	/* From the number to the last byte: a peer hangs up on stream ids that do not increase. */
+	AUTO_UNLOCK struct mutex *writing = mutex_hold(&client->writing);
 	int r;
 
 	mutex_lock(&client->mutex);
@@ -225,7 +227,7 @@ static int send_request(struct ttrpc_client *client, struct pending *pending, co
 	if (frame.size > TTRPC_HEADER_SIZE + TTRPC_DATA_MAX)
 		return error_set(err, ERR_INVALID, "%s: request of %zu bytes, the most is 4 MiB", call->method,
 				 frame.size);
-	r = send_all(client, &frame);
+	r = send_all_locked(client, &frame);
 	if (r < 0) {
 		AUTO_UNLOCK struct mutex *held = mutex_hold(&client->mutex);
 

@@ -188,6 +188,57 @@ static void test_many_threads_out_of_order(void **state)
 	fake_shim_end(&shim);
 }
 
+#define ROUNDS 200
+
+/* A peer hangs up on stream ids that do not increase (ttrpc's protocol). */
+static int out_of_order;
+
+static void script_watches_the_order(struct fake_shim *shim)
+{
+	uint32_t last = 0;
+
+	for (int i = 0; i < PARALLEL * ROUNDS; i++) {
+		uint32_t id;
+		struct ttrpc_request request = receive(shim, &id);
+
+		out_of_order += id <= last;
+		last = id;
+		proto_free(&request, ttrpc_request_fields);
+		reply(shim, id, 0, NULL, 1);
+	}
+}
+
+static void *call_often(void *arg)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	struct parallel_call *call = arg;
+
+	for (int i = 0; i < ROUNDS; i++)
+		assert_no_error(task_start(call->client, "c", NULL, &call->pid, -1, &err), &err);
+	return NULL;
+}
+
+static void test_stream_ids_increase(void **state)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	AUTO(task_client_closep) struct task_client *client = NULL;
+	struct parallel_call calls[PARALLEL] = { 0 };
+	pthread_t threads[PARALLEL];
+	struct fake_shim shim = { 0 };
+
+	(void)state;
+	fake_shim_start(&shim, script_watches_the_order);
+	assert_no_error(task_client_open(&client, shim.address, &err), &err);
+	for (int i = 0; i < PARALLEL; i++) {
+		calls[i].client = client;
+		assert_int_equal(pthread_create(&threads[i], NULL, call_often, &calls[i]), 0);
+	}
+	for (int i = 0; i < PARALLEL; i++)
+		pthread_join(threads[i], NULL);
+	fake_shim_end(&shim);
+	assert_int_equal(out_of_order, 0);
+}
+
 static void script_reads_to_the_end(struct fake_shim *shim)
 {
 	char data[256];
@@ -305,13 +356,10 @@ static void test_attach_header(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_calls_and_errors),
-		cmocka_unit_test(test_many_threads_out_of_order),
-		cmocka_unit_test(test_cancel),
-		cmocka_unit_test(test_malformed_replies),
-		cmocka_unit_test(test_codes),
-		cmocka_unit_test(test_nobody_listens),
-		cmocka_unit_test(test_attach_header),
+		cmocka_unit_test(test_calls_and_errors),    cmocka_unit_test(test_many_threads_out_of_order),
+		cmocka_unit_test(test_stream_ids_increase), cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_malformed_replies),   cmocka_unit_test(test_codes),
+		cmocka_unit_test(test_nobody_listens),	    cmocka_unit_test(test_attach_header),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
