@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/path.h"
 #include "base/random.h"
 #include "engine/engine_private.h"
 #include "engine/volume.h"
@@ -147,12 +148,18 @@ static int insert(struct engine *engine, const char *name, const struct text_map
 
 static int make_folder(struct engine *engine, const char *name, struct error *err)
 {
-	AUTO_FREE char *parent = xasprintf("%s/volumes/%s", engine->data_root, name);
-	AUTO_FREE char *path = xasprintf("%s/_data", parent);
+	AUTO_FREE char *all = path_join(engine->data_root, "volumes");
+	AUTO_FREE char *parent = path_join(all, name);
+	AUTO_FREE char *path = path_join(parent, "_data");
 	int r = mkdir_all(AT_FDCWD, parent, 0701);
 
 	if (r == 0 && mkdir(path, 0755) < 0 && errno != EEXIST)
 		r = -errno;
+	/* A row must not outlive its folder when the power goes. */
+	if (r == 0)
+		r = dir_sync(AT_FDCWD, parent);
+	if (r == 0)
+		r = dir_sync(AT_FDCWD, all);
 	return r < 0 ? error_set_errno(err, ERR_INTERNAL, r, "create volume %s: %s", name, path) : 0;
 }
 

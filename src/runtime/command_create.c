@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -59,6 +60,13 @@ static struct runtime_create_options convert(const struct create_options *option
 						.no_pivot = options->no_pivot };
 }
 
+/* systemd's readiness protocol is not handed on: whoever waits for READY=1 should know why it does not come. */
+static void warn_of_notify_socket(const struct runtime *runtime)
+{
+	if (runtime->log && getenv("NOTIFY_SOCKET"))
+		log_warn(runtime->log, "NOTIFY_SOCKET is set, but is not passed on to the container");
+}
+
 int command_create(const struct runtime *runtime, int argc, char *const *argv, struct error *err)
 {
 	AUTO(runtime_process_fini) struct runtime_process process = RUNTIME_PROCESS_NONE;
@@ -72,6 +80,7 @@ int command_create(const struct runtime *runtime, int argc, char *const *argv, s
 	if (check(&options, err) < 0)
 		return -1;
 	create = convert(&options, operands.items[0]);
+	warn_of_notify_socket(runtime);
 	return runtime_create(&process, runtime, &create, err);
 }
 
@@ -88,6 +97,7 @@ int command_run(const struct runtime *runtime, int argc, char *const *argv, stru
 	if (check(&options, err) < 0)
 		return -1;
 	create = convert(&options, operands.items[0]);
+	warn_of_notify_socket(runtime);
 	create.process.foreground = !options.detach && !options.console_socket;
 	if (!options.detach) {
 		if (!options.no_subreaper)

@@ -970,3 +970,8 @@ def test_rootless(box):
     (bundle / "config.json").write_text(json.dumps(spec))
     refused = call("run", "t-rt-rootless", check=False)
     assert refused.returncode == 1 and "limits need a cgroup that is delegated to user 1000" in refused.stderr
+
+
+def test_notify_socket_is_not_dropped_silently(box, monkeypatch):
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/x")
+    assert "NOTIFY_SOCKET is set, but is not passed on" in box.run(["true"]).stderr
