@@ -47,6 +47,7 @@ bench:
 	bench/run $(abspath $(BUILD))
 
 install: all
+	@meson configure $(BUILD) -Dprefix=$(PREFIX) && ninja -C $(BUILD) >/dev/null
 	meson install -C $(BUILD) --no-rebuild $(if $(DESTDIR),--destdir $(abspath $(DESTDIR)))
 
 clean:

@@ -103,7 +103,8 @@ static int set_io_priority(const struct spec_io_priority *priority, struct error
 		return error_set(err, ERR_INVALID, "process.ioPriority: invalid class \"%s\"", priority->class);
 	if (priority->priority < 0 || priority->priority > 7)
 		return error_set(err, ERR_INVALID, "process.ioPriority: priority must be between 0 and 7");
-	if (syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(class->value, priority->priority)) < 0)
+	if (syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0,
+		    IOPRIO_PRIO_VALUE((int)class->value, (int)priority->priority)) < 0)
 		return error_set_errno(err, ERR_INVALID, errno, "process.ioPriority");
 	return 0;
 }
