@@ -13,6 +13,7 @@ import time
 import pytest
 
 from lib_store import FakeRegistry, sha256, stray, tar_of
+from lib.docker_cli import needs_28
 
 
 @pytest.fixture
@@ -86,6 +87,7 @@ def test_pull_list_inspect_remove(daemon, registry):
     nothing_left(daemon)
 
 
+@needs_28
 def test_tags_and_their_removal(daemon, registry):
     name = f"{registry.address}/busybox:1"
     daemon.docker("pull", "-q", name)

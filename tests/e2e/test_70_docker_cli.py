@@ -14,6 +14,7 @@ import urllib.request
 import pytest
 
 from lib.registry import Registry, free_port
+from lib.docker_cli import needs_28
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +185,7 @@ def test_run_removes_itself(cli):
     assert f"No such container: {n}" in cli.docker("container", "inspect", n, check=False).stderr
 
 
+@needs_28
 @pytest.mark.parametrize(
     "argv,code,text",
     [
@@ -495,6 +497,7 @@ def test_inspect_shape(cli, sleeper):
     assert "No such object: nosuchthing" in run.stderr
 
 
+@needs_28
 def test_networks_and_volumes(cli):
     assert set(cli.docker("network", "ls", "--format", "{{.Name}}").stdout.split()) == {"bridge", "host", "none"}
     bridge = json.loads(cli.docker("network", "inspect", "bridge").stdout)[0]

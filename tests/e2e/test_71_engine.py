@@ -10,6 +10,7 @@ import time
 import pytest
 
 from lib import images
+from lib.docker_cli import needs_28
 
 
 @pytest.fixture(scope="module")
@@ -260,6 +261,7 @@ def test_bind_mounts(shared, tmp_root):
     assert "Duplicate mount point: /m" in run.stderr
 
 
+@needs_28
 def test_volumes(shared):
     # A new volume takes what the image has there; one with content keeps its own.
     shared.docker("run", "--rm", "-v", "data1:/etc", "busybox", "sh", "-c", "grep -q root /etc/passwd && echo mine > /etc/own")
@@ -352,6 +354,7 @@ def test_inspect_has_dockers_shape(shared):
 # ---- life ----
 
 
+@needs_28
 def test_exit_codes(shared):
     codes = {("sh", "-c", "exit 7"): 7, ("nosuch",): 127, ("/etc/passwd",): 126, ("/tmp",): 126}
     for command, code in codes.items():

@@ -20,6 +20,7 @@ import pytest
 
 from lib import images
 from lib.registry import Registry
+from lib.docker_cli import needs_28
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 needs_docker = pytest.mark.skipif(shutil.which("docker") is None, reason="no docker CLI to compare with")
@@ -412,6 +413,7 @@ def _comparable(run):
     return run.returncode, mask(run.stdout), mask(run.stderr)
 
 
+@needs_28
 @needs_docker
 def test_prints_what_docker_prints(two_containers):
     different = []
@@ -471,6 +473,7 @@ def test_lines_in_words(engine):
     assert "control character" in refused(engine, "create", "--add-host", "a\nb:1.2.3.4", "bb", "true")
 
 
+@needs_28
 def test_inspect_of_a_platform(engine):
     host = engine.kist("image", "inspect", "-f", "{{.Os}}/{{.Architecture}}", "bb").stdout.strip()
     other = "linux/s390x"

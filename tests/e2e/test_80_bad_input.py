@@ -12,7 +12,7 @@ import tarfile
 
 import pytest
 
-from lib import images
+from lib import docker_cli, images
 from lib.layout_registry import LayoutRegistry
 
 
@@ -249,6 +249,8 @@ def test_commands_that_cannot_run(shared_daemon, odd_image, client, command, cod
     # The docker CLI knows 126 and 127 by words; a wrong format is none of them, and we cannot teach it.
     if command == "/garbage" and client == "docker":
         code = 125
+    if command == "/etc" and client == "docker" and docker_cli.major() < 28:
+        code = 125
     assert run.returncode == code, run.stderr
     assert shared_daemon.docker("ps", "-aq").stdout == ""
 
@@ -391,19 +393,23 @@ def test_socket_and_data_root_in_use(daemon, tmp_path):
     assert daemon.docker("version").returncode == 0
 
 
-def test_not_root(program, tmp_path):
-    tmp_path.chmod(0o777)
+def test_not_root(program, tmp_root):
+    # A checkout may stand in a folder that only root may enter.
+    kistd = tmp_root / "kistd"
+    shutil.copy(program("kistd"), kistd)
+    tmp_root.chmod(0o755)
     run = subprocess.run(
-        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", program("kistd"), "--data-root", str(tmp_path / "d")],
+        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", str(kistd), "--data-root", str(tmp_root / "d")],
         capture_output=True, text=True, timeout=20, check=False,
     )  # fmt: skip
     assert run.returncode != 0
-    assert "root" in run.stderr
+    assert "root privileges" in run.stderr
 
 
 def test_socket_without_permission(daemon, program):
     os.chmod(daemon.root, 0o755)
-    for client in ([program("kist")], ["docker"]):
+    kist = shutil.copy(program("kist"), daemon.root / "kist")
+    for client in ([kist], ["docker"]):
         run = subprocess.run(
             ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *client, "-H", f"unix://{daemon.socket}", "ps"],
             capture_output=True, text=True, timeout=20, check=False,
