@@ -22,6 +22,7 @@
 #include "store/snapshot.h"
 #include "sys/capability.h"
 #include "sys/cgroup.h"
+#include "sys/pidfd_wait.h"
 
 #define SHM_SIZE (INT64_C(64) * 1024 * 1024)
 #define STOP_TIMEOUT_S 10
@@ -263,14 +264,29 @@ static void recover_one(struct container *container)
 		engine_log_error(container->engine, "a container is not watched", container->id, &err);
 }
 
-static int restore_network(struct engine *engine, struct container **items, size_t count, struct error *err)
+/* Whether its process is over, though nobody has ended the run yet: its shim may not even have noticed. */
+static bool has_ended(const struct container *container)
+{
+	const struct container_state *state = &container->document.state;
+	AUTO_FREE char *path = path_join(container->bundle, "exit.json");
+	AUTO_CLOSE int pidfd = -1;
+
+	if (!state->running || state->restarting || file_exists(AT_FDCWD, path))
+		return state->running && !state->restarting;
+	pidfd = state->pid > 0 ? pidfd_of((pid_t)state->pid) : -ESRCH;
+	return pidfd == -ESRCH || (pidfd >= 0 && pidfd_ended(pidfd, 0) == 1);
+}
+
+/* Addresses and ports of the dead are gone before anybody can ask; between two runs a container has none. */
+static int restore_network(struct engine *engine, struct container **items, const bool *ended, size_t count,
+			   struct error *err)
 {
 	AUTO(text_list_fini) struct text_list alive = { 0 };
 
 	if (!engine->network)
 		return 0;
 	for (size_t i = 0; i < count; i++)
-		if (items[i]->document.state.running)
+		if (items[i]->document.state.running && !items[i]->document.state.restarting && !ended[i])
 			text_list_add(&alive, items[i]->id);
 	return network_restore(engine->network, text_list_argv(&alive), alive.count, err);
 }
@@ -351,20 +367,19 @@ static void remove_strange_bundles(struct engine *engine, struct container **ite
 
 static bool is_end_pending(struct container *container)
 {
-	AUTO_FREE char *path = path_join(container->bundle, "exit.json");
 	AUTO_UNLOCK struct mutex *held = mutex_hold(&container->mutex);
 	const struct container_state *state = &container->document.state;
 
-	return state->running && !state->restarting && !container->removed && file_exists(AT_FDCWD, path);
+	return state->running && !state->restarting && !container->removed && container->exits == 0;
 }
 
 /* Who ended while we were away is seen to have ended by the first client that asks. */
-static void await_ended(struct container **items, size_t count)
+static void await_ended(struct container **items, const bool *ended, size_t count)
 {
 	int64_t deadline = clock_monotonic_ns() + END_PATIENCE_NS;
 
 	for (size_t i = 0; i < count; i++)
-		while (is_end_pending(items[i]) && clock_monotonic_ns() < deadline)
+		while (ended[i] && is_end_pending(items[i]) && clock_monotonic_ns() < deadline)
 			clock_sleep_ms(5);
 }
 
@@ -372,6 +387,7 @@ static int recover(struct engine *engine, struct error *err)
 {
 	AUTO_FREE char *folders = path_join(engine->data_root, "containers");
 	AUTO_FREE bool *wanted = NULL;
+	AUTO_FREE bool *ended = NULL;
 	struct container **items;
 	size_t count;
 	int r;
@@ -381,9 +397,12 @@ static int recover(struct engine *engine, struct error *err)
 	count = container_all(&items, engine);
 	/* Judged before the monitors run: what ended while we were away is theirs. */
 	wanted = xcalloc(count + 1, sizeof(*wanted));
-	for (size_t i = 0; i < count; i++)
+	ended = xcalloc(count + 1, sizeof(*ended));
+	for (size_t i = 0; i < count; i++) {
 		wanted[i] = starts_with_engine(items[i]);
-	r = restore_network(engine, items, count, err);
+		ended[i] = has_ended(items[i]);
+	}
+	r = restore_network(engine, items, ended, count, err);
 	if (r == 0) {
 		shims_kill_strange(engine);
 		for (size_t i = 0; i < count; i++)
@@ -391,7 +410,7 @@ static int recover(struct engine *engine, struct error *err)
 		remove_strangers(engine, folders);
 		remove_strange_snapshots(engine);
 		remove_strange_bundles(engine, items, count);
-		await_ended(items, count);
+		await_ended(items, ended, count);
 		start_by_policy(engine, items, count, wanted);
 	}
 	container_all_free(items, count);
