@@ -19,9 +19,11 @@
 #include "base/random.h"
 #include "engine/engine_private.h"
 #include "engine/shim_scan.h"
+#include "engine/system.h"
 #include "store/snapshot.h"
 #include "sys/capability.h"
 #include "sys/cgroup.h"
+#include "sys/landlock.h"
 #include "sys/pidfd_wait.h"
 
 #define SHM_SIZE (INT64_C(64) * 1024 * 1024)
@@ -428,6 +430,8 @@ int engine_open(struct engine **out_engine, const struct engine_options *options
 	    engine_migrate(engine, err) < 0 || load_ids(engine, err) < 0 || open_network(engine, options, err) < 0 ||
 	    recover(engine, err) < 0)
 		return -1;
+	if (landlock_version() == 0 && engine->log)
+		log_warn(engine->log, SYSTEM_NO_LANDLOCK);
 	*out_engine = take_ptr(engine);
 	return 0;
 }

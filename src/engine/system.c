@@ -16,6 +16,7 @@
 #include "engine/system.h"
 #include "store/image_record.h"
 #include "sys/cgroup.h"
+#include "sys/landlock.h"
 #include "transfer/session.h"
 
 /* ---- version ---- */
@@ -303,6 +304,8 @@ static void fill_cgroups(struct system_info *info)
 		text_list_add(&info->warnings, "WARNING: No pids limit support");
 	if (!info->ipv4_forwarding)
 		text_list_add(&info->warnings, "WARNING: IPv4 forwarding is disabled");
+	if (landlock_version() == 0)
+		text_list_add(&info->warnings, SYSTEM_NO_LANDLOCK);
 }
 
 static void add_status(struct system_info *info, const char *key, const char *value)
@@ -365,6 +368,8 @@ static void fill_names(struct system_info *info, struct engine *engine)
 	text_list_add(&info->security_options, "name=seccomp,profile=builtin");
 	if (engine->cgroup_v2)
 		text_list_add(&info->security_options, "name=cgroupns");
+	if (landlock_version() > 0)
+		text_list_add(&info->security_options, "name=landlock");
 	info->id = xstrdup(engine->id);
 	info->docker_root_dir = xstrdup(engine->data_root);
 	info->logging_driver = xstrdup("json-file");

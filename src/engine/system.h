@@ -18,6 +18,11 @@ struct engine;
 #define ENGINE_API_VERSION "1.51"
 #define ENGINE_MIN_API_VERSION "1.24"
 
+/* In `warnings`, and in the log once: what isolation of our own helpers this kernel lacks. */
+#define SYSTEM_NO_LANDLOCK                                                                                             \
+	"WARNING: No Landlock support: kist-transfer, which talks to registries, is confined by its user and seccomp " \
+	"only, and could read world-readable files"
+
 struct version_component {
 	char *name;
 	char *version;
