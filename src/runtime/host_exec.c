@@ -77,6 +77,14 @@ static int plan_join(struct execution *execution, struct error *err)
 	return 0;
 }
 
+/* By whole names: /c12 is not below /c1. */
+static bool is_below(const char *path, const char *folder)
+{
+	const char *rest = text_after(path, folder);
+
+	return rest && (*rest == '/' || *rest == '\0');
+}
+
 static int plan_cgroup(struct execution *execution, const char *below, struct error *err)
 {
 	AUTO_FREE char *path = NULL;
@@ -92,7 +100,7 @@ static int plan_cgroup(struct execution *execution, const char *below, struct er
 	}
 	path = path_join(execution->found.record.cgroup_path, below);
 	clean = path_clean(path);
-	if (!text_has_prefix(clean, execution->found.record.cgroup_path))
+	if (!is_below(clean, execution->found.record.cgroup_path))
 		return error_set(err, ERR_INVALID, "bad sub cgroup path: %s is not below the container's", below);
 	if (cgroup_open(&execution->group, clean, err) < 0)
 		return error_prefix(err, "exec cgroup %s", below);

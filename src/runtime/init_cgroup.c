@@ -143,6 +143,30 @@ static int mount_v2(int target_fd, const struct init *init, const struct mount_o
 	return 0;
 }
 
+/*
+ * No cgroup of ours: whoever manages them did not tell which they are, or none is delegated to this user. What may lie
+ * there, through a /sys bound from the host, are everybody's groups (CVE-2023-25809): an empty folder hides them.
+ */
+static int mount_none(int target_fd, const struct init *init, const struct mount_options *options, struct error *err)
+{
+	AUTO(error_clear) struct error ignored = { 0 };
+	AUTO_CLOSE int fd = -1;
+	int r;
+
+	/* A cgroup namespace shows its own root only. */
+	if (init->plan->new_namespaces & CLONE_NEWCGROUP && cgroup_detect() == CGROUP_V2)
+		fd = mount_new("cgroup2", "cgroup", NULL, 0, options->attr_set, &ignored);
+	if (fd < 0)
+		fd = mount_new("tmpfs", "tmpfs", "mode=755,nr_blocks=1,nr_inodes=1", 0,
+			       MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, err);
+	if (fd < 0)
+		return error_prefix(err, "mount cgroup");
+	r = mount_attach(fd, target_fd);
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, r, "mount cgroup");
+	return 0;
+}
+
 int init_mount_cgroup(struct init *init, const struct spec_mount *mount, struct error *err)
 {
 	AUTO(mount_options_fini) struct mount_options options = { 0 };
@@ -153,9 +177,8 @@ int init_mount_cgroup(struct init *init, const struct spec_mount *mount, struct 
 		return error_prefix(err, "mount %s", mount->destination);
 	if (target < 0)
 		return error_set_errno(err, ERR_INTERNAL, target, "mount %s", mount->destination);
-	/* Whoever manages the cgroups instead of us did not tell which they are: an empty tree is all we can show. */
 	if (!cgroup)
-		return 0;
+		return mount_none(target, init, &options, err);
 	if (cgroup_get_mode(cgroup) == CGROUP_V2)
 		return mount_v2(target, init, &options, err);
 	return mount_v1(target, cgroup, &options, err);

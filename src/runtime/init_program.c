@@ -134,12 +134,15 @@ static void make_environment(struct init_program *program, const struct init *in
 	}
 }
 
-/* After chdir, getcwd says "(unreachable)" if the directory is not below our root (CVE-2024-21626). */
+/*
+ * After chdir, getcwd says "(unreachable)" if the directory is not below our root (CVE-2024-21626). The raw call: the
+ * libc's then looks for a path by itself.
+ */
 static int verify_cwd(const char *wanted, struct error *err)
 {
 	char cwd[4096];
 
-	if (!getcwd(cwd, sizeof(cwd)))
+	if (syscall(SYS_getcwd, cwd, sizeof(cwd)) < 0)
 		return error_set_errno(err, ERR_FORBIDDEN, errno, "process.cwd: %s", wanted);
 	if (cwd[0] != '/')
 		return error_set(err, ERR_FORBIDDEN,

@@ -13,6 +13,25 @@
 #include "sys/mount_api.h"
 #include "sys/tty.h"
 
+/* Made if missing, and never a link: that would lead the mount over another file of the container (CVE-2025-52565). */
+static int open_console(const struct init *init)
+{
+	AUTO_CLOSE int dev = mkdir_in_root_plain(init->root_fd, "/dev", 0755);
+	AUTO_CLOSE int made = -1;
+	AUTO_CLOSE int target = -1;
+	struct stat st;
+
+	if (dev < 0)
+		return dev;
+	made = openat(dev, "console", O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0620);
+	if (made < 0 && errno != EEXIST && errno != EROFS)
+		return -errno;
+	target = openat(dev, "console", O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (target < 0 || fstat(target, &st) < 0)
+		return -errno;
+	return S_ISLNK(st.st_mode) ? -ELOOP : take_fd(&target);
+}
+
 /* Bound from the slave's own descriptor: nobody can put another file in its place (CVE-2025-52565). */
 static int bind_console(const struct init *init, struct error *err)
 {
@@ -22,7 +41,7 @@ static int bind_console(const struct init *init, struct error *err)
 
 	if (copy < 0)
 		return error_set_errno(err, ERR_INTERNAL, copy, "copy the terminal for /dev/console");
-	target = touch_in_root(init->root_fd, "/dev/console", 0620);
+	target = open_console(init);
 	r = target < 0 ? target : mount_attach(copy, target);
 	if (r < 0)
 		return error_set_errno(err, ERR_INTERNAL, r, "bind /dev/console");
