@@ -1,31 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
+#include "base/file.h"
 #include "http/server_private.h"
 
 #define DEFAULT_BODY_LIMIT ((size_t)4 << 20)
 #define DEFAULT_CONNECTIONS 512
-#define CONNECTION_STACK_BYTES ((size_t)256 << 10)
-/* Holds the request line and all headers: credentials of several registries fit. */
-#define CONNECTION_MEMORY_BYTES ((size_t)32 << 10)
-
-static void *on_target(void *cls, const char *target, struct MHD_Connection *connection)
-{
-	return request_new(cls, target, connection);
-}
-
-static void on_completed(void *cls, struct MHD_Connection *connection, void **request_cls,
-			 enum MHD_RequestTerminationCode code)
-{
-	(void)cls;
-	(void)connection;
-	(void)code;
-	if (*request_cls)
-		request_free(*request_cls);
-	*request_cls = NULL;
-}
+/* While there are no descriptors left for another connection. */
+#define ACCEPT_PAUSE_MS 50
 
 static enum MHD_Result refuse_large(struct http_request *request)
 {
@@ -38,8 +27,8 @@ static enum MHD_Result refuse_large(struct http_request *request)
 }
 
 /* libmicrohttpd calls this with the headers, then with each piece of the body, then once more. */
-static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
-				  const char *version, const char *data, size_t *size, void **request_cls)
+enum MHD_Result connection_request(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
+				   const char *version, const char *data, size_t *size, void **request_cls)
 {
 	struct http_request *request = *request_cls;
 	enum MHD_Result result;
@@ -71,9 +60,13 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 
 int http_server_new(struct http_server **out_server, const struct http_server_options *options, struct error *err)
 {
-	struct http_server *server = xcalloc(1, sizeof(*server));
+	int stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	struct http_server *server;
 
-	(void)err;
+	if (stop_fd < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "create eventfd");
+	server = xcalloc(1, sizeof(*server));
+	server->stop_fd = stop_fd;
 	server->options = *options;
 	if (!server->options.body_limit)
 		server->options.body_limit = DEFAULT_BODY_LIMIT;
@@ -81,7 +74,7 @@ int http_server_new(struct http_server **out_server, const struct http_server_op
 		server->options.max_connections = DEFAULT_CONNECTIONS;
 	mutex_init(&server->mutex);
 	condition_init(&server->idle);
-	list_init(&server->hijacked);
+	list_init(&server->connections);
 	*out_server = server;
 	return 0;
 }
@@ -122,36 +115,59 @@ uint16_t http_server_port(const struct http_server *server, size_t index)
 	return index < server->listener_count ? server->listeners[index].port : 0;
 }
 
+static void accept_one(struct listener *listener)
+{
+	struct sockaddr_storage address = { 0 };
+	socklen_t size = sizeof(address);
+	int fd = accept4(listener->fd, (struct sockaddr *)&address, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd >= 0)
+		connection_start_take_fd(listener->server, fd, &address, size);
+	else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+		clock_sleep_ms(ACCEPT_PAUSE_MS);
+}
+
+static void *accept_thread(void *arg)
+{
+	struct listener *listener = arg;
+	struct pollfd items[] = {
+		{ .fd = listener->fd, .events = POLLIN },
+		{ .fd = listener->server->stop_fd, .events = POLLIN },
+	};
+
+	fd_set_nonblocking(listener->fd, true);
+	for (;;) {
+		if (poll(items, 2, -1) < 0)
+			continue;
+		if (items[1].revents)
+			return NULL;
+		if (items[0].revents)
+			accept_one(listener);
+	}
+}
+
 int http_server_start(struct http_server *server, struct error *err)
 {
-	const unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL |
-			       MHD_USE_ITC | MHD_ALLOW_UPGRADE;
-
 	for (size_t i = 0; i < server->listener_count; i++) {
 		struct listener *listener = &server->listeners[i];
 
-		listener->daemon = MHD_start_daemon(
-			flags, 0, NULL, NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET, listener->fd,
-			MHD_OPTION_URI_LOG_CALLBACK, on_target, server, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
-			server, MHD_OPTION_CONNECTION_LIMIT, server->options.max_connections,
-			MHD_OPTION_THREAD_STACK_SIZE, CONNECTION_STACK_BYTES, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-			CONNECTION_MEMORY_BYTES, MHD_OPTION_CONNECTION_TIMEOUT, server->options.idle_timeout_s,
-			MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
-		if (!listener->daemon)
-			return error_set(err, ERR_INTERNAL, "start HTTP listener %zu", i);
+		listener->server = server;
+		if (thread_start(&listener->thread, "http-accept", accept_thread, listener, err) < 0)
+			return error_prefix(err, "start HTTP listener %zu", i);
+		listener->thread_runs = true;
 	}
 	return 0;
 }
 
-/* libmicrohttpd must not be stopped while it has lent out a socket. */
-static void end_hijacked(struct http_server *server)
+/* Handlers see their clients go, answer or give up, and end. */
+static void end_connections(struct http_server *server)
 {
 	mutex_lock(&server->mutex);
 	server->stopping = true;
-	LIST_FOR_EACH (node, &server->hijacked) {
-		shutdown(list_entry(node, struct http_request, hijacked)->fd, SHUT_RDWR);
+	LIST_FOR_EACH (node, &server->connections) {
+		shutdown(list_entry(node, struct http_connection, node)->fd, SHUT_RDWR);
 	}
-	while (!list_empty(&server->hijacked))
+	while (server->connection_count > 0)
 		condition_wait(&server->idle, &server->mutex);
 	mutex_unlock(&server->mutex);
 }
@@ -160,17 +176,15 @@ void http_server_free(struct http_server *server)
 {
 	if (!server)
 		return;
+	eventfd_write(server->stop_fd, 1);
 	for (size_t i = 0; i < server->listener_count; i++)
-		if (server->listeners[i].daemon) {
-			MHD_quiesce_daemon(server->listeners[i].daemon);
-		}
-	end_hijacked(server);
-	for (size_t i = 0; i < server->listener_count; i++) {
-		if (server->listeners[i].daemon)
-			MHD_stop_daemon(server->listeners[i].daemon);
+		if (server->listeners[i].thread_runs)
+			pthread_join(server->listeners[i].thread, NULL);
+	end_connections(server);
+	for (size_t i = 0; i < server->listener_count; i++)
 		listener_close(&server->listeners[i]);
-	}
 	free(server->listeners);
+	close(server->stop_fd);
 	condition_fini(&server->idle);
 	mutex_fini(&server->mutex);
 	free(server);

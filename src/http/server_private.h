@@ -3,12 +3,15 @@
  * server_private.h - what the files server*.c share, and nobody else sees.
  *
  * libmicrohttpd reads requests, keeps connections alive and sends whole
- * answers. Streams are written by us to its socket from inside its handler
- * call, which then ends the connection; raw streams go through its upgrade.
+ * answers: a small daemon of its own for each connection, run by our thread,
+ * so that what it complains of belongs to a known connection. Streams are
+ * written by us to its socket from inside its handler call, which then ends the
+ * connection; raw streams go through its upgrade.
  */
 #pragma once
 
 #include <microhttpd.h>
+#include <sys/socket.h>
 
 #include "base/buffer.h"
 #include "base/list.h"
@@ -36,8 +39,20 @@ struct http_response {
 	void *arg;
 };
 
+struct http_connection {
+	struct list_node node; /* in server->connections */
+	struct http_server *server;
+	struct MHD_Daemon *daemon;
+	int fd; /* libmicrohttpd's, which closes it */
+	struct sockaddr_storage address;
+	socklen_t address_size;
+	struct http_request *request; /* the one that is being read or answered, or NULL */
+	bool over;		      /* nothing more is read from it */
+};
+
 struct http_request {
 	struct http_server *server;
+	struct http_connection *owner;
 	struct MHD_Connection *connection;
 	int fd; /* borrowed: the connection's socket */
 	bool http_1_0;
@@ -60,14 +75,15 @@ struct http_request {
 	/* A raw stream answered with 200: our socket while libmicrohttpd says 101 to nobody. */
 	int real_fd;
 	int nobody_fd;
-	struct list_node hijacked; /* in server->hijacked while its run() works on fd */
 };
 
 struct listener {
 	int fd;
 	char *unix_path; /* owned; NULL for others */
 	uint16_t port;
-	struct MHD_Daemon *daemon;
+	struct http_server *server;
+	pthread_t thread; /* accepts */
+	bool thread_runs;
 };
 
 struct http_server {
@@ -75,9 +91,11 @@ struct http_server {
 	struct listener *listeners;
 	size_t listener_count;
 	size_t listener_capacity;
-	struct mutex mutex;
-	struct condition idle;
-	struct list hijacked;
+	int stop_fd;	       /* eventfd: no more connections */
+	struct mutex mutex;    /* guards what follows */
+	struct condition idle; /* a connection ended */
+	struct list connections;
+	unsigned connection_count;
 	bool stopping;
 };
 
@@ -86,8 +104,17 @@ int listener_open(struct listener *listener, const char *address, gid_t group, s
 int listener_adopt(struct listener *listener, int fd, struct error *err);
 void listener_close(struct listener *listener);
 
+/* server_connection.c */
+/* Serves the socket in a thread of its own; closes it in any case. */
+void connection_start_take_fd(struct http_server *server, int fd, const struct sockaddr_storage *address,
+			      socklen_t address_size);
+/* The connection's request for what libmicrohttpd reads now. */
+enum MHD_Result connection_request(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
+				   const char *version, const char *data, size_t *size, void **request_cls);
+
 /* server_request.c */
-struct http_request *request_new(struct http_server *server, const char *target, struct MHD_Connection *connection);
+/* A request of which nothing is known yet; target and connection may be NULL: it was unreadable. */
+struct http_request *request_new(struct http_connection *owner, const char *target, struct MHD_Connection *connection);
 void request_free(struct http_request *request);
 void request_begin(struct http_request *request, const char *method, const char *version);
 void request_feed(struct http_request *request, const char *data, size_t size);
@@ -98,6 +125,8 @@ void request_run(struct http_request *request);
 /* server_response.c */
 void response_fini(struct http_response *response);
 void response_fail(struct http_response *response, const struct error *err);
+/* Writes a whole answer (ANSWER_DATA) to the socket by ourselves; the connection ends with it. */
+int response_send_last(struct http_response *response);
 /* MHD_NO ends the connection: the answer is out already, or the client is gone. */
 enum MHD_Result response_send(struct http_response *response);
 /* The status line and headers of an answer we write ourselves; connection_header may be NULL. */

@@ -11,14 +11,15 @@
 #include "base/file.h"
 #include "http/server_private.h"
 
-struct http_request *request_new(struct http_server *server, const char *target, struct MHD_Connection *connection)
+struct http_request *request_new(struct http_connection *owner, const char *target, struct MHD_Connection *connection)
 {
 	struct http_request *request = xcalloc(1, sizeof(*request));
 
-	request->server = server;
+	request->server = owner->server;
+	request->owner = owner;
 	request->connection = connection;
-	request->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-	request->bad_target = http_uri_parse(&request->uri, target) < 0;
+	request->fd = owner->fd;
+	request->bad_target = http_uri_parse(&request->uri, text_or_empty(target)) < 0;
 	request->cancel_fd = -1;
 	request->pipe[0] = -1;
 	request->pipe[1] = -1;
@@ -26,7 +27,7 @@ struct http_request *request_new(struct http_server *server, const char *target,
 	request->nobody_fd = -1;
 	request->response.request = request;
 	request->response.fd = -1;
-	buffer_init(&request->body, server->options.body_limit);
+	buffer_init(&request->body, owner->server->options.body_limit);
 	return request;
 }
 

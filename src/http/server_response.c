@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -273,17 +274,13 @@ static void run_hijacked(struct http_response *response, int fd, const void *ear
 
 	if (timeout_s)
 		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
+	/* From here on an ending server finds the real socket under this number. */
 	mutex_lock(&server->mutex);
 	runs = !server->stopping;
-	if (runs)
-		list_add_last(&server->hijacked, &request->hijacked);
 	mutex_unlock(&server->mutex);
 	if (runs)
 		response->run(response->arg, &stream);
-	mutex_lock(&server->mutex);
-	list_remove(&request->hijacked);
-	condition_broadcast(&server->idle);
-	mutex_unlock(&server->mutex);
+	request->owner->over = true;
 	/* libmicrohttpd closes it a little later; the client should know now. */
 	shutdown(fd, SHUT_RDWR);
 }
@@ -329,6 +326,18 @@ static void on_upgrade(void *cls, struct MHD_Connection *connection, void *reque
 	MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
 }
 
+/* libmicrohttpd watches the number in an epoll set of its own, and ends the program if it cannot take it out. */
+static int swap_socket(struct http_request *request, int other_fd)
+{
+	const union MHD_DaemonInfo *info = MHD_get_daemon_info(request->owner->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = request->connection };
+
+	if (!info || epoll_ctl(info->epoll_fd, EPOLL_CTL_DEL, request->fd, NULL) < 0 ||
+	    dup3(other_fd, request->fd, O_CLOEXEC) < 0)
+		return -1;
+	return epoll_ctl(info->epoll_fd, EPOLL_CTL_ADD, request->fd, &event);
+}
+
 /*
  * libmicrohttpd gives up the socket, with the bytes it has read too far, only after it said 101. A client that did
  * not ask for an upgrade gets its 200 from us: meanwhile the socket's number leads to a pair nobody reads.
@@ -336,17 +345,15 @@ static void on_upgrade(void *cls, struct MHD_Connection *connection, void *reque
 static int hide_socket(struct http_request *request)
 {
 	int pair[2];
+	int r;
 
 	request->real_fd = fcntl(request->fd, F_DUPFD_CLOEXEC, 0);
 	if (request->real_fd < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
 		return -1;
 	request->nobody_fd = pair[1];
-	if (dup3(pair[0], request->fd, O_CLOEXEC) < 0) {
-		close(pair[0]);
-		return -1;
-	}
+	r = swap_socket(request, pair[0]);
 	close(pair[0]);
-	return 0;
+	return r;
 }
 
 static struct MHD_Response *make_hijack(struct http_response *response)
@@ -384,6 +391,23 @@ static enum MHD_Result hijack_http_1_0(struct http_response *response)
 		run_hijacked(response, response->request->fd, NULL, 0);
 	}
 	return MHD_NO;
+}
+
+int response_send_last(struct http_response *response)
+{
+	struct text head = { 0 };
+	char length[32];
+	struct iovec parts[2];
+	int r;
+
+	snprintf(length, sizeof(length), "%llu", (unsigned long long)response->size);
+	http_set_header(response, MHD_HTTP_HEADER_CONTENT_LENGTH, length);
+	response_head(&head, response, "close");
+	parts[0] = (struct iovec){ .iov_base = head.data, .iov_len = head.size };
+	parts[1] = (struct iovec){ .iov_base = response->data, .iov_len = response->size };
+	r = socket_send(response->request->fd, parts, 2, 1);
+	text_fini(&head);
+	return r;
 }
 
 enum MHD_Result response_send(struct http_response *response)

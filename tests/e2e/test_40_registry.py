@@ -15,6 +15,7 @@ import pytest
 
 from lib import images
 from lib.fake_registry import INDEX, FakeRegistry, sha
+from lib.raw_http import UNREADABLE, last_answer
 from lib.registry import Registry, free_port
 from lib.transfer import Refused, Transfer
 
@@ -574,6 +575,16 @@ def ours(tmp_root, program):
 
 def code_of(reply):
     return json.loads(reply.data)["errors"][0]["code"]
+
+
+def test_unreadable_requests(ours):
+    """Bytes that are no HTTP get errors in the registry's form, not a web page."""
+    for name, data, status in UNREADABLE:
+        data = data.replace(b"POST /images/load", b"POST /v2/a/blobs/uploads/")
+        data = data.replace(b"POST /containers/create", b"PUT /v2/a/manifests/t")
+        got, head, body = last_answer(("127.0.0.1", ours.port), data)
+        assert got == status, (name, head, body)
+        assert json.loads(body)["errors"][0]["message"], body
 
 
 def test_skopeo_there_and_back(ours, registry, busybox_layout, tmp_path, transfer):

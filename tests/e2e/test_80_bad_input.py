@@ -14,6 +14,7 @@ import pytest
 
 from lib import docker_cli, images
 from lib.layout_registry import LayoutRegistry
+from lib.raw_http import CREATE, UNREADABLE, last_answer
 
 
 def make_tar(*entries):
@@ -325,18 +326,28 @@ def test_wrong_content_type_version_and_path(shared_daemon):
     assert status == 404 and json.loads(reply)["message"] == "page not found"
 
 
-def test_garbage_on_the_socket(shared_daemon):
-    """Bytes that are no HTTP get an error or a closed connection, and the daemon lives."""
-    for garbage in (b"\0" * 100, b"GET", b"GET / HTTP/9.9\r\n\r\n", b"POST /containers/create HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"):
-        with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(5)
-            client.connect(str(shared_daemon.socket))
-            client.sendall(garbage)
-            client.shutdown(socket.SHUT_WR)
-            try:
-                client.recv(1000)
-            except (socket.timeout, ConnectionError):
-                pass
+@pytest.mark.parametrize("data,status", [c[1:] for c in UNREADABLE], ids=[c[0] for c in UNREADABLE])
+def test_unreadable_request(shared_daemon, data, status):
+    """Bytes that are no HTTP, or too much of it, get the API's own kind of answer, and the daemon lives."""
+    got, head, body = last_answer(str(shared_daemon.socket), data)
+    assert got == status, (head, body)
+    assert "content-type: application/json" in head and "connection: close" in head
+    assert json.loads(body)["message"], body
+    assert request(shared_daemon, "GET", "/_ping")[0] == 200
+
+
+def test_half_a_request_and_silence(shared_daemon):
+    """Clients that begin a request and hang up, or say nothing, cost nobody else anything."""
+    clients = []
+    for data in (b"", b"GET", b"GET /_ping HTTP/1.1\r\nHost", CREATE + b"Content-Length: 100\r\n\r\n{"):
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(5)
+        client.connect(str(shared_daemon.socket))
+        client.sendall(data)
+        clients.append(client)
+    assert request(shared_daemon, "GET", "/_ping")[0] == 200
+    for client in clients:
+        client.close()
     assert request(shared_daemon, "GET", "/_ping")[0] == 200
 
 
