@@ -51,16 +51,30 @@ static void add_escaped(struct text *out, unsigned char c)
 		text_addf(out, "\\u%04x", c);
 }
 
+/* Most text is ASCII that stands for itself. */
+static size_t plain_run(const char *data, size_t size)
+{
+	size_t at = 0;
+
+	for (; at < size; at++) {
+		unsigned char c = (unsigned char)data[at];
+
+		if (c < 0x20 || c >= 0x80 || c == '"' || c == '\\')
+			break;
+	}
+	return at;
+}
+
 void quote_json_inner(struct text *out, const char *data, size_t size)
 {
 	size_t start = 0;
 	size_t at = 0;
 
-	while (at < size) {
+	while ((at += plain_run(data + at, size - at)) < size) {
 		unsigned char c = (unsigned char)data[at];
 		size_t length = utf8_sequence(data + at, size - at);
 
-		if (length && c >= 0x20 && c != '"' && c != '\\') {
+		if (length > 1) {
 			at += length;
 			continue;
 		}

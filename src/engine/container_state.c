@@ -94,7 +94,7 @@ int container_store(struct container *container, struct error *err)
 	AUTO_FREE char *name = NULL;
 
 	mutex_lock(&container->mutex);
-	document = json_encode(&container->document, container_document_fields);
+	document = json_encode_sparse(&container->document, container_document_fields);
 	name = xstrdup(container->document.name);
 	mutex_unlock(&container->mutex);
 	if (query_new(&query, store_database(container->engine->store),

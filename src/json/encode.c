@@ -10,7 +10,10 @@
 #include "json/json.h"
 #include "json/value.h"
 
-static void encode_fields(struct text *out, const void *source, const struct json_field *fields);
+/* Added to the flags of every field: JSON_OMIT_EMPTY makes the text sparse. */
+typedef unsigned added_flags;
+
+static void encode_fields(struct text *out, const void *source, const struct json_field *fields, added_flags added);
 
 static bool is_empty_fields(const void *source, const struct json_field *fields);
 
@@ -166,32 +169,33 @@ static void encode_text_map(struct text *out, const struct text_map *map)
 	text_add_char(out, '}');
 }
 
-static void encode_value(struct text *out, const void *source, const struct json_field *field);
+static void encode_value(struct text *out, const void *source, const struct json_field *field, added_flags added);
 
-static void encode_item(struct text *out, const void *item, const struct json_field *fields)
+static void encode_item(struct text *out, const void *item, const struct json_field *fields, added_flags added)
 {
 	for (const struct json_field *field = fields; field->kind != JSON_KIND_END; field++) {
 		if (field->kind != JSON_KIND_KEY && field->name[0] == '\0') {
-			encode_value(out, item, field);
+			encode_value(out, item, field, added);
 			return;
 		}
 	}
-	encode_fields(out, item, fields);
+	encode_fields(out, item, fields, added);
 }
 
 static void encode_array(struct text *out, const struct json_array *array, const struct json_field *fields,
-			 size_t item_size)
+			 size_t item_size, added_flags added)
 {
 	text_add_char(out, '[');
 	for (size_t i = 0; i < array->count; i++) {
 		if (i)
 			text_add_char(out, ',');
-		encode_item(out, (const char *)array->items + i * item_size, fields);
+		encode_item(out, (const char *)array->items + i * item_size, fields, added);
 	}
 	text_add_char(out, ']');
 }
 
-static void encode_map(struct text *out, const struct json_array *array, const struct json_field *field)
+static void encode_map(struct text *out, const struct json_array *array, const struct json_field *field,
+		       added_flags added)
 {
 	const struct json_field *name = field->fields;
 	const void **items;
@@ -205,7 +209,7 @@ static void encode_map(struct text *out, const struct json_array *array, const s
 			text_add_char(out, ',');
 		encode_text(out, *(char *const *)(const void *)((const char *)items[i] + name->offset));
 		text_add_char(out, ':');
-		encode_item(out, items[i], field->fields);
+		encode_item(out, items[i], field->fields, added);
 	}
 	text_add_char(out, '}');
 	free(items);
@@ -225,7 +229,7 @@ static bool is_null(const void *source, const struct json_field *field)
 	}
 }
 
-static void encode_value(struct text *out, const void *source, const struct json_field *field)
+static void encode_value(struct text *out, const void *source, const struct json_field *field, added_flags added)
 {
 	const void *member = (const char *)source + field->offset;
 
@@ -247,50 +251,65 @@ static void encode_value(struct text *out, const void *source, const struct json
 		encode_text_map(out, member);
 		break;
 	case JSON_KIND_OBJECT:
-		encode_fields(out, member, field->fields);
+		encode_fields(out, member, field->fields, added);
 		break;
 	case JSON_KIND_POINTER:
-		encode_fields(out, *(void *const *)member, field->fields);
+		encode_fields(out, *(void *const *)member, field->fields, added);
 		break;
 	case JSON_KIND_ARRAY:
-		encode_array(out, member, field->fields, field->size);
+		encode_array(out, member, field->fields, field->size, added);
 		break;
 	case JSON_KIND_MAP:
-		encode_map(out, member, field);
+		encode_map(out, member, field, added);
 		break;
 	default:
 		encode_number(out, member, field->kind);
 	}
 }
 
-static void encode_fields(struct text *out, const void *source, const struct json_field *fields)
+static bool is_left_out(const void *source, const struct json_field *field, added_flags added)
+{
+	if (field->kind == JSON_KIND_KEY)
+		return true;
+	return (field->flags | added) & JSON_OMIT_EMPTY && !(field->flags & JSON_REQUIRED) && is_empty(source, field);
+}
+
+static void encode_fields(struct text *out, const void *source, const struct json_field *fields, added_flags added)
 {
 	bool first = true;
 
 	text_add_char(out, '{');
 	for (; fields->kind != JSON_KIND_END; fields++) {
-		if (fields->kind == JSON_KIND_KEY || ((fields->flags & JSON_OMIT_EMPTY) && is_empty(source, fields)))
+		if (is_left_out(source, fields, added))
 			continue;
 		if (!first)
 			text_add_char(out, ',');
 		first = false;
 		encode_text(out, fields->name);
 		text_add_char(out, ':');
-		encode_value(out, source, fields);
+		encode_value(out, source, fields, added);
 	}
 	text_add_char(out, '}');
 }
 
 void json_encode_to(struct text *out, const void *source, const struct json_field *fields)
 {
-	encode_fields(out, source, fields);
+	encode_fields(out, source, fields, 0);
 }
 
 char *json_encode(const void *source, const struct json_field *fields)
 {
 	struct text out = { 0 };
 
-	encode_fields(&out, source, fields);
+	encode_fields(&out, source, fields, 0);
+	return text_take(&out);
+}
+
+char *json_encode_sparse(const void *source, const struct json_field *fields)
+{
+	struct text out = { 0 };
+
+	encode_fields(&out, source, fields, JSON_OMIT_EMPTY);
 	return text_take(&out);
 }
 
@@ -298,7 +317,7 @@ char *json_encode_array(const void *array, const struct json_field *item_fields,
 {
 	struct text out = { 0 };
 
-	encode_array(&out, array, item_fields, item_size);
+	encode_array(&out, array, item_fields, item_size, 0);
 	return text_take(&out);
 }
 

@@ -164,6 +164,8 @@ int json_decode_array(void *array, const struct json_field *item_fields, size_t 
 /* Compact JSON, yours; json_encode_pretty() indents by tabs ("\t") or spaces as Go's MarshalIndent("", indent). */
 char *json_encode(const void *source, const struct json_field *fields);
 char *json_encode_pretty(const void *source, const struct json_field *fields, const char *indent);
+/* Without all that is zero, "", empty or absent: for our own files and rows; json_decode() makes the same struct of it. */
+char *json_encode_sparse(const void *source, const struct json_field *fields);
 /* Adds the object to a text under construction. */
 void json_encode_to(struct text *out, const void *source, const struct json_field *fields);
 char *json_encode_array(const void *array, const struct json_field *item_fields, size_t item_size);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
 
@@ -260,32 +261,57 @@ bool store_is_leased_locked(struct store *store, const struct digest *digest)
 
 /* ---- recovery ---- */
 
-/* 1 if a layer or snapshot has this directory. */
-static int directory_is_known(struct store *store, int64_t number, struct error *err)
+/* Numbers that layers and snapshots have, ascending. */
+struct known_directories {
+	int64_t *items;
+	size_t count;
+};
+
+static int load_known(struct known_directories *known, struct store *store, struct error *err)
 {
 	AUTO(query_freep) struct query *query = NULL;
+	size_t capacity = 0;
+	int r;
 
 	if (query_new(&query, store->database,
-		      "SELECT 1 FROM layer WHERE directory = ?1 UNION ALL SELECT 1 FROM snapshot WHERE directory = ?1",
-		      err) < 0)
+		      "SELECT directory FROM layer UNION ALL SELECT directory FROM snapshot ORDER BY 1", err) < 0)
 		return -1;
-	query_bind_i64(query, 1, number);
-	return query_next(query, err);
+	while ((r = query_next(query, err)) > 0) {
+		if (known->count == capacity) {
+			capacity = capacity ? capacity * 2 : 64;
+			known->items = xrealloc(known->items, capacity * sizeof(*known->items));
+		}
+		known->items[known->count++] = query_i64(query, 0);
+	}
+	return r;
 }
 
-static int recover_directory(struct store *store, const char *name, struct error *err)
+static int compare_numbers(const void *a, const void *b)
 {
-	AUTO_FREE char *path = xasprintf("snapshots/%s", name);
+	int64_t left = *(const int64_t *)a;
+	int64_t right = *(const int64_t *)b;
+
+	return (left > right) - (left < right);
+}
+
+static bool is_known(const struct known_directories *known, int64_t number)
+{
+	return bsearch(&number, known->items, known->count, sizeof(number), compare_numbers) != NULL;
+}
+
+static int recover_directory(struct store *store, const struct known_directories *known, const char *name,
+			     struct error *err)
+{
+	AUTO_FREE char *path = NULL;
 	int64_t number = 0;
-	int known = 0;
 
 	if (text_parse_i64(&number, name, 1, INT64_MAX) == 0) {
-		known = directory_is_known(store, number, err);
 		if (number > store->last_directory)
 			store->last_directory = number;
+		if (is_known(known, number))
+			return 0;
 	}
-	if (known != 0)
-		return known < 0 ? -1 : 0;
+	path = xasprintf("snapshots/%s", name);
 	return store_discard(store, path, err);
 }
 
@@ -293,14 +319,17 @@ static int recover_directory(struct store *store, const char *name, struct error
 static int recover_directories(struct store *store, struct error *err)
 {
 	AUTO_CLOSEDIR DIR *dir = disk_open_dir(store_root_fd(store), "snapshots");
+	struct known_directories known = { 0 };
 	struct dirent *entry;
-	int r = 0;
+	int r;
 
 	if (!dir)
 		return disk_fail(err, errno, "open snapshots");
+	r = load_known(&known, store, err);
 	while (r == 0 && (entry = readdir(dir)))
 		if (entry->d_name[0] != '.')
-			r = recover_directory(store, entry->d_name, err);
+			r = recover_directory(store, &known, entry->d_name, err);
+	free(known.items);
 	return r;
 }
 

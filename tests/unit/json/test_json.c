@@ -146,9 +146,34 @@ static void test_null_and_text_forms(void **state)
 	json_free_fields(&sample, fields);
 }
 
+/* What is empty is not said, but a pointer that is there is there, and a zero that was set was set. */
+static void test_sparse(void **state)
+{
+	static const char text[] =
+		"{\"Name\":\"\",\"Pids\":0,\"Pointer\":{},\"Labels\":{\"a\":\"\"},\"Ports\":{\"53/udp\":null}}";
+	AUTO(error_clear) struct error err = { 0 };
+	struct sample sample = { 0 };
+	struct sample again = { 0 };
+
+	(void)state;
+	assert_no_error(decode(&sample, text, &err), &err);
+	AUTO_FREE char *full = json_encode(&sample, fields);
+	AUTO_FREE char *sparse = json_encode_sparse(&sample, fields);
+
+	assert_string_equal(sparse, "{\"Name\":\"\",\"Pids\":0,\"Labels\":{\"a\":\"\"},\"Pointer\":{},\"Ports\":"
+				    "{\"53/udp\":null}}");
+	assert_no_error(decode(&again, sparse, &err), &err);
+	AUTO_FREE char *full_again = json_encode(&again, fields);
+
+	assert_string_equal(full_again, full);
+	json_free_fields(&sample, fields);
+	json_free_fields(&again, fields);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_sparse),
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_errors_name_the_place),
 		cmocka_unit_test(test_null_and_text_forms),
