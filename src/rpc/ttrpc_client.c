@@ -259,13 +259,22 @@ static int wait_turn(struct ttrpc_client *client, const struct pending *pending,
 	return 1;
 }
 
-static void wake_next_reader_locked(struct ttrpc_client *client, const struct pending *leaving)
+/*
+ * Takes a call off the list. If nobody reads now, one that still waits must: also when the leaving call was not the
+ * reader, for it may have been woken to become it.
+ */
+static void leave_locked(struct ttrpc_client *client, struct pending *leaving, bool reader)
 {
-	client->reading = false;
+	mutex_assert_held(&client->mutex);
+	list_remove(&leaving->node);
+	if (reader)
+		client->reading = false;
+	if (client->reading)
+		return;
 	LIST_FOR_EACH (node, &client->calls) {
 		struct pending *call = list_entry(node, struct pending, node);
 
-		if (call != leaving && !call->done) {
+		if (!call->done) {
 			wake(call);
 			return;
 		}
@@ -287,9 +296,7 @@ static int wait_reply(struct ttrpc_client *client, struct pending *pending, int 
 		r = wait_turn(client, pending, reader, cancel_fd, err);
 		mutex_lock(&client->mutex);
 	}
-	if (reader)
-		wake_next_reader_locked(client, pending);
-	list_remove(&pending->node);
+	leave_locked(client, pending, reader);
 	/* A reply that came together with the cancel still counts. */
 	if (pending->done && r < 0)
 		error_clear(err);
@@ -318,7 +325,7 @@ static void forget(struct ttrpc_client *client, struct pending *pending)
 {
 	AUTO_UNLOCK struct mutex *held = mutex_hold(&client->mutex);
 
-	list_remove(&pending->node);
+	leave_locked(client, pending, false);
 }
 
 int ttrpc_client_call(struct ttrpc_client *client, const struct ttrpc_call *call, struct error *err)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -265,6 +266,101 @@ static void test_cancel(void **state)
 	fake_shim_end(&shim);
 }
 
+#define CANCELED 6
+#define CANCEL_ROUNDS 40
+#define PATIENCE_S 20
+
+static int all_came_fd;
+static int answer_fd;
+
+static void signal_fd(int fd)
+{
+	const uint64_t one = 1;
+
+	assert_int_equal(write(fd, &one, sizeof(one)), sizeof(one));
+}
+
+static void await_fd(int fd)
+{
+	uint64_t ignored;
+
+	assert_int_equal(read(fd, &ignored, sizeof(ignored)), sizeof(ignored));
+}
+
+/* Answers the last of the calls only, when it is told to. */
+static void script_answers_the_last(struct fake_shim *shim)
+{
+	uint32_t id = 0;
+
+	for (int i = 0; i < CANCELED + 1; i++) {
+		struct ttrpc_request request = receive(shim, &id);
+
+		proto_free(&request, ttrpc_request_fields);
+		signal_fd(all_came_fd);
+	}
+	await_fd(answer_fd);
+	reply(shim, id, 0, NULL, 4711);
+}
+
+struct cancelable_call {
+	struct task_client *client;
+	int cancel_fd;
+	enum error_kind kind;
+};
+
+static void *call_cancelable(void *arg)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	struct cancelable_call *call = arg;
+	uint32_t pid;
+
+	if (task_start(call->client, "c", NULL, &pid, call->cancel_fd, &err) < 0)
+		call->kind = err.kind;
+	return NULL;
+}
+
+/* Whoever reads for all leaves, and so does the one it wakes to read next: somebody must still read. */
+static void cancel_all_but_one(void)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	AUTO(task_client_closep) struct task_client *client = NULL;
+	AUTO_CLOSE int cancel_fd = eventfd(0, EFD_CLOEXEC);
+	AUTO_CLOSE int patience_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+	const struct itimerspec patience = { .it_value.tv_sec = PATIENCE_S };
+	struct cancelable_call calls[CANCELED + 1] = { 0 };
+	pthread_t threads[CANCELED + 1];
+	struct fake_shim shim = { 0 };
+
+	all_came_fd = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE);
+	answer_fd = eventfd(0, EFD_CLOEXEC);
+	assert_int_equal(timerfd_settime(patience_fd, 0, &patience, NULL), 0);
+	fake_shim_start(&shim, script_answers_the_last);
+	assert_no_error(task_client_open(&client, shim.address, &err), &err);
+	for (int i = 0; i < CANCELED + 1; i++) {
+		calls[i] = (struct cancelable_call){ client, i < CANCELED ? cancel_fd : patience_fd, ERR_NONE };
+		assert_int_equal(pthread_create(&threads[i], NULL, call_cancelable, &calls[i]), 0);
+		await_fd(all_came_fd);
+	}
+	signal_fd(cancel_fd);
+	for (int i = 0; i < CANCELED; i++) {
+		pthread_join(threads[i], NULL);
+		assert_int_equal(calls[i].kind, ERR_CANCELED);
+	}
+	signal_fd(answer_fd);
+	pthread_join(threads[CANCELED], NULL);
+	assert_int_equal(calls[CANCELED].kind, ERR_NONE);
+	fake_shim_end(&shim);
+	close(all_came_fd);
+	close(answer_fd);
+}
+
+static void test_cancel_of_the_reader(void **state)
+{
+	(void)state;
+	for (int i = 0; i < CANCEL_ROUNDS; i++)
+		cancel_all_but_one();
+}
+
 static void script_sends_too_large(struct fake_shim *shim)
 {
 	const struct ttrpc_header header = { .size = TTRPC_DATA_MAX + 1, .stream_id = 1, .type = TTRPC_RESPONSE };
@@ -356,10 +452,11 @@ static void test_attach_header(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_calls_and_errors),    cmocka_unit_test(test_many_threads_out_of_order),
-		cmocka_unit_test(test_stream_ids_increase), cmocka_unit_test(test_cancel),
-		cmocka_unit_test(test_malformed_replies),   cmocka_unit_test(test_codes),
-		cmocka_unit_test(test_nobody_listens),	    cmocka_unit_test(test_attach_header),
+		cmocka_unit_test(test_calls_and_errors),     cmocka_unit_test(test_many_threads_out_of_order),
+		cmocka_unit_test(test_stream_ids_increase),  cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_malformed_replies),    cmocka_unit_test(test_codes),
+		cmocka_unit_test(test_nobody_listens),	     cmocka_unit_test(test_attach_header),
+		cmocka_unit_test(test_cancel_of_the_reader),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
