@@ -50,7 +50,10 @@ struct attach {
 	size_t client_count;
 	bool ended;
 	bool full;
+	bool closed; /* lives on until its clients have read all */
 };
+
+static size_t lingering_count;
 
 static void on_client(struct watch *watch, short revents);
 
@@ -88,6 +91,8 @@ static void update_full(struct attach *attach)
 {
 	bool was_full = attach->full;
 
+	if (attach->closed)
+		return;
 	attach->full = false;
 	LIST_FOR_EACH (node, &attach->clients)
 		if (unread(list_entry(node, struct client, node)) > UNREAD_MAX)
@@ -239,6 +244,15 @@ static int client_read(struct client *client)
 	return 1;
 }
 
+static void free_unused(struct attach *attach)
+{
+	if (attach->client_count)
+		return;
+	lingering_count--;
+	free(attach->name);
+	free(attach);
+}
+
 static void on_client(struct watch *watch, short revents)
 {
 	struct client *client = list_entry(watch, struct client, watch);
@@ -261,6 +275,8 @@ static void on_client(struct watch *watch, short revents)
 	else
 		client_watch(client);
 	update_full(attach);
+	if (attach->closed)
+		free_unused(attach);
 }
 
 /* ---- the socket ---- */
@@ -314,22 +330,40 @@ int attach_open(struct attach **out_attach, struct loop *loop, int bundle_fd, co
 	return 0;
 }
 
+static size_t take_for_nobody(void *context, const char *data, size_t size)
+{
+	(void)context;
+	(void)data;
+	return size;
+}
+
+static void ignore(void *context)
+{
+	(void)context;
+}
+
 void attach_close(struct attach *attach)
 {
 	if (!attach)
 		return;
 	attach_accept(attach);
 	attach_end(attach);
-	LIST_FOR_EACH (node, &attach->clients)
-		client_free(list_entry(node, struct client, node));
 	loop_remove(attach->loop, &attach->watch);
 	close(attach->listen_fd);
 	if (attach->bundle_fd >= 0) {
 		unlinkat(attach->bundle_fd, attach->name, 0);
 		close(attach->bundle_fd);
 	}
-	free(attach->name);
-	free(attach);
+	/* Who has not read everything yet still does; there is no owner any more. */
+	attach->owner = (struct attach_owner){ .input = take_for_nobody, .input_end = ignore, .drained = ignore };
+	attach->closed = true;
+	lingering_count++;
+	free_unused(attach);
+}
+
+size_t attach_lingering(void)
+{
+	return lingering_count;
 }
 
 void attach_send(struct attach *attach, enum attach_type type, const char *data, size_t size)

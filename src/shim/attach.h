@@ -28,8 +28,10 @@ struct attach_owner {
 /* Listens on <bundle>/<name>; the bundle's descriptor is borrowed. */
 int attach_open(struct attach **out_attach, struct loop *loop, int bundle_fd, const char *name,
 		const struct attach_owner *owner, struct error *err);
-/* Removes the socket. Clients that have not read everything are cut off. */
+/* Removes the socket. Clients that have not read everything still can, without an owner, from the loop. */
 void attach_close(struct attach *attach);
+/* How many closed ones have such clients. */
+size_t attach_lingering(void);
 
 /* Takes in all clients that wait to be accepted: after this they get every byte. */
 void attach_accept(struct attach *attach);

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "oci/runtime_spec.h"
 #include "rpc/task_stats.h"
+#include "shim/attach.h"
 #include "sys/cgroup.h"
 
 #define CODE_UNIMPLEMENTED 12
@@ -79,6 +80,8 @@ static int do_create(const struct call *call, const union any_request *request, 
 {
 	struct task *task = NULL;
 
+	if (call->service->stopping)
+		return error_set(err, ERR_UNAVAILABLE, "the shim was told to shut down");
 	if (task_new(&task, call->host, &request->create, err) < 0)
 		return -1;
 	return reply_pid(call, task->init.pid);
@@ -476,7 +479,7 @@ void service_flush(struct service *service)
 		loop_add(service->host->loop, &connection->watch, ttrpc_connection_fd(connection->rpc),
 			 waiting ? POLLIN | POLLOUT : POLLIN, on_connection);
 	}
-	if (service->stopping && all_sent && events_is_idle(service->host->events))
+	if (service->stopping && all_sent && events_is_idle(service->host->events) && !attach_lingering())
 		service->host->loop->stop = true;
 }
 

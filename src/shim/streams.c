@@ -18,7 +18,8 @@
 #include "shim/stdio_uri.h"
 #include "sys/tty.h"
 
-#define GRACE_MS 2000 /* docker's: how long others may hold the streams of a process that ended */
+#define GRACE_MS 2000		/* docker's: how long others may hold the streams of a process that ended */
+#define DRAIN_MAX (1024 * 1024) /* /proc/sys/fs/pipe-max-size */
 
 struct output {
 	struct watch watch;
@@ -58,7 +59,7 @@ static void check_over(struct streams *streams);
 
 static void update_flow(struct streams *streams)
 {
-	bool attach_full = streams->attach && attach_is_full(streams->attach);
+	bool attach_full = !streams->over && streams->attach && attach_is_full(streams->attach);
 
 	for (size_t i = 0; i < 2; i++) {
 		struct output *output = &streams->outputs[i];
@@ -99,27 +100,38 @@ static void end_output(struct output *output)
 	sink_end(&output->sink);
 }
 
-static void on_output(struct watch *watch, short revents)
+/* What one read gives, to all who want it. Returns its bytes, 0 at the end, or -1 if there is nothing now. */
+static ssize_t pass_on(struct output *output)
 {
-	struct output *output = list_entry(watch, struct output, watch);
 	struct streams *streams = output->streams;
 	ssize_t got = read(output->fd, read_buffer, sizeof(read_buffer));
 
-	(void)revents;
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
+		return -1;
 	if (got <= 0) { /* a terminal nobody holds any more gives EIO */
 		end_output(output);
-		check_over(streams);
-		return;
+		return 0;
 	}
 	if (streams->over)
-		return; /* a process left behind still writes: nobody waits for it */
+		return got; /* a process left behind still writes: nobody waits for it */
 	sink_write(&output->sink, read_buffer, (size_t)got);
 	tell_loss(streams, output);
 	if (streams->attach)
 		attach_send(streams->attach, output->type, read_buffer, (size_t)got);
-	update_flow(streams);
+	return got;
+}
+
+static void on_output(struct watch *watch, short revents)
+{
+	struct output *output = list_entry(watch, struct output, watch);
+	struct streams *streams = output->streams;
+	ssize_t got = pass_on(output);
+
+	(void)revents;
+	if (got == 0)
+		check_over(streams);
+	else if (got > 0 && !streams->over)
+		update_flow(streams);
 }
 
 static bool all_at_end(const struct streams *streams)
@@ -135,6 +147,7 @@ static void finish(struct streams *streams)
 		sink_end(&streams->outputs[i].sink);
 	if (streams->attach)
 		attach_end(streams->attach);
+	update_flow(streams);
 	streams->tell_over(streams->context);
 }
 
@@ -144,16 +157,33 @@ static void check_over(struct streams *streams)
 		finish(streams);
 }
 
+/* What an ended process left in its pipe, whatever its reader does: no more than that can be in one. */
+static void drain(struct output *output)
+{
+	ssize_t taken = 0;
+	ssize_t got = 1;
+
+	while (output->fd >= 0 && got > 0 && taken < DRAIN_MAX) {
+		got = pass_on(output);
+		taken += got;
+	}
+}
+
 static void on_grace(struct timer *timer)
 {
 	struct streams *streams = list_entry(timer, struct streams, grace);
-	bool blocked = (streams->attach && attach_is_full(streams->attach)) ||
-		       sink_is_full(&streams->outputs[0].sink) || sink_is_full(&streams->outputs[1].sink);
 
-	if (blocked) /* not the process is slow, its reader is */
+	if (sink_is_full(&streams->outputs[0].sink) || sink_is_full(&streams->outputs[1].sink)) {
+		/* not the process is slow, its reader is */
 		loop_add_timer(streams->loop, &streams->grace, GRACE_MS, on_grace);
-	else
-		finish(streams);
+		return;
+	}
+	/* A client that does not read must not hold back the exit; it gets everything when it goes on. */
+	if (streams->attach && attach_is_full(streams->attach)) {
+		drain(&streams->outputs[0]);
+		drain(&streams->outputs[1]);
+	}
+	finish(streams);
 }
 
 /* ---- input ---- */

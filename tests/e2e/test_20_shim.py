@@ -342,6 +342,30 @@ def test_a_slow_client_stops_the_container_and_a_killed_one_frees_it(shim):
     end(shim)
 
 
+def test_a_client_that_does_not_read_does_not_hold_back_the_exit(shim):
+    pid = shim.create(spec(["yes"]), stdout="none:")
+    stopped = shim.attach()
+    shim.start()
+    # The shim keeps 1 MiB for it, then the container waits: it is in the middle of a write that does not end.
+    written = [0, 1]
+
+    def is_blocked():
+        time.sleep(0.2)
+        written.append(int(pathlib.Path(f"/proc/{pid}/io").read_text().split("wchar: ")[1].split()[0]))
+        return written[-1] == written[-2] == written[-3] > 1 << 20
+
+    assert wait_until(is_blocked, 60)
+    shim.kill(signal.SIGKILL)
+    assert shim.wait(timeout=60) == 137
+    shim.delete()
+    shim.call("Shutdown", (1, shim.id))
+    assert process_runs(shim.pid)
+    # It still gets everything, and then nobody is left.
+    out, _ = stopped.read_all()
+    assert len(out) > 1 << 20 and set(out.split()) == {b"y"}
+    wait_gone(shim.pid)
+
+
 def test_stdin_stays_open(shim):
     """attach: without once - docker run -i of an OpenStdin container without StdinOnce."""
     run(shim, "while read line; do echo got $line; done; echo over", stdin="attach:", stdout=shim.log_uri())
