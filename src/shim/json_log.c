@@ -101,26 +101,45 @@ static void flush(struct json_log *log)
 		text_reset(&log->pending);
 }
 
-static void shift_files(const struct json_log *log)
+/* 0, or -errno if the newest file could not be moved out of the way. */
+static int shift_files(const struct json_log *log)
 {
+	int r = 0;
+
 	for (int64_t i = log->max_file - 1; i >= 1; i--) {
 		AUTO_FREE char *to = xasprintf("%s.%lld", log->path, (long long)i);
 		AUTO_FREE char *from = i > 1 ? xasprintf("%s.%lld", log->path, (long long)i - 1) : xstrdup(log->path);
 
-		/* A file that is not there yet is no failure; any other leaves the log as it is, only longer. */
-		if (rename(from, to) < 0)
-			continue;
+		r = rename(from, to) < 0 && errno != ENOENT ? -errno : 0;
 	}
+	return r;
 }
 
+/* A new file in place of the old one. Truncating that instead would take from its readers what they have not read. */
+static int replace_file(const struct json_log *log)
+{
+	AUTO_FREE char *fresh = xasprintf("%s.new", log->path);
+	int fd = open_file(fresh, O_TRUNC);
+
+	if (fd >= 0 && rename(fresh, log->path) < 0) {
+		int failed = -errno;
+
+		close(fd);
+		unlink(fresh);
+		return failed;
+	}
+	return fd < 0 ? -errno : fd;
+}
+
+/* Any failure leaves the log as it is, only longer. */
 static void rotate(struct json_log *log)
 {
-	int fd;
+	int fd = shift_files(log);
 
-	shift_files(log);
-	fd = open_file(log->path, O_TRUNC);
-	if (fd < 0) { /* go on in the old file: it was moved, not lost */
-		log->lost_errno = errno;
+	if (fd == 0)
+		fd = replace_file(log);
+	if (fd < 0) {
+		log->lost_errno = -fd;
 		return;
 	}
 	close(log->fd);

@@ -232,6 +232,39 @@ static void test_rotation_with_one_file_starts_anew(void **state)
 	close_log(&fixture);
 }
 
+static void test_rotation_takes_nothing_from_a_reader(void **state)
+{
+	struct fixture fixture = { 0 };
+	char text[256] = { 0 };
+	int fd;
+
+	(void)state;
+	open_log(&fixture, 100, 1);
+	write_text(&fixture, "0\n1\n");
+	fd = open(fixture.path, O_RDONLY | O_CLOEXEC);
+	write_text(&fixture, "2\n");
+	assert_log(&fixture, "", 0, "2\n");
+	assert_true(read_full(fd, text, sizeof(text) - 1) > 100);
+	assert_non_null(strstr(text, "{\"log\":\"1\\n\""));
+	close(fd);
+	close_log(&fixture);
+}
+
+static void test_a_failed_rotation_loses_nothing(void **state)
+{
+	struct fixture fixture = { 0 };
+	AUTO_FREE char *in_the_way = NULL;
+
+	(void)state;
+	open_log(&fixture, 100, 2);
+	in_the_way = xasprintf("%s.1", fixture.path);
+	assert_int_equal(mkdir(in_the_way, 0700), 0);
+	write_text(&fixture, "0\n1\n2\n3\n");
+	assert_log(&fixture, "", 0, "0\n");
+	assert_log(&fixture, "", 3, "3\n");
+	close_log(&fixture);
+}
+
 static void test_an_existing_log_goes_on(void **state)
 {
 	AUTO(error_clear) struct error err = { 0 };
@@ -297,6 +330,8 @@ int main(void)
 		cmocka_unit_test(test_rotation),
 		cmocka_unit_test(test_rotation_within_one_write),
 		cmocka_unit_test(test_rotation_with_one_file_starts_anew),
+		cmocka_unit_test(test_rotation_takes_nothing_from_a_reader),
+		cmocka_unit_test(test_a_failed_rotation_loses_nothing),
 		cmocka_unit_test(test_an_existing_log_goes_on),
 		cmocka_unit_test(test_a_full_disk_leaves_whole_lines),
 		cmocka_unit_test(test_no_such_directory),
