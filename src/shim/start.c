@@ -76,6 +76,15 @@ static bool parse_bootstrap(struct bootstrap_params *out_params, const struct sh
 	return false;
 }
 
+/* containerd before 2.0 leaves it to the shim to note where its next start finds it. */
+static int note_address(const char *path, struct error *err)
+{
+	AUTO_FREE char *address = xasprintf("unix://%s", path);
+	int r = file_write_atomic(AT_FDCWD, "address", address, strlen(address), 0600, FILE_NO_SYNC);
+
+	return r < 0 ? error_set_errno(err, ERR_INTERNAL, r, "write address") : 0;
+}
+
 static int print_address(const char *path, bool bootstrap, struct error *err)
 {
 	AUTO_FREE char *address = xasprintf("unix://%s", path);
@@ -83,11 +92,7 @@ static int print_address(const char *path, bool bootstrap, struct error *err)
 						 .address = address,
 						 .protocol = (char *)(uintptr_t) "ttrpc" };
 	AUTO(text_fini) struct text out = { 0 };
-	/* containerd before 2.0 leaves it to the shim to note where its next start finds it. */
-	int r = file_write_atomic(AT_FDCWD, "address", address, strlen(address), 0600, FILE_NO_SYNC);
 
-	if (r < 0)
-		return error_set_errno(err, ERR_INTERNAL, r, "write address");
 	if (bootstrap)
 		proto_encode(&out, &result, bootstrap_result_fields);
 	else
@@ -192,10 +197,11 @@ static int start(const struct shim_options *options, const struct bootstrap_para
 	if (is_alive(path)) {
 		if (!group)
 			return error_set(err, ERR_CONFLICT, "a shim of container %s runs already", options->id);
-		return print_address(path, is_bootstrap, err);
+		return note_address(path, err) < 0 ? -1 : print_address(path, is_bootstrap, err);
 	}
 	listen_fd = open_listener(directory, name, err);
-	if (listen_fd < 0 || spawn_server(options, bundle, path, listen_fd, err) < 0)
+	/* What can fail comes first: a shim that nobody was told of would stay for ever. */
+	if (listen_fd < 0 || note_address(path, err) < 0 || spawn_server(options, bundle, path, listen_fd, err) < 0)
 		return -1;
 	return print_address(path, is_bootstrap, err);
 }

@@ -145,6 +145,14 @@ def test_create_fails_and_leaves_nothing(shim):
     shim.shutdown()
 
 
+def test_a_failed_start_leaves_no_shim(tmp_root, program, busybox_rootfs):
+    shim = Shim(program("kist-shim"), tmp_root, busybox_rootfs, "c-none")
+    (shim.bundle / "address").mkdir()
+    done = shim.run("start", check=False)
+    assert done.returncode == 1 and done.stderr == b"kist-shim: write address: Is a directory\n"
+    # tmp_root looks for processes that are left.
+
+
 def test_missing_command(shim):
     with pytest.raises(RpcError) as caught:
         shim.create(spec(["/no/such"]), stdout=shim.log_uri())
