@@ -519,17 +519,23 @@ static void init_ended(struct task *task, uint32_t exit_status)
 	task_process_ended(&task->init, exit_status);
 }
 
+static bool is_alive(const struct task_process *process, pid_t pid)
+{
+	return process->pid == pid && (process->state == PROCESS_CREATED || process->state == PROCESS_RUNNING);
+}
+
+/* One that was reaped has no number any more: by now it can be another's. */
 static struct task_process *find_pid(struct task_host *host, pid_t pid)
 {
 	LIST_FOR_EACH (task_node, &host->tasks) {
 		struct task *task = list_entry(task_node, struct task, node);
 
-		if (task->init.pid == pid)
+		if (is_alive(&task->init, pid))
 			return &task->init;
 		LIST_FOR_EACH (node, &task->execs) {
 			struct task_process *process = list_entry(node, struct task_process, node);
 
-			if (process->pid == pid)
+			if (is_alive(process, pid))
 				return process;
 		}
 	}
@@ -542,7 +548,7 @@ void task_reaped(struct task_host *host, pid_t pid, int wait_status)
 	uint32_t exit_status = WIFSIGNALED(wait_status) ? 128 + (uint32_t)WTERMSIG(wait_status)
 							: (uint32_t)WEXITSTATUS(wait_status);
 
-	if (!process || process->state == PROCESS_ENDED || process->state == PROCESS_TOLD)
+	if (!process)
 		return;
 	if (process->exec_id)
 		task_process_ended(process, exit_status);

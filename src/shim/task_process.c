@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shim/task_process.h"
 
+#include <signal.h>
+
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -75,6 +77,11 @@ void task_process_fini(struct task_process *process)
 {
 	if (!process->task)
 		return;
+	/* Whoever waits for one that was not reaped yet must not take it for a success. */
+	if (process->state == PROCESS_CREATED || process->state == PROCESS_RUNNING) {
+		process->exit_status = 128 + SIGKILL;
+		process->exited_at = clock_wall_ns();
+	}
 	answer_all(process);
 	streams_free(process->streams);
 	if (process->pidfd >= 0)
