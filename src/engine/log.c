@@ -260,6 +260,21 @@ static bool next_line(struct log_reader *reader, const char **out_data, size_t *
 	return true;
 }
 
+/* Emptied under our feet, as with truncate(1): it begins anew. */
+static bool was_truncated(struct log_reader *reader)
+{
+	struct log_file *file = &reader->files[reader->current];
+	struct stat status;
+
+	if (fstat(file->fd, &status) < 0 || status.st_size >= file->start)
+		return false;
+	file->start = 0;
+	reader->size = 0;
+	reader->used = 0;
+	reader->skip_line = false;
+	return true;
+}
+
 /* Bytes read, 0 at the end of this file. */
 static ssize_t fill(struct log_reader *reader)
 {
@@ -278,7 +293,7 @@ static ssize_t fill(struct log_reader *reader)
 	reader->buffer = xgrow(reader->buffer, &reader->capacity, reader->size + READ_SIZE, 1);
 	do {
 		got = pread(file->fd, reader->buffer + reader->size, READ_SIZE, file->start);
-	} while (got < 0 && errno == EINTR);
+	} while ((got < 0 && errno == EINTR) || (got == 0 && was_truncated(reader)));
 	if (got > 0) {
 		reader->size += (size_t)got;
 		file->start += got;

@@ -217,6 +217,60 @@ static void test_follow_through_rotation(void **state)
 	log_reader_close(take_ptr(reader));
 }
 
+static void read_lines(struct log_reader *reader, int first, int count)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	struct log_record record;
+
+	for (int i = first; i < first + count; i++) {
+		char wanted[32];
+
+		snprintf(wanted, sizeof(wanted), "line %d\n", i);
+		assert_int_equal(log_reader_next(reader, &record, -1, &err), 1);
+		assert_int_equal(record.size, strlen(wanted));
+		assert_memory_equal(record.data, wanted, record.size);
+	}
+}
+
+/* max-size without max-file: the shim puts a new file in its place; an administrator truncates the old one. */
+static void follow_anew(bool replace)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	AUTO(log_reader_closep) struct log_reader *reader = NULL;
+	AUTO_CLOSE int done_fd = eventfd(0, EFD_CLOEXEC);
+	const struct log_query query = { .want_stdout = true, .follow = true, .tail = -1 };
+	const uint64_t one = 1;
+	struct log_record record;
+
+	append(path, 0, 5, "stdout");
+	assert_no_error(log_reader_open(&reader, path, &query, done_fd, &err), &err);
+	read_lines(reader, 0, 5);
+	if (replace) {
+		append(path, 5, 1, "stdout");
+		assert_int_equal(unlink(path), 0);
+	} else {
+		assert_int_equal(truncate(path, 0), 0);
+	}
+	append(path, 6, 2, "stdout");
+	if (replace)
+		read_lines(reader, 5, 1);
+	read_lines(reader, 6, 2);
+	assert_int_equal(write(done_fd, &one, sizeof(one)), sizeof(one));
+	assert_int_equal(log_reader_next(reader, &record, -1, &err), 0);
+}
+
+static void test_follow_a_replaced_file(void **state)
+{
+	(void)state;
+	follow_anew(true);
+}
+
+static void test_follow_a_truncated_file(void **state)
+{
+	(void)state;
+	follow_anew(false);
+}
+
 static void test_cancel(void **state)
 {
 	AUTO(error_clear) struct error err = { 0 };
@@ -276,6 +330,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_one_file_under_two_names, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_follow_from_before_the_first_line, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_follow_through_rotation, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_follow_a_replaced_file, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_follow_a_truncated_file, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_cancel, make_folder, remove_folder),
 		cmocka_unit_test(test_no_stream_is_refused),
 		cmocka_unit_test(test_lines),
