@@ -18,7 +18,8 @@ static bool is_plain(const char *value)
 
 static void add_text_field(struct text *line, const char *key, const char *value)
 {
-	text_add_char(line, ' ');
+	if (line->size)
+		text_add_char(line, ' ');
 	text_add(line, key);
 	text_add_char(line, '=');
 	if (is_plain(value))
@@ -35,21 +36,28 @@ static void add_json_field(struct text *line, const char *key, const char *value
 	quote_json(line, value, strlen(value));
 }
 
-void log_write(const struct log *log, enum log_level level, const char *message, const struct log_field *fields)
+/* The first three parts of a line. */
+static void add_head(struct text *line, const struct log *log, const char *level, const char *message)
 {
 	char now[CLOCK_TEXT_MAX];
+
+	clock_format_fixed(now, clock_wall_ns());
+	if (!log->json && !log->logfmt) {
+		text_addf(line, "%s %-5s %s", now, level, message);
+		return;
+	}
+	(log->json ? add_json_field : add_text_field)(line, "time", now);
+	(log->json ? add_json_field : add_text_field)(line, "level", level);
+	(log->json ? add_json_field : add_text_field)(line, "msg", message);
+}
+
+void log_write(const struct log *log, enum log_level level, const char *message, const struct log_field *fields)
+{
 	struct text line = { 0 };
 
 	if (level < __atomic_load_n(&log->level, __ATOMIC_RELAXED))
 		return;
-	clock_format_fixed(now, clock_wall_ns());
-	if (log->json) {
-		add_json_field(&line, "time", now);
-		add_json_field(&line, "level", level_names[level]);
-		add_json_field(&line, "msg", message);
-	} else {
-		text_addf(&line, "%s %-5s %s", now, level_names[level], message);
-	}
+	add_head(&line, log, level_names[level], message);
 	for (; fields->key; fields++) {
 		const char *value = text_or_empty(fields->value);
 

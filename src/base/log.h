@@ -3,7 +3,7 @@
  * log.h - what a program did, one line at a time. Libraries return errors;
  * programs log. log_info(log, "container started", F("id", id), F("image", image));
  *
- * Text form: time level message key=value...; JSON form: {"time","level","msg",...}.
+ * Text form: time level message key=value..., or logfmt; JSON form: {"time","level","msg",...}.
  * One write(2) per line, so lines of several threads and processes do not mix.
  */
 #pragma once
@@ -16,6 +16,7 @@ struct log {
 	int fd; /* borrowed */
 	enum log_level level;
 	bool json;
+	bool logfmt; /* text form time=... level=... msg=... key=value, as logrus writes it for runc */
 };
 
 struct log_field {
