@@ -38,6 +38,23 @@ int command_events(const struct runtime *runtime, int argc, char *const *argv, s
 int command_spec(const struct runtime *runtime, int argc, char *const *argv, struct error *err);
 int command_features(const struct runtime *runtime, int argc, char *const *argv, struct error *err);
 
+int command_checkpoint(const struct runtime *runtime, int argc, char *const *argv, struct error *err);
+int command_restore(const struct runtime *runtime, int argc, char *const *argv, struct error *err);
+int command_mounts(const struct runtime *runtime, int argc, char *const *argv, struct error *err);
+int command_check(const struct runtime *runtime, int argc, char *const *argv, struct error *err);
+
+/* Whose command line we answer to: callers look for the name in --version, and for the log's form on stderr. */
+enum program_kind { PROGRAM_KIST, PROGRAM_RUNC, PROGRAM_CRUN };
+/* By the last part of argv[0]. */
+void command_set_program(const char *argv0);
+enum program_kind command_program(void);
+const char *command_program_name(void);
+/* --root was given: then it must exist. */
+void command_set_root_given(bool given);
+bool command_root_given(void);
+/* What `<program> <command> --help` begins with. */
+void command_begin(const struct command *command);
+
 /*
  * Parses a command's options and checks the number of operands. Returns 1 to go
  * on, 0 if help was printed, or fails.

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "runtime/command.h"
 #include "sys/cgroup.h"
+#include "sys/pidfd_wait.h"
 
 #define DEFAULT_INTERVAL "5s"
 
@@ -80,28 +84,70 @@ static int print_stats(const struct runtime *runtime, const char *id, struct err
 	return 0;
 }
 
+/* One event of the group's out-of-memory watch. It is also set off when the group goes away, which is none. */
+static void print_oom(const struct runtime *runtime, const char *id, int oom_fd)
+{
+	AUTO(error_clear) struct error ignored = { 0 };
+	AUTO(cgroup_stats_fini) struct cgroup_stats stats = { 0 };
+	char dropped[4096];
+
+	if (read(oom_fd, dropped, sizeof(dropped)) < 0 || runtime_read_stats(&stats, runtime, id, &ignored) < 0)
+		return;
+	printf("{\"type\":\"oom\",\"id\":\"%s\"}\n", id);
+	fflush(stdout);
+}
+
+/* Until the container ends: statistics after each interval, and each out-of-memory event at once. */
+static int follow(const struct runtime *runtime, const char *id, int64_t interval_ns, int pidfd, struct error *err)
+{
+	AUTO_CLOSE int oom_fd = runtime_watch_oom(runtime, id, err);
+	int64_t next = clock_monotonic_ns() + interval_ns;
+
+	if (oom_fd < 0)
+		return -1;
+	for (;;) {
+		struct pollfd fds[] = { { .fd = pidfd, .events = POLLIN }, { .fd = oom_fd, .events = POLLIN } };
+		int64_t left = next - clock_monotonic_ns();
+
+		if (poll(fds, 2, left <= 0 ? 0 : (int)(left / CLOCK_MS + 1)) < 0 && errno != EINTR)
+			return error_set_errno(err, ERR_INTERNAL, errno, "wait for events");
+		if (fds[1].revents)
+			print_oom(runtime, id, oom_fd);
+		if (fds[0].revents)
+			return 0;
+		if (clock_monotonic_ns() < next)
+			continue;
+		next += interval_ns;
+		if (print_stats(runtime, id, err) == 0)
+			continue;
+		if (pidfd_ended(pidfd, 0) != 1)
+			return -1;
+		error_clear(err);
+		return 0;
+	}
+}
+
 int command_events(const struct runtime *runtime, int argc, char *const *argv, struct error *err)
 {
 	AUTO(text_list_fini) struct text_list operands = { 0 };
+	AUTO(runtime_state_fini) struct runtime_state state = { 0 };
 	struct events_options options = { .interval = DEFAULT_INTERVAL };
+	AUTO_CLOSE int pidfd = -1;
+	const char *id;
 	int64_t interval;
 	int r = command_parse(events_table, &options, argc, argv, 0, &operands, 1, 1, err);
 
 	if (r <= 0)
 		return r;
+	id = operands.items[0];
 	if (clock_parse_duration(&interval, options.interval) < 0 || interval <= 0)
 		return error_set(err, ERR_INVALID, "duration interval must be greater than 0");
-	for (;;) {
-		AUTO(runtime_state_fini) struct runtime_state state = { 0 };
-
-		if (runtime_load_state(&state, runtime, operands.items[0], err) < 0)
-			return -1;
-		if (state.status == RUNTIME_STOPPED)
-			return options.stats ? error_set(err, ERR_CONFLICT, "container not running") : 0;
-		if (print_stats(runtime, operands.items[0], err) < 0)
-			return -1;
-		if (options.stats)
-			return 0;
-		clock_sleep_ms(interval / CLOCK_MS);
-	}
+	if (runtime_load_state(&state, runtime, id, err) < 0)
+		return -1;
+	pidfd = state.pid > 0 ? pidfd_of(state.pid) : -1;
+	if (pidfd < 0)
+		return error_set(err, ERR_CONFLICT, "container not running: container with id %s is not running", id);
+	if (options.stats)
+		return print_stats(runtime, id, err);
+	return follow(runtime, id, interval, pidfd, err);
 }

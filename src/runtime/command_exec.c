@@ -23,7 +23,7 @@ struct exec_options {
 	const char *user;
 	const char *apparmor;
 	const char *label;
-	const char *cgroup;
+	struct text_list cgroups;
 	struct text_list env;
 	struct text_list gids;
 	struct text_list caps;
@@ -51,7 +51,7 @@ static const struct option_spec exec_table[] = {
 	OPTION_OPT_BOOL("no-new-privs", 0, struct exec_options, no_new_privs, "set no_new_privs"),
 	OPTION_LIST("cap", 'c', struct exec_options, caps, "capability", "add to the bounding set and what follows"),
 	OPTION_I64("preserve-fds", 0, struct exec_options, preserve_fds, "descriptors from 3 on to pass"),
-	OPTION_TEXT("cgroup", 0, struct exec_options, cgroup, "path", "group below the container's"),
+	OPTION_LIST("cgroup", 0, struct exec_options, cgroups, "[controllers:]path", "group below the container's"),
 	OPTION_FLAG("ignore-paused", 0, struct exec_options, ignore_paused, "also if the container is paused"),
 	OPTION_END,
 };
@@ -157,16 +157,6 @@ static int process_of_file(struct spec_process *out_process, const char *path, s
 	return 0;
 }
 
-/* crun's and runc's form: "[controllers:]path"; one path for all is what our groups have. */
-static int check_cgroup(const char **path, struct error *err)
-{
-	const char *colon = *path ? strchr(*path, ':') : NULL;
-
-	if (colon)
-		return error_set(err, ERR_UNSUPPORTED, "--cgroup: a path per controller is not supported: %s", *path);
-	return 0;
-}
-
 static int execute(const struct runtime *runtime, const char *id, const struct spec_process *process,
 		   const struct exec_options *options, struct error *err)
 {
@@ -180,7 +170,7 @@ static int execute(const struct runtime *runtime, const char *id, const struct s
 			     .preserve_fds = (int)options->preserve_fds,
 			     .listen_fds = command_listen_fds(),
 			     .foreground = !options->detach && !options->console_socket },
-		.cgroup = options->cgroup,
+		.cgroups = &options->cgroups,
 		.ignore_paused = options->ignore_paused,
 	};
 
@@ -199,11 +189,9 @@ static int run(const struct runtime *runtime, struct exec_options *options, cons
 	int r;
 
 	if (!options->process && operands->count < 2)
-		return error_set(err, ERR_INVALID, "process args cannot be empty");
+		return error_set(err, ERR_INVALID, "exec args cannot be empty");
 	if (options->preserve_fds < 0 || options->preserve_fds > 1024)
 		return error_set(err, ERR_INVALID, "--preserve-fds: out of range");
-	if (check_cgroup(&options->cgroup, err) < 0)
-		return -1;
 	r = options->process ? process_of_file(&process, options->process, err)
 			     : process_of_container(&process, runtime, id, options, operands, err);
 	return r < 0 ? -1 : execute(runtime, id, &process, options, err);
@@ -217,6 +205,7 @@ int command_exec(const struct runtime *runtime, int argc, char *const *argv, str
 
 	if (r > 0)
 		r = run(runtime, &options, &operands, err);
+	text_list_fini(&options.cgroups);
 	text_list_fini(&options.env);
 	text_list_fini(&options.gids);
 	text_list_fini(&options.caps);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/process.h"
 #include "runtime/command.h"
 #include "sys/signal_name.h"
@@ -143,6 +145,8 @@ int command_list(const struct runtime *runtime, int argc, char *const *argv, str
 		return r;
 	if (!text_equal(options.format, "table") && !text_equal(options.format, "json"))
 		return error_set(err, ERR_INVALID, "invalid format option \"%s\"", options.format);
+	if (command_program() == PROGRAM_RUNC && command_root_given() && !file_exists(AT_FDCWD, runtime->root))
+		return error_set(err, ERR_NOT_FOUND, "--root: open %s: no such file or directory", runtime->root);
 	if (runtime_list(&ids, runtime, err) < 0)
 		return -1;
 	states = xcalloc(ids.count + 1, sizeof(*states));

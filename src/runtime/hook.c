@@ -2,6 +2,7 @@
 #include "runtime/hook.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -26,19 +27,32 @@ static char *output_tail(int fd)
 	return xstrdup(text_trim(data));
 }
 
+/* As Go writes it: "bad system call". */
+static const char *signal_words(char out[64], int number)
+{
+	const char *text = sigdescr_np(number);
+
+	snprintf(out, 64, "%s", text ? text : "unknown signal");
+	if (out[0] >= 'A' && out[0] <= 'Z')
+		out[0] = (char)(out[0] - 'A' + 'a');
+	return out;
+}
+
 static int judge(const struct process_end *end, int output_fd, struct error *err)
 {
 	AUTO_FREE char *tail = output_tail(output_fd);
 	const char *colon = *tail ? ": " : "";
+	char words[64];
 
 	if (end->signaled)
-		return error_set(err, ERR_INTERNAL, "killed by signal %d%s%s", end->code, colon, tail);
+		return error_set(err, ERR_INTERNAL, "signal: %s (%d)%s%s", signal_words(words, end->code), end->code,
+				 colon, tail);
 	if (end->code != 0)
 		return error_set(err, ERR_INTERNAL, "exit status %d%s%s", end->code, colon, tail);
 	return 0;
 }
 
-static int run(const struct spec_hook *hook, const char *state_json, struct error *err)
+static int run(const struct spec_hook *hook, const char *state_json, const struct text_list *env, struct error *err)
 {
 	AUTO_CLOSE int input = memfd_create("state", MFD_CLOEXEC);
 	AUTO_CLOSE int output = memfd_create("hook", MFD_CLOEXEC);
@@ -46,7 +60,7 @@ static int run(const struct spec_hook *hook, const char *state_json, struct erro
 	char *const only_path[] = { hook->path, NULL };
 	struct process_options options = { .path = hook->path,
 					   .argv = hook->args.count ? text_list_argv(&hook->args) : only_path,
-					   .envp = text_list_argv(&hook->env),
+					   .envp = text_list_argv(hook->env.count || !env ? &hook->env : env),
 					   .stdin_fd = input,
 					   .stdout_fd = output,
 					   .stderr_fd = output };
@@ -66,10 +80,11 @@ static int run(const struct spec_hook *hook, const char *state_json, struct erro
 	return r < 0 ? -1 : judge(&end, output, err);
 }
 
-int hook_run_list(const spec_hook_list *hooks, const char *kind, const char *state_json, struct error *err)
+int hook_run_list(const spec_hook_list *hooks, const char *kind, const char *state_json, const struct text_list *env,
+		  struct error *err)
 {
 	for (size_t i = 0; i < hooks->count; i++)
-		if (run(&hooks->items[i], state_json, err) < 0)
-			return error_prefix(err, "error running %s hook #%zu (%s)", kind, i, hooks->items[i].path);
+		if (run(&hooks->items[i], state_json, env, err) < 0)
+			return error_prefix(err, "error running %s hook #%zu: %s", kind, i, hooks->items[i].path);
 	return 0;
 }

@@ -7,6 +7,7 @@
 
 /*
  * Runs the hooks in order with the state document on stdin; stops at the first
- * that fails. The error tells kind, path, exit and the last of its output.
+ * that fails. A hook without an environment of its own gets `env` (NULL: none). The error tells kind, path, exit and the last of its output.
  */
-int hook_run_list(const spec_hook_list *hooks, const char *kind, const char *state_json, struct error *err);
+int hook_run_list(const spec_hook_list *hooks, const char *kind, const char *state_json, const struct text_list *env,
+		  struct error *err);

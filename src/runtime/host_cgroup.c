@@ -192,9 +192,11 @@ int host_cgroup_apply(struct cgroup *cgroup, const struct spec_resources *resour
 		add_memory(&limits.out, resources->memory);
 	if (resources->cpu)
 		add_cpu(&limits.out, resources->cpu);
-	/* 0 from docker and podman means no limit was asked for. */
-	if (resources->pids && optional_i64_or(resources->pids->limit, 0) != 0)
-		limits.out.pids_limit = resources->pids->limit;
+	/* 0 is a limit (the specification since 1.3): as in runc, of the one process that must be. */
+	if (resources->pids && resources->pids->limit.set)
+		limits.out.pids_limit = (struct optional_i64){ true, resources->pids->limit.value == 0
+									     ? 1
+									     : resources->pids->limit.value };
 	if (resources->block_io)
 		add_block_io(&limits, resources->block_io);
 	add_others(&limits, resources);

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/path.h"
 #include "sys/capability.h"
+#include "sys/cpu_list.h"
 #include "sys/namespace.h"
 #include "sys/rlimit.h"
 
@@ -25,6 +26,22 @@ static void check_capability_list(const struct text_list *names, const struct lo
 			log_warn(log, "unknown capability is ignored", F("name", names->items[i]));
 }
 
+/* The kernel raises only what is permitted and inheritable. */
+static void check_ambient(const struct spec_capabilities *capabilities, const struct log *log)
+{
+	for (size_t i = 0; i < capabilities->ambient.count; i++) {
+		const char *name = capabilities->ambient.items[i];
+		AUTO_FREE char *message = NULL;
+
+		if (text_list_contains(&capabilities->inheritable, name) &&
+		    text_list_contains(&capabilities->permitted, name))
+			continue;
+		message = xasprintf(
+			"can't raise ambient capability %s: it is not in the inheritable and permitted sets", name);
+		log_warn(log, message);
+	}
+}
+
 static void check_capabilities(const struct spec_capabilities *capabilities, const struct log *log)
 {
 	if (!capabilities || !log)
@@ -32,6 +49,7 @@ static void check_capabilities(const struct spec_capabilities *capabilities, con
 	check_capability_list(&capabilities->bounding, log);
 	check_capability_list(&capabilities->permitted, log);
 	check_capability_list(&capabilities->ambient, log);
+	check_ambient(capabilities, log);
 }
 
 static int check_rlimits(const struct spec_process *process, const char *where, struct error *err)
@@ -64,6 +82,23 @@ static int check_env(const struct spec_process *process, const char *where, stru
 	return 0;
 }
 
+static int check_cpus(const char *text, const char *where, const char *which, struct error *err)
+{
+	struct cpu_list ignored;
+
+	if (cpu_list_parse(&ignored, text) < 0)
+		return error_set(err, ERR_INVALID, "%s.execCPUAffinity.%s: \"%s\" is no list of CPUs such as 0-3,8",
+				 where, which, text);
+	return 0;
+}
+
+static int check_affinity(const struct spec_cpu_affinity *affinity, const char *where, struct error *err)
+{
+	if (!affinity || check_cpus(affinity->initial, where, "initial", err) < 0)
+		return affinity ? -1 : 0;
+	return check_cpus(affinity->final, where, "final", err);
+}
+
 int host_check_process(const struct spec_process *process, const char *where, const struct log *log, struct error *err)
 {
 	if (process->args.count == 0)
@@ -75,8 +110,8 @@ int host_check_process(const struct spec_process *process, const char *where, co
 		return error_set(err, ERR_INVALID, "%s.cwd property must not be empty", where);
 	if (*process->cwd != '/')
 		return error_set(err, ERR_INVALID, "%s.cwd must be an absolute path: %s", where, process->cwd);
-	if (process->exec_cpu_affinity)
-		return error_set(err, ERR_UNSUPPORTED, "%s.execCPUAffinity is not supported", where);
+	if (check_affinity(process->exec_cpu_affinity, where, err) < 0)
+		return -1;
 	if (process->user.umask.set && process->user.umask.value > 0777)
 		return error_set(err, ERR_INVALID, "%s.user.umask: %llu is no mask", where,
 				 (unsigned long long)process->user.umask.value);
@@ -263,8 +298,11 @@ int host_check_spec(const struct spec *spec, const struct log *log, struct error
 		return error_set(err, ERR_INVALID, "root.path must be set");
 	if (spec->process && host_check_process(spec->process, "process", log, err) < 0)
 		return -1;
-	if (!spec_find_namespace(spec, "mount"))
-		return error_set(err, ERR_INVALID, "linux.namespaces: a container needs a mount namespace");
+	if (!spec_find_namespace(spec, "mount") &&
+	    (spec->linux_.masked_paths.count || spec->linux_.readonly_paths.count))
+		return error_set(err, ERR_INVALID,
+				 "linux.namespaces: unable to restrict sys entries without a private MNT namespace "
+				 "(maskedPaths, readonlyPaths)");
 	if (check_linux(spec, err) < 0)
 		return -1;
 	return check_mounts(spec, err);

@@ -73,6 +73,11 @@ static bool joins(const struct plan *plan, int flag)
 	return false;
 }
 
+bool host_clone_has_mount_namespace(const struct plan *plan)
+{
+	return plan->new_namespaces & CLONE_NEWNS || joins(plan, CLONE_NEWNS);
+}
+
 bool host_clone_needs_go_between(const struct plan *plan)
 {
 	return joins(plan, CLONE_NEWPID) || joins(plan, CLONE_NEWUSER) ||
@@ -96,15 +101,20 @@ static uint64_t flags_at_birth(const struct plan *plan)
 	return plan->new_namespaces & ~(uint64_t)(CLONE_NEWCGROUP | CLONE_NEWTIME);
 }
 
-static int cgroup_fd_of(const struct plan *plan)
+/* An initial affinity counts before the process is in the group: it must not be born there. */
+int host_clone_cgroup_fd(const struct plan *plan)
 {
-	return plan->cgroup ? cgroup_clone_fd(plan->cgroup) : -1;
+	const struct spec_cpu_affinity *affinity = plan->create ? NULL : plan->process->exec_cpu_affinity;
+
+	if (!plan->cgroup || plan->subgroup_count || (affinity && !text_empty(affinity->initial)))
+		return -1;
+	return cgroup_clone_fd(plan->cgroup);
 }
 
 /* A group that is not ready for processes refuses with EBUSY or EOPNOTSUPP; the caller then moves the process. */
 static pid_t clone_once(const struct plan *plan, uint64_t flags, int *out_pidfd)
 {
-	return namespace_clone(flags, cgroup_fd_of(plan), out_pidfd);
+	return namespace_clone(flags, host_clone_cgroup_fd(plan), out_pidfd);
 }
 
 /* Not dumpable: processes in the namespaces we enter must not look into us (CVE-2016-9962). */

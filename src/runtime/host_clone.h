@@ -21,4 +21,8 @@ int host_clone(struct runtime_process *out_process, const struct plan *plan, int
 	       void (*entry)(const struct plan *plan), struct error *err);
 /* In init, or in the go-between: enters what the plan names; the mount namespace last. */
 int host_clone_join_all(const struct plan *plan, struct error *err);
+/* The cgroup2 folder the process is born in; -1: it enters by itself. */
+int host_clone_cgroup_fd(const struct plan *plan);
+/* A new one, or one to join; else the container lives in the host's. */
+bool host_clone_has_mount_namespace(const struct plan *plan);
 bool host_clone_needs_go_between(const struct plan *plan);

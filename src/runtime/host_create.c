@@ -67,7 +67,7 @@ static void creation_undo(struct creation *creation)
 	if (creation->hooked) {
 		AUTO_FREE char *state = record_state_json(&creation->record, RUNTIME_STOPPED, 0);
 
-		hook_run_list(&creation->spec.hooks.poststop, "poststop", state, &ignored);
+		hook_run_list(&creation->spec.hooks.poststop, "poststop", state, NULL, &ignored);
 		error_clear(&ignored);
 	}
 	if (creation->folder_fd >= 0)
@@ -268,8 +268,8 @@ static int run_create_hooks(struct creation *creation, struct error *err)
 	AUTO_FREE char *state = record_state_json(&creation->record, RUNTIME_CREATING, creation->record.pid);
 
 	creation->hooked = true;
-	if (hook_run_list(&hooks->prestart, "prestart", state, err) < 0 ||
-	    hook_run_list(&hooks->create_runtime, "createRuntime", state, err) < 0)
+	if (hook_run_list(&hooks->prestart, "prestart", state, NULL, err) < 0 ||
+	    hook_run_list(&hooks->create_runtime, "createRuntime", state, NULL, err) < 0)
 		return -1;
 	return sync_send(creation->sync_fd, SYNC_GO, err);
 }
@@ -292,6 +292,16 @@ static int explain_death(struct creation *creation, struct error *err)
 	return error_set(err, ERR_INTERNAL, "container init died");
 }
 
+static int give_idmap(struct creation *creation, struct sync_message *message, struct error *err)
+{
+	int r = message->index < creation->spec.mounts.count && message->fds[0] >= 0
+			? host_mount_apply_idmap(&creation->plan, message->index, message->fds[0], err)
+			: error_set(err, ERR_INTERNAL, "container init asks for an id map of no mount");
+
+	sync_message_fini(message);
+	return r < 0 ? -1 : sync_send(creation->sync_fd, SYNC_GO, err);
+}
+
 static int follow_init(struct creation *creation, struct error *err)
 {
 	AUTO(sync_message_fini) struct sync_message message = { .fds = { -1, -1 } };
@@ -302,6 +312,10 @@ static int follow_init(struct creation *creation, struct error *err)
 		switch (message.word) {
 		case SYNC_HOOKS:
 			if (run_create_hooks(creation, err) < 0)
+				return -1;
+			break;
+		case SYNC_IDMAP:
+			if (give_idmap(creation, &message, err) < 0)
 				return -1;
 			break;
 		case SYNC_READY:
@@ -333,7 +347,7 @@ static int start_now(struct creation *creation, struct error *err)
 		return 0;
 	creation->hooked = true;
 	state = record_state_json(&creation->record, RUNTIME_RUNNING, creation->record.pid);
-	return hook_run_list(&creation->spec.hooks.poststart, "poststart", state, err);
+	return hook_run_list(&creation->spec.hooks.poststart, "poststart", state, NULL, err);
 }
 
 static int begin(struct creation *creation, const struct runtime *runtime, const struct runtime_create_options *options,

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/file.h"
 #include "base/path.h"
 #include "runtime/host_check.h"
 #include "runtime/host_clone.h"
@@ -14,6 +15,8 @@
 #include "runtime/host_seccomp.h"
 #include "sys/namespace.h"
 #include "sys/pidfd_wait.h"
+
+#define CGROUP_FILE_MAX 65536
 
 struct execution {
 	struct plan plan;
@@ -38,6 +41,11 @@ static void execution_fini(struct execution *execution)
 		close(execution->plan.sync_fd);
 	if (execution->group)
 		cgroup_close(execution->group);
+	for (size_t i = 0; i < execution->plan.subgroup_count; i++) {
+		text_list_fini(&execution->plan.subgroups[i].controllers);
+		if (execution->plan.subgroups[i].cgroup)
+			cgroup_close(execution->plan.subgroups[i].cgroup);
+	}
 	seccomp_filter_fini(&execution->filter);
 	found_fini(&execution->found);
 	spec_fini(&execution->spec);
@@ -77,33 +85,109 @@ static int plan_join(struct execution *execution, struct error *err)
 	return 0;
 }
 
-/* By whole names: /c12 is not below /c1. */
-static bool is_below(const char *path, const char *folder)
+static int open_below(struct cgroup **out_group, const struct execution *execution, const char *below,
+		      struct error *err)
 {
-	const char *rest = text_after(path, folder);
+	const char *own = execution->found.record.cgroup_path;
+	AUTO_FREE char *path = path_join(own, *below == '/' ? below + strspn(below, "/") : below);
+	AUTO_FREE char *clean = path_clean(path);
+	const char *rest = text_after(clean, own);
 
-	return rest && (*rest == '/' || *rest == '\0');
+	if (!rest || (*rest && *rest != '/' && !text_equal(own, "/")))
+		return error_set(err, ERR_INVALID, "bad sub cgroup path: %s is not below the container's", below);
+	if (cgroup_open(out_group, clean, err) < 0)
+		return error_prefix(err, "--cgroup %s: adding pid to cgroups: no such file or directory", below);
+	return 0;
 }
 
-static int plan_cgroup(struct execution *execution, const char *below, struct error *err)
+/* "cpu,memory:PATH": each controller must be there, and have the group. */
+static int check_subgroup(const struct plan_subgroup *subgroup, const char *below, struct error *err)
 {
-	AUTO_FREE char *path = NULL;
-	AUTO_FREE char *clean = NULL;
+	for (size_t i = 0; i < subgroup->controllers.count; i++) {
+		const char *name = subgroup->controllers.items[i];
+		struct cgroup_hierarchy hierarchy;
 
+		if (!cgroup_find_hierarchy(subgroup->cgroup, name, &hierarchy))
+			return error_set(err, ERR_INVALID, "--cgroup: unknown controller %s", name);
+		if (hierarchy.dir_fd < 0)
+			return error_set(err, ERR_NOT_FOUND,
+					 "--cgroup %s: adding pid to cgroups: %s%s: no such file or directory", below,
+					 hierarchy.mount_point, hierarchy.path);
+	}
+	return 0;
+}
+
+static bool is_controller(const struct execution *execution, const char *name)
+{
+	struct cgroup_hierarchy ignored;
+
+	return cgroup_find_hierarchy(execution->found.cgroup, name, &ignored);
+}
+
+static int add_subgroup(struct execution *execution, const char *wanted, struct error *err)
+{
+	struct plan *plan = &execution->plan;
+	struct plan_subgroup *subgroup = &plan->subgroups[plan->subgroup_count];
+	const char *colon = strchr(wanted, ':');
+	AUTO_FREE char *names = xstrndup(wanted, (size_t)(colon - wanted));
+
+	if (colon == wanted)
+		return error_set(err, ERR_INVALID, "invalid --cgroup argument: %s (empty <controller> prefix)", wanted);
+	if (plan->subgroup_count == PLAN_SUBGROUP_MAX)
+		return error_set(err, ERR_INVALID, "more than %d --cgroup arguments", PLAN_SUBGROUP_MAX);
+	text_list_split(&subgroup->controllers, names, ',');
+	plan->subgroup_count++;
+	for (size_t i = 0; i < subgroup->controllers.count; i++)
+		if (!is_controller(execution, subgroup->controllers.items[i]))
+			return error_set(err, ERR_INVALID, "--cgroup: unknown controller %s",
+					 subgroup->controllers.items[i]);
+	if (open_below(&subgroup->cgroup, execution, colon + 1, err) < 0)
+		return -1;
+	return check_subgroup(subgroup, colon + 1, err);
+}
+
+static int plan_cgroup(struct execution *execution, const struct text_list *wanted, struct error *err)
+{
 	if (text_empty(execution->found.record.cgroup_path))
 		return 0;
-	if (!below) {
-		if (found_open_cgroup(&execution->found, err) < 0)
+	if (found_open_cgroup(&execution->found, err) < 0)
+		return -1;
+	execution->plan.cgroup = execution->found.cgroup;
+	for (size_t i = 0; wanted && i < wanted->count; i++) {
+		if (strchr(wanted->items[i], ':')) {
+			if (add_subgroup(execution, wanted->items[i], err) < 0)
+				return -1;
+			continue;
+		}
+		if (wanted->count > 1)
+			return error_set(err, ERR_INVALID,
+					 "invalid --cgroup argument: %s (missing <controller>: prefix)",
+					 wanted->items[i]);
+		if (open_below(&execution->group, execution, wanted->items[i], err) < 0)
 			return -1;
-		execution->plan.cgroup = execution->found.cgroup;
-		return 0;
+		execution->plan.cgroup = execution->group;
 	}
-	path = path_join(execution->found.record.cgroup_path, below);
-	clean = path_clean(path);
-	if (!is_below(clean, execution->found.record.cgroup_path))
-		return error_set(err, ERR_INVALID, "bad sub cgroup path: %s is not below the container's", below);
-	if (cgroup_open(&execution->group, clean, err) < 0)
-		return error_prefix(err, "exec cgroup %s", below);
+	return 0;
+}
+
+/*
+ * cgroup v2: a group whose children have controllers takes no processes. Then init is in one of the children (it moved
+ * itself, as systemd does), and that is where its company belongs.
+ */
+static int use_group_of_init(struct execution *execution, struct error *err)
+{
+	AUTO_FREE char *file = xasprintf("/proc/%lld/cgroup", (long long)execution->found.record.pid);
+	AUTO_FREE char *text = NULL;
+	const char *line;
+
+	if (execution->group || file_read(&text, NULL, AT_FDCWD, file, CGROUP_FILE_MAX) < 0)
+		return -1;
+	line = text_after(text, "0::");
+	if (!line)
+		return -1;
+	text[strcspn(text, "\n")] = '\0';
+	if (cgroup_open(&execution->group, line, err) < 0)
+		return -1;
 	execution->plan.cgroup = execution->group;
 	return 0;
 }
@@ -132,7 +216,7 @@ static int plan_all(struct execution *execution, const struct runtime *runtime,
 	stat("/proc/self/exe", &plan->own_exe);
 	if (plan_join(execution, err) < 0)
 		return -1;
-	return plan_cgroup(execution, options->cgroup, err);
+	return plan_cgroup(execution, options->cgroups, err);
 }
 
 static int birth(struct execution *execution, struct error *err)
@@ -147,7 +231,16 @@ static int birth(struct execution *execution, struct error *err)
 	execution->sync_fd = pair[0];
 	plan->sync_fd = pair[1];
 	plan->host_sync_fd = pair[0];
-	if (host_clone(&execution->made, plan, execution->sync_fd, init_run_exec, err) < 0)
+	r = host_clone(&execution->made, plan, execution->sync_fd, init_run_exec, err);
+	if (r < 0 && err->errnum == EBUSY && plan->cgroup) {
+		AUTO(error_clear) struct error ignored = { 0 };
+
+		if (use_group_of_init(execution, &ignored) < 0)
+			return error_prefix(err, "error adding pid to cgroups");
+		error_clear(err);
+		r = host_clone(&execution->made, plan, execution->sync_fd, init_run_exec, err);
+	}
+	if (r < 0)
 		return -1;
 	close(take_fd(&plan->sync_fd));
 	if (host_process_prepare(&execution->made, plan, err) < 0 || sync_send(execution->sync_fd, SYNC_GO, err) < 0 ||

@@ -179,7 +179,7 @@ static int run_poststart(const struct found *found, const struct runtime *runtim
 	if (!spec.hooks.poststart.count)
 		return 0;
 	state = record_state_json(&found->record, RUNTIME_RUNNING, found->record.pid);
-	if (hook_run_list(&spec.hooks.poststart, "poststart", state, err) == 0)
+	if (hook_run_list(&spec.hooks.poststart, "poststart", state, NULL, err) == 0)
 		return 0;
 	runtime_delete(runtime, found->record.id, true, &ignored);
 	return -1;
@@ -302,7 +302,7 @@ static void run_poststop(const struct found *found, const struct runtime *runtim
 	if (!found->record.has_poststop || record_load_spec(&spec, found->folder_fd, &err) < 0)
 		return;
 	state = record_state_json(&found->record, RUNTIME_STOPPED, 0);
-	if (hook_run_list(&spec.hooks.poststop, "poststop", state, &err) < 0 && runtime->log)
+	if (hook_run_list(&spec.hooks.poststop, "poststop", state, NULL, &err) < 0 && runtime->log)
 		log_warn(runtime->log, err.message, F("id", found->record.id));
 }
 
@@ -378,8 +378,16 @@ int runtime_list_pids(struct runtime_pids *out_pids, const struct runtime *runti
 {
 	AUTO(found_fini) struct found found = FOUND_NONE;
 
-	if (open_alive(&found, runtime, id, err) < 0)
+	if (found_open(&found, runtime, id, err) < 0)
 		return -1;
+	/* What has ended has no processes; only what lives can lack a group of ours. */
+	*out_pids = (struct runtime_pids){ 0 };
+	if (found_open_cgroup(&found, err) < 0) {
+		if (is_alive(&found))
+			return -1;
+		error_clear(err);
+		return 0;
+	}
 	return cgroup_pids(found.cgroup, &out_pids->pids, &out_pids->count, err);
 }
 
@@ -390,4 +398,17 @@ int runtime_read_stats(struct cgroup_stats *out_stats, const struct runtime *run
 	if (found_open(&found, runtime, id, err) < 0 || found_open_cgroup(&found, err) < 0)
 		return -1;
 	return cgroup_stats_read(found.cgroup, out_stats, err);
+}
+
+int runtime_watch_oom(const struct runtime *runtime, const char *id, struct error *err)
+{
+	AUTO(found_fini) struct found found = FOUND_NONE;
+	int fd;
+
+	if (found_open(&found, runtime, id, err) < 0 || found_open_cgroup(&found, err) < 0)
+		return -1;
+	fd = cgroup_oom_watch(found.cgroup);
+	if (fd < 0)
+		return error_set_errno(err, ERR_UNSUPPORTED, fd, "watch container %s for lack of memory", id);
+	return fd;
 }

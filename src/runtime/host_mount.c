@@ -55,6 +55,28 @@ static int apply_idmap(const struct plan *plan, const struct spec_mount *mount, 
 	return 0;
 }
 
+bool host_mount_is_mapped(const struct spec_mount *mount, const struct mount_options *options)
+{
+	return options->idmap || mount->uid_mappings.count;
+}
+
+const char *host_mount_source_in_root(const struct plan *plan, const char *source)
+{
+	const char *rest = plan->rootfs ? text_after(source, plan->rootfs) : NULL;
+
+	return rest && (*rest == '/' || *rest == '\0') ? rest : NULL;
+}
+
+int host_mount_apply_idmap(const struct plan *plan, size_t index, int fd, struct error *err)
+{
+	AUTO(mount_options_fini) struct mount_options options = { 0 };
+	const struct spec_mount *mount = &plan->spec->mounts.items[index];
+
+	if (mount_options_parse(&options, &mount->options, err) < 0)
+		return error_prefix(err, "mount %s", mount->destination);
+	return apply_idmap(plan, mount, &options, fd, err);
+}
+
 static int open_source(const struct plan *plan, const struct spec_mount *mount, int *out_fd, struct error *err)
 {
 	AUTO(mount_options_fini) struct mount_options options = { 0 };
@@ -64,7 +86,7 @@ static int open_source(const struct plan *plan, const struct spec_mount *mount, 
 
 	if (mount_options_parse(&options, &mount->options, err) < 0)
 		return error_prefix(err, "mount %s", mount->destination);
-	mapped = options.idmap || mount->uid_mappings.count;
+	mapped = host_mount_is_mapped(mount, &options);
 	if (mapped && !options.bind)
 		return error_set(err, ERR_UNSUPPORTED, "mount %s: id-mapped mounts are supported for binds only",
 				 mount->destination);
@@ -72,6 +94,8 @@ static int open_source(const struct plan *plan, const struct spec_mount *mount, 
 	if (!options.bind || (!mapped && (!(plan->new_namespaces & CLONE_NEWUSER) || geteuid() != 0)))
 		return 0;
 	source = host_mount_source(plan, mount);
+	if (host_mount_source_in_root(plan, source))
+		return 0;
 	fd = mount_clone(AT_FDCWD, source, options.recursive_bind);
 	if (fd < 0)
 		return error_set_errno(err, ERR_INVALID, fd, "mount %s: source %s", mount->destination, source);

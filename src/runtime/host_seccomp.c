@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/path.h"
+#include "runtime/debug.h"
 
 struct profile {
 	struct seccomp_profile out;
@@ -71,6 +72,7 @@ int host_seccomp_build(struct seccomp_filter *out_filter, const struct runtime *
 	convert(&profile, seccomp);
 	if (seccomp_filter_build(out_filter, &profile.out, cache, err) < 0)
 		return error_prefix(err, "linux.seccomp");
+	debug_log(runtime, "seccomp filter flags: %u", out_filter->flags);
 	if (out_filter->notify) {
 		seccomp_filter_fini(out_filter);
 		return error_set(err, ERR_UNSUPPORTED,

@@ -72,7 +72,9 @@ struct init_program {
 /* Everything that can fail for a wrong specification is found here, before start. */
 int init_program_prepare(struct init_program *out_program, const struct init *init, struct error *err);
 void init_program_fini(struct init_program *program);
-/* Becomes the program; returns only on failure. */
+/* Gives up descriptors, privileges and system calls. */
+int init_program_become(const struct init_program *program, const struct init *init, struct error *err);
+/* Executes the program; returns only on failure. */
 int init_program_exec(const struct init_program *program, const struct init *init, struct error *err);
 /* strerror with Go's small first letter: callers of runc look for "no such file or directory" in these messages. */
 const char *init_errno_text(char out[64], int errnum);

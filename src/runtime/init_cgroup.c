@@ -14,11 +14,25 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/path.h"
+#include "runtime/host_clone.h"
 #include "runtime/init.h"
 #include "runtime/mount_option.h"
 #include "sys/cgroup.h"
 #include "sys/in_root.h"
 #include "sys/mount_api.h"
+
+/* "cpu,cpuacct" holds cpu; the cgroup2 tree is called "". */
+static bool is_named(const struct cgroup_hierarchy *hierarchy, const struct text_list *controllers)
+{
+	AUTO(text_list_fini) struct text_list names = { 0 };
+
+	text_list_split(&names, hierarchy->name, ',');
+	for (size_t i = 0; i < controllers->count; i++)
+		if (text_list_contains(&names, controllers->items[i]) ||
+		    (hierarchy->is_v2 && text_empty(controllers->items[i])))
+			return true;
+	return false;
+}
 
 /*
  * v1 hierarchies: "0" into `tasks` by the process itself. The kernel takes its global lock, and waits for an RCU grace
@@ -27,18 +41,21 @@
 int init_cgroup_enter(const struct plan *plan, struct error *err)
 {
 	struct cgroup_hierarchy hierarchy;
-	bool cloned = plan->cgroup && cgroup_clone_fd(plan->cgroup) >= 0;
+	bool cloned = host_clone_cgroup_fd(plan) >= 0;
 
 	for (size_t i = 0; plan->cgroup && i < cgroup_hierarchy_count(plan->cgroup); i++) {
 		AUTO_CLOSE int fd = -1;
 
 		cgroup_get_hierarchy(plan->cgroup, i, &hierarchy);
+		for (size_t sub = 0; sub < plan->subgroup_count; sub++)
+			if (is_named(&hierarchy, &plan->subgroups[sub].controllers))
+				cgroup_get_hierarchy(plan->subgroups[sub].cgroup, i, &hierarchy);
 		if (hierarchy.dir_fd < 0 || (hierarchy.is_v2 && cloned))
 			continue;
 		fd = openat(hierarchy.dir_fd, hierarchy.is_v2 ? "cgroup.procs" : "tasks", O_WRONLY | O_CLOEXEC);
 		if (fd < 0 || write(fd, "0", 1) < 0)
-			return error_set_errno(err, ERR_INTERNAL, errno, "enter cgroup %s%s", hierarchy.mount_point,
-					       hierarchy.path);
+			return error_set_errno(err, ERR_INTERNAL, errno, "error adding pid %d to cgroups: enter %s%s",
+					       getpid(), hierarchy.mount_point, hierarchy.path);
 	}
 	return 0;
 }

@@ -16,9 +16,11 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "runtime/debug.h"
 #include "runtime/hook.h"
 #include "runtime/host_clone.h"
 #include "runtime/init.h"
+#include "runtime/init_sched.h"
 #include "runtime/sync.h"
 
 #define KEYCTL_JOIN_SESSION_KEYRING 1
@@ -54,14 +56,14 @@ static bool has_runtime_hooks(const struct spec_hooks *hooks)
 
 /* Hooks see our pid as it is in their own pid namespace. */
 static int run_hooks(const struct init *init, const spec_hook_list *hooks, const char *kind, enum runtime_status status,
-		     struct error *err)
+		     const struct text_list *env, struct error *err)
 {
 	AUTO_FREE char *state = NULL;
 
 	if (!hooks->count)
 		return 0;
 	state = record_state_json(init->plan->record, status, getpid());
-	return hook_run_list(hooks, kind, state, err);
+	return hook_run_list(hooks, kind, state, env, err);
 }
 
 static int make_root(struct init *init, struct error *err)
@@ -69,6 +71,8 @@ static int make_root(struct init *init, struct error *err)
 	const struct plan *plan = init->plan;
 	const struct spec_hooks *hooks = &plan->spec->hooks;
 
+	debug_log(plan->runtime, "child process in init(): mounting %zu file systems below %s",
+		  plan->spec->mounts.count, plan->rootfs);
 	if (init_mount_all(init, err) < 0 || init_device_make_all(init, err) < 0 || init_kernel_names(init, err) < 0)
 		return -1;
 	if (plan->process->terminal && init_tty_make(init, true, err) < 0)
@@ -76,7 +80,10 @@ static int make_root(struct init *init, struct error *err)
 	if (has_runtime_hooks(hooks) &&
 	    (sync_send(plan->sync_fd, SYNC_HOOKS, err) < 0 || sync_expect(plan->sync_fd, SYNC_GO, err) < 0))
 		return -1;
-	if (run_hooks(init, &hooks->create_container, "createContainer", RUNTIME_CREATING, err) < 0)
+	/* As in runc: the hooks find the mounted root as their current directory. */
+	if (hooks->create_container.count && fchdir(init->root_fd) < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "enter the rootfs for createContainer hooks");
+	if (run_hooks(init, &hooks->create_container, "createContainer", RUNTIME_CREATING, NULL, err) < 0)
 		return -1;
 	if (init_mask_all(init, err) < 0)
 		return -1;
@@ -139,8 +146,10 @@ static int become_container(struct init *init, int *talk_fd, struct error *err)
 	const struct plan *plan = init->plan;
 
 	close(plan->host_sync_fd);
-	if (init_cgroup_enter(plan, err) < 0 || sync_expect(plan->sync_fd, SYNC_GO, err) < 0)
+	if (init_cgroup_enter(plan, err) < 0 || init_sched_affinity(plan, err) < 0 ||
+	    sync_expect(plan->sync_fd, SYNC_GO, err) < 0)
 		return -1;
+	debug_log(plan->runtime, "nsexec container setup: cgroup and namespaces are there");
 	setsid();
 	umask(0);
 	if (init_kernel_namespaces(init, err) < 0)
@@ -150,6 +159,7 @@ static int become_container(struct init *init, int *talk_fd, struct error *err)
 		return -1;
 	if (init_tty_use(init, err) < 0 || init_program_prepare(&program, init, err) < 0)
 		return -1;
+	debug_log(plan->runtime, "init: closing the pipe to signal completion, then waiting for start");
 	if (sync_send_ready(plan->sync_fd, init->tty_master_fd, init->netlink_fd, err) < 0)
 		return -1;
 	close_host_descriptors(plan);
@@ -157,9 +167,31 @@ static int become_container(struct init *init, int *talk_fd, struct error *err)
 		return -1;
 	if (plan->start_fd >= 0 && await_start(plan, talk_fd, err) < 0)
 		return -1;
-	if (run_hooks(init, &plan->spec->hooks.start_container, "startContainer", RUNTIME_CREATED, err) < 0)
+	/* Their programs are the image's: they have the privileges of the container's process, and no more. */
+	if (init_program_become(&program, init, err) < 0 ||
+	    run_hooks(init, &plan->spec->hooks.start_container, "startContainer", RUNTIME_CREATED, &plan->process->env,
+		      err) < 0)
 		return -1;
 	return init_program_exec(&program, init, err);
+}
+
+/* From the birth until all namespaces and groups of the container are entered. */
+static int join_container(struct init *init, struct error *err)
+{
+	const struct plan *plan = init->plan;
+
+	close(plan->host_sync_fd);
+	prctl(PR_SET_DUMPABLE, 0);
+	debug_log(plan->runtime, "nsexec container setup: a process for a running container");
+	if (init_sched_initial_affinity(plan, err) < 0 || init_cgroup_enter(plan, err) < 0 ||
+	    init_sched_affinity(plan, err) < 0 || sync_expect(plan->sync_fd, SYNC_GO, err) < 0)
+		return -1;
+	setsid();
+	if (!host_clone_needs_go_between(plan) && host_clone_join_all(plan, err) < 0)
+		return -1;
+	if (init->in_userns && init_kernel_become_root(err) < 0)
+		return -1;
+	return 0;
 }
 
 static int become_exec(struct init *init, struct error *err)
@@ -167,14 +199,7 @@ static int become_exec(struct init *init, struct error *err)
 	AUTO(init_program_fini) struct init_program program = { 0 };
 	const struct plan *plan = init->plan;
 
-	close(plan->host_sync_fd);
-	prctl(PR_SET_DUMPABLE, 0);
-	if (init_cgroup_enter(plan, err) < 0 || sync_expect(plan->sync_fd, SYNC_GO, err) < 0)
-		return -1;
-	setsid();
-	if (!host_clone_needs_go_between(plan) && host_clone_join_all(plan, err) < 0)
-		return -1;
-	if (init->in_userns && init_kernel_become_root(err) < 0)
+	if (join_container(init, err) < 0)
 		return -1;
 	join_keyring(plan);
 	if (plan->process->terminal && init_tty_make(init, false, err) < 0)
@@ -184,7 +209,7 @@ static int become_exec(struct init *init, struct error *err)
 	if (sync_send_ready(plan->sync_fd, init->tty_master_fd, -1, err) < 0)
 		return -1;
 	close_host_descriptors(plan);
-	if (sync_expect(plan->sync_fd, SYNC_GO, err) < 0)
+	if (sync_expect(plan->sync_fd, SYNC_GO, err) < 0 || init_program_become(&program, init, err) < 0)
 		return -1;
 	return init_program_exec(&program, init, err);
 }

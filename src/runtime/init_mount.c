@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -21,6 +22,7 @@
 #include "runtime/init.h"
 #include "runtime/init_copy.h"
 #include "runtime/mount_option.h"
+#include "runtime/sync.h"
 #include "sys/in_root.h"
 #include "sys/mount_api.h"
 #include "sys/proc_fs.h"
@@ -126,11 +128,56 @@ static int apply_propagation(int fd, const struct mount_options *options, const 
 	return 0;
 }
 
-static int bind(const struct init *init, const struct spec_mount *mount, const struct mount_options *options,
-		int given_fd, const char *path, struct error *err)
+#define LOCKABLE ((uint64_t)MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
+
+static uint64_t attributes_of(int fd)
+{
+	struct statvfs fs;
+
+	if (fstatvfs(fd, &fs) < 0)
+		return 0;
+	return (fs.f_flag & ST_RDONLY ? MOUNT_ATTR_RDONLY : 0) | (fs.f_flag & ST_NOSUID ? MOUNT_ATTR_NOSUID : 0) |
+	       (fs.f_flag & ST_NODEV ? MOUNT_ATTR_NODEV : 0) | (fs.f_flag & ST_NOEXEC ? MOUNT_ATTR_NOEXEC : 0);
+}
+
+/*
+ * runc and crun: a bind without flags has those of its source, one with any has only these (mount(8) adds them). What
+ * another owner of the file system set, a container in a user namespace keeps, and must not ask away.
+ */
+static int complete_bind_options(const struct init *init, struct mount_options *options, int fd, const char *path,
+				 struct error *err)
+{
+	uint64_t atime = MOUNT_ATTR__ATIME | MOUNT_ATTR_NODIRATIME;
+
+	if (!(options->attr_set | options->attr_clear))
+		return 0;
+	if (init->in_userns && options->attr_clear & LOCKABLE & attributes_of(fd))
+		return error_set_errno(err, ERR_FORBIDDEN, EPERM,
+				       "mount %s: a user namespace must not clear ro, nosuid, nodev or noexec of the "
+				       "source",
+				       path);
+	options->attr_clear |= (init->in_userns ? 0 : LOCKABLE) | MOUNT_ATTR_NOSYMFOLLOW;
+	options->attr_clear &= ~(options->attr_set & ~atime);
+	return 0;
+}
+
+/* A source in the container's own root is what the mounts so far have made of it. */
+static int clone_source(const struct init *init, const char *source, bool recursive)
+{
+	const char *below = host_mount_source_in_root(init->plan, source);
+	AUTO_CLOSE int fd = -1;
+
+	if (!below)
+		return mount_clone(AT_FDCWD, source, recursive);
+	fd = open_in_root(init->root_fd, *below ? below : "/", O_PATH, 0);
+	return fd < 0 ? fd : mount_clone(fd, "", recursive);
+}
+
+static int bind(const struct init *init, const struct spec_mount *mount, struct mount_options *options, int given_fd,
+		const char *path, struct error *err)
 {
 	AUTO_FREE char *source = host_mount_source(init->plan, mount);
-	AUTO_CLOSE int fd = given_fd >= 0 ? given_fd : mount_clone(AT_FDCWD, source, options->recursive_bind);
+	AUTO_CLOSE int fd = given_fd >= 0 ? given_fd : clone_source(init, source, options->recursive_bind);
 	AUTO_CLOSE int target = -1;
 	struct stat st;
 	int r;
@@ -143,11 +190,14 @@ static int bind(const struct init *init, const struct spec_mount *mount, const s
 				       "mount %s: bind source path does not exist or cannot be "
 				       "used: %s",
 				       path, source);
+	if (given_fd < 0 && host_mount_is_mapped(mount, options) &&
+	    sync_ask_idmap(init->plan->sync_fd, (uint32_t)(mount - init->plan->spec->mounts.items), fd, err) < 0)
+		return -1;
 	if (fstat(fd, &st) < 0)
 		return error_set_errno(err, ERR_INTERNAL, errno, "mount %s: source %s", path, source);
 	target = open_target(init, path, S_ISDIR(st.st_mode), err);
 	if (target < 0 || check_not_in_proc(path, target, fd, err) < 0 ||
-	    apply_options(fd, options, true, path, err) < 0)
+	    complete_bind_options(init, options, fd, path, err) < 0 || apply_options(fd, options, true, path, err) < 0)
 		return -1;
 	r = mount_attach(fd, target);
 	if (r < 0)
@@ -177,7 +227,26 @@ static int open_fresh_target(const struct init *init, const char *type, const ch
 	return is_kernel_tree(type) ? open_plain_directory(init, path, err) : open_target(init, path, true, err);
 }
 
-static int mount_fresh(struct init *init, const struct spec_mount *mount, const struct mount_options *options,
+/* A tmpfs without a mode has that of the folder it covers. */
+static int add_tmpfs_mode(const struct init *init, const char *type, struct mount_options *options, const char *path,
+			  struct error *err)
+{
+	AUTO_CLOSE int covered = -1;
+	struct stat st;
+
+	if (!text_equal(type, "tmpfs") || text_has_prefix(options->data.data, "mode=") ||
+	    (options->data.size && strstr(options->data.data, ",mode=")))
+		return 0;
+	covered = open_in_root(init->root_fd, path, O_PATH | O_DIRECTORY, 0);
+	if (covered < 0)
+		return 0; /* it will be made, and tmpfs has its default */
+	if (fstat(covered, &st) < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "mount %s", path);
+	text_addf(&options->data, "%smode=%o", options->data.size ? "," : "", st.st_mode & 07777);
+	return 0;
+}
+
+static int mount_fresh(struct init *init, const struct spec_mount *mount, struct mount_options *options,
 		       const char *path, struct error *err)
 {
 	const char *type = text_empty(mount->type) ? "none" : mount->type;
@@ -185,8 +254,12 @@ static int mount_fresh(struct init *init, const struct spec_mount *mount, const 
 	bool later = text_equal(type, "tmpfs") && options->attr_set & MOUNT_ATTR_RDONLY;
 	uint64_t attr = later ? options->attr_set & ~(uint64_t)MOUNT_ATTR_RDONLY : options->attr_set;
 	AUTO_CLOSE int target = -1;
-	AUTO_CLOSE int fd = mount_new(type, source, options->data.data, options->superblock, attr, err);
+	AUTO_CLOSE int fd = -1;
 	int r;
+
+	if (add_tmpfs_mode(init, type, options, path, err) < 0)
+		return -1;
+	fd = mount_new(type, source, options->data.data, options->superblock, attr, err);
 
 	if (fd < 0)
 		return explain_new(init, mount, err);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How it works: prepare() finds everything out while failing is still a failed
- * create; exec() then gives up, in this order: descriptors, the bounding set,
+ * create; become() then gives up, in this order: descriptors, the bounding set,
  * (with privileges left: the system call filter,) the user, capabilities,
- * no_new_privs, (else: the filter now,) and last the program itself.
+ * no_new_privs, (else: the filter now). exec() is the last step.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -309,7 +309,7 @@ static int refuse_self(const struct plan *plan, const char *path, struct error *
 	return 0;
 }
 
-int init_program_exec(const struct init_program *program, const struct init *init, struct error *err)
+int init_program_become(const struct init_program *program, const struct init *init, struct error *err)
 {
 	const struct plan *plan = init->plan;
 	const struct spec_process *process = plan->process;
@@ -321,8 +321,11 @@ int init_program_exec(const struct init_program *program, const struct init *ini
 	if (program->user.uid != 0 && chdir(process->cwd) < 0)
 		return error_set_errno(err, ERR_INVALID, errno,
 				       "process.cwd: chdir to cwd (\"%s\") set in config.json failed", process->cwd);
-	if (process->no_new_privileges && load_filter(plan, err) < 0)
-		return -1;
-	execve(program->path, text_list_argv(&process->args), program->envp);
+	return process->no_new_privileges ? load_filter(plan, err) : 0;
+}
+
+int init_program_exec(const struct init_program *program, const struct init *init, struct error *err)
+{
+	execve(program->path, text_list_argv(&init->plan->process->args), program->envp);
 	return init_explain_exec(program->path, errno, err);
 }

@@ -8,11 +8,15 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/path.h"
+#include "runtime/host_clone.h"
 #include "runtime/init.h"
 #include "runtime/mount_option.h"
 #include "sys/in_root.h"
 #include "sys/mount_api.h"
+
+#define MOUNTINFO_MAX (64 << 20)
 
 static uint64_t root_propagation(const struct plan *plan)
 {
@@ -94,7 +98,10 @@ int init_root_attach(struct init *init, struct error *err)
 	const struct plan *plan = init->plan;
 	uint64_t propagation = root_propagation(plan);
 
-	if (mount(NULL, "/", NULL, propagation ? propagation : MS_SLAVE | MS_REC, NULL) < 0)
+	/* Without a mount namespace of our own the host's tree is not ours to change. */
+	if (!host_clone_has_mount_namespace(plan))
+		propagation = 0;
+	else if (mount(NULL, "/", NULL, propagation ? propagation : MS_SLAVE | MS_REC, NULL) < 0)
 		return error_set_errno(err, ERR_INTERNAL, errno, "set propagation of the mount namespace");
 	if (propagation & MS_SHARED && make_parent_private(plan->rootfs, err) < 0)
 		return -1;
@@ -110,8 +117,50 @@ int init_root_attach(struct init *init, struct error *err)
 }
 
 /* Where pivot_root cannot work (an initramfs as root): move the mount over / and chroot. */
+/*
+ * Without pivot_root the host's mounts stay below ours. A whole /proc or /sys among them would let a user namespace in
+ * the container mount new ones, unmasked: they go, or are covered.
+ */
+static int hide_kernel_tree(const char *rootfs, const char *place, const char *type, struct error *err)
+{
+	const char *below = text_after(place, rootfs);
+
+	if ((!text_equal(type, "proc") && !text_equal(type, "sysfs")) || (below && (*below == '/' || *below == '\0')))
+		return 0;
+	if (umount2(place, MNT_DETACH) == 0 ||
+	    mount("tmpfs", place, "tmpfs", MS_RDONLY, "nr_blocks=1,nr_inodes=1") == 0)
+		return 0;
+	return error_set_errno(err, ERR_INTERNAL, errno, "--no-pivot: hide the host's %s", place);
+}
+
+/* proc(5), mountinfo: "id parent dev root PLACE options... - TYPE source data". */
+static int hide_kernel_trees(const struct plan *plan, struct error *err)
+{
+	AUTO(text_list_fini) struct text_list lines = { 0 };
+	AUTO_FREE char *text = NULL;
+	int r = file_read(&text, NULL, AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX);
+
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, r, "--no-pivot: read the list of mounts");
+	text_list_split(&lines, text, '\n');
+	for (size_t i = lines.count; i-- > 0;) {
+		AUTO(text_list_fini) struct text_list words = { 0 };
+		size_t dash = 0;
+
+		text_list_split(&words, lines.items[i], ' ');
+		while (dash < words.count && !text_equal(words.items[dash], "-"))
+			dash++;
+		if (words.count > 4 && dash + 1 < words.count &&
+		    hide_kernel_tree(plan->rootfs, words.items[4], words.items[dash + 1], err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int move_to_root(const struct init *init, struct error *err)
 {
+	if (hide_kernel_trees(init->plan, err) < 0)
+		return -1;
 	if (fchdir(init->root_fd) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 || chdir("/") < 0)
 		return error_set_errno(err, ERR_INTERNAL, errno, "move the rootfs to /");
 	return 0;
@@ -123,7 +172,10 @@ int init_root_enter(struct init *init, struct error *err)
 	uint64_t propagation = root_propagation(plan);
 	int r;
 
-	if (plan->create->no_pivot) {
+	if (!host_clone_has_mount_namespace(plan)) {
+		if (fchdir(init->root_fd) < 0 || chroot(".") < 0)
+			return error_set_errno(err, ERR_INTERNAL, errno, "chroot into %s", plan->rootfs);
+	} else if (plan->create->no_pivot) {
 		if (move_to_root(init, err) < 0)
 			return -1;
 	} else {

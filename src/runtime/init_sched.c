@@ -15,6 +15,8 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "runtime/debug.h"
+#include "sys/cpu_list.h"
 #include "sys/proc_fs.h"
 
 struct name_value {
@@ -54,19 +56,18 @@ static const struct name_value *find(const struct name_value *table, size_t coun
 static int check_scheduler(const struct spec_scheduler *scheduler, uint64_t policy, struct error *err)
 {
 	bool real_time = policy == SCHED_FIFO || policy == SCHED_RR;
-	bool fair = policy == SCHED_NORMAL || policy == SCHED_BATCH;
 
 	if (optional_i64_or(scheduler->priority, 0) != 0 && !real_time)
 		return error_set(err, ERR_INVALID, "process.scheduler: priority is for SCHED_FIFO and SCHED_RR only");
-	if (optional_i64_or(scheduler->nice, 0) != 0 && !fair)
-		return error_set(err, ERR_INVALID, "process.scheduler: nice is for SCHED_OTHER and SCHED_BATCH only");
+	if (optional_i64_or(scheduler->nice, 0) < -20 || optional_i64_or(scheduler->nice, 0) > 19)
+		return error_set(err, ERR_INVALID, "process.scheduler: nice must be between -20 and 19");
 	if ((scheduler->runtime || scheduler->deadline || scheduler->period) && policy != SCHED_DEADLINE)
 		return error_set(err, ERR_INVALID,
 				 "process.scheduler: runtime, deadline, period are for SCHED_DEADLINE only");
 	return 0;
 }
 
-static int set_scheduler(const struct spec_scheduler *scheduler, struct error *err)
+static int set_scheduler(const struct spec_scheduler *scheduler, bool has_cpus, struct error *err)
 {
 	const struct name_value *policy = find(policies, COUNT(policies), scheduler->policy);
 	struct sched_attr attr = { .size = sizeof(attr) };
@@ -90,9 +91,15 @@ static int set_scheduler(const struct spec_scheduler *scheduler, struct error *e
 	attr.sched_runtime = scheduler->runtime;
 	attr.sched_deadline = scheduler->deadline;
 	attr.sched_period = scheduler->period;
-	if (syscall(SYS_sched_setattr, 0, &attr, 0) < 0)
-		return error_set_errno(err, ERR_INVALID, errno, "process.scheduler: %s", scheduler->policy);
-	return 0;
+	if (syscall(SYS_sched_setattr, 0, &attr, 0) == 0)
+		return 0;
+	if (errno == EPERM && has_cpus)
+		return error_set_errno(
+			err, ERR_INVALID, EPERM,
+			"process.scheduler: %s: process scheduler can't be used together with AllowedCPUs "
+			"(linux.resources.cpu.cpus)",
+			scheduler->policy);
+	return error_set_errno(err, ERR_INVALID, errno, "process.scheduler: %s", scheduler->policy);
 }
 
 static int set_io_priority(const struct spec_io_priority *priority, struct error *err)
@@ -126,11 +133,49 @@ static int set_personality(const struct spec_personality *wanted, struct error *
 	return 0;
 }
 
+static int set_affinity(const char *text, const char *which, struct error *err)
+{
+	struct cpu_list list;
+	int r = cpu_list_parse(&list, text);
+
+	if (r == 0)
+		r = cpu_list_apply(&list);
+	if (r < 0)
+		return error_set_errno(err, ERR_INVALID, r, "process.execCPUAffinity.%s: run on CPUs %s", which, text);
+	return 0;
+}
+
+int init_sched_initial_affinity(const struct plan *plan, struct error *err)
+{
+	const struct spec_cpu_affinity *affinity = plan->process->exec_cpu_affinity;
+	struct cpu_list list;
+
+	if (!affinity || text_empty(affinity->initial))
+		return 0;
+	if (cpu_list_parse(&list, affinity->initial) == 0)
+		debug_log(plan->runtime, "nsexec container setup: affinity: 0x%lx", list.words[0]);
+	return set_affinity(affinity->initial, "initial", err);
+}
+
+int init_sched_affinity(const struct plan *plan, struct error *err)
+{
+	const struct spec_cpu_affinity *affinity = plan->create ? NULL : plan->process->exec_cpu_affinity;
+
+	if (affinity && !text_empty(affinity->final))
+		return set_affinity(affinity->final, "final", err);
+	/* Not being allowed to (a seccomp filter around us) leaves the container where we are. */
+	if (!affinity || text_empty(affinity->initial))
+		cpu_list_apply_all();
+	return 0;
+}
+
 int init_sched_apply(const struct plan *plan, struct error *err)
 {
 	const struct spec_process *process = plan->process;
+	const struct spec_resources *resources = plan->spec->linux_.resources;
+	bool has_cpus = resources && resources->cpu && !text_empty(resources->cpu->cpus);
 
-	if (process->scheduler && set_scheduler(process->scheduler, err) < 0)
+	if (process->scheduler && set_scheduler(process->scheduler, has_cpus, err) < 0)
 		return -1;
 	if (process->io_priority && set_io_priority(process->io_priority, err) < 0)
 		return -1;

@@ -5,6 +5,10 @@
 #include "base/error.h"
 #include "runtime/plan.h"
 
+/* exec only: process.execCPUAffinity.initial, before the cgroup is entered. */
+int init_sched_initial_affinity(const struct plan *plan, struct error *err);
+/* execCPUAffinity.final, or wherever the cpuset allows: what our caller runs on is not the container's business. */
+int init_sched_affinity(const struct plan *plan, struct error *err);
 int init_sched_apply(const struct plan *plan, struct error *err);
 /* AppArmor profile and SELinux label for the execve that follows. */
 int init_sched_labels(const struct plan *plan, struct error *err);

@@ -68,17 +68,25 @@ static const struct option_spec global_table[] = {
 static void print_help(void)
 {
 	AUTO_FREE char *options = options_help(global_table);
+	const char *name = command_program_name();
 
-	printf("kist-runtime - run containers from OCI bundles\n\nUsage: kist-runtime [OPTIONS] COMMAND [ARG...]\n\n"
-	       "Commands:\n");
+	printf("NAME:\n   %s - Open Container Initiative runtime (kist-runtime " KIST_VERSION ")\n\nUSAGE:\n"
+	       "   %s [GLOBAL OPTIONS] COMMAND [OPTIONS] [ARG...]\n\nCOMMANDS:\n",
+	       name, name);
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
-		printf("  %-10s %s\n", commands[i].name, commands[i].summary);
-	printf("\nOptions:\n%s", options);
+		printf("   %-11s %s\n", commands[i].name, commands[i].summary);
+	printf("\nGLOBAL OPTIONS:\n%s", options);
 }
 
+/* Under a peer's name the version is the peer's whose command line we have; what follows "+" says who we are. */
 static void print_version(void)
 {
-	printf("kist-runtime version " KIST_VERSION "\ncommit: " KIST_COMMIT "\nspec: " SPEC_VERSION "\n");
+	static const char *const versions[] = { [PROGRAM_KIST] = KIST_VERSION,
+						[PROGRAM_RUNC] = "1.3.0+kist." KIST_VERSION,
+						[PROGRAM_CRUN] = "1.28.0+kist." KIST_VERSION };
+
+	printf("%s version %s\ncommit: " KIST_COMMIT "\nspec: " SPEC_VERSION "\n", command_program_name(),
+	       versions[command_program()]);
 }
 
 static const struct command *find_command(const char *name)
@@ -105,7 +113,7 @@ static int open_log(struct log *out_log, const struct global_options *options, s
 {
 	const char *path = options->log_path;
 
-	*out_log = (struct log){ .fd = STDERR_FILENO, .level = LOG_LEVEL_WARN };
+	*out_log = (struct log){ .fd = STDERR_FILENO, .level = LOG_LEVEL_WARN, .logfmt = true };
 	if (options->debug)
 		out_log->level = LOG_LEVEL_DEBUG;
 	if (options->log_level &&
@@ -163,7 +171,10 @@ static int run_command(const struct text_list *words, const struct global_option
 	int result;
 
 	if (!command)
-		return error_set(err, ERR_INVALID, "unknown command \"%s\"; see kist-runtime --help", words->items[0]);
+		return error_set(err, ERR_INVALID, "No help topic for '%s': unknown command; see %s --help",
+				 words->items[0], command_program_name());
+	command_begin(command);
+	command_set_root_given(options->root != NULL);
 	if (command->clones)
 		self_seal(argv);
 	if (open_log(log, options, err) < 0 || fill_runtime(&runtime, options, err) < 0)
@@ -190,18 +201,30 @@ static int run(int argc, char *const *argv, struct log *log, struct error *err)
 	return run_command(&words, &options, argv, log, err);
 }
 
+/* runc writes its log's form also to stderr, if that is where its log goes. */
+static void tell_error(const struct log *log, const struct error *err)
+{
+	bool to_stderr = log->fd == STDERR_FILENO;
+
+	if (!to_stderr || log->json || command_program() == PROGRAM_RUNC)
+		log_error(log, err->message);
+	if (!to_stderr && command_program() == PROGRAM_RUNC)
+		fprintf(stderr, "%s\n", err->message);
+	else if (!to_stderr || (!log->json && command_program() != PROGRAM_RUNC))
+		fprintf(stderr, "%s: %s\n", command_program_name(), err->message);
+}
+
 int main(int argc, char **argv)
 {
 	AUTO(error_clear) struct error err = { 0 };
-	struct log log = { .fd = STDERR_FILENO, .level = LOG_LEVEL_WARN };
+	struct log log = { .fd = STDERR_FILENO, .level = LOG_LEVEL_WARN, .logfmt = true };
 	int result;
 
 	open_missing_stdio();
+	command_set_program(argc > 0 ? argv[0] : NULL);
 	result = run(argc, argv, &log, &err);
 	if (!error_is_set(&err))
 		return result;
-	if (log.fd != STDERR_FILENO)
-		log_error(&log, err.message);
-	fprintf(stderr, "kist-runtime: %s\n", err.message);
+	tell_error(&log, &err);
 	return result < -1 ? -result : 1;
 }

@@ -19,6 +19,7 @@
 #include "sys/seccomp.h"
 
 #define PLAN_JOIN_MAX 8
+#define PLAN_SUBGROUP_MAX 16
 
 struct cgroup;
 
@@ -29,6 +30,12 @@ struct plan_join {
 	const char *name;
 };
 
+/* exec --cgroup cpu,memory:PATH */
+struct plan_subgroup {
+	struct text_list controllers; /* owned by the host side */
+	struct cgroup *cgroup;	      /* owned by the host side */
+};
+
 struct plan {
 	const struct runtime *runtime;
 	const struct spec *spec;	    /* of the container */
@@ -36,10 +43,12 @@ struct plan {
 	const struct runtime_process_options *options;
 	const struct runtime_create_options *create; /* NULL for exec */
 	const struct record *record;
-	const struct seccomp_filter *filter; /* NULL: none */
-	struct cgroup *cgroup;		     /* NULL: none */
-	char *rootfs;			     /* absolute */
-	uint64_t new_namespaces;	     /* CLONE_NEW... flags of namespaces to be made */
+	const struct seccomp_filter *filter;		   /* NULL: none */
+	struct cgroup *cgroup;				   /* NULL: none */
+	struct plan_subgroup subgroups[PLAN_SUBGROUP_MAX]; /* exec: in place of `cgroup` for some controllers */
+	size_t subgroup_count;
+	char *rootfs;		 /* absolute */
+	uint64_t new_namespaces; /* CLONE_NEW... flags of namespaces to be made */
 	struct plan_join joins[PLAN_JOIN_MAX];
 	size_t join_count;
 	struct idmap idmap;  /* of a new user namespace */
@@ -55,6 +64,8 @@ struct plan {
 enum sync_word {
 	SYNC_GO = 'g',	  /* host: go on */
 	SYNC_HOOKS = 'h', /* init: mounts are done, run the hooks of the runtime namespace */
+	SYNC_IDMAP =
+		'm', /* init: the number (uint32) of a mount follows; its detached tree comes with it, for an id map */
 	SYNC_READY = 'r', /* init: all is prepared; carries tty and netlink descriptors if there are any */
 	SYNC_ERROR = 'e', /* init: an error follows, then the end */
 	SYNC_CHILD = 'c', /* go-between: the pid (int32) and the pidfd of init follow */

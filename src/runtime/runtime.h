@@ -95,7 +95,8 @@ int runtime_run(struct runtime_process *out_process, const struct runtime *runti
 struct runtime_exec_options {
 	const struct spec_process *spec; /* borrowed; process.capabilities NULL: those of the container */
 	struct runtime_process_options process;
-	const char *cgroup; /* sub-cgroup below the container's, or NULL */
+	const struct text_list
+		*cgroups; /* borrowed, may be NULL: "[CONTROLLER,...:]PATH" below the container's group */
 	bool ignore_paused;
 	bool even_if_created; /* else the container must be running */
 };
@@ -125,6 +126,9 @@ int runtime_list_pids(struct runtime_pids *out_pids, const struct runtime *runti
 /* out_stats: see sys/cgroup.h. */
 int runtime_read_stats(struct cgroup_stats *out_stats, const struct runtime *runtime, const char *id,
 		       struct error *err);
+
+/* A descriptor that becomes readable at an out-of-memory event of the container's group, and when that goes away. */
+int runtime_watch_oom(const struct runtime *runtime, const char *id, struct error *err);
 
 enum runtime_status { RUNTIME_CREATING, RUNTIME_CREATED, RUNTIME_RUNNING, RUNTIME_PAUSED, RUNTIME_STOPPED };
 const char *runtime_status_name(enum runtime_status status);

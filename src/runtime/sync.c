@@ -59,6 +59,18 @@ int sync_send_ready(int fd, int tty_fd, int netlink_fd, struct error *err)
 	return 0;
 }
 
+int sync_ask_idmap(int fd, uint32_t index, int mount_fd, struct error *err)
+{
+	char word = SYNC_IDMAP;
+	int r = fd_pass_send(fd, &word, 1, &mount_fd, 1);
+
+	if (r == 0)
+		r = write_full(fd, &index, sizeof(index));
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, r, "ask the runtime for an id map");
+	return sync_expect(fd, SYNC_GO, err);
+}
+
 static int receive_ready(int fd, struct sync_message *message, struct error *err)
 {
 	int fds[2] = { message->fds[0], message->fds[1] };
@@ -92,6 +104,9 @@ int sync_receive(int fd, struct sync_message *out_message, struct error *err)
 					      .fds = { count > 0 ? fds[0] : -1, count > 1 ? fds[1] : -1 } };
 	if (word == SYNC_READY)
 		return receive_ready(fd, out_message, err);
+	if (word == SYNC_IDMAP &&
+	    read_full(fd, &out_message->index, sizeof(out_message->index)) != (ssize_t)sizeof(out_message->index))
+		return error_set(err, ERR_INTERNAL, "container init died in the middle of a message");
 	if (word != SYNC_ERROR)
 		return 0;
 	if (error_receive(fd, err) == 0)

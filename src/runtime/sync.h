@@ -13,8 +13,9 @@
 
 /* What came from init. */
 struct sync_message {
-	char word;  /* 0: end of file */
-	int fds[2]; /* owned: -1 where none came */
+	char word;	/* 0: end of file */
+	int fds[2];	/* owned: -1 where none came */
+	uint32_t index; /* of SYNC_IDMAP */
 };
 void sync_message_fini(struct sync_message *message);
 
@@ -23,6 +24,8 @@ int sync_send(int fd, char word, struct error *err);
 int sync_expect(int fd, char word, struct error *err);
 /* READY with the descriptors there are (-1: none). */
 int sync_send_ready(int fd, int tty_fd, int netlink_fd, struct error *err);
+/* Has the host side give mount `index` its id map, and waits until it is done. */
+int sync_ask_idmap(int fd, uint32_t index, int mount_fd, struct error *err);
 /* Next message of init; SYNC_ERROR is taken apart here: it fails with init's own error. */
 int sync_receive(int fd, struct sync_message *out_message, struct error *err);
 /* Init's last word. */

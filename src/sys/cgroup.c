@@ -429,10 +429,10 @@ static int refuse_busy(struct cgroup *cgroup, struct error *err)
 	if (frozen < 0 || cgroup_pids(cgroup, &pids, &count, err) < 0)
 		return -1;
 	if (frozen)
-		return error_set(err, ERR_CONFLICT, "cgroup %s is frozen", cgroup->path);
+		return error_set(err, ERR_CONFLICT, "container's cgroup unexpectedly frozen: %s", cgroup->path);
 	if (count > 0)
-		return error_set(err, ERR_CONFLICT, "cgroup %s is not empty: process %d lives in it", cgroup->path,
-				 pids[0]);
+		return error_set(err, ERR_CONFLICT, "container's cgroup is not empty: process %d lives in %s", pids[0],
+				 cgroup->path);
 	return 0;
 }
 
@@ -503,6 +503,20 @@ void cgroup_get_hierarchy(const struct cgroup *cgroup, size_t index, struct cgro
 		.dir_fd = tree->dir_fd,
 		.is_v2 = tree->v2,
 	};
+}
+
+bool cgroup_find_hierarchy(const struct cgroup *cgroup, const char *controller, struct cgroup_hierarchy *out_hierarchy)
+{
+	for (size_t i = 0; i < cgroup->tree_count; i++) {
+		AUTO(text_list_fini) struct text_list names = { 0 };
+
+		text_list_split(&names, cgroup->trees[i].name, ',');
+		if (!text_list_contains(&names, controller) && !(cgroup->trees[i].v2 && text_empty(controller)))
+			continue;
+		cgroup_get_hierarchy(cgroup, i, out_hierarchy);
+		return true;
+	}
+	return false;
 }
 
 int cgroup_clone_fd(const struct cgroup *cgroup)
@@ -750,10 +764,11 @@ int cgroup_apply(struct cgroup *cgroup, const struct cgroup_limits *limits, stru
 		return v2 ? cgroup_v2_apply(cgroup, v2, limits, err) : 0;
 	if (limits->unified && limits->unified->count > 0) {
 		if (!v2)
-			return error_set(err, ERR_UNSUPPORTED,
-					 "cgroup %s: unified resources need cgroup v2, this host has v1", cgroup->path);
+			return error_set(
+				err, ERR_UNSUPPORTED,
+				"invalid configuration: linux.resources.unified needs cgroup v2, this host has v1");
 		if (cgroup_v2_apply_unified(cgroup, v2, limits->unified, err) < 0)
-			return -1;
+			return error_prefix(err, "invalid configuration: linux.resources.unified");
 	}
 	return cgroup_v1_apply(cgroup, limits, err);
 }

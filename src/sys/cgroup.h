@@ -152,6 +152,8 @@ DEFINE_AUTO(struct cgroup, cgroup_close)
 const char *cgroup_path(const struct cgroup *cgroup);
 enum cgroup_mode cgroup_get_mode(const struct cgroup *cgroup);
 size_t cgroup_hierarchy_count(const struct cgroup *cgroup);
+/* The hierarchy a controller ("memory"; "" for the cgroup2 tree) belongs to; false if the host has none. */
+bool cgroup_find_hierarchy(const struct cgroup *cgroup, const char *controller, struct cgroup_hierarchy *out_hierarchy);
 void cgroup_get_hierarchy(const struct cgroup *cgroup, size_t index, struct cgroup_hierarchy *out_hierarchy);
 
 /* The cgroup2 directory for CLONE_INTO_CGROUP (borrowed), or -1 on pure v1. */

@@ -88,6 +88,16 @@ int tty_set_raw(int fd, struct termios *out_saved)
 	return tcsetattr(fd, TCSANOW, &raw) < 0 ? -errno : 0;
 }
 
+int tty_keep_newlines(int fd)
+{
+	struct termios settings;
+
+	if (tcgetattr(fd, &settings) < 0)
+		return -errno;
+	settings.c_oflag &= ~(tcflag_t)ONLCR;
+	return tcsetattr(fd, TCSANOW, &settings) < 0 ? -errno : 0;
+}
+
 int tty_restore(int fd, const struct termios *saved)
 {
 	return tcsetattr(fd, TCSANOW, saved) < 0 ? -errno : 0;

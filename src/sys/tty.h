@@ -21,4 +21,6 @@ int tty_set_size(int fd, unsigned short rows, unsigned short columns);
 int tty_get_size(int fd, unsigned short *out_rows, unsigned short *out_columns);
 /* Raw input; *out_saved restores. */
 int tty_set_raw(int fd, struct termios *out_saved);
+/* What the container writes as LF arrives as LF: the terminal of the reader adds the CR. */
+int tty_keep_newlines(int fd);
 int tty_restore(int fd, const struct termios *saved);

@@ -45,7 +45,7 @@ static void run_in_order_with_the_state(void **state)
 	(void)state;
 	add(&hooks, "read x; echo first $x >> $OUT", 0);
 	add(&hooks, "read x; echo second $x $# >> $OUT; test -z \"$HOME\"", 0);
-	assert_no_error(hook_run_list(&hooks, "prestart", "{}\n", &err), &err);
+	assert_no_error(hook_run_list(&hooks, "prestart", "{}\n", NULL, &err), &err);
 	assert_int_equal(file_read(&text, NULL, -100, path, 4096), 0);
 	assert_string_equal(text, "first {}\nsecond {} 0\n");
 	unlink(path);
@@ -60,8 +60,8 @@ static void the_first_failure_ends_it(void **state)
 	(void)state;
 	add(&hooks, "echo to out; echo why >&2; exit 3", 0);
 	add(&hooks, "touch $OUT/../never", 0);
-	assert_int_equal(hook_run_list(&hooks, "poststart", "{}", &err), -1);
-	assert_string_equal(err.message, "error running poststart hook #0 (/bin/sh): exit status 3: to out\nwhy");
+	assert_int_equal(hook_run_list(&hooks, "poststart", "{}", NULL, &err), -1);
+	assert_string_equal(err.message, "error running poststart hook #0: /bin/sh: exit status 3: to out\nwhy");
 	assert_int_not_equal(access(path, F_OK), 0);
 }
 
@@ -73,13 +73,13 @@ static void timeouts_and_missing_programs(void **state)
 
 	(void)state;
 	add(&slow, "exec sleep 30", 1);
-	assert_int_equal(hook_run_list(&slow, "prestart", "{}", &err), -1);
+	assert_int_equal(hook_run_list(&slow, "prestart", "{}", NULL, &err), -1);
 	assert_non_null(strstr(err.message, "timed out after 1 s"));
 	error_clear(&err);
 	add(&missing, "", 0);
 	free(missing.items[0].path);
 	missing.items[0].path = xstrdup("/none/such");
-	assert_int_equal(hook_run_list(&missing, "prestart", "{}", &err), -1);
+	assert_int_equal(hook_run_list(&missing, "prestart", "{}", NULL, &err), -1);
 	assert_non_null(strstr(err.message, "/none/such"));
 }
 
