@@ -250,9 +250,9 @@ static int mount_fresh(struct init *init, const struct spec_mount *mount, struct
 		       const char *path, struct error *err)
 {
 	const char *type = text_empty(mount->type) ? "none" : mount->type;
-	const char *source = *text_or_empty(mount->source) ? mount->source : NULL;
+	const char *source = text_empty(mount->source) ? NULL : mount->source;
 	bool later = text_equal(type, "tmpfs") && options->attr_set & MOUNT_ATTR_RDONLY;
-	uint64_t attr = later ? options->attr_set & ~(uint64_t)MOUNT_ATTR_RDONLY : options->attr_set;
+	uint64_t attr = options->attr_set & ~(later ? (uint64_t)MOUNT_ATTR_RDONLY : 0);
 	AUTO_CLOSE int target = -1;
 	AUTO_CLOSE int fd = -1;
 	int r;
@@ -260,7 +260,6 @@ static int mount_fresh(struct init *init, const struct spec_mount *mount, struct
 	if (add_tmpfs_mode(init, type, options, path, err) < 0)
 		return -1;
 	fd = mount_new(type, source, options->data.data, options->superblock, attr, err);
-
 	if (fd < 0)
 		return explain_new(init, mount, err);
 	target = open_fresh_target(init, type, path, err);
