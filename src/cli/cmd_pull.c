@@ -17,7 +17,7 @@
 
 /* ---- pull ---- */
 
-static int auth_header(struct text_list *headers, const struct config *config, const char *image, struct error *err)
+int auth_header(struct text_list *headers, const struct config *config, const char *image, struct error *err)
 {
 	AUTO(credential_fini) struct credential auth = { 0 };
 	AUTO_FREE char *registry = config_registry_of(image);

@@ -11,11 +11,13 @@ extern const struct command command_attach, command_completion, command_containe
 	command_create, command_events, command_exec, command_history, command_image_inspect, command_image_prune,
 	command_images, command_import, command_info, command_inspect, command_kill, command_login, command_logout,
 	command_logs, command_network_inspect, command_network_ls, command_pause, command_port, command_ps,
-	command_pull, command_rename, command_restart, command_rm, command_rmi, command_run, command_start,
-	command_stop, command_system_prune, command_tag, command_top, command_unpause, command_update, command_version,
-	command_volume_create, command_volume_inspect, command_volume_ls, command_volume_prune, command_volume_rm,
-	command_wait;
+	command_pull, command_push, command_rename, command_restart, command_rm, command_rmi, command_run,
+	command_start, command_stop, command_system_prune, command_tag, command_top, command_unpause, command_update,
+	command_version, command_volume_create, command_volume_inspect, command_volume_ls, command_volume_prune,
+	command_volume_rm, command_wait;
 
+/* Adds X-Registry-Auth for the registry of this image, as config.json and its helpers know it. */
+int auth_header(struct text_list *headers, const struct config *config, const char *image, struct error *err);
 /* Pulls an image, progress to `out`. */
 /* Fails if signatures are to be checked: by --disable-content-trust=false, or DOCKER_CONTENT_TRUST without it. */
 int check_trust(const struct optional_bool *disabled, struct error *err);

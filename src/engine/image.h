@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * image.h - the verbs on images: list, inspect, history, tag, remove, prune,
- * pull, import. Shapes and sentences are the Docker API's (1.51, the classic
+ * pull, push, import. Shapes and sentences are the Docker API's (1.51, the classic
  * image store): an image's id is the digest of its config.
  *
  * `name` is what a user writes: a reference ("debian", "debian:12",
@@ -178,6 +178,18 @@ struct image_pull_options {
 };
 /* Cut, canceled or killed, it leaves no image; what was received serves the next try. */
 int image_pull(struct engine *engine, const struct image_pull_options *options, struct error *err);
+
+struct image_push_options {
+	const char *image; /* "localhost:5000/web" */
+	const char *tag;   /* "" or NULL: all tags, unless image has one */
+	const char *auth;  /* as for pull */
+	const struct session_settings *registry;
+	image_progress progress;
+	void *progress_arg;
+	int cancel_fd;
+};
+/* Nothing of ours is lost when it fails; what the registry got makes the next try shorter. */
+int image_push(struct engine *engine, const struct image_push_options *options, struct error *err);
 
 struct image_import_options {
 	int stream_fd;	  /* tar, plain or compressed (borrowed) */

@@ -24,7 +24,7 @@ void progress_fini(struct progress *progress)
 	mutex_fini(&progress->mutex);
 }
 
-static void send_line(struct progress *progress, const char *json)
+void progress_line(struct progress *progress, const char *json)
 {
 	AUTO_UNLOCK struct mutex *held = NULL;
 
@@ -54,7 +54,7 @@ void progress_status(struct progress *progress, const char *id, const char *form
 	if (id)
 		add_member(&json, "id", id);
 	text_add(&json, "}");
-	send_line(progress, json.data);
+	progress_line(progress, json.data);
 }
 
 /* go-units HumanSize: four digits, powers of 1000. */
@@ -106,5 +106,5 @@ void progress_bytes(struct progress *progress, const char *id, const char *statu
 	if (id)
 		add_member(&json, "id", id);
 	text_add(&json, "}");
-	send_line(progress, json.data);
+	progress_line(progress, json.data);
 }

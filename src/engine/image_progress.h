@@ -18,6 +18,8 @@ struct progress {
 
 void progress_init(struct progress *progress, image_progress send, void *arg);
 void progress_fini(struct progress *progress);
+/* A finished object. */
+void progress_line(struct progress *progress, const char *json);
 /* {"status":...,"id":...}; id may be NULL. */
 void progress_status(struct progress *progress, const char *id, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "engine/engine.h"
+#include "engine/image_auth.h"
 #include "engine/image_claim.h"
 #include "engine/image_commit.h"
 #include "engine/image_lookup.h"
@@ -335,27 +336,11 @@ static void report_end(struct pull *pull, const char *digest, bool was_current)
 
 /* ---- begin ---- */
 
-struct auth {
-	char *username;
-	char *password;
-	char *identity_token;
-	char *registry_token;
-};
-
-static const struct json_field auth_fields[] = {
-	JSON_TEXT("username", struct auth, username, 0),
-	JSON_TEXT("password", struct auth, password, 0),
-	JSON_TEXT("identitytoken", struct auth, identity_token, 0),
-	JSON_TEXT("registrytoken", struct auth, registry_token, 0),
-	JSON_END,
-};
-
-static int run_session(struct session_pulled *out_pulled, struct pull *pull, const struct auth *auth,
+static int run_session(struct session_pulled *out_pulled, struct pull *pull, const struct image_auth *auth,
 		       const struct platform *platform, struct error *err)
 {
 	AUTO_FREE char *reference = reference_format(&pull->reference);
-	const struct session_auth session_auth = { auth->username, auth->password, auth->identity_token,
-						   auth->registry_token };
+	const struct session_auth session_auth = image_auth_session(auth);
 	const struct session_sink sink = { .arg = pull,
 					   .document = on_document,
 					   .have_layer = have_layer,
@@ -379,7 +364,7 @@ static int run_session(struct session_pulled *out_pulled, struct pull *pull, con
 	return -1;
 }
 
-static int pull_image(struct pull *pull, const struct auth *auth, struct error *err)
+static int pull_image(struct pull *pull, const struct image_auth *auth, struct error *err)
 {
 	AUTO(session_pulled_fini) struct session_pulled pulled = { 0 };
 	AUTO(platform_fini) struct platform platform = { 0 };
@@ -438,17 +423,16 @@ static void pull_fini(struct pull *pull)
 int image_pull(struct engine *engine, const struct image_pull_options *options, struct error *err)
 {
 	struct pull pull = { .engine = engine, .options = options, .store = engine_store(engine) };
-	struct auth auth = { 0 };
+	AUTO(image_auth_fini) struct image_auth auth = { 0 };
 	int r;
 
-	if (options->auth && json_decode(&auth, auth_fields, options->auth, strlen(options->auth), err) < 0)
-		return error_prefix(err, "registry credentials");
+	if (image_auth_decode(&auth, options->auth, err) < 0)
+		return -1;
 	pull.lease = lease_new(pull.store);
 	progress_init(&pull.progress, options->progress, options->progress_arg);
 	r = image_parse_reference(&pull.reference, options->image, options->tag, err);
 	if (r == 0)
 		r = pull_image(&pull, &auth, err);
-	json_free_fields(&auth, auth_fields);
 	if (r < 0)
 		drop_parts(&pull, err);
 	pull_fini(&pull);

@@ -18,6 +18,7 @@
 #define ERROR_BODY_MAX (64 * 1024)
 #define BODY_DEFAULT_MAX (1024 * 1024)
 #define RECEIVE_BUFFER (256L * 1024)
+#define SEND_BUFFER (512L * 1024)
 
 struct remote {
 	CURL *curl;
@@ -214,10 +215,12 @@ static size_t on_read(char *out, size_t one, size_t size, void *arg)
 		size = left;
 	if (size == 0)
 		return 0;
-	got = pread(exchange->request->body_fd, out, size, (off_t)exchange->sent);
+	got = pread(exchange->request->body_fd, out, size, (off_t)(exchange->request->body_offset + exchange->sent));
 	if (got <= 0)
 		return CURL_READFUNC_ABORT;
 	exchange->sent += (uint64_t)got;
+	if (exchange->request->on_sent)
+		exchange->request->on_sent(exchange->request->arg, exchange->sent);
 	return (size_t)got;
 }
 
@@ -288,6 +291,7 @@ static void set_body(CURL *curl, struct exchange *exchange)
 		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request->body);
 	} else if (request->body_fd > 0) {
 		curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
+		curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE, SEND_BUFFER);
 		curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)request->body_size);
 		curl_easy_setopt(curl, CURLOPT_READFUNCTION, on_read);
 		curl_easy_setopt(curl, CURLOPT_READDATA, exchange);

@@ -57,10 +57,12 @@ struct remote_request {
 	const struct text_list *headers; /* "Name: value" */
 	const char *authorization;	 /* value of that header, or NULL; only for url's own host */
 	const struct remote_trust *trust;
-	const void *body; /* NULL: none, or body_fd */
-	int body_fd;	  /* read from its start; 0 and -1: none */
+	const void *body;     /* NULL: none, or body_fd; "" sends an empty one */
+	int body_fd;	      /* 0 and -1: none */
+	uint64_t body_offset; /* where in body_fd it starts */
 	uint64_t body_size;
-	uint64_t body_limit; /* of the response, for struct buffer; 0: 1 MiB */
+	void (*on_sent)(void *arg, uint64_t bytes); /* of body_fd, in this request so far; may be NULL */
+	uint64_t body_limit;			    /* of the response, for struct buffer; 0: 1 MiB */
 	/* Takes the body of a 2xx response in pieces. */
 	int (*on_body)(void *arg, const struct remote_response *head, const void *data, size_t size, struct error *err);
 	void *arg;

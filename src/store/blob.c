@@ -276,6 +276,16 @@ void blob_writer_digest(const struct blob_writer *writer, struct digest *out_dig
 	hasher_digest(writer->hasher, out_digest);
 }
 
+int blob_writer_fd(const struct blob_writer *writer)
+{
+	return writer->fd;
+}
+
+int blob_writer_commit_proven(struct blob_writer *writer, const struct digest *digest, struct error *err)
+{
+	return name_blob(writer, digest, err);
+}
+
 int blob_writer_commit_any(struct blob_writer *writer, struct digest *out_digest, struct error *err)
 {
 	struct digest digest;

@@ -58,6 +58,10 @@ int blob_writer_write(struct blob_writer *writer, const void *data, size_t size,
 int blob_writer_commit(struct blob_writer *writer, const struct digest *expected, struct error *err);
 /* The sha256 of what was written so far. */
 void blob_writer_digest(const struct blob_writer *writer, struct digest *out_digest);
+/* For another program to fill, which hashes too: the file (borrowed). Then only commit_proven() makes sense. */
+int blob_writer_fd(const struct blob_writer *writer);
+/* Names what that program wrote; it has proven the digest. */
+int blob_writer_commit_proven(struct blob_writer *writer, const struct digest *digest, struct error *err);
 /* Names the blob by its sha256 and tells it. */
 int blob_writer_commit_any(struct blob_writer *writer, struct digest *out_digest, struct error *err);
 

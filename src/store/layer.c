@@ -150,6 +150,18 @@ int layer_commit(struct layer_writer *writer, const struct layer *layer, struct 
 	return r < 0 ? -1 : 0;
 }
 
+int layer_set_blob(struct store *store, const struct digest *chain_id, const struct digest *blob, struct error *err)
+{
+	AUTO(query_freep) struct query *query = NULL;
+	struct digest_param memory[2];
+
+	if (query_new(&query, store_database(store), "UPDATE layer SET blob = ?2 WHERE chain_id = ?1", err) < 0)
+		return -1;
+	query_bind_digest(query, 1, chain_id, &memory[0]);
+	query_bind_digest(query, 2, blob, &memory[1]);
+	return query_run(query, err) < 0 ? -1 : 0;
+}
+
 /* ---- read ---- */
 
 int layer_open(struct store *store, const struct layer *layer, struct error *err)

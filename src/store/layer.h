@@ -42,6 +42,9 @@ DEFINE_AUTO(struct layer_writer, layer_writer_free)
  */
 int layer_commit(struct layer_writer *writer, const struct layer *layer, struct error *err);
 
+/* The blob it can be had from is another now: compressed, or pulled again. */
+int layer_set_blob(struct store *store, const struct digest *chain_id, const struct digest *blob, struct error *err);
+
 /* An O_PATH descriptor of a layer's files, yours. */
 int layer_open(struct store *store, const struct layer *layer, struct error *err);
 

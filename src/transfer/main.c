@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kist-transfer: one pull or login for the engine at the other end of
+ * kist-transfer: one pull, push or login for the engine at the other end of
  * descriptor 3 (session.h). Reads its request, loads certificates, locks itself
  * in, does the work, says how it ended.
  */
@@ -17,6 +17,7 @@
 #include "http/remote.h"
 #include "transfer/login.h"
 #include "transfer/pull.h"
+#include "transfer/push.h"
 #include "transfer/sandbox.h"
 
 #define CHANNEL_FD 3
@@ -41,6 +42,16 @@ static int do_pull(struct channel *channel, const struct message_request *reques
 	return pull_run(pull, end, err);
 }
 
+static int do_push(struct channel *channel, const struct message_request *request, struct message_event *end,
+		   struct error *err)
+{
+	AUTO(push_freep) struct push *push = NULL;
+
+	if (push_open(&push, request, channel, err) < 0 || sandbox_enter(err) < 0)
+		return -1;
+	return push_run(push, end, err);
+}
+
 static int do_login(const struct message_request *request, struct message_event *end, struct error *err)
 {
 	AUTO(login_freep) struct login *login = NULL;
@@ -57,6 +68,8 @@ static int serve(struct channel *channel, struct message_event *end, struct erro
 
 	if (r == 0 && text_equal(request.action, "pull"))
 		r = do_pull(channel, &request, end, err);
+	else if (r == 0 && text_equal(request.action, "push"))
+		r = do_push(channel, &request, end, err);
 	else if (r == 0 && text_equal(request.action, "login"))
 		r = do_login(&request, end, err);
 	else if (r == 0)

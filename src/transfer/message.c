@@ -9,6 +9,14 @@ static const struct json_field auth_fields[] = {
 	JSON_END,
 };
 
+static const struct json_field blob_fields[] = {
+	JSON_TEXT("digest", struct message_blob, digest, JSON_OMIT_EMPTY),
+	JSON_U64("size", struct message_blob, size, JSON_OMIT_EMPTY),
+	JSON_BOOL("pack", struct message_blob, pack, JSON_OMIT_EMPTY),
+	JSON_TEXT_LIST("mounts", struct message_blob, mounts, JSON_OMIT_EMPTY),
+	JSON_END,
+};
+
 const struct json_field message_request_fields[] = {
 	JSON_TEXT("action", struct message_request, action, JSON_REQUIRED),
 	JSON_TEXT("reference", struct message_request, reference, JSON_OMIT_EMPTY),
@@ -21,6 +29,7 @@ const struct json_field message_request_fields[] = {
 	JSON_TEXT_LIST("certs", struct message_request, certs, JSON_OMIT_EMPTY),
 	JSON_I64("parallel", struct message_request, parallel, JSON_OMIT_EMPTY),
 	JSON_U64("unpackedLimit", struct message_request, unpacked_limit, JSON_OMIT_EMPTY),
+	JSON_ARRAY("blobs", struct message_request, blobs, blob_fields, JSON_OMIT_EMPTY),
 	JSON_END,
 };
 
@@ -49,5 +58,7 @@ const struct json_field message_reply_fields[] = {
 	JSON_BOOL("want", struct message_reply, want, JSON_OMIT_EMPTY),
 	JSON_BOOL("unpack", struct message_reply, unpack, JSON_OMIT_EMPTY),
 	JSON_ARRAY("have", struct message_reply, have, flag_fields, JSON_OMIT_EMPTY),
+	JSON_TEXT("text", struct message_reply, text, JSON_OMIT_EMPTY),
+	JSON_TEXT("mediaType", struct message_reply, media_type, JSON_OMIT_EMPTY),
 	JSON_END,
 };

@@ -17,8 +17,16 @@ struct message_auth {
 	char *registry_token;
 };
 
+/* One of a push: the config or a layer. */
+struct message_blob {
+	char *digest;
+	uint64_t size;
+	bool pack;		 /* it is a plain tar: to be compressed first, digest and size are not used */
+	struct text_list mounts; /* repositories of the same registry that may have it */
+};
+
 struct message_request {
-	char *action; /* "pull", "login" */
+	char *action; /* "pull", "push", "login" */
 	char *reference;
 	char *server;
 	struct platform *platform;
@@ -29,11 +37,13 @@ struct message_request {
 	struct text_list certs;
 	int64_t parallel;
 	uint64_t unpacked_limit;
+	JSON_ARRAY_OF(struct message_blob) blobs;
 };
 
 struct message_event {
 	/* "document" kind descriptor text; "which"; "layer" index again; "progress" index status current total;
-	 * "done" index; "unpack_broke" index; "end" digest media_type identity_token | error_* */
+	 * "done" index; "unpack_broke" index; "end" digest media_type identity_token | error_*
+	 * of a push: "blob" index asks for the bytes; "packed" index digest size; "manifest" asks for it; "progress" */
 	char *event;
 	char *kind;
 	char *media_type;
@@ -59,6 +69,8 @@ struct message_reply {
 	bool want;				 /* to "layer" */
 	bool unpack;				 /* to "layer": two descriptors come with it, not one */
 	JSON_ARRAY_OF(struct message_flag) have; /* to "which" */
+	char *text;				 /* to "manifest" */
+	char *media_type;
 };
 
 extern const struct json_field message_request_fields[];

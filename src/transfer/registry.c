@@ -177,12 +177,21 @@ static int answer_challenge(struct registry *registry, struct remote *remote, co
 
 /* ---- one exchange ---- */
 
+/* A registry may send an upload to another host, which has no business with our credentials. */
+static bool is_own_url(const char *url, const char *base)
+{
+	AUTO_FREE char *host = remote_url_host(url);
+	AUTO_FREE char *own = remote_url_host(base);
+
+	return text_equal(host, own) && text_has_prefix(url, "https:") == text_has_prefix(base, "https:");
+}
+
 static int send_once(struct remote_response *response, struct registry *registry, struct remote *remote,
 		     const struct registry_call *call, struct error *err)
 {
 	AUTO_FREE char *base = registry_base(registry);
-	AUTO_FREE char *url = xasprintf("%s/v2/%s", base, call->path);
-	AUTO_FREE char *authorization = known_authorization(registry, call->scope);
+	AUTO_FREE char *url = call->url ? xstrdup(call->url) : xasprintf("%s/v2/%s", base, call->path);
+	AUTO_FREE char *authorization = is_own_url(url, base) ? known_authorization(registry, call->scope) : NULL;
 
 	return remote_send(response, remote,
 			   &(struct remote_request){ .method = call->method,
@@ -190,6 +199,11 @@ static int send_once(struct remote_response *response, struct registry *registry
 						     .headers = call->headers,
 						     .authorization = authorization,
 						     .trust = registry->options.trust,
+						     .body = call->body,
+						     .body_fd = call->body_fd,
+						     .body_offset = call->body_offset,
+						     .body_size = call->body_size,
+						     .on_sent = call->on_sent,
 						     .body_limit = call->body_limit,
 						     .on_body = call->on_body,
 						     .arg = call->arg },
@@ -224,12 +238,12 @@ static int send_any_scheme(struct remote_response *response, struct registry *re
 	return -1;
 }
 
-static bool is_passing_status(int status)
+bool registry_is_passing_status(int status)
 {
 	return status == 408 || status == 429 || status == 500 || (status >= 502 && status <= 504);
 }
 
-static int64_t retry_after_s(const struct remote_response *response)
+int64_t registry_retry_after_s(const struct remote_response *response)
 {
 	const char *text = remote_header(response, "retry-after");
 	uint64_t seconds;
@@ -254,8 +268,10 @@ static void learn_answered(struct registry *registry)
 static bool is_worth_retrying(struct registry *registry, const struct registry_call *call,
 			      const struct remote_response *response, int result)
 {
+	if (call->once)
+		return false;
 	if (result == 0)
-		return is_passing_status(response->status);
+		return registry_is_passing_status(response->status);
 	/* A first contact that fails is told at once: the name or the port is likely wrong. */
 	if (call->on_body || !has_answered(registry))
 		return false;
@@ -285,7 +301,7 @@ int registry_send(struct remote_response *out_response, struct registry *registr
 		}
 		if (attempt >= TRIES_MAX || !is_worth_retrying(registry, call, out_response, r))
 			return r;
-		wait_s = retry_after_s(out_response);
+		wait_s = registry_retry_after_s(out_response);
 		remote_response_fini(out_response);
 		error_clear(err);
 		if (!registry_pause(registry, attempt++, wait_s))

@@ -29,11 +29,18 @@ DEFINE_AUTO(struct registry, registry_free)
 struct registry_call {
 	const char *method; /* NULL: GET */
 	const char *path;   /* behind /v2/ */
+	const char *url;    /* instead of path: a Location the registry gave; authorized on its own host only */
 	const char *scope;  /* "repository:library/debian:pull"; NULL: what the challenge says */
 	const struct text_list *headers;
 	uint64_t body_limit;
 	int (*on_body)(void *arg, const struct remote_response *head, const void *data, size_t size, struct error *err);
 	void *arg;
+	const void *body; /* as in remote.h */
+	int body_fd;
+	uint64_t body_offset;
+	uint64_t body_size;
+	void (*on_sent)(void *arg, uint64_t bytes);
+	bool once;	    /* the caller tries again by itself */
 	bool offline_token; /* a login: ask for a refresh token */
 };
 
@@ -49,6 +56,11 @@ int registry_send(struct remote_response *out_response, struct registry *registr
 char *registry_base(struct registry *registry);
 /* The refresh token that came with a token, or "" (yours). */
 char *registry_refresh_token(struct registry *registry);
+
+/* 408, 429 and 5xx that may be over soon. */
+bool registry_is_passing_status(int status);
+/* Of the header of that name, 0 if there is none. */
+int64_t registry_retry_after_s(const struct remote_response *response);
 
 /* Sleeps before try number `attempt` (from 1), at least retry_after_s; false when stopped. */
 bool registry_pause(const struct registry *registry, int attempt, int64_t retry_after_s);

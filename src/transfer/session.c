@@ -18,27 +18,11 @@
 #include "oci/hasher.h"
 #include "oci/image_config.h"
 #include "oci/manifest.h"
-#include "transfer/channel.h"
-#include "transfer/message.h"
-
-#define PROGRAM "kist-transfer"
-#define ID_DIGITS 12
-
-struct session {
-	struct process process;
-	struct channel channel;
-	int cancel_fd;
-	const struct session_sink *sink; /* NULL: no pull */
-	struct manifest index;
-	struct manifest manifest;
-	struct image_config config;
-	bool have_config;
-	struct message_event end;
-};
+#include "transfer/session_private.h"
 
 /* ---- life ---- */
 
-static int session_start(struct session *session, int cancel_fd, struct error *err)
+int session_start(struct session *session, int cancel_fd, struct error *err)
 {
 	AUTO_FREE char *path = program_find(PROGRAM, err);
 	char *argv[] = { message_text(PROGRAM), NULL };
@@ -59,7 +43,7 @@ static int session_start(struct session *session, int cancel_fd, struct error *e
 			     err);
 }
 
-static void session_end(struct session *session)
+void session_end(struct session *session)
 {
 	process_fini(&session->process);
 	channel_fini(&session->channel);
@@ -173,8 +157,8 @@ static int find_layer(struct session_layer *out_layer, const struct session *ses
 	return 0;
 }
 
-static int send_reply(struct session *session, const struct message_reply *reply, const int *fds, size_t fd_count,
-		      struct error *err)
+int session_reply(struct session *session, const struct message_reply *reply, const int *fds, size_t fd_count,
+		  struct error *err)
 {
 	AUTO_FREE char *line = json_encode(reply, message_reply_fields);
 
@@ -200,7 +184,7 @@ static int on_which(struct session *session, struct error *err)
 			report(session, i, r ? "Already exists" : "Pulling fs layer", 0, 0);
 	}
 	if (r >= 0)
-		r = send_reply(session, &reply, NULL, 0, err);
+		r = session_reply(session, &reply, NULL, 0, err);
 	json_free_fields(&reply, message_reply_fields);
 	return r;
 }
@@ -226,7 +210,7 @@ static int on_layer(struct session *session, const struct message_event *event, 
 	reply.unpack = unpack_fd >= 0;
 	if (r == 0)
 		report(session, layer.index, "Already exists", 0, 0);
-	return send_reply(session, &reply, fds, reply.want ? 1 + (size_t)reply.unpack : 0, err);
+	return session_reply(session, &reply, fds, reply.want ? 1 + (size_t)reply.unpack : 0, err);
 }
 
 static int on_done(struct session *session, const struct message_event *event, struct error *err)
@@ -285,6 +269,8 @@ static int handle(struct session *session, struct message_event *event, struct e
 {
 	if (text_equal(event->event, "end"))
 		return on_end(session, event, err);
+	if (session->handle)
+		return session->handle(session, event, err);
 	if (!session->sink)
 		return error_set(err, ERR_INTERNAL, "unexpected event \"%s\" of %s", event->event, PROGRAM);
 	if (text_equal(event->event, "document"))
@@ -302,7 +288,7 @@ static int handle(struct session *session, struct message_event *event, struct e
 	return error_set(err, ERR_INTERNAL, "unknown event \"%s\" of %s", event->event, PROGRAM);
 }
 
-static int run(struct session *session, const struct message_request *request, struct error *err)
+int session_run(struct session *session, const struct message_request *request, struct error *err)
 {
 	AUTO_FREE char *line = json_encode(request, message_request_fields);
 	int r = channel_send(&session->channel, line, NULL, 0, err);
@@ -324,7 +310,7 @@ static int run(struct session *session, const struct message_request *request, s
 	return r < 0 ? -1 : 0;
 }
 
-static void fill_settings(struct message_request *request, const struct session_settings *settings)
+void session_fill_settings(struct message_request *request, const struct session_settings *settings)
 {
 	if (!settings)
 		return;
@@ -334,7 +320,7 @@ static void fill_settings(struct message_request *request, const struct session_
 	request->parallel = settings->parallel;
 }
 
-static void fill_auth(struct message_request *request, const struct session_auth *auth)
+void session_fill_auth(struct message_request *request, const struct session_auth *auth)
 {
 	if (!auth)
 		return;
@@ -352,8 +338,8 @@ int session_pull(struct session_pulled *out_pulled, const struct session_pull *p
 	int r = session_start(&session, pull->cancel_fd, err);
 
 	session.sink = sink;
-	fill_settings(&request, pull->settings);
-	fill_auth(&request, pull->auth);
+	session_fill_settings(&request, pull->settings);
+	session_fill_auth(&request, pull->auth);
 	request.strict = pull->match == PLATFORM_STRICT;
 	request.unpacked_limit = pull->unpacked_limit;
 	if (pull->platform) {
@@ -361,7 +347,7 @@ int session_pull(struct session_pulled *out_pulled, const struct session_pull *p
 		platform_copy(request.platform, pull->platform);
 	}
 	if (r == 0)
-		r = run(&session, &request, err);
+		r = session_run(&session, &request, err);
 	json_free_fields(&request, message_request_fields);
 	if (r < 0)
 		return -1;
@@ -383,10 +369,10 @@ int session_login(char **out_identity_token, const struct session_login *login, 
 	struct message_request request = { .action = xstrdup("login"), .server = xstrdup(login->server) };
 	int r = session_start(&session, login->cancel_fd, err);
 
-	fill_settings(&request, login->settings);
-	fill_auth(&request, login->auth);
+	session_fill_settings(&request, login->settings);
+	session_fill_auth(&request, login->auth);
 	if (r == 0)
-		r = run(&session, &request, err);
+		r = session_run(&session, &request, err);
 	json_free_fields(&request, message_request_fields);
 	if (r < 0)
 		return -1;

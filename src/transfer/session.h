@@ -100,6 +100,53 @@ int session_pull(struct session_pulled *out_pulled, const struct session_pull *p
 		 struct error *err);
 void session_pulled_fini(struct session_pulled *pulled);
 
+/* ---- push ---- */
+
+struct session_blob {
+	const char *id; /* 12 digits shown with its progress; NULL: shows none (the config) */
+	const struct digest *digest;
+	uint64_t size;
+	bool pack;			/* a plain tar that is to be compressed first: digest and size are not used */
+	const struct text_list *mounts; /* repositories of the same registry that may have it; NULL: none known */
+};
+
+struct session_bytes {
+	int source_fd; /* owned, moves to the child */
+	int packed_fd; /* borrowed: empty, read-write; for those to be compressed */
+};
+
+struct session_push_sink {
+	void *arg;
+	int (*open)(void *arg, size_t index, struct session_bytes *out_bytes, struct error *err);
+	/* packed_fd holds it all now, as gzip. */
+	int (*packed)(void *arg, size_t index, const struct digest *digest, uint64_t size, struct error *err);
+	/* When all blobs are there: the manifest's exact bytes (yours to make) and media type (borrowed). */
+	int (*manifest)(void *arg, char **out_text, const char **out_media_type, struct error *err);
+	void (*progress)(void *arg, const struct session_progress *progress); /* may be NULL */
+};
+
+struct session_push {
+	const char *reference; /* full form, with a tag; without one the manifest goes under its digest */
+	const struct session_blob *blobs;
+	size_t blob_count;
+	const struct session_auth *auth;	 /* NULL: anonymous */
+	const struct session_settings *settings; /* NULL: defaults */
+	int64_t parallel;			 /* uploads at a time; 0: 5 */
+	int cancel_fd;				 /* as above */
+};
+
+struct session_pushed {
+	char *digest; /* owned: of the manifest */
+	uint64_t size;
+};
+
+/* Errors as session_pull's. */
+int session_push(struct session_pushed *out_pushed, const struct session_push *push,
+		 const struct session_push_sink *sink, struct error *err);
+void session_pushed_fini(struct session_pushed *pushed);
+
+/* ---- login ---- */
+
 struct session_login {
 	const char *server; /* "docker.io", "https://index.docker.io/v1/", "localhost:5000" */
 	const struct session_auth *auth;

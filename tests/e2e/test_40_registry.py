@@ -16,6 +16,7 @@ import pytest
 from lib import images
 from lib.fake_registry import INDEX, FakeRegistry, sha
 from lib.raw_http import UNREADABLE, last_answer
+from lib.kist_registry import KistRegistry
 from lib.registry import Registry, free_port
 from lib.transfer import Refused, Transfer
 
@@ -493,76 +494,6 @@ def test_the_child_ends_with_its_engine(fake, transfer):
 
 
 # ---- kist-registry ----
-
-
-class KistRegistry(Registry):
-    """Ours, with the same face as Debian's."""
-
-    def __init__(self, root, program):
-        super().__init__(root)
-        self.program = program
-
-    def start(self):
-        self.root.mkdir(parents=True, exist_ok=True)
-        with open(self.root / "log", "ab") as log:
-            self.process = subprocess.Popen(
-                [self.program, "--root", str(self.root / "data"), "--listen", self.address],
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-            )
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            try:
-                self.request("GET", "/v2/")
-                return
-            except OSError:
-                assert self.process.poll() is None, (self.root / "log").read_text()
-                time.sleep(0.02)
-        raise AssertionError("kist-registry does not listen")
-
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-    def request(self, method, path, body=None, headers=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        connection.request(method, path, body=body, headers=headers or {})
-        reply = connection.getresponse()
-        reply.data = reply.read()
-        connection.close()
-        return reply
-
-    def push_blob(self, name, data):
-        reply = self.request("POST", f"/v2/{name}/blobs/uploads/?digest={sha(data)}", data)
-        assert reply.status == 201, reply.data
-        return sha(data)
-
-    def push_image(self, name, tag, layer=b"layer", **more):
-        config = b"{}"
-        manifest = {
-            "schemaVersion": 2,
-            "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "config": {
-                "mediaType": "application/vnd.oci.image.config.v1+json",
-                "digest": self.push_blob(name, config),
-                "size": len(config),
-            },
-            "layers": [
-                {
-                    "mediaType": "application/vnd.oci.image.layer.v1.tar",
-                    "digest": self.push_blob(name, layer),
-                    "size": len(layer),
-                }
-            ],
-            **more,
-        }
-        data = json.dumps(manifest).encode()
-        reply = self.request(
-            "PUT", f"/v2/{name}/manifests/{tag}", data, {"Content-Type": manifest["mediaType"]}
-        )
-        assert reply.status == 201, reply.data
-        return sha(data), data
 
 
 @pytest.fixture

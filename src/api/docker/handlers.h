@@ -57,6 +57,9 @@ DOCKER_HANDLER(docker_image_prune);
 /* image_create.c */
 DOCKER_HANDLER(docker_image_create);
 
+/* image_push.c */
+DOCKER_HANDLER(docker_image_push);
+
 /* volume.c */
 DOCKER_HANDLER(docker_volume_list);
 DOCKER_HANDLER(docker_volume_create);

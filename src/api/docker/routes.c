@@ -63,7 +63,7 @@ const struct http_route docker_routes[] = {
 	{ "GET", "/images/{name...}/history", docker_image_history, 0 },
 	{ "GET", "/images/{name...}/get", docker_unsupported, 0 },
 	{ "POST", "/images/{name...}/tag", docker_image_tag, 0 },
-	{ "POST", "/images/{name...}/push", docker_unsupported, 0 },
+	{ "POST", "/images/{name...}/push", docker_image_push, 0 },
 	{ "DELETE", "/images/{name...}", docker_image_remove, 0 },
 	{ "GET", "/distribution/{name...}/json", docker_unsupported, 0 },
 

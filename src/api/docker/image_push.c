@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/docker/docker.h"
+#include "api/docker/handlers.h"
+#include "api/docker/image_stream.h"
+#include "api/docker/request.h"
+#include "engine/image.h"
+
+DOCKER_HANDLER(docker_image_push)
+{
+	struct docker_api *api = context;
+	AUTO_FREE char *auth = image_stream_auth(request);
+	const struct image_push_options options = {
+		.image = http_param(request, "name"),
+		.tag = http_query(request, "tag"),
+		.auth = auth,
+		.registry = api->registry,
+		.progress = image_stream_send,
+		.progress_arg = response,
+		.cancel_fd = http_cancel_fd(request),
+	};
+
+	return image_stream_finish(response, image_push(api->engine, &options, err), err);
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+
+#include "cli/commands.h"
+#include "cli/members.h"
+#include "cli/progress.h"
+#include "oci/reference.h"
+
+struct push_options {
+	bool all_tags;
+	bool quiet;
+	struct optional_bool no_trust;
+};
+
+static const struct option_spec push_options[] = {
+	OPTION_FLAG("all-tags", 'a', struct push_options, all_tags, "Push all tags of an image to the repository"),
+	OPTION_OPT_BOOL("disable-content-trust", 0, struct push_options, no_trust, NULL),
+	OPTION_FLAG("quiet", 'q', struct push_options, quiet, "Do not show the progress"),
+	OPTION_END,
+};
+
+static int send_push(struct cli *cli, const struct reference *reference, bool quiet, struct error *err)
+{
+	AUTO(local_response_freep) struct local_response *response = NULL;
+	AUTO(text_list_fini) struct text_list headers = { 0 };
+	AUTO(text_fini) struct text path = { 0 };
+	AUTO_FREE char *name = reference_name(reference);
+	AUTO_FREE char *familiar = reference_familiar_name(reference);
+	struct local_request request = { .method = "POST", .headers = &headers };
+	struct client *client = cli_client(cli, err);
+
+	if (!client || auth_header(&headers, &cli->config, name, err) < 0)
+		return -1;
+	text_addf(&path, "/images/%s/push", familiar);
+	query_add(&path, "tag", reference->tag);
+	request.path = path.data;
+	if (client_send(&response, client, &request, err) < 0)
+		return -1;
+	return progress_show(response, stdout, quiet, err);
+}
+
+static int run_push(struct cli *cli, void *target, const struct text_list *operands, struct error *err)
+{
+	const struct push_options *options = target;
+	AUTO(reference_fini) struct reference reference = { 0 };
+	AUTO_FREE char *full = NULL;
+
+	if (check_trust(&options->no_trust, err) < 0 || reference_parse(&reference, operands->items[0], err) < 0)
+		return -1;
+	if (digest_is_set(&reference.digest))
+		return error_set(err, ERR_INVALID, "cannot push a digest reference");
+	if (options->all_tags && reference.tag)
+		return error_set(err, ERR_INVALID, "tag can't be used with --all-tags/-a");
+	if (!options->all_tags && !reference.tag) {
+		reference_default_tag(&reference);
+		if (!options->quiet)
+			printf("Using default tag: %s\n", reference.tag);
+	}
+	fflush(stdout);
+	if (send_push(cli, &reference, options->quiet, err) < 0)
+		return -1;
+	full = reference_format(&reference);
+	if (options->quiet)
+		puts(full);
+	return 0;
+}
+
+const struct command command_push = {
+	.usage = "[OPTIONS] NAME[:TAG]",
+	.summary = "Upload an image to a registry",
+	.options = push_options,
+	.options_size = sizeof(struct push_options),
+	.min_operands = 1,
+	.max_operands = 1,
+	.flags = COMMAND_PLAIN_OPERANDS,
+	.run = run_push,
+};

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How it works: a few workers take one blob each; what is a plain tar is
+ * compressed into a file of the engine's first, then uploaded. When all are
+ * there the engine, which now knows every digest, gives the manifest. Questions
+ * to it happen under ask_lock.
+ */
+#include "transfer/push.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "archive/deflate.h"
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/thread.h"
+#include "oci/hasher.h"
+#include "oci/reference.h"
+#include "transfer/refusal.h"
+#include "transfer/source.h"
+#include "transfer/upload.h"
+
+#define PARALLEL_DEFAULT 5
+#define PARALLEL_MAX 16
+#define READ_SIZE (256 * 1024)
+
+struct push {
+	const struct message_request *request; /* borrowed */
+	struct channel *channel;	       /* borrowed */
+	struct reference reference;
+	char *scope;
+	struct source_list sources;
+	struct registry *registry; /* borrowed: the last source, mirrors take no pushes */
+	atomic_bool stop;
+	struct mutex ask_lock;
+
+	struct mutex lock;
+	size_t next;	     /* blob no worker has taken */
+	struct error failed; /* the first worker's */
+};
+
+struct worker {
+	struct push *push;
+	struct remote *remote;
+	pthread_t thread;
+	size_t index;
+	const struct message_blob *blob;
+	int source; /* owned: the blob's bytes, or -1 */
+	int packed; /* owned: where the compressed bytes go, or -1 */
+};
+
+/* ---- talking to the engine ---- */
+
+static int ask(struct message_reply *out_reply, struct push *push, const struct message_event *event, struct error *err)
+{
+	AUTO_FREE char *line = json_encode(event, message_event_fields);
+	AUTO_FREE char *answer = NULL;
+	int r;
+
+	mutex_assert_held(&push->ask_lock);
+	if (channel_send(push->channel, line, NULL, 0, err) < 0)
+		return -1;
+	r = channel_receive(&answer, push->channel, -1, err);
+	if (r == 0)
+		return error_set(err, ERR_CANCELED, "the engine went away");
+	return r < 0 ? -1 : json_decode(out_reply, message_reply_fields, answer, strlen(answer), err);
+}
+
+static int tell(struct push *push, const struct message_event *event, struct error *err)
+{
+	AUTO_FREE char *line = json_encode(event, message_event_fields);
+
+	return channel_send(push->channel, line, NULL, 0, err);
+}
+
+static int ask_bytes(struct worker *worker, struct error *err)
+{
+	struct push *push = worker->push;
+	struct message_event event = { .event = message_text("blob"), .index = worker->index };
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&push->ask_lock);
+	struct message_reply reply = { 0 };
+	int r = ask(&reply, push, &event, err);
+
+	json_free_fields(&reply, message_reply_fields);
+	if (r < 0)
+		return -1;
+	worker->source = channel_take_fd(push->channel);
+	if (worker->blob->pack)
+		worker->packed = channel_take_fd(push->channel);
+	if (worker->source < 0 || (worker->blob->pack && worker->packed < 0))
+		return error_set(err, ERR_INTERNAL, "the engine sent no descriptors for a blob");
+	return 0;
+}
+
+static void on_progress(void *arg, const char *status, uint64_t current, uint64_t total)
+{
+	const struct worker *worker = arg;
+	AUTO(error_clear) struct error ignored = { 0 };
+	struct message_event event = { .event = message_text("progress"),
+				       .index = worker->index,
+				       .status = message_text(status),
+				       .current = current,
+				       .total = total };
+
+	if (tell(worker->push, &event, &ignored) < 0)
+		atomic_store(&worker->push->stop, true);
+}
+
+/* ---- compression ---- */
+
+struct packing {
+	int fd;
+	struct hasher *hasher;
+	uint64_t size;
+};
+
+static int take_packed(void *arg, const void *data, size_t size, struct error *err)
+{
+	struct packing *packing = arg;
+	int r = write_full(packing->fd, data, size);
+
+	hasher_add(packing->hasher, data, size);
+	packing->size += size;
+	return r < 0 ? error_set_errno(err, r == -ENOSPC ? ERR_EXHAUSTED : ERR_INTERNAL, r, "write a compressed layer")
+		     : 0;
+}
+
+static int pack_all(struct worker *worker, struct packing *packing, struct error *err)
+{
+	AUTO(deflate_freep) struct deflate *deflate = deflate_new(take_packed, packing);
+	AUTO_FREE char *chunk = xmalloc(READ_SIZE);
+	ssize_t got;
+
+	while ((got = read(worker->source, chunk, READ_SIZE)) != 0) {
+		if (got < 0)
+			return error_set_errno(err, ERR_INTERNAL, errno, "read a layer");
+		if (atomic_load(&worker->push->stop))
+			return error_set(err, ERR_CANCELED, "canceled");
+		if (deflate_write(deflate, chunk, (size_t)got, err) < 0)
+			return -1;
+	}
+	return deflate_finish(deflate, err);
+}
+
+/* Fills the digest and size of what is to be uploaded. */
+static int pack(struct worker *worker, char out_digest[DIGEST_TEXT_MAX], uint64_t *out_size, struct error *err)
+{
+	struct packing packing = { .hasher = hasher_new(DIGEST_SHA256) };
+	struct message_event event = { .event = message_text("packed"), .index = worker->index };
+	struct digest digest;
+	int r = ask_bytes(worker, err);
+
+	packing.fd = worker->packed;
+	if (r == 0)
+		r = pack_all(worker, &packing, err);
+	hasher_digest(packing.hasher, &digest);
+	hasher_free(packing.hasher);
+	if (r < 0)
+		return -1;
+	event.digest = out_digest;
+	event.size = packing.size;
+	digest_text(&digest, out_digest);
+	*out_size = packing.size;
+	return tell(worker->push, &event, err);
+}
+
+/* ---- one blob ---- */
+
+static int open_bytes(void *arg, struct error *err)
+{
+	struct worker *worker = arg;
+
+	if (worker->source < 0 && ask_bytes(worker, err) < 0)
+		return -1;
+	return worker->blob->pack ? worker->packed : worker->source;
+}
+
+static int push_blob(struct worker *worker, struct error *err)
+{
+	struct push *push = worker->push;
+	const struct message_blob *blob = worker->blob;
+	char digest[DIGEST_TEXT_MAX];
+	struct upload upload = { .registry = push->registry,
+				 .remote = worker->remote,
+				 .repository = push->reference.path,
+				 .digest = blob->digest,
+				 .size = blob->size,
+				 .mounts = &blob->mounts,
+				 .open = open_bytes,
+				 .progress = on_progress,
+				 .arg = worker };
+
+	if (blob->pack) {
+		if (pack(worker, digest, &upload.size, err) < 0)
+			return -1;
+		upload.digest = digest;
+	}
+	return upload_blob(&upload, err);
+}
+
+static void close_bytes(struct worker *worker)
+{
+	if (worker->source >= 0)
+		close(worker->source);
+	if (worker->packed >= 0)
+		close(worker->packed);
+	worker->source = -1;
+	worker->packed = -1;
+}
+
+/* ---- all blobs ---- */
+
+static bool take_blob(struct worker *worker)
+{
+	struct push *push = worker->push;
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&push->lock);
+
+	if (push->next >= push->request->blobs.count)
+		return false;
+	worker->index = push->next++;
+	worker->blob = &push->request->blobs.items[worker->index];
+	return true;
+}
+
+static void fail(struct push *push, struct error *err)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&push->lock);
+
+	atomic_store(&push->stop, true);
+	if (!error_is_set(&push->failed))
+		error_move(&push->failed, err);
+}
+
+static void *work(void *arg)
+{
+	struct worker *worker = arg;
+	AUTO(error_clear) struct error err = { 0 };
+	int r = 0;
+
+	while (r == 0 && !atomic_load(&worker->push->stop) && take_blob(worker)) {
+		r = push_blob(worker, &err);
+		close_bytes(worker);
+	}
+	if (r < 0)
+		fail(worker->push, &err);
+	return NULL;
+}
+
+static size_t worker_count(const struct push *push)
+{
+	int64_t asked = push->request->parallel;
+	size_t count = asked <= 0 ? PARALLEL_DEFAULT : asked > PARALLEL_MAX ? PARALLEL_MAX : (size_t)asked;
+
+	return count < push->request->blobs.count ? count : push->request->blobs.count;
+}
+
+static int push_blobs(struct push *push, struct error *err)
+{
+	struct worker workers[PARALLEL_MAX] = { 0 };
+	size_t count = worker_count(push);
+	size_t started = 0;
+
+	for (; started < count; started++) {
+		struct worker *worker = &workers[started];
+
+		*worker = (struct worker){ .push = push, .source = -1, .packed = -1 };
+		worker->remote = remote_new(&(struct remote_options){ .stop = &push->stop });
+		if (thread_start(&worker->thread, "blob", work, worker, err) < 0) {
+			remote_free(worker->remote);
+			atomic_store(&push->stop, true);
+			break;
+		}
+	}
+	for (size_t i = 0; i < started; i++) {
+		pthread_join(workers[i].thread, NULL);
+		remote_free(workers[i].remote);
+	}
+	if (error_is_set(err))
+		return -1;
+	return error_is_set(&push->failed) ? error_move(err, &push->failed) : 0;
+}
+
+/* ---- the manifest ---- */
+
+static int put_manifest(struct push *push, const struct message_reply *reply, struct message_event *end,
+			struct error *err)
+{
+	AUTO(remote_response_fini) struct remote_response response = { 0 };
+	AUTO(remote_freep) struct remote *remote = remote_new(&(struct remote_options){ .stop = &push->stop });
+	AUTO(text_list_fini) struct text_list headers = { 0 };
+	const char *text = text_or_empty(reply->text);
+	char digest_name[DIGEST_TEXT_MAX];
+	AUTO_FREE char *path = NULL;
+	struct digest digest;
+
+	digest_of(&digest, DIGEST_SHA256, text, strlen(text));
+	digest_text(&digest, digest_name);
+	path = xasprintf("%s/manifests/%s", push->reference.path,
+			 push->reference.tag ? push->reference.tag : digest_name);
+	text_list_addf(&headers, "Content-Type: %s", text_or_empty(reply->media_type));
+	if (registry_send(&response, push->registry, remote,
+			  &(struct registry_call){ .method = "PUT",
+						   .path = path,
+						   .scope = push->scope,
+						   .headers = &headers,
+						   .body = text,
+						   .body_size = strlen(text) },
+			  err) < 0)
+		return -1;
+	if (response.status / 100 != 2) {
+		refusal_error(&response, NULL, err);
+		return error_prefix(err, "push the manifest");
+	}
+	end->digest = xstrdup(digest_name);
+	end->media_type = xstrdup(reply->media_type);
+	end->size = strlen(text);
+	return 0;
+}
+
+static int push_manifest(struct push *push, struct message_event *end, struct error *err)
+{
+	struct message_event event = { .event = message_text("manifest") };
+	struct message_reply reply = { 0 };
+	int r;
+
+	mutex_lock(&push->ask_lock);
+	r = ask(&reply, push, &event, err);
+	mutex_unlock(&push->ask_lock);
+	if (r == 0)
+		r = put_manifest(push, &reply, end, err);
+	json_free_fields(&reply, message_reply_fields);
+	return r;
+}
+
+/* ---- together ---- */
+
+int push_open(struct push **out_push, const struct message_request *request, struct channel *channel, struct error *err)
+{
+	AUTO(push_freep) struct push *push = xcalloc(1, sizeof(*push));
+
+	push->request = request;
+	push->channel = channel;
+	mutex_init(&push->ask_lock);
+	mutex_init(&push->lock);
+	if (reference_parse(&push->reference, text_or_empty(request->reference), err) < 0)
+		return -1;
+	push->scope = xasprintf("repository:%s:pull,push", push->reference.path);
+	if (source_list_load(&push->sources, push->reference.domain, request, &push->stop, err) < 0)
+		return -1;
+	push->registry = push->sources.items[push->sources.count - 1].registry;
+	*out_push = take_ptr(push);
+	return 0;
+}
+
+int push_run(struct push *push, struct message_event *out_end, struct error *err)
+{
+	return push_blobs(push, err) < 0 ? -1 : push_manifest(push, out_end, err);
+}
+
+void push_free(struct push *push)
+{
+	if (!push)
+		return;
+	source_list_fini(&push->sources);
+	reference_fini(&push->reference);
+	error_clear(&push->failed);
+	mutex_fini(&push->ask_lock);
+	mutex_fini(&push->lock);
+	free(push->scope);
+	free(push);
+}
