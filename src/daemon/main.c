@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -28,6 +29,7 @@
 
 #define FIRST_INHERITED_FD 3
 #define DEFAULT_SHUTDOWN_TIMEOUT_S 15
+#define DESCRIPTORS_WANTED 1048576 /* as in kistd.service */
 
 struct daemon {
 	struct daemon_config config;
@@ -40,6 +42,17 @@ struct daemon {
 	int signal_fd;
 	bool has_pidfile;
 };
+
+/* A container costs us two descriptors, a client some more; 1024 of them would not last. Containers inherit it. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= DESCRIPTORS_WANTED)
+		return;
+	limit.rlim_cur = limit.rlim_max < DESCRIPTORS_WANTED ? limit.rlim_max : DESCRIPTORS_WANTED;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
 
 static int check_root(struct error *err)
 {
@@ -305,6 +318,7 @@ static int run(struct daemon *daemon, struct error *err)
 	daemon->log = (struct log){ .fd = STDERR_FILENO,
 				    .level = daemon_config_log_level(&daemon->config),
 				    .json = text_equal(daemon->config.log_format, "json") };
+	raise_descriptor_limit();
 	if (check_root(err) < 0 || start(daemon, err) < 0)
 		return -1;
 	wait_for_end(daemon);

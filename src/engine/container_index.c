@@ -16,6 +16,7 @@ struct container *container_new(struct engine *engine, const char *id)
 	container->engine = engine;
 	memcpy(container->id, id, sizeof(container->id) - 1);
 	container->bundle = xasprintf("%s/shim/%.16s", engine->exec_root, id);
+	mutex_init(&container->row);
 	mutex_init(&container->mutex);
 	watch_init(&container->changes);
 	list_init(&container->attaches);
@@ -36,6 +37,7 @@ void container_unref(struct container *container)
 	task_client_close(container->task);
 	json_free_fields(&container->document, container_document_fields);
 	mutex_fini(&container->mutex);
+	mutex_fini(&container->row);
 	free(container->bundle);
 	free(container);
 }

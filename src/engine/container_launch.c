@@ -422,6 +422,8 @@ static void set_running(struct launch *launch)
 	state->manually_stopped = false;
 	state->exit_code = 0;
 	state->started_ns = clock_wall_ns();
+	/* Who came while its process was being started would wait for the next run. */
+	container_connect_attaches(container);
 	watch_notify(&container->changes);
 }
 

@@ -24,6 +24,7 @@
 #define RESTART_DELAY_MAX_MS 60000
 #define RUN_IS_STABLE_NS (10 * CLOCK_SECOND)
 #define EXIT_FILE_MAX 65536
+#define SHORTAGE_PAUSE_MS 200
 
 struct run_end {
 	int64_t exit_code;
@@ -75,15 +76,33 @@ static void end_without_shim(struct container *container, struct run_end *end)
 		engine_log_error(container->engine, "cleaning up behind a lost shim", container->id, &err);
 }
 
+/* A shortage of our own (descriptors, memory) says nothing about the shim. */
+static bool is_shortage(const struct error *err)
+{
+	return err->kind == ERR_INTERNAL && err->errnum != 0;
+}
+
+static int ask_for_exit(struct container *container, struct task_exit *out_exit, struct error *err)
+{
+	int closing_fd = container->engine->closing_fd;
+
+	while (task_wait(container->task, container->id, NULL, out_exit, closing_fd, err) < 0) {
+		if (!is_shortage(err))
+			return -1;
+		engine_log_error(container->engine, "waiting for a container", container->id, err);
+		error_clear(err);
+		clock_sleep_ms(SHORTAGE_PAUSE_MS);
+	}
+	return 0;
+}
+
 /* 1 the run ended, 0 the engine closes. */
 static int wait_for_end(struct container *container, struct run_end *end)
 {
 	AUTO(error_clear) struct error err = { 0 };
 	struct task_exit exit = { 0 };
-	int r = -1;
+	int r = container->task ? ask_for_exit(container, &exit, &err) : -1;
 
-	if (container->task)
-		r = task_wait(container->task, container->id, NULL, &exit, container->engine->closing_fd, &err);
 	if (r < 0 && container->task && err.kind == ERR_CANCELED)
 		return 0;
 	if (r < 0) {
@@ -229,6 +248,24 @@ static void set_stopped(struct container *container)
 	container_save(container);
 }
 
+/*
+ * The token, whatever is short at the moment (descriptors, memory): nobody else ends this run. false: the engine
+ * closes, or the container was removed.
+ */
+static bool acquire_for_sure(struct container *container)
+{
+	for (;;) {
+		AUTO(error_clear) struct error err = { 0 };
+
+		if (container_acquire(container, -1, &err) == 0)
+			return true;
+		if (err.kind == ERR_CANCELED || err.kind == ERR_NOT_FOUND)
+			return false;
+		engine_log_error(container->engine, "the end of a run waits", container->id, &err);
+		clock_sleep_ms(SHORTAGE_PAUSE_MS);
+	}
+}
+
 /* Also when somebody started it by hand meanwhile. */
 static bool restart_is_off(struct container *container, void *arg)
 {
@@ -296,9 +333,10 @@ static bool restart(struct container *container)
 	int64_t deadline_ns = clock_monotonic_ns() + container->restart_delay_ms * CLOCK_MS;
 	bool runs;
 
-	/* Given up: the engine closes, and the next one goes on from the document. */
-	if (container_await(container, restart_is_off, NULL, -1, deadline_ns, &err) < 0 ||
-	    container_acquire(container, -1, &err) < 0)
+	/* Given up: the engine closes, and the next one goes on from the document. Any other failure shortens the pause. */
+	if (container_await(container, restart_is_off, NULL, -1, deadline_ns, &err) < 0 && err.kind == ERR_CANCELED)
+		return false;
+	if (!acquire_for_sure(container))
 		return false;
 	runs = restart_held(container);
 	container_release(container);
@@ -321,11 +359,10 @@ static void remove_if_wanted(struct container *container)
 /* One run to its end. true: wait for another. */
 static bool serve_run(struct container *container)
 {
-	AUTO(error_clear) struct error err = { 0 };
 	struct run_end end = { 0 };
 	bool again;
 
-	if (!wait_for_end(container, &end) || container_acquire(container, -1, &err) < 0)
+	if (!wait_for_end(container, &end) || !acquire_for_sure(container))
 		return false;
 	again = finish_run(container, &end);
 	if (!again)

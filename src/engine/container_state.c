@@ -89,10 +89,14 @@ bool container_is_running(struct container *container)
 
 int container_store(struct container *container, struct error *err)
 {
+	AUTO_UNLOCK struct mutex *writing = mutex_hold(&container->row);
 	AUTO(query_freep) struct query *query = NULL;
 	AUTO_FREE char *document = NULL;
 	AUTO_FREE char *name = NULL;
 
+	/* A stop that comes through behind the removal (--rm) must not bring the row back. */
+	if (container->forgotten)
+		return 0;
 	mutex_lock(&container->mutex);
 	document = json_encode_sparse(&container->document, container_document_fields);
 	name = xstrdup(container->document.name);
@@ -120,13 +124,22 @@ void container_save(struct container *container)
 
 int container_forget(struct container *container, struct error *err)
 {
+	AUTO_UNLOCK struct mutex *writing = mutex_hold(&container->row);
 	AUTO(query_freep) struct query *query = NULL;
 
 	if (query_new(&query, store_database(container->engine->store), "DELETE FROM containers WHERE id = ?1", err) <
 	    0)
 		return -1;
 	query_bind_text(query, 1, container->id);
-	return query_run(query, err) < 0 ? -1 : 0;
+	if (query_run(query, err) < 0)
+		return -1;
+	container->forgotten = true;
+	return 0;
+}
+
+bool container_has_row(const struct engine *engine, const char *id)
+{
+	return map_get(&engine->by_id, id) || text_list_contains(&engine->unreadable, id);
 }
 
 static int load_row(struct engine *engine, struct query *query, struct error *err)
@@ -140,11 +153,13 @@ static int load_row(struct engine *engine, struct query *query, struct error *er
 	container = container_new(engine, id);
 	if (json_decode(&container->document, container_document_fields, text, strlen(text), err) < 0)
 		return error_prefix(err, "container %s", id);
+	if (text_empty(container->document.name))
+		return error_set(err, ERR_INTERNAL, "container %s: the document has no name", id);
 	container->published = true;
 	return container_enter(container, err);
 }
 
-/* One broken row must not keep all others from working. */
+/* One broken row must not keep all others from working; what belongs to it is left alone. */
 int containers_load(struct engine *engine, struct error *err)
 {
 	AUTO(query_freep) struct query *query = NULL;
@@ -156,8 +171,10 @@ int containers_load(struct engine *engine, struct error *err)
 	while ((r = query_next(query, err)) > 0) {
 		AUTO(error_clear) struct error problem = { 0 };
 
-		if (load_row(engine, query, &problem) < 0)
-			engine_log_error(engine, "a stored container cannot be read", query_text(query, 0), &problem);
+		if (load_row(engine, query, &problem) == 0)
+			continue;
+		text_list_add(&engine->unreadable, query_text(query, 0));
+		engine_log_error(engine, "a stored container cannot be read", query_text(query, 0), &problem);
 	}
 	return r;
 }

@@ -247,7 +247,7 @@ static void recover_one(struct container *container)
 	struct container_state *state = &container->document.state;
 
 	if (state->removing) {
-		if (container_destroy(container, false, &err) < 0)
+		if (container_destroy(container, container->document.host.auto_remove, &err) < 0)
 			engine_log_error(container->engine, "finishing a removal", container->id, &err);
 		return;
 	}
@@ -290,6 +290,7 @@ static int restore_network(struct engine *engine, struct container **items, cons
 	for (size_t i = 0; i < count; i++)
 		if (items[i]->document.state.running && !items[i]->document.state.restarting && !ended[i])
 			text_list_add(&alive, items[i]->id);
+	text_list_add_all(&alive, &engine->unreadable);
 	return network_restore(engine->network, text_list_argv(&alive), alive.count, err);
 }
 
@@ -300,7 +301,7 @@ static void remove_strangers(struct engine *engine, const char *parent)
 	struct dirent *entry;
 
 	while (folder && (entry = readdir(folder))) {
-		if (entry->d_name[0] == '.' || map_get(&engine->by_id, entry->d_name))
+		if (entry->d_name[0] == '.' || container_has_row(engine, entry->d_name))
 			continue;
 		remove_tree(dirfd(folder), entry->d_name);
 	}
@@ -318,7 +319,7 @@ static void remove_strange_snapshots(struct engine *engine)
 	for (size_t i = 0; i < keys.count; i++) {
 		AUTO(error_clear) struct error problem = { 0 };
 
-		if (!map_get(&engine->by_id, keys.items[i]) &&
+		if (!container_has_row(engine, keys.items[i]) &&
 		    snapshot_remove(engine->store, keys.items[i], &problem) < 0)
 			engine_log_error(engine, "removing a leftover snapshot", keys.items[i], &problem);
 	}
@@ -362,6 +363,8 @@ static void remove_strange_bundles(struct engine *engine, struct container **ite
 
 		for (size_t i = 0; i < count && !known; i++)
 			known = text_equal(path_base(items[i]->bundle), entry->d_name);
+		for (size_t i = 0; i < engine->unreadable.count && !known; i++)
+			known = text_has_prefix(engine->unreadable.items[i], entry->d_name);
 		if (!known)
 			remove_tree(dirfd(folder), entry->d_name);
 	}
@@ -513,6 +516,7 @@ void engine_close(struct engine *engine)
 	condition_fini(&engine->threads_changed);
 	mutex_fini(&engine->threads_mutex);
 	mutex_fini(&engine->index);
+	text_list_fini(&engine->unreadable);
 	free(engine->data_root);
 	free(engine->exec_root);
 	free(engine->bridge);

@@ -59,6 +59,8 @@ struct engine {
 	struct map by_id;   /* containers; each holds one reference */
 	struct map by_name; /* the same, borrowed */
 	struct map execs;   /* exec id -> struct exec, one reference each */
+	/* Rows that could not be read: nothing of theirs is removed. Does not change after the start. */
+	struct text_list unreadable;
 	bool pruning;
 
 	atomic_bool stopping; /* no restart policy acts any more */
@@ -73,6 +75,10 @@ struct container {
 	struct engine *engine; /* borrowed */
 	char id[65];
 	char *bundle; /* <exec root>/shim/<16 hex>: short, sockets lie in it */
+
+	/* One writer of the row at a time, so that an older document never follows a newer one. Before `mutex`. */
+	struct mutex row;
+	bool forgotten; /* guarded by `row`: it has none any more */
 
 	struct mutex mutex; /* guards all below */
 	struct container_document document;
@@ -127,7 +133,9 @@ int container_await(struct container *container, container_test test, void *arg,
 		    struct error *err);
 bool container_is_running(struct container *container);
 
-/* Writes the document to the database. Failures are logged: the state in memory is what counts. */
+/* Whether a row has this id: a container's, or one that could not be read. Only while the engine opens. */
+bool container_has_row(const struct engine *engine, const char *id);
+/* Writes the document to the database; nothing once it was forgotten. Failures are logged: the state in memory is what counts. */
 void container_save(struct container *container);
 /* The same where failing matters. Insert or replace. */
 int container_store(struct container *container, struct error *err);

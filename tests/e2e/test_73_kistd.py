@@ -2,9 +2,11 @@
 """kistd itself: flags, daemon.json, sockets, signals, and that containers outlive it however it ends."""
 import json
 import os
+import pathlib
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 
@@ -148,6 +150,20 @@ def test_fd_host_without_sockets(program, tmp_root):
     assert "no socket was handed over" in run.stderr
 
 
+def test_descriptors(program, tmp_root):
+    """A shell's soft limit of 1024 is enough for some 400 containers only."""
+    server = Daemon(tmp_root, lambda name: program(name))
+    argv = server.argv
+    server.argv = lambda: ["prlimit", "--nofile=256:4096", *argv()]
+    server.start()
+    try:
+        limits = pathlib.Path(f"/proc/{server.process.pid}/limits").read_text()
+        assert [line.split()[3:5] for line in limits.splitlines() if line.startswith("Max open files")] == [["4096", "4096"]]
+    finally:
+        server.argv = argv
+        server.finish()
+
+
 def test_reload_of_debug(program, tmp_root):
     file = tmp_root / "daemon.json"
     file.write_text("{}")
@@ -176,6 +192,36 @@ def test_reload_of_debug(program, tmp_root):
 
 
 # ---- containers outlive it ----
+
+
+def corrupt(daemon, name, document):
+    """Puts `document` into a container's row; returns what was there."""
+    with sqlite3.connect(daemon.root / "d" / "meta.db") as database:
+        [(good,)] = database.execute("SELECT document FROM containers WHERE name = ?", (name,)).fetchall()
+        database.execute("UPDATE containers SET document = ? WHERE name = ?", (document, name))
+    database.close()
+    return good
+
+
+@pytest.mark.parametrize("document", ['{"id": 5}', "{}"])
+def test_a_row_that_cannot_be_read_costs_nothing(daemon, registry, document):
+    with_image(daemon, registry)
+    daemon.docker("run", "--name", "stopped", "bb", "sh", "-c", "cat /kept; echo precious > /kept")
+    daemon.docker("run", "-d", "--name", "runs", "bb", "sleep", "1000")
+    pid = daemon.inspect("runs")["State"]["Pid"]
+    daemon.stop()
+    good = {name: corrupt(daemon, name, document) for name in ("stopped", "runs")}
+    daemon.start()
+    assert daemon.docker("ps", "-aq").stdout == ""
+    assert daemon.log.read_text().count("a stored container cannot be read") == 2
+    daemon.stop()
+    for name, text in good.items():
+        corrupt(daemon, name, text)
+    daemon.start()
+    assert daemon.docker("start", "-a", "stopped").stdout == "precious\n"
+    assert daemon.docker("logs", "stopped").stdout == "precious\n"
+    assert daemon.inspect("runs")["State"]["Pid"] == pid
+    assert daemon.docker("exec", "runs", "echo", "alive").stdout == "alive\n"
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
