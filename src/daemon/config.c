@@ -15,6 +15,7 @@
 #include "json/value.h"
 
 #define CONFIG_FILE_MAX ((size_t)1 << 20)
+#define TLS_FOLDER "/etc/kist/tls"
 
 struct daemon_flags {
 	const char *config_file;
@@ -31,10 +32,15 @@ struct daemon_flags {
 	const char *log_driver;
 	const char *log_level;
 	const char *log_format;
+	const char *tls_authorities;
+	const char *tls_certificate;
+	const char *tls_key;
 	struct text_list hosts;
 	struct text_list log_options;
 	struct text_list insecure_registries;
 	struct text_list registry_mirrors;
+	struct optional_bool tls;
+	struct optional_bool tls_verify;
 	struct optional_bool debug;
 	struct optional_bool live_restore;
 	struct optional_i64 shutdown_timeout_s;
@@ -70,6 +76,11 @@ static const struct option_spec flag_table[] = {
 	OPTION_TEXT("pidfile", 'p', T, pidfile, "string", "Path of the PID file (default EXEC-ROOT/kistd.pid)"),
 	OPTION_LIST("registry-mirror", 0, T, registry_mirrors, "list", "Mirror tried first for docker.io"),
 	OPTION_OPT_I64("shutdown-timeout", 0, T, shutdown_timeout_s, "Seconds that requests get to end at a shutdown (default 15)"),
+	OPTION_OPT_BOOL("tls", 0, T, tls, "Speak TLS on tcp:// sockets; implied by --tlsverify; --tls=false: plain, to everybody"),
+	OPTION_TEXT("tlscacert", 0, T, tls_authorities, "path", "Trust client certificates signed by these (default \"" TLS_FOLDER "/ca.pem\")"),
+	OPTION_TEXT("tlscert", 0, T, tls_certificate, "path", "TLS certificate (default \"" TLS_FOLDER "/cert.pem\")"),
+	OPTION_TEXT("tlskey", 0, T, tls_key, "path", "TLS key (default \"" TLS_FOLDER "/key.pem\")"),
+	OPTION_OPT_BOOL("tlsverify", 0, T, tls_verify, "Speak TLS, and only with clients that have a certificate"),
 	OPTION_FLAG("validate", 0, T, validate, "Check the configuration and exit"),
 	OPTION_FLAG("version", 'v', T, version, "Print version information and quit"),
 	OPTION_END,
@@ -99,6 +110,11 @@ static const struct json_field config_fields[] = {
 	JSON_TEXT("pidfile", T, pidfile, 0),
 	JSON_TEXT_LIST("registry-mirrors", T, registry_mirrors, 0),
 	JSON_OPT_I64("shutdown-timeout", T, shutdown_timeout_s, 0),
+	JSON_OPT_BOOL("tls", T, tls, 0),
+	JSON_TEXT("tlscacert", T, tls_authorities, 0),
+	JSON_TEXT("tlscert", T, tls_certificate, 0),
+	JSON_TEXT("tlskey", T, tls_key, 0),
+	JSON_OPT_BOOL("tlsverify", T, tls_verify, 0),
 	JSON_END,
 };
 #undef T
@@ -233,6 +249,11 @@ static int merge(struct daemon_config *config, const struct daemon_flags *flags,
 	merge_list(&config->hosts, &flags->hosts, "hosts", &conflicts);
 	merge_list(&config->insecure_registries, &flags->insecure_registries, "insecure-registries", &conflicts);
 	merge_list(&config->registry_mirrors, &flags->registry_mirrors, "registry-mirrors", &conflicts);
+	merge_text(&config->tls_authorities, flags->tls_authorities, "tlscacert", &conflicts);
+	merge_text(&config->tls_certificate, flags->tls_certificate, "tlscert", &conflicts);
+	merge_text(&config->tls_key, flags->tls_key, "tlskey", &conflicts);
+	merge_bool(&config->tls, flags->tls, "tls", &conflicts);
+	merge_bool(&config->tls_verify, flags->tls_verify, "tlsverify", &conflicts);
 	merge_bool(&config->debug, flags->debug, "debug", &conflicts);
 	merge_bool(&config->live_restore, flags->live_restore, "live-restore", &conflicts);
 	merge_i64(&config->shutdown_timeout_s, flags->shutdown_timeout_s, "shutdown-timeout", &conflicts);
@@ -281,6 +302,11 @@ static int fill_defaults(struct daemon_config *config, struct error *err)
 	default_text(&config->log_level, "info");
 	default_text(&config->log_format, "text");
 	default_text(&config->default_shm_size, "64m");
+	if (daemon_config_uses_tls(config)) {
+		default_text(&config->tls_authorities, TLS_FOLDER "/ca.pem");
+		default_text(&config->tls_certificate, TLS_FOLDER "/cert.pem");
+		default_text(&config->tls_key, TLS_FOLDER "/key.pem");
+	}
 	if (make_absolute(&config->data_root, err) < 0 || make_absolute(&config->exec_root, err) < 0)
 		return -1;
 	pidfile = path_join(config->exec_root, "kistd.pid");
@@ -294,6 +320,33 @@ static int check_log_options(const struct text_map *options, struct error *err)
 		if (!text_equal(options->items[i].key, "max-size") && !text_equal(options->items[i].key, "max-file"))
 			return error_set(err, ERR_INVALID, "unknown log opt '%s' for json-file log driver",
 					 options->items[i].key);
+	return 0;
+}
+
+bool daemon_config_is_loopback(const char *address)
+{
+	return text_has_prefix(address, "tcp://127.") || text_has_prefix(address, "tcp://localhost:") ||
+	       text_has_prefix(address, "tcp://[::1]:");
+}
+
+/* Whoever reaches the API is root here: to serve it to everybody takes more than a forgotten option. */
+static int check_hosts(const struct daemon_config *config, struct error *err)
+{
+	if (config->tls.set && !config->tls.value && optional_bool_or(config->tls_verify, false))
+		return error_set(err, ERR_INVALID, "tlsverify needs TLS, and tls is false");
+	for (size_t i = 0; i < config->hosts.count; i++) {
+		const char *host = config->hosts.items[i];
+
+		if (!text_has_prefix(host, "unix://") && !text_has_prefix(host, "tcp://") &&
+		    !text_has_prefix(host, "fd://"))
+			return error_set(err, ERR_INVALID, "invalid host %s: expected unix://, tcp:// or fd://", host);
+		if (text_has_prefix(host, "tcp://") && !daemon_config_is_loopback(host) && !config->tls.set &&
+		    !optional_bool_or(config->tls_verify, false))
+			return error_set(err, ERR_INVALID,
+					 "host %s: whoever reaches it would be root on this machine: use --tlsverify "
+					 "with certificates, or say --tls=false to serve everybody",
+					 host);
+	}
 	return 0;
 }
 
@@ -315,12 +368,8 @@ static int check_values(const struct daemon_config *config, struct error *err)
 	if (config->live_restore.set && !config->live_restore.value)
 		return error_set(err, ERR_INVALID,
 				 "live-restore cannot be turned off: containers always outlive kistd");
-	for (size_t i = 0; i < config->hosts.count; i++)
-		if (!text_has_prefix(config->hosts.items[i], "unix://") &&
-		    !text_has_prefix(config->hosts.items[i], "tcp://") &&
-		    !text_has_prefix(config->hosts.items[i], "fd://"))
-			return error_set(err, ERR_INVALID, "invalid host %s: expected unix://, tcp:// or fd://",
-					 config->hosts.items[i]);
+	if (check_hosts(config, err) < 0)
+		return -1;
 	return check_log_options(&config->log_options, err);
 }
 
@@ -416,6 +465,11 @@ int64_t daemon_config_shm_size(const struct daemon_config *config)
 
 	text_parse_size(&size, config->default_shm_size);
 	return size;
+}
+
+bool daemon_config_uses_tls(const struct daemon_config *config)
+{
+	return optional_bool_or(config->tls, false) || optional_bool_or(config->tls_verify, false);
 }
 
 char *daemon_config_help(void)

@@ -34,6 +34,11 @@ struct daemon_config {
 	char *log_format;
 	struct text_list insecure_registries;
 	struct text_list registry_mirrors;
+	char *tls_authorities; /* tlscacert, tlscert, tlskey: set whenever tls or tlsverify is */
+	char *tls_certificate;
+	char *tls_key;
+	struct optional_bool tls;
+	struct optional_bool tls_verify;
 	struct optional_bool debug;
 	struct optional_bool live_restore;
 	struct optional_i64 shutdown_timeout_s;
@@ -53,5 +58,9 @@ int daemon_config_reload_debug(struct optional_bool *out_debug, const char *file
 void daemon_config_fini(struct daemon_config *config);
 enum log_level daemon_config_log_level(const struct daemon_config *config);
 int64_t daemon_config_shm_size(const struct daemon_config *config);
+/* A tcp:// address that only this machine reaches. */
+bool daemon_config_is_loopback(const char *address);
+/* tcp:// sockets speak TLS. */
+bool daemon_config_uses_tls(const struct daemon_config *config);
 /* The text of --help. */
 char *daemon_config_help(void);

@@ -119,10 +119,22 @@ static int find_group(gid_t *out_group, const struct daemon *daemon, struct erro
 	return 0;
 }
 
-static bool is_loopback(const char *address)
+/* With TLS, or plain: to the local host, or, if it was said in so many words, to everybody. */
+static int listen_tcp(struct daemon *daemon, const char *address, struct error *err)
 {
-	return text_has_prefix(address, "tcp://127.") || text_has_prefix(address, "tcp://localhost:") ||
-	       text_has_prefix(address, "tcp://[::1]:");
+	const struct daemon_config *config = &daemon->config;
+	const struct http_tls tls = {
+		.certificate = config->tls_certificate,
+		.key = config->tls_key,
+		.client_authorities = optional_bool_or(config->tls_verify, false) ? config->tls_authorities : NULL,
+	};
+
+	if (!tls.client_authorities && !daemon_config_is_loopback(address))
+		log_warn(&daemon->log,
+			 "DANGER: clients of this address need no certificate; whoever reaches it is root on this host",
+			 F("address", address));
+	return daemon_config_uses_tls(config) ? http_server_listen_tls(daemon->server, address, &tls, err)
+					      : http_server_listen(daemon->server, address, (gid_t)-1, err);
 }
 
 static int listen_inherited(struct daemon *daemon, int count, struct error *err)
@@ -143,11 +155,8 @@ static int listen_one(struct daemon *daemon, const char *address, int inherited,
 		return listen_inherited(daemon, inherited, err);
 	if (find_group(&group, daemon, err) < 0)
 		return -1;
-	if (text_has_prefix(address, "tcp://") && !is_loopback(address))
-		log_warn(&daemon->log,
-			 "DANGER: the API has no encryption and no authentication here; whoever reaches this address "
-			 "is root on this host",
-			 F("address", address));
+	if (text_has_prefix(address, "tcp://"))
+		return listen_tcp(daemon, address, err);
 	if (text_has_prefix(address, "unix://")) {
 		AUTO_FREE char *parent = path_parent(address + strlen("unix://"));
 		int r = mkdir_all(AT_FDCWD, parent, 0711);

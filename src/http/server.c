@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "http/server_private.h"
+#include "http/server_tls.h"
 
 #define DEFAULT_BODY_LIMIT ((size_t)4 << 20)
 #define DEFAULT_CONNECTIONS 512
@@ -75,6 +76,7 @@ int http_server_new(struct http_server **out_server, const struct http_server_op
 	mutex_init(&server->mutex);
 	condition_init(&server->idle);
 	list_init(&server->connections);
+	list_init(&server->fronts);
 	*out_server = server;
 	return 0;
 }
@@ -103,6 +105,19 @@ int http_server_listen(struct http_server *server, const char *address, gid_t gr
 	return 0;
 }
 
+int http_server_listen_tls(struct http_server *server, const char *address, const struct http_tls *tls,
+			   struct error *err)
+{
+	struct listener *listener = add_listener(server);
+
+	if (!text_has_prefix(address, "tcp://"))
+		error_set(err, ERR_INVALID, "address %s: TLS is for tcp:// addresses", address);
+	else if (tls_context_new(&listener->tls, tls, err) == 0 &&
+		 listener_open(listener, address, (gid_t)-1, err) == 0)
+		return 0;
+	return drop_failed(server);
+}
+
 int http_server_listen_take_fd(struct http_server *server, int fd, struct error *err)
 {
 	if (listener_adopt(add_listener(server), fd, err) < 0)
@@ -121,7 +136,9 @@ static void accept_one(struct listener *listener)
 	socklen_t size = sizeof(address);
 	int fd = accept4(listener->fd, (struct sockaddr *)&address, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	if (fd >= 0)
+	if (fd >= 0 && listener->tls)
+		tls_front_start_take_fd(listener->server, listener->tls, fd, &address, size);
+	else if (fd >= 0)
 		connection_start_take_fd(listener->server, fd, &address, size);
 	else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
 		clock_sleep_ms(ACCEPT_PAUSE_MS);
@@ -181,6 +198,7 @@ void http_server_free(struct http_server *server)
 		if (server->listeners[i].thread_runs)
 			pthread_join(server->listeners[i].thread, NULL);
 	end_connections(server);
+	tls_fronts_end(server);
 	for (size_t i = 0; i < server->listener_count; i++)
 		listener_close(&server->listeners[i]);
 	free(server->listeners);

@@ -62,6 +62,14 @@ int http_server_new(struct http_server **out_server, const struct http_server_op
 int http_server_listen(struct http_server *server, const char *address, gid_t group, struct error *err);
 /* An inherited listening socket. */
 int http_server_listen_take_fd(struct http_server *server, int fd, struct error *err);
+struct http_tls {
+	const char *certificate;	/* PEM file, with its chain */
+	const char *key;		/* PEM file */
+	const char *client_authorities; /* PEM file: clients must show a certificate signed by one; NULL: not asked */
+};
+/* "tcp://host:port" behind TLS 1.2 or 1.3. Files are read now; ERR_INVALID names the one that cannot be used. */
+int http_server_listen_tls(struct http_server *server, const char *address, const struct http_tls *tls,
+			   struct error *err);
 int http_server_start(struct http_server *server, struct error *err);
 /* TCP port of the n-th listener, 0 if it is none. */
 uint16_t http_server_port(const struct http_server *server, size_t index);

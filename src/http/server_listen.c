@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "http/server_private.h"
+#include "http/server_tls.h"
 
 #define BACKLOG 512
 
@@ -166,4 +167,6 @@ void listener_close(struct listener *listener)
 		unlink(listener->unix_path);
 	free(listener->unix_path);
 	listener->unix_path = NULL;
+	tls_context_free(listener->tls);
+	listener->tls = NULL;
 }

@@ -79,7 +79,8 @@ struct http_request {
 
 struct listener {
 	int fd;
-	char *unix_path; /* owned; NULL for others */
+	char *unix_path;	 /* owned; NULL for others */
+	struct tls_context *tls; /* owned; NULL: plain */
 	uint16_t port;
 	struct http_server *server;
 	pthread_t thread; /* accepts */
@@ -96,6 +97,8 @@ struct http_server {
 	struct condition idle; /* a connection ended */
 	struct list connections;
 	unsigned connection_count;
+	struct list fronts; /* TLS, see server_tls.h */
+	unsigned front_count;
 	bool stopping;
 };
 

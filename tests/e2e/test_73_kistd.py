@@ -97,7 +97,11 @@ def test_socket_is_private_and_goes_away(daemon):
 
 def test_several_hosts_and_the_tcp_warning(program, tmp_root):
     loopback, everywhere = free_port(), free_port()
-    server = Daemon(tmp_root, program, ["-H", f"tcp://127.0.0.1:{loopback}", "-H", f"tcp://0.0.0.0:{everywhere}"])
+    addresses = ["-H", f"tcp://127.0.0.1:{loopback}", "-H", f"tcp://0.0.0.0:{everywhere}"]
+    run = run_kistd(program, "--validate", *addresses)
+    assert run.returncode == 1
+    assert "use --tlsverify with certificates, or say --tls=false" in run.stderr
+    server = Daemon(tmp_root, program, [*addresses, "--tls=false"])
     server.start()
     for port in (loopback, everywhere):
         run = server.docker("-H", f"tcp://127.0.0.1:{port}", "version", "--format", "{{.Server.APIVersion}}")

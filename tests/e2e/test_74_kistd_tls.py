@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The API over tcp and TLS, with and without certificates of clients."""
+import http.client
+import socket
+import ssl
+import subprocess
+import threading
+
+import pytest
+
+from lib.daemon import Daemon
+from lib.registry import free_port
+
+
+class Authority:
+    """A CA of the test's own, with docker's names of files: ca.pem, cert.pem, key.pem in a folder a party."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        folder.mkdir()
+        self.openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=ca",
+                     "-days", "2", "-keyout", "ca.key", "-out", "ca.pem")  # fmt: skip
+
+    def openssl(self, *argv):
+        subprocess.run(["openssl", *map(str, argv)], check=True, capture_output=True, cwd=self.folder)
+
+    def issue(self, name, usage):
+        to = self.folder / name
+        to.mkdir()
+        (to / "ext").write_text(f"subjectAltName=IP:127.0.0.1\nextendedKeyUsage={usage}\n")
+        self.openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
+                     "-keyout", to / "key.pem", "-out", to / "csr")  # fmt: skip
+        self.openssl("x509", "-req", "-in", to / "csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
+                     "-extfile", to / "ext", "-out", to / "cert.pem")  # fmt: skip
+        (to / "ca.pem").write_bytes((self.folder / "ca.pem").read_bytes())
+        return to
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pki")
+    ours, theirs = Authority(folder / "ours"), Authority(folder / "theirs")
+    return {
+        "server": ours.issue("server", "serverAuth"),
+        "client": ours.issue("client", "clientAuth"),
+        "stranger": theirs.issue("client", "clientAuth"),
+        "wrong-use": ours.issue("wrong", "serverAuth"),
+    }
+
+
+@pytest.fixture
+def server(tmp_root, program, pki):
+    port = free_port()
+    files = [f"--tls{name}={pki['server'] / file}" for name, file in (("cacert", "ca.pem"), ("cert", "cert.pem"), ("key", "key.pem"))]
+    it = Daemon(tmp_root, program, ["-H", f"tcp://127.0.0.1:{port}", "--tlsverify", *files])
+    it.port = port
+    it.start()
+    yield it
+    it.finish()
+
+
+def tls_docker(server, folder, *argv, **options):
+    return server.docker("-H", f"tcp://127.0.0.1:{server.port}", "--tlsverify", "--tlscacert", folder / "ca.pem", "--tlscert",
+                         folder / "cert.pem", "--tlskey", folder / "key.pem", *argv, **options)  # fmt: skip
+
+
+def context(pki, client):
+    made = ssl.create_default_context(cafile=pki["server"] / "ca.pem")
+    if client:
+        made.load_cert_chain(pki[client] / "cert.pem", pki[client] / "key.pem")
+    return made
+
+
+def get(server, pki, client, path="/_ping"):
+    connection = http.client.HTTPSConnection("127.0.0.1", server.port, context=context(pki, client), timeout=30)
+    connection.request("GET", path)
+    return connection.getresponse().read()
+
+
+def test_docker_works_through_tls(server, pki, registry):
+    """Streams, a raw connection with half close, and big answers and bodies."""
+    tls_docker(server, pki["client"], "pull", "-q", f"{registry.address}/busybox:latest")
+    run = tls_docker(server, pki["client"], "run", "--rm", "-i", f"{registry.address}/busybox:latest", "sh", "-c",
+                     "cat; echo done >&2; exit 7", input="x" * 300000, check=False)  # fmt: skip
+    assert (run.returncode, run.stderr) == (7, "done\n")
+    assert run.stdout == "x" * 300000
+
+
+def test_many_clients_at_once(server, pki):
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(get(server, pki, "client"))) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [b"OK"] * 20
+
+
+@pytest.mark.parametrize("client", [None, "stranger", "wrong-use"])
+def test_others_are_refused(server, pki, client):
+    # With TLS 1.3 a client learns of it when it first reads.
+    with pytest.raises((ssl.SSLError, ConnectionError, http.client.RemoteDisconnected)):
+        get(server, pki, client)
+    assert get(server, pki, "client") == b"OK"
+
+
+def test_plain_http_is_told_so(server):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as plain:
+        plain.sendall(b"GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"Client sent an HTTP request to an HTTPS server." in plain.makefile("rb").read()
+
+
+def test_old_versions_are_refused(server, pki):
+    run = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"],
+                         input="", capture_output=True, text=True, timeout=30, check=False)  # fmt: skip
+    assert "alert protocol version" in run.stderr, run.stderr  # the server's word, not the client's own
+
+
+def test_stops_while_clients_are_connected(server, pki):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as silent:
+        with context(pki, "client").wrap_socket(socket.create_connection(("127.0.0.1", server.port), timeout=30),
+                                                server_hostname="127.0.0.1") as following:  # fmt: skip
+            following.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b"200" in following.recv(64)
+            server.stop()
+            while following.recv(4096):
+                pass
+        assert silent.recv(1) == b""
+
+
+def test_without_client_certificates(tmp_root, program, pki):
+    port = free_port()
+    it = Daemon(tmp_root, program, ["-H", f"tcp://127.0.0.1:{port}", "--tls", f"--tlscert={pki['server'] / 'cert.pem'}",
+                                    f"--tlskey={pki['server'] / 'key.pem'}"])  # fmt: skip
+    it.port = port
+    it.start()
+    assert get(it, pki, None) == b"OK"
+    it.finish()
+
+
+def test_unusable_files_are_named(tmp_root, program, pki):
+    server = pki["server"]
+    cases = [
+        (server / "cert.pem", pki["client"] / "key.pem", server / "ca.pem", "client/key.pem"),
+        (server / "none.pem", server / "key.pem", server / "ca.pem", "none.pem"),
+        (server / "cert.pem", server / "key.pem", server / "ext", "server/ext"),
+    ]
+    for cert, key, authorities, named in cases:
+        run = subprocess.run([program("kistd"), "--data-root", tmp_root / "d", "--exec-root", tmp_root / "x", "--bridge", "none",
+                              "-H", f"tcp://127.0.0.1:{free_port()}", "--tlsverify", f"--tlscert={cert}", f"--tlskey={key}",
+                              f"--tlscacert={authorities}"], capture_output=True, text=True, timeout=30, check=False)  # fmt: skip
+        assert run.returncode == 1
+        assert named in run.stderr
