@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -119,6 +120,31 @@ int file_write_atomic(int dir_fd, const char *path, const void *data, size_t siz
 		return r;
 	}
 	return sync == FILE_SYNC_ALL ? dir_sync(dir_fd, parent) : 0;
+}
+
+/* Written without a name; the name comes last. */
+static int link_new(int dir_fd, const char *path, const void *data, size_t size, mode_t mode)
+{
+	AUTO_FREE char *parent = path_parent(path);
+	AUTO_CLOSE int fd = openat(dir_fd, parent, O_TMPFILE | O_WRONLY | O_CLOEXEC, mode);
+	char link[32];
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = write_full(fd, data, size);
+	if (r < 0)
+		return r;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	return linkat(AT_FDCWD, link, dir_fd, path, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+}
+
+int file_publish(int dir_fd, const char *path, const void *data, size_t size, mode_t mode)
+{
+	/* What has that name already, or a file system that cannot: the usual way, which also finds the error. */
+	if (link_new(dir_fd, path, data, size, mode) == 0)
+		return 0;
+	return file_write_atomic(dir_fd, path, data, size, mode, FILE_NO_SYNC);
 }
 
 int file_write_once(int dir_fd, const char *path, const char *text)

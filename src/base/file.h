@@ -27,6 +27,11 @@ enum file_sync {
 
 /* Replaces `path` in one step (temporary file beside it, then rename). */
 int file_write_atomic(int dir_fd, const char *path, const void *data, size_t size, mode_t mode, enum file_sync sync);
+/*
+ * The same for a small file that is seldom there already: whoever is killed meanwhile leaves no temporary file. Not
+ * synced.
+ */
+int file_publish(int dir_fd, const char *path, const void *data, size_t size, mode_t mode);
 /* open(O_WRONLY), one write, close: for procfs and sysfs. */
 int file_write_once(int dir_fd, const char *path, const char *text);
 bool file_exists(int dir_fd, const char *path);

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/host_cgroup.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/path.h"
+
+#define REMOVE_ATTEMPTS 5
 
 /* The arrays struct cgroup_limits borrows. */
 struct limits {
@@ -45,6 +48,30 @@ char *host_cgroup_path(const struct runtime *runtime, const struct spec *spec, c
 		}
 	}
 	return *path == '/' ? path_clean(path) : path_join("/", path);
+}
+
+/*
+ * A group that was just left is removed at once. EBUSY that stays means processes: they are killed (those of a frozen v1
+ * group die when it thaws), and may take some time to go on a busy host, or fork while we look.
+ */
+int host_cgroup_remove(struct cgroup *cgroup, struct error *err)
+{
+	AUTO(error_clear) struct error first = { 0 };
+
+	if (cgroup_remove(cgroup, &first) == 0)
+		return 0;
+	for (int i = 0; i < REMOVE_ATTEMPTS; i++) {
+		AUTO(error_clear) struct error ignored = { 0 };
+
+		if (cgroup_kill(cgroup, SIGKILL, &ignored) < 0 ||
+		    (cgroup_get_mode(cgroup) != CGROUP_V2 && cgroup_kill_strays(cgroup, &ignored) < 0))
+			error_clear(&ignored);
+		cgroup_freeze(cgroup, false, &ignored);
+		error_clear(&first);
+		if (cgroup_remove(cgroup, &first) == 0)
+			return 0;
+	}
+	return error_move(err, &first);
 }
 
 /* Every container can make nodes of any kind (harmless without access) and use these. */

@@ -61,8 +61,8 @@ static void creation_undo(struct creation *creation)
 	const char *id = creation->record.id;
 
 	host_process_destroy(&creation->process);
-	if (creation->cgroup)
-		cgroup_remove(creation->cgroup, &ignored);
+	if (creation->cgroup && host_cgroup_remove(creation->cgroup, &ignored) < 0 && creation->plan.runtime->log)
+		log_warn(creation->plan.runtime->log, ignored.message, F("id", id));
 	error_clear(&ignored);
 	if (creation->hooked) {
 		AUTO_FREE char *state = record_state_json(&creation->record, RUNTIME_STOPPED, 0);
@@ -136,15 +136,34 @@ static void fill_record(struct creation *creation, const char *id, const char *b
 	record->rootfs = xstrdup(creation->plan.rootfs);
 	record->created = xstrdup(clock_format(now, clock_wall_ns()));
 	record->owner = geteuid();
+	record->creator = getpid();
+	record->creator_start = pid_start_time(getpid());
 	record->own_pid_namespace = spec_find_namespace(&creation->spec, "pid") != NULL;
 	record->has_poststop = creation->spec.hooks.poststop.count > 0;
 	text_map_copy(&record->annotations, &creation->spec.annotations);
 }
 
+/* A container of this name whose create was killed was never promised to anybody: what is left of it goes. */
+static bool take_away_abandoned(const struct runtime *runtime, const char *id)
+{
+	AUTO(error_clear) struct error ignored = { 0 };
+	AUTO(record_fini) struct record record = { 0 };
+	AUTO_CLOSE int folder_fd = record_open_folder(runtime, id, &ignored);
+
+	return folder_fd >= 0 && record_load(&record, folder_fd, id, &ignored) == 0 && record_is_abandoned(&record) &&
+	       runtime_delete(runtime, id, true, &ignored) == 0;
+}
+
 /* The record comes first: whatever is made after it can be found again if we are killed. */
 static int make_folder(struct creation *creation, const char *id, struct error *err)
 {
-	creation->folder_fd = record_make_folder(creation->plan.runtime, id, err);
+	const struct runtime *runtime = creation->plan.runtime;
+
+	creation->folder_fd = record_make_folder(runtime, id, err);
+	if (creation->folder_fd < 0 && err->kind == ERR_CONFLICT && take_away_abandoned(runtime, id)) {
+		error_clear(err);
+		creation->folder_fd = record_make_folder(runtime, id, err);
+	}
 	if (creation->folder_fd < 0)
 		return -1;
 	return record_begin(creation->folder_fd, &creation->record, creation->config, creation->config_size, err);

@@ -284,12 +284,7 @@ static int remove_cgroup(struct found *found, struct error *err)
 	}
 	if (!found->record.own_pid_namespace && cgroup_kill(found->cgroup, SIGKILL, &first) < 0)
 		error_clear(&first);
-	if (cgroup_remove(found->cgroup, &first) == 0)
-		return 0;
-	error_clear(&first);
-	if (cgroup_kill(found->cgroup, SIGKILL, &first) == 0)
-		cgroup_freeze(found->cgroup, false, &first);
-	return cgroup_remove(found->cgroup, err);
+	return host_cgroup_remove(found->cgroup, err);
 }
 
 static void run_poststop(const struct found *found, const struct runtime *runtime)
@@ -306,16 +301,70 @@ static void run_poststop(const struct found *found, const struct runtime *runtim
 		log_warn(runtime->log, err.message, F("id", found->record.id));
 }
 
+/* A create that is stuck, in a hook say: it ends, and its init with it. Then the record is read again. */
+static int end_creator(struct found *found, struct error *err)
+{
+	AUTO_CLOSE int pidfd = found->record.creator > 0 ? pidfd_of((pid_t)found->record.creator) : -1;
+	AUTO_FREE char *id = xstrdup(found->record.id);
+
+	if (pidfd >= 0 && found->record.creator != getpid() && !record_is_abandoned(&found->record)) {
+		pidfd_signal(pidfd, SIGKILL);
+		if (pidfd_ended(pidfd, END_TIMEOUT_MS) != 1)
+			return error_set(err, ERR_INTERNAL, "the creator of container %s (pid %lld) did not die", id,
+					 (long long)found->record.creator);
+	}
+	record_fini(&found->record);
+	if (record_load(&found->record, found->folder_fd, id, err) < 0)
+		return -1;
+	found->status = record_status(&found->record, found->folder_fd);
+	return 0;
+}
+
+/* The processes of a container whose record is damaged or empty: the kept specification leads to its cgroup. */
+static int end_unreadable(const struct runtime *runtime, int folder_fd, const char *id, struct error *err)
+{
+	AUTO(spec_fini) struct spec spec = { 0 };
+	AUTO(cgroup_closep) struct cgroup *cgroup = NULL;
+	AUTO(error_clear) struct error ignored = { 0 };
+	AUTO_FREE char *path = NULL;
+
+	if (runtime->no_cgroups || record_load_spec(&spec, folder_fd, &ignored) < 0)
+		return 0;
+	path = host_cgroup_path(runtime, &spec, id, &ignored);
+	if (!path || cgroup_open(&cgroup, path, &ignored) < 0)
+		return 0;
+	return host_cgroup_remove(cgroup, err);
+}
+
+/* With force, a container that is not there is no error, and a damaged record no reason to keep it. */
+static int delete_unreadable(const struct runtime *runtime, const char *id, struct error *err)
+{
+	AUTO(error_clear) struct error ignored = { 0 };
+	AUTO_CLOSE int folder_fd = -1;
+
+	if (err->kind == ERR_NOT_FOUND) {
+		error_clear(err);
+		return 0;
+	}
+	folder_fd = record_open_folder(runtime, id, &ignored);
+	if (folder_fd < 0)
+		return -1;
+	if (runtime->log)
+		log_warn(runtime->log, err->message, F("id", id));
+	error_clear(err);
+	return end_unreadable(runtime, folder_fd, id, err) < 0 ? -1 : record_remove_folder(runtime, id, err);
+}
+
 int runtime_delete(const struct runtime *runtime, const char *id, bool force, struct error *err)
 {
 	AUTO(found_fini) struct found found = FOUND_NONE;
 
-	if (found_open(&found, runtime, id, err) < 0) {
-		if (!force || err->kind != ERR_NOT_FOUND)
-			return -1;
-		error_clear(err);
-		return 0;
-	}
+	if (found_open(&found, runtime, id, err) < 0)
+		return force ? delete_unreadable(runtime, id, err) : -1;
+	if (force && !found.record.creator && end_unreadable(runtime, found.folder_fd, id, err) < 0)
+		return -1;
+	if (force && found.status == RUNTIME_CREATING && end_creator(&found, err) < 0)
+		return -1;
 	if (!force && found.status != RUNTIME_STOPPED && found.status != RUNTIME_CREATED) {
 		found_look_at_freezer(&found);
 		return error_set(err, ERR_CONFLICT, "cannot delete container %s that is not stopped: %s", id,

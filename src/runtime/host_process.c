@@ -143,7 +143,7 @@ int host_process_write_pid_file(const char *path, pid_t pid, struct error *err)
 
 	if (!path)
 		return 0;
-	r = file_write_atomic(AT_FDCWD, path, text, (size_t)size, 0666, FILE_NO_SYNC);
+	r = file_publish(AT_FDCWD, path, text, (size_t)size, 0666);
 	if (r < 0)
 		return error_set_errno(err, ERR_INVALID, r, "write pid file %s", path);
 	return 0;

@@ -38,6 +38,15 @@ static void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/*
+ * Until the container is complete it must not outlive a creator that is killed, whatever it is busy with. A change of
+ * credentials forgets this. If the creator is gone already, the next word from it is an end of file.
+ */
+static void die_with_creator(bool yes)
+{
+	prctl(PR_SET_PDEATHSIG, yes ? SIGKILL : 0);
+}
+
 static void join_keyring(const struct plan *plan)
 {
 	AUTO(text_fini) struct text name = { 0 };
@@ -146,6 +155,7 @@ static int become_container(struct init *init, int *talk_fd, struct error *err)
 	const struct plan *plan = init->plan;
 
 	close(plan->host_sync_fd);
+	die_with_creator(true);
 	if (init_cgroup_enter(plan, err) < 0 || init_sched_affinity(plan, err) < 0 ||
 	    sync_expect(plan->sync_fd, SYNC_GO, err) < 0)
 		return -1;
@@ -155,11 +165,15 @@ static int become_container(struct init *init, int *talk_fd, struct error *err)
 	if (init_kernel_namespaces(init, err) < 0)
 		return -1;
 	join_keyring(plan);
-	if (init_root_attach(init, err) < 0 || make_root(init, err) < 0)
+	if (init_root_attach(init, err) < 0)
 		return -1;
-	if (init_tty_use(init, err) < 0 || init_program_prepare(&program, init, err) < 0)
+	if (init->in_userns)
+		die_with_creator(true);
+	if (make_root(init, err) < 0 || init_tty_use(init, err) < 0 || init_program_prepare(&program, init, err) < 0)
 		return -1;
 	debug_log(plan->runtime, "init: closing the pipe to signal completion, then waiting for start");
+	/* From here on we wait for words only: the end of the creator is an end of file. */
+	die_with_creator(false);
 	if (sync_send_ready(plan->sync_fd, init->tty_master_fd, init->netlink_fd, err) < 0)
 		return -1;
 	close_host_descriptors(plan);

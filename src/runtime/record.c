@@ -30,6 +30,8 @@ static const struct json_field record_fields[] = {
 	JSON_TEXT("cgroupPath", struct record, cgroup_path, 0),
 	JSON_I64("pid", struct record, pid, 0),
 	JSON_U64("startTime", struct record, start_time, 0),
+	JSON_I64("creator", struct record, creator, 0),
+	JSON_U64("creatorStart", struct record, creator_start, 0),
 	JSON_U32("owner", struct record, owner, 0),
 	JSON_BOOL("ownPidNamespace", struct record, own_pid_namespace, 0),
 	JSON_BOOL("hasPoststop", struct record, has_poststop, 0),
@@ -204,20 +206,30 @@ static bool read_process(pid_t pid, char *out_state, uint64_t *out_start)
 	return at != NULL;
 }
 
-bool record_is_alive(const struct record *record)
+static bool is_running(int64_t pid, uint64_t start_time)
 {
 	char state;
 	uint64_t start;
 
-	if (record->pid <= 0 || !read_process((pid_t)record->pid, &state, &start))
+	if (pid <= 0 || !read_process((pid_t)pid, &state, &start))
 		return false;
-	return start == record->start_time && state != 'Z' && state != 'X';
+	return start == start_time && state != 'Z' && state != 'X';
+}
+
+bool record_is_alive(const struct record *record)
+{
+	return is_running(record->pid, record->start_time);
+}
+
+bool record_is_abandoned(const struct record *record)
+{
+	return record->pid <= 0 && record->creator > 0 && !is_running(record->creator, record->creator_start);
 }
 
 enum runtime_status record_status(const struct record *record, int folder_fd)
 {
 	if (record->pid <= 0)
-		return RUNTIME_CREATING;
+		return record_is_abandoned(record) ? RUNTIME_STOPPED : RUNTIME_CREATING;
 	if (!record_is_alive(record))
 		return RUNTIME_STOPPED;
 	return file_exists(folder_fd, START_SOCKET) ? RUNTIME_CREATED : RUNTIME_RUNNING;

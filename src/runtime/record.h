@@ -4,7 +4,8 @@
  *
  * <root>/<id>/state.json is the record, config.json the specification as it was
  * at create, `start` the socket on which a created init listens. A record with
- * pid 0 belongs to a create that is under way or was killed.
+ * pid 0 belongs to a create that is under way, or was killed if its process is
+ * gone: the container then counts as stopped.
  */
 #pragma once
 
@@ -22,6 +23,8 @@ struct record {
 	char *cgroup_path; /* empty: none */
 	int64_t pid;
 	uint64_t start_time; /* of pid, in ticks since boot */
+	int64_t creator;     /* who makes the container; counts while pid is 0 */
+	uint64_t creator_start;
 	uint32_t owner;
 	bool own_pid_namespace;
 	bool has_poststop;
@@ -44,6 +47,8 @@ int record_load_spec(struct spec *out_spec, int folder_fd, struct error *err);
 
 /* Whether the recorded process runs (a zombie does not). */
 bool record_is_alive(const struct record *record);
+/* The container is not complete, and the process that made it has ended. */
+bool record_is_abandoned(const struct record *record);
 /* Without a look at the freezer: created, running or stopped (creating with pid 0). */
 enum runtime_status record_status(const struct record *record, int folder_fd);
 /* The state document hooks get on stdin; yours. */

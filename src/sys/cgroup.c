@@ -731,6 +731,21 @@ static int signal_all(struct cgroup *cgroup, int signal, size_t *out_count, stru
 	return 0;
 }
 
+int cgroup_kill_strays(struct cgroup *cgroup, struct error *err)
+{
+	for (size_t i = 0; i < cgroup->tree_count; i++) {
+		AUTO(pid_list_fini) struct pid_list list = { 0 };
+		int failed = cgroup->trees[i].dir_fd < 0 ? 0 : collect_pids(&list, cgroup->trees[i].dir_fd, 0);
+
+		if (failed < 0)
+			return error_set_errno(err, ERR_INTERNAL, failed, "list processes of cgroup %s%s",
+					       cgroup->trees[i].mount_point, cgroup->path);
+		for (size_t k = 0; k < list.count; k++)
+			kill(list.items[k], SIGKILL);
+	}
+	return 0;
+}
+
 int cgroup_kill(struct cgroup *cgroup, int signal, struct error *err)
 {
 	const struct cgroup_tree *v2 = cgroup->mode == CGROUP_V2 ? cgroup_v2_tree(cgroup) : NULL;
@@ -868,9 +883,11 @@ static int remove_group(int parent_fd, const char *name, unsigned depth)
 	return unlinkat(parent_fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -errno;
 }
 
+/* All hierarchies are tried, whatever happens in one: the error is the first. */
 int cgroup_remove(struct cgroup *cgroup, struct error *err)
 {
 	int64_t deadline = clock_monotonic_ns() + REMOVE_WAIT_MS * CLOCK_MS;
+	int result = 0;
 
 	for (size_t i = 0; i < cgroup->tree_count; i++) {
 		struct cgroup_tree *tree = &cgroup->trees[i];
@@ -883,9 +900,9 @@ int cgroup_remove(struct cgroup *cgroup, struct error *err)
 			clock_sleep_ms(pause_ms);
 			pause_ms = pause_ms < 32 ? pause_ms * 2 : pause_ms;
 		}
-		if (failed < 0)
-			return error_set_errno(err, failed == -EBUSY ? ERR_CONFLICT : ERR_INTERNAL, failed,
-					       "remove cgroup %s", full);
+		if (failed < 0 && result == 0)
+			result = error_set_errno(err, failed == -EBUSY ? ERR_CONFLICT : ERR_INTERNAL, failed,
+						 "remove cgroup %s", full);
 	}
-	return 0;
+	return result;
 }

@@ -173,6 +173,8 @@ int cgroup_freeze(struct cgroup *cgroup, bool frozen, struct error *err);
 int cgroup_is_frozen(struct cgroup *cgroup, struct error *err);
 /* Signals every process in the group and below; SIGKILL reaches also those that fork meanwhile. */
 int cgroup_kill(struct cgroup *cgroup, int signal, struct error *err);
+/* SIGKILL to whoever is in the group of any hierarchy: v1 processes may be in one and not in the others. */
+int cgroup_kill_strays(struct cgroup *cgroup, struct error *err);
 /* All processes in the group and below, ascending. *out_pids is yours. */
 int cgroup_pids(struct cgroup *cgroup, pid_t **out_pids, size_t *out_count, struct error *err);
 

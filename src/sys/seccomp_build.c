@@ -258,7 +258,7 @@ static void cache_store(const struct seccomp_filter *filter, const struct text *
 	text_add_bytes(&file, &header, sizeof(header));
 	text_add_bytes(&file, profile->data, profile->size);
 	text_add_bytes(&file, filter->program, program_size);
-	file_write_atomic(dir_fd, name, file.data, file.size, 0600, FILE_NO_SYNC);
+	file_publish(dir_fd, name, file.data, file.size, 0600);
 }
 
 /* ---- compile ---- */

@@ -50,6 +50,11 @@ static void test_atomic_write(void **state)
 	assert_int_equal(fstatat(root_fd, "a", &st, 0), 0);
 	assert_int_equal(st.st_mode & 0777, 0644);
 	assert_int_equal(file_read(&data, &size, root_fd, "a", 3), -EFBIG);
+	assert_int_equal(file_publish(root_fd, "p", "one", 3, 0640), 0);
+	assert_int_equal(file_publish(root_fd, "p", "three", 5, 0640), 0);
+	assert_int_equal(fstatat(root_fd, "p", &st, 0), 0);
+	assert_int_equal(st.st_size, 5);
+	assert_int_equal(file_publish(root_fd, "no/such", "x", 1, 0644), -ENOENT);
 	assert_int_equal(file_write_atomic(root_fd, "no/such", "x", 1, 0644, FILE_NO_SYNC), -ENOENT);
 }
 
