@@ -16,6 +16,7 @@
 struct api {
 	struct catalog *catalog;
 	struct upload_table *uploads;
+	bool sparse; /* image manifests may name blobs that are not here */
 };
 
 extern const struct http_route api_routes[];

@@ -15,6 +15,7 @@ struct settings {
 	const char *root;
 	const char *listen;
 	const char *log_level;
+	bool sparse;
 	bool version;
 	bool help;
 };
@@ -23,6 +24,7 @@ static const struct option_spec options[] = {
 	OPTION_TEXT("root", 0, struct settings, root, "path", "Folder of all data (default /var/lib/kist-registry)"),
 	OPTION_TEXT("listen", 0, struct settings, listen, "host:port", "Address to listen on (default 127.0.0.1:5000)"),
 	OPTION_TEXT("log-level", 'l', struct settings, log_level, "string", "debug, info, warn or error"),
+	OPTION_FLAG("sparse", 0, struct settings, sparse, "Take image manifests whose blobs are not here"),
 	OPTION_FLAG("version", 'v', struct settings, version, "Print the version and quit"),
 	OPTION_FLAG("help", 'h', struct settings, help, "Print this and quit"),
 	OPTION_END,
@@ -55,7 +57,7 @@ static int serve(const struct settings *settings, const struct log *log, const s
 	if (catalog_open(&catalog, settings->root, err) < 0)
 		return -1;
 	uploads = upload_table_new(catalog_blobs(catalog));
-	api = (struct api){ .catalog = catalog, .uploads = uploads };
+	api = (struct api){ .catalog = catalog, .uploads = uploads, .sparse = settings->sparse };
 	if (http_server_new(&server,
 			    &(struct http_server_options){ .routes = api_routes,
 							   .context = &api,

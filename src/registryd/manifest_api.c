@@ -144,7 +144,7 @@ static int check_known(struct put *put, struct http_response *response, bool *ou
 	*out_good = false;
 	if (manifest_decode(&manifest, put->text, put->size, put->type, &problem) < 0)
 		return api_refuse(response, 400, "MANIFEST_INVALID", problem.message);
-	r = has_all(put, &manifest, &missing, err);
+	r = put->api->sparse ? 1 : has_all(put, &manifest, &missing, err);
 	if (r == 0) {
 		message = xasprintf("blob %s is not in this repository", missing);
 		return api_refuse(response, 404, "MANIFEST_BLOB_UNKNOWN", message);

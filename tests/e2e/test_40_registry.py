@@ -601,6 +601,26 @@ def test_manifests_need_their_blobs(ours):
     assert reply.status == 201
 
 
+def test_sparse_manifests_where_asked_for(tmp_root, program):
+    server = KistRegistry(tmp_root / "r", program("kist-registry"), ["--sparse"])
+    server.start()
+    try:
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": sha(b"c"), "size": 1},
+            "layers": [],
+        }
+        reply = server.request(
+            "PUT", "/v2/a/manifests/1", json.dumps(manifest).encode(), {"Content-Type": manifest["mediaType"]}
+        )
+        assert reply.status == 201
+        assert server.request("GET", "/v2/a/manifests/1").data == json.dumps(manifest).encode()
+        assert code_of(server.request("GET", f"/v2/a/blobs/{sha(b'c')}")) == "BLOB_UNKNOWN"
+    finally:
+        server.stop()
+
+
 def test_tags_pages_and_deletion(ours):
     digest, data = ours.push_image("t", "v1")
     for tag in ("v3", "v2", "latest"):
