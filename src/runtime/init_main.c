@@ -82,6 +82,10 @@ static int make_root(struct init *init, struct error *err)
 
 	debug_log(plan->runtime, "child process in init(): mounting %zu file systems below %s",
 		  plan->spec->mounts.count, plan->rootfs);
+	if (init_root_attach(init, err) < 0)
+		return -1;
+	if (init->in_userns)
+		die_with_creator(true);
 	if (init_mount_all(init, err) < 0 || init_device_make_all(init, err) < 0 || init_kernel_names(init, err) < 0)
 		return -1;
 	if (plan->process->terminal && init_tty_make(init, true, err) < 0)
@@ -165,10 +169,6 @@ static int become_container(struct init *init, int *talk_fd, struct error *err)
 	if (init_kernel_namespaces(init, err) < 0)
 		return -1;
 	join_keyring(plan);
-	if (init_root_attach(init, err) < 0)
-		return -1;
-	if (init->in_userns)
-		die_with_creator(true);
 	if (make_root(init, err) < 0 || init_tty_use(init, err) < 0 || init_program_prepare(&program, init, err) < 0)
 		return -1;
 	debug_log(plan->runtime, "init: closing the pipe to signal completion, then waiting for start");
