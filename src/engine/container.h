@@ -48,6 +48,8 @@ int container_kill(struct engine *engine, const char *name, const char *signal, 
 int container_pause(struct engine *engine, const char *name, struct error *err);
 int container_unpause(struct engine *engine, const char *name, struct error *err);
 int container_rename(struct engine *engine, const char *name, const char *new_name, struct error *err);
+/* New limits and restart policy: what `wanted` leaves zero stays. Running containers change at once. */
+int container_update(struct engine *engine, const char *name, const struct host_config *wanted, struct error *err);
 int container_resize(struct engine *engine, const char *name, uint16_t height, uint16_t width, struct error *err);
 
 struct remove_options {

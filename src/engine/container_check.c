@@ -408,6 +408,13 @@ static int check_all(struct container_config *config, struct host_config *host, 
 	return spec_check_capabilities(host, err);
 }
 
+int container_check_resources(struct host_config *host, struct error *err)
+{
+	if (check_memory(host, err) < 0 || check_cpu(host, err) < 0 || check_devices(host, err) < 0)
+		return -1;
+	return check_restart(host, err);
+}
+
 int container_check(struct container_config *config, struct host_config *host, struct text_list *warnings,
 		    struct error *err)
 {

@@ -211,7 +211,7 @@ static char *network_file(const struct container *container, const char *name)
 	return container_path(found, name);
 }
 
-static char *cgroups_path(const struct container *container)
+char *container_cgroup_path(const struct container *container)
 {
 	const char *parent = text_empty(container->document.host.cgroup_parent)
 				     ? container->engine->cgroup_parent
@@ -240,7 +240,7 @@ static int make_config(struct container *container, struct error *err)
 	const struct host_config *host = &container->document.host;
 	const struct engine *engine = container->engine;
 	AUTO_FREE char *rootfs = path_join(container->bundle, "rootfs");
-	AUTO_FREE char *cgroups = cgroups_path(container);
+	AUTO_FREE char *cgroups = container_cgroup_path(container);
 	AUTO_FREE char *hosts = network_file(container, "hosts");
 	AUTO_FREE char *hostname = network_file(container, "hostname");
 	AUTO_FREE char *resolv_conf = network_file(container, "resolv.conf");

@@ -164,6 +164,8 @@ void container_merge_image(struct container_config *config, const struct image_r
 /* Everything that can be judged without looking at other objects. Adds warnings; fills defaults. */
 int container_check(struct container_config *config, struct host_config *host, struct text_list *warnings,
 		    struct error *err);
+/* The part of it that an update may change. */
+int container_check_resources(struct host_config *host, struct error *err);
 /* Binds, Mounts, Tmpfs, volumes-from and image volumes to document->mounts; makes volumes. */
 int container_resolve_mounts(struct container *container, struct error *err);
 /* Copies the image's files into new, empty volumes. */
@@ -173,6 +175,8 @@ int container_fill_volumes(struct container *container, const struct digest *cha
 
 /* With the token: runs it, or fails with docker's sentence and leaves nothing. */
 int container_launch(struct container *container, int cancel_fd, struct error *err);
+/* Its control group below the mount points; yours. */
+char *container_cgroup_path(const struct container *container);
 /* Starts the thread that waits for the end. */
 int container_monitor_start(struct container *container, struct error *err);
 /* Exit code docker gives to a start that failed with this text. */

@@ -183,6 +183,33 @@ DOCKER_HANDLER(docker_container_remove)
 	return reply_done(response, container_remove(api->engine, http_param(request, "id"), &options, -1, err));
 }
 
+struct updated {
+	struct text_list warnings;
+};
+
+static const struct json_field updated_fields[] = {
+	JSON_TEXT_LIST("Warnings", struct updated, warnings, JSON_EMPTY_NULL),
+	JSON_END,
+};
+
+/* The body's keys are HostConfig's. */
+DOCKER_HANDLER(docker_container_update)
+{
+	struct docker_api *api = context;
+	const struct updated nothing = { 0 };
+	struct host_config wanted = { 0 };
+	int r;
+
+	if (body_decode(&wanted, host_config_fields, request, err) < 0)
+		return -1;
+	r = container_update(api->engine, http_param(request, "id"), &wanted, err);
+	json_free_fields(&wanted, host_config_fields);
+	if (r < 0)
+		return -1;
+	reply_json(response, 200, &nothing, updated_fields);
+	return 0;
+}
+
 struct wait_error {
 	char *message;
 };

@@ -26,6 +26,7 @@ DOCKER_HANDLER(docker_container_kill);
 DOCKER_HANDLER(docker_container_pause);
 DOCKER_HANDLER(docker_container_unpause);
 DOCKER_HANDLER(docker_container_rename);
+DOCKER_HANDLER(docker_container_update);
 DOCKER_HANDLER(docker_container_resize);
 DOCKER_HANDLER(docker_container_remove);
 DOCKER_HANDLER(docker_container_wait);
@@ -36,6 +37,9 @@ DOCKER_HANDLER(docker_container_list);
 DOCKER_HANDLER(docker_container_inspect);
 DOCKER_HANDLER(docker_container_top);
 DOCKER_HANDLER(docker_container_logs);
+
+/* stats.c */
+DOCKER_HANDLER(docker_container_stats);
 
 /* attach.c */
 DOCKER_HANDLER(docker_container_attach);
