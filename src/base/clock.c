@@ -245,3 +245,49 @@ int clock_parse_moment(int64_t *out_wall_ns, const char *text)
 	local = strchr(text, 'T') ? xasprintf("%sZ", text) : xasprintf("%sT00:00:00Z", text);
 	return clock_parse(out_wall_ns, local);
 }
+
+/* Digits of a fraction without the zeros behind them. */
+static void add_fraction(char out[CLOCK_TEXT_MAX], uint64_t value, uint64_t unit, const char *name)
+{
+	char digits[24];
+	uint64_t rest = value % unit;
+	size_t size;
+
+	digits[0] = '\0';
+	if (rest) {
+		int width = unit == 1000000000 ? 9 : unit == 1000000 ? 6 : 3;
+
+		snprintf(digits, sizeof(digits), ".%0*llu", width, (unsigned long long)rest);
+		for (size = strlen(digits); digits[size - 1] == '0'; size--)
+			digits[size - 1] = '\0';
+	}
+	size = strlen(out);
+	snprintf(out + size, CLOCK_TEXT_MAX - size, "%llu%s%s", (unsigned long long)(value / unit), digits, name);
+}
+
+const char *clock_format_duration(char out[CLOCK_TEXT_MAX], int64_t ns)
+{
+	uint64_t value = ns < 0 ? -(uint64_t)ns : (uint64_t)ns;
+	uint64_t minutes = value / (60 * (uint64_t)CLOCK_SECOND);
+	size_t size;
+
+	snprintf(out, CLOCK_TEXT_MAX, "%s", ns < 0 ? "-" : "");
+	if (value == 0) {
+		snprintf(out, CLOCK_TEXT_MAX, "0s");
+	} else if (value < 1000) {
+		add_fraction(out, value, 1, "ns");
+	} else if (value < (uint64_t)CLOCK_MS) {
+		add_fraction(out, value, 1000, "\u00b5s");
+	} else if (value < (uint64_t)CLOCK_SECOND) {
+		add_fraction(out, value, (uint64_t)CLOCK_MS, "ms");
+	} else {
+		size = strlen(out);
+		if (minutes >= 60)
+			snprintf(out + size, CLOCK_TEXT_MAX - size, "%lluh%llum", (unsigned long long)(minutes / 60),
+				 (unsigned long long)(minutes % 60));
+		else if (minutes > 0)
+			snprintf(out + size, CLOCK_TEXT_MAX - size, "%llum", (unsigned long long)minutes);
+		add_fraction(out, value % (60 * (uint64_t)CLOCK_SECOND), (uint64_t)CLOCK_SECOND, "s");
+	}
+	return out;
+}

@@ -25,5 +25,7 @@ const char *clock_format_fixed(char out[CLOCK_TEXT_MAX], int64_t wall_ns);
 int clock_parse(int64_t *out_wall_ns, const char *text);
 /* Go durations "1h2m3.5s", "100ms", "-5s"; 0 or -EINVAL/-ERANGE. */
 int clock_parse_duration(int64_t *out_ns, const char *text);
+/* The same the other way: "1m30s", "500ms", "0s", as Go prints a Duration. Returns out. */
+const char *clock_format_duration(char out[CLOCK_TEXT_MAX], int64_t ns);
 /* What the API takes for since/until: RFC 3339, "unix[.nanos]", or a duration before now. */
 int clock_parse_moment(int64_t *out_wall_ns, const char *text);

@@ -19,6 +19,7 @@
 #include "base/text.h"
 #include "engine/container_config.h"
 #include "engine/filter.h"
+#include "engine/health.h"
 #include "json/json.h"
 
 struct engine;
@@ -82,19 +83,6 @@ void container_waiter_free(struct container_waiter *waiter);
 DEFINE_AUTO(struct container_waiter, container_waiter_free)
 
 /* ---- look ---- */
-
-struct state_health_result {
-	char *start;
-	char *end;
-	int64_t exit_code;
-	char *output;
-};
-
-struct state_health {
-	char *status;
-	int64_t failing_streak;
-	JSON_ARRAY_OF(struct state_health_result) log;
-};
 
 struct inspect_state {
 	char *status; /* created running paused restarting removing exited dead */

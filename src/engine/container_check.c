@@ -301,12 +301,8 @@ static int check_unsupported(const struct container_config *config, const struct
 	if (!text_empty(host->volume_driver) && !text_equal(host->volume_driver, "local"))
 		return error_set(err, ERR_NOT_FOUND, "error looking up volume plugin %s: plugin \"%s\" not found",
 				 host->volume_driver, host->volume_driver);
-	if (config->healthcheck && config->healthcheck->test.count &&
-	    !text_equal(config->healthcheck->test.items[0], "NONE") &&
-	    !text_equal(config->healthcheck->test.items[0], "CMD") &&
-	    !text_equal(config->healthcheck->test.items[0], "CMD-SHELL"))
-		return error_set(err, ERR_INVALID, "Unknown type '%s' in healthcheck",
-				 config->healthcheck->test.items[0]);
+	if (health_check_config(config, host, err) < 0)
+		return -1;
 	return 0;
 }
 

@@ -309,6 +309,16 @@ int container_kill(struct engine *engine, const char *name, const char *signal_t
 
 /* ---- pause, resize ---- */
 
+static void mark_paused(struct container *container, bool paused)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&container->mutex);
+
+	container->document.state.paused = paused && container->document.state.running;
+	if (paused)
+		health_end_locked(container);
+	watch_notify(&container->changes);
+}
+
 static int set_paused(struct container *container, bool paused, struct error *err)
 {
 	struct task_client *task;
@@ -335,10 +345,7 @@ static int set_paused(struct container *container, bool paused, struct error *er
 	container_return_task(container);
 	if (r < 0)
 		return error_prefix(err, "Cannot %s container %s", paused ? "pause" : "unpause", container->id);
-	mutex_lock(&container->mutex);
-	container->document.state.paused = paused && container->document.state.running;
-	watch_notify(&container->changes);
-	mutex_unlock(&container->mutex);
+	mark_paused(container, paused);
 	container_save(container);
 	container_event(container, paused ? "pause" : "unpause", NULL);
 	return 0;

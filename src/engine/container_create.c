@@ -118,16 +118,12 @@ static int check_network_mode(struct container *container, struct error *err)
 	return 0;
 }
 
-static int check_engine(struct container *container, struct text_list *warnings, struct error *err)
+static int check_engine(struct container *container, struct error *err)
 {
 	const struct host_config *host = &container->document.host;
-	const struct health_config *health = container->document.config.healthcheck;
 
 	if (optional_bool_or(host->init, false) && !container->engine->init_path)
 		return error_set(err, ERR_UNSUPPORTED, "--init needs an init program, and this engine has none");
-	if (health && health->test.count && !text_equal(health->test.items[0], "NONE"))
-		text_list_add(warnings,
-			      "The health check is stored but not run: this engine has no health checks yet.");
 	return check_network_mode(container, err);
 }
 
@@ -206,8 +202,7 @@ static int fill_document(struct container *container, const struct container_cre
 	document->host.readonly_paths_given = request->host.readonly_paths_given;
 	container_merge_image(&document->config, &image->config.config);
 	if (container_check(&document->config, &document->host, warnings, err) < 0 ||
-	    check_engine(container, warnings, err) < 0 || check_ports(document, err) < 0 ||
-	    fill_networking(document, err) < 0)
+	    check_engine(container, err) < 0 || check_ports(document, err) < 0 || fill_networking(document, err) < 0)
 		return -1;
 	expose_bound_ports(document);
 	if (document->host.shm_size == 0)

@@ -39,6 +39,7 @@ static const struct json_field container_state_fields[] = {
 	JSON_I64("created", S, created_ns, 0),
 	JSON_I64("started", S, started_ns, JSON_OMIT_EMPTY),
 	JSON_I64("finished", S, finished_ns, JSON_OMIT_EMPTY),
+	JSON_POINTER("health", S, health, state_health_fields, JSON_OMIT_EMPTY),
 	JSON_END,
 };
 #undef S

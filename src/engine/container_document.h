@@ -11,6 +11,7 @@
 
 #include "base/text.h"
 #include "engine/container_config.h"
+#include "engine/health.h"
 #include "json/json.h"
 
 /* A mount that the user or the image asked for, decided at create. */
@@ -46,8 +47,9 @@ struct container_state {
 	int64_t exit_code;
 	char *error;
 	int64_t created_ns;
-	int64_t started_ns;  /* 0: never */
-	int64_t finished_ns; /* 0: never */
+	int64_t started_ns;	     /* 0: never */
+	int64_t finished_ns;	     /* 0: never */
+	struct state_health *health; /* NULL: no check, or never started */
 };
 
 struct container_document {

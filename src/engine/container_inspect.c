@@ -7,21 +7,6 @@
 #include "engine/container_view.h"
 #include "store/snapshot.h"
 
-static const struct json_field health_result_fields[] = {
-	JSON_TEXT("Start", struct state_health_result, start, 0),
-	JSON_TEXT("End", struct state_health_result, end, 0),
-	JSON_I64("ExitCode", struct state_health_result, exit_code, 0),
-	JSON_TEXT("Output", struct state_health_result, output, 0),
-	JSON_END,
-};
-
-static const struct json_field health_fields[] = {
-	JSON_TEXT("Status", struct state_health, status, 0),
-	JSON_I64("FailingStreak", struct state_health, failing_streak, 0),
-	JSON_ARRAY("Log", struct state_health, log, health_result_fields, 0),
-	JSON_END,
-};
-
 static const struct json_field state_fields[] = {
 	JSON_TEXT("Status", struct inspect_state, status, 0),
 	JSON_BOOL("Running", struct inspect_state, running, 0),
@@ -34,7 +19,7 @@ static const struct json_field state_fields[] = {
 	JSON_TEXT("Error", struct inspect_state, error, 0),
 	JSON_TEXT("StartedAt", struct inspect_state, started_at, 0),
 	JSON_TEXT("FinishedAt", struct inspect_state, finished_at, 0),
-	JSON_POINTER("Health", struct inspect_state, health, health_fields, JSON_OMIT_EMPTY),
+	JSON_POINTER("Health", struct inspect_state, health, state_health_fields, JSON_OMIT_EMPTY),
 	JSON_END,
 };
 
@@ -137,6 +122,10 @@ static void view_state(struct inspect_state *to, const struct container_state *f
 	to->error = xstrdup(text_or_empty(from->error));
 	to->started_at = time_text(from->started_ns);
 	to->finished_at = time_text(from->finished_ns);
+	if (!from->health)
+		return;
+	to->health = xcalloc(1, sizeof(*to->health));
+	json_copy_fields(to->health, from->health, state_health_fields);
 }
 
 void container_view_mount(struct mount_point *to, const struct container_mount *from)

@@ -424,6 +424,7 @@ static void set_running(struct launch *launch)
 	state->started_ns = clock_wall_ns();
 	/* Who came while its process was being started would wait for the next run. */
 	container_connect_attaches(container);
+	health_begin_locked(container);
 	watch_notify(&container->changes);
 }
 

@@ -82,6 +82,17 @@ char *human_duration(int64_t duration_ns)
 	return xasprintf("%lld years", (long long)(seconds / 3600 / 24 / 365));
 }
 
+static const char *health_suffix(const struct state_health *health)
+{
+	const char *status = health_status(health);
+
+	if (text_equal(status, "healthy"))
+		return " (healthy)";
+	if (text_equal(status, "unhealthy"))
+		return " (unhealthy)";
+	return text_equal(status, "starting") ? " (health: starting)" : "";
+}
+
 char *container_status_text(const struct container_state *state, int64_t now_ns)
 {
 	AUTO_FREE char *since_start = human_duration(now_ns - state->started_ns);
@@ -90,7 +101,7 @@ char *container_status_text(const struct container_state *state, int64_t now_ns)
 	if (state->running && state->restarting)
 		return xasprintf("Restarting (%lld) %s ago", (long long)state->exit_code, since_end);
 	if (state->running)
-		return xasprintf("Up %s%s", since_start, state->paused ? " (Paused)" : "");
+		return xasprintf("Up %s%s", since_start, state->paused ? " (Paused)" : health_suffix(state->health));
 	if (state->removing)
 		return xstrdup("Removal In Progress");
 	if (state->dead)
@@ -254,8 +265,8 @@ static bool match_words(const struct filter_set *filters, const struct container
 	return match_name(filters, document->name) && filter_match_prefix(filters, "id", container->id) &&
 	       filter_match_labels(filters, "label", &document->config.labels) &&
 	       filter_match_exact(filters, "status", container_status(&document->state)) &&
-	       filter_match_exact(filters, "health", "none") && filter_match_exact(filters, "isolation", "default") &&
-	       filter_match_exact(filters, "is-task", "false");
+	       filter_match_exact(filters, "health", health_status(document->state.health)) &&
+	       filter_match_exact(filters, "isolation", "default") && filter_match_exact(filters, "is-task", "false");
 }
 
 static bool match_locked(struct container *container, const struct list_filter *filter)

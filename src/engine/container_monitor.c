@@ -198,6 +198,7 @@ static bool set_ended(struct container *container, const struct run_end *end)
 	state->oom_killed = end->oom_killed;
 	state->pid = 0;
 	state->paused = false;
+	health_end_locked(container);
 	/* docker counts a container between two runs as running. */
 	state->running = again;
 	state->restarting = again;
@@ -362,6 +363,7 @@ static bool serve_run(struct container *container)
 	struct run_end end = { 0 };
 	bool again;
 
+	health_watch(container);
 	if (!wait_for_end(container, &end) || !acquire_for_sure(container))
 		return false;
 	again = finish_run(container, &end);

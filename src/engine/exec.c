@@ -6,6 +6,7 @@
  * members.
  */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -400,13 +401,14 @@ static void *wait_for_exec(void *arg)
 	struct task_exit deleted;
 	int r = task_wait(exec->task, container->id, exec->shim_id, &end, engine->closing_fd, &err);
 
+	/* Who waits for the end finds its event published. */
+	die_event(exec, end.exit_status);
 	set_end(exec, end.exit_status);
 	if (r == 0) {
 		error_clear(&err);
 		task_delete(exec->task, container->id, exec->shim_id, &deleted, engine->closing_fd, &err);
 	}
 	container_return_task(container);
-	die_event(exec, end.exit_status);
 	exec_unref(exec);
 	engine_thread_end(engine);
 	return NULL;
@@ -436,12 +438,23 @@ static void frame_exec_error(struct error *err)
 					   text);
 }
 
+/* A start that was given up may have begun: the process must not run without anybody who waits for it. */
+static void abandon(struct exec *exec, struct task_client *task)
+{
+	struct container *container = exec->container;
+	AUTO(error_clear) struct error err = { 0 };
+	struct task_exit end;
+
+	if (task_kill(task, container->id, exec->shim_id, SIGKILL, false, -1, &err) == 0)
+		task_wait(task, container->id, exec->shim_id, &end, container->engine->closing_fd, &err);
+	error_clear(&err);
+	task_delete(task, container->id, exec->shim_id, &end, -1, &err);
+}
+
 /* With a borrowed task; gives it to the waiting thread if that starts. */
 static int run(struct exec *exec, struct task_client *task, struct attach *attach, int cancel_fd, struct error *err)
 {
-	AUTO(error_clear) struct error problem = { 0 };
 	struct container *container = exec->container;
-	struct task_exit end;
 	uint32_t pid = 0;
 	int r;
 
@@ -457,7 +470,7 @@ static int run(struct exec *exec, struct task_client *task, struct attach *attac
 	if (r == 0)
 		r = task_start(task, container->id, exec->shim_id, &pid, cancel_fd, err);
 	if (r < 0) {
-		task_delete(task, container->id, exec->shim_id, &end, -1, &problem);
+		abandon(exec, task);
 		return -1;
 	}
 	mutex_lock(&container->mutex);
@@ -553,6 +566,22 @@ int exec_start(struct attach **out_attach, struct engine *engine, const char *ex
 	}
 	*out_attach = take_ptr(attach);
 	return 0;
+}
+
+int exec_kill(struct engine *engine, const char *exec_id, int signal, struct error *err)
+{
+	AUTO(exec_unrefp) struct exec *exec = NULL;
+	struct task_client *task;
+	int r;
+
+	if (exec_find(&exec, engine, exec_id, err) < 0)
+		return -1;
+	task = container_borrow_task(exec->container, err);
+	if (!task)
+		return -1;
+	r = task_kill(task, exec->container->id, exec->shim_id, signal, false, -1, err);
+	container_return_task(exec->container);
+	return r;
 }
 
 int exec_resize(struct engine *engine, const char *exec_id, uint16_t height, uint16_t width, struct error *err)

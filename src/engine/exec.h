@@ -56,6 +56,8 @@ struct exec_start_options {
  */
 int exec_start(struct attach **out_attach, struct engine *engine, const char *exec_id,
 	       const struct exec_start_options *options, int cancel_fd, struct error *err);
+/* A signal to an exec that runs. */
+int exec_kill(struct engine *engine, const char *exec_id, int signal, struct error *err);
 int exec_resize(struct engine *engine, const char *exec_id, uint16_t height, uint16_t width, struct error *err);
 
 /* GET /exec/{id}/json. */

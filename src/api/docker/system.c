@@ -144,6 +144,9 @@ DOCKER_HANDLER(docker_events)
 	    query_moment(&query.since_ns, request, "since", err) < 0 ||
 	    query_moment(&query.until_ns, request, "until", err) < 0)
 		return -1;
+	/* The beginning of 1970 is a time as any other here: the stream ends at once. */
+	if (text_equal(http_query(request, "until"), "0"))
+		query.until_ns = 1;
 	if (query.until_ns && query.since_ns > query.until_ns)
 		return error_set(err, ERR_INVALID, "`since` time (%s) cannot be after `until` time (%s)",
 				 http_query(request, "since"), http_query(request, "until"));

@@ -22,6 +22,8 @@ static void test_formats_as_go(void **state)
 
 static void test_durations(void **state)
 {
+	static const char *const texts[] = { "1ns", "1.5ms", "500ms", "30s", "1m30s", "1h0m0s", "-2.25s" };
+	char out[CLOCK_TEXT_MAX];
 	int64_t ns = 0;
 
 	(void)state;
@@ -34,6 +36,11 @@ static void test_durations(void **state)
 	assert_true(clock_parse_duration(&ns, "5") < 0);
 	assert_true(clock_parse_duration(&ns, "") < 0);
 	assert_true(clock_parse_duration(&ns, "5x") < 0);
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		assert_int_equal(clock_parse_duration(&ns, texts[i]), 0);
+		assert_string_equal(clock_format_duration(out, ns), texts[i]);
+	}
+	assert_string_equal(clock_format_duration(out, 0), "0s");
 	assert_int_equal(clock_parse_moment(&ns, "1500000000.5"), 0);
 	assert_true(ns == 1500000000 * CLOCK_SECOND + 500000000);
 	assert_int_equal(clock_parse_moment(&ns, "2017-07-14"), 0);
