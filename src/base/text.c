@@ -363,15 +363,21 @@ const char *text_map_get(const struct text_map *map, const char *key)
 void text_map_set(struct text_map *map, const char *key, const char *value)
 {
 	struct text_pair *pair = find_pair(map, key);
-	char *copy = xstrdup(value);
+	char *copy;
 
-	if (pair) {
-		free(pair->value);
-		pair->value = copy;
+	if (!pair) {
+		text_map_add(map, key, value);
 		return;
 	}
+	copy = xstrdup(value);
+	free(pair->value);
+	pair->value = copy;
+}
+
+void text_map_add(struct text_map *map, const char *key, const char *value)
+{
 	map->items = xgrow(map->items, &map->capacity, map->count + 1, sizeof(*map->items));
-	map->items[map->count++] = (struct text_pair){ .key = xstrdup(key), .value = copy };
+	map->items[map->count++] = (struct text_pair){ .key = xstrdup(key), .value = xstrdup(value) };
 }
 
 void text_map_remove(struct text_map *map, const char *key)
@@ -390,8 +396,10 @@ void text_map_remove(struct text_map *map, const char *key)
 
 void text_map_copy(struct text_map *to, const struct text_map *from)
 {
+	bool was_empty = to->count == 0;
+
 	for (size_t i = 0; i < from->count; i++)
-		text_map_set(to, from->items[i].key, from->items[i].value);
+		(was_empty ? text_map_add : text_map_set)(to, from->items[i].key, from->items[i].value);
 }
 
 void text_map_fini(struct text_map *map)

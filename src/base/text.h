@@ -95,6 +95,8 @@ struct text_map {
 
 const char *text_map_get(const struct text_map *map, const char *key);
 void text_map_set(struct text_map *map, const char *key, const char *value);
+/* The same for a key that is known not to be there: without a look at all others. */
+void text_map_add(struct text_map *map, const char *key, const char *value);
 void text_map_remove(struct text_map *map, const char *key);
 void text_map_copy(struct text_map *to, const struct text_map *from);
 void text_map_fini(struct text_map *map);

@@ -152,7 +152,7 @@ static int decode_text_map(struct text_map *map, const json_t *value, const stru
 
 		if (!json_is_string(item))
 			return fail(err, &here, "expected a string");
-		text_map_set(map, key, json_string_value(item));
+		text_map_add(map, key, json_string_value(item)); /* jansson holds each key once */
 	}
 	return 0;
 }

@@ -170,6 +170,29 @@ static void test_sparse(void **state)
 	json_free_fields(&again, fields);
 }
 
+#define MANY 300000
+
+/* A registry chooses how many annotations a manifest has: looking at all of them for each would take minutes. */
+static void test_a_map_of_very_many(void **state)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	AUTO(text_fini) struct text json = { 0 };
+	struct sample sample = { 0 };
+	struct sample copy = { 0 };
+
+	(void)state;
+	text_add(&json, "{\"Name\":\"n\",\"Labels\":{");
+	for (int i = 0; i < MANY; i++)
+		text_addf(&json, "%s\"key %d\":\"\"", i ? "," : "", i);
+	text_add(&json, ",\"key 5\":\"again\"}}");
+	assert_no_error(json_decode(&sample, fields, json.data, json.size, &err), &err);
+	json_copy_fields(&copy, &sample, fields);
+	assert_int_equal(copy.labels.count, MANY);
+	assert_string_equal(text_map_get(&copy.labels, "key 5"), "again");
+	json_free_fields(&copy, fields);
+	json_free_fields(&sample, fields);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -177,6 +200,7 @@ int main(void)
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_errors_name_the_place),
 		cmocka_unit_test(test_null_and_text_forms),
+		cmocka_unit_test(test_a_map_of_very_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
