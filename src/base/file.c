@@ -239,16 +239,21 @@ static int remove_entries(int top_fd, int fd_taken, unsigned depth)
 
 static int remove_below(int top_fd, int dir_fd, const char *name, unsigned depth)
 {
+	int failed;
 	int fd;
 	int r;
 
 	if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT)
 		return 0;
-	if (errno != EISDIR && errno != EPERM)
-		return -errno;
+	failed = -errno;
+	if (failed != -EISDIR && failed != -EPERM)
+		return failed;
 	if (depth > REMOVE_DEPTH_MAX)
 		return unlinkat(dir_fd, name, AT_REMOVEDIR) == 0 ? 0 : move_up(top_fd, dir_fd, name);
 	fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	/* EPERM of what is no directory (chattr +i) was the true answer. */
+	if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
+		return failed;
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
 	r = remove_entries(top_fd, fd, depth);

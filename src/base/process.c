@@ -182,12 +182,12 @@ static void exchange_input(struct exchange *exchange)
 static void exchange_read(struct buffer *buffer, int *fd)
 {
 	char drop[4096];
-	ssize_t got = buffer->size < buffer->limit ? buffer_read_some(buffer, *fd, sizeof(drop))
-						   : read(*fd, drop, sizeof(drop));
+	bool full = buffer->size == buffer->limit;
+	ssize_t got = full ? read(*fd, drop, sizeof(drop)) : buffer_read_some(buffer, *fd, sizeof(drop));
 
-	if (got == 0 || (got < 0 && got != -EINTR && errno != EINTR))
+	if (got == 0 || (got < 0 && errno != EINTR))
 		exchange_close(fd);
-	else if (buffer->size >= buffer->limit)
+	else if (full && got > 0)
 		buffer->failed = true;
 }
 

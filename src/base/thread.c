@@ -4,11 +4,15 @@
 #include <assert.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/alloc.h"
 #include "base/clock.h"
+
+#define NAME_SIZE 16 /* the kernel's, with the NUL */
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define STACK_BYTES (2048 * 1024)
@@ -114,27 +118,47 @@ void condition_broadcast(struct condition *condition)
 	must(pthread_cond_broadcast(&condition->signal));
 }
 
+struct start {
+	char name[NAME_SIZE];
+	void *(*fn)(void *);
+	void *arg;
+};
+
+/* Names itself: a detached thread may be over before whoever started it could. */
+static void *run(void *arg)
+{
+	struct start start = *(struct start *)arg;
+
+	free(arg);
+	pthread_setname_np(pthread_self(), start.name);
+	return start.fn(start.arg);
+}
+
 int thread_start(pthread_t *out_thread, const char *name, void *(*fn)(void *), void *arg, struct error *err)
 {
+	struct start *start = xcalloc(1, sizeof(*start));
 	pthread_attr_t attributes;
 	pthread_t thread;
 	sigset_t all;
 	sigset_t old;
 	int r;
 
+	start->fn = fn;
+	start->arg = arg;
+	(void)snprintf(start->name, sizeof(start->name), "%s", name);
 	must(pthread_attr_init(&attributes));
 	must(pthread_attr_setstacksize(&attributes, STACK_BYTES));
 	if (!out_thread)
 		must(pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED));
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&thread, &attributes, fn, arg);
-	if (r == 0)
-		pthread_setname_np(thread, name);
+	r = pthread_create(&thread, &attributes, run, start);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attributes);
-	if (r != 0)
+	if (r != 0) {
+		free(start);
 		return error_set_errno(err, ERR_UNAVAILABLE, r, "start thread %s", name);
+	}
 	if (out_thread)
 		*out_thread = thread;
 	return 0;

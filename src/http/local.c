@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -209,7 +210,8 @@ static int send_fd(int fd, int body_fd, struct error *err)
 	}
 }
 
-static int send_request(struct local_response *response, const struct local_request *request, struct error *err)
+static int send_request(struct local_response *response, const struct local_request *request, bool *out_sent,
+			struct error *err)
 {
 	AUTO(text_fini) struct text out = { 0 };
 	size_t body_size = request->body && !request->body_size ? strlen(request->body) : request->body_size;
@@ -219,6 +221,7 @@ static int send_request(struct local_response *response, const struct local_requ
 	if (request->body)
 		text_add_bytes(&out, request->body, body_size);
 	r = send_all(response->fd, out.data, out.size);
+	*out_sent = r == 0;
 	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
 		return error_set_errno(err, ERR_UNAVAILABLE, r, "send to %s", response->client->host);
 	return request->has_body_fd ? send_fd(response->fd, request->body_fd, err) : 0;
@@ -279,14 +282,15 @@ static int receive_head(struct local_response *response, const struct local_requ
 }
 
 static int exchange(struct local_response **out_response, struct local_client *client, int fd,
-		    const struct local_request *request, struct error *err)
+		    const struct local_request *request, bool *out_sent, struct error *err)
 {
 	AUTO(local_response_freep) struct local_response *response = xcalloc(1, sizeof(*response));
 
 	response->client = client;
 	response->fd = fd;
 	buffer_init(&response->in, LOCAL_HEAD_MAX + 2 * READ_SIZE);
-	if (send_request(response, request, err) < 0 || receive_head(response, request, err) < 0) {
+	*out_sent = true;
+	if (send_request(response, request, out_sent, err) < 0 || receive_head(response, request, err) < 0) {
 		response->eof = true;
 		return -1;
 	}
@@ -294,22 +298,44 @@ static int exchange(struct local_response **out_response, struct local_client *c
 	return 0;
 }
 
+/* Nothing is due to be read between two requests: what is readable is the end. */
+static bool is_over(int fd)
+{
+	struct pollfd item = { .fd = fd, .events = POLLIN };
+
+	return poll(&item, 1, 0) != 0;
+}
+
+/*
+ * The server may close an idle connection at any moment. What it did not get, or what changes nothing, may be sent
+ * again; anything else may have been done before the connection was lost.
+ */
+static bool may_repeat(const struct local_request *request, bool sent, const struct error *err)
+{
+	bool lost = err->errnum == EPIPE || err->errnum == ECONNRESET;
+
+	return lost && !request->has_body_fd &&
+	       (!sent || text_equal(request->method, "GET") || text_equal(request->method, "HEAD"));
+}
+
 int local_send(struct local_response **out_response, struct local_client *client, const struct local_request *request,
 	       struct error *err)
 {
 	int fd = take_fd(&client->idle_fd);
+	bool sent;
 
+	if (fd >= 0 && is_over(fd))
+		close(take_fd(&fd));
 	if (fd >= 0) {
 		AUTO(error_clear) struct error stale = { 0 };
 
-		if (exchange(out_response, client, fd, request, &stale) == 0)
+		if (exchange(out_response, client, fd, request, &sent, &stale) == 0)
 			return 0;
-		/* Only a connection that the server had closed meanwhile may be tried again: nothing was done yet. */
-		if (stale.errnum != EPIPE || request->has_body_fd)
+		if (!may_repeat(request, sent, &stale))
 			return error_move(err, &stale);
 	}
 	fd = open_connection(client, err);
-	return fd < 0 ? -1 : exchange(out_response, client, fd, request, err);
+	return fd < 0 ? -1 : exchange(out_response, client, fd, request, &sent, err);
 }
 
 int local_response_status(const struct local_response *response)

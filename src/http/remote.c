@@ -8,6 +8,7 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 
 #define REDIRECTS_MAX 10
 #define ERROR_BODY_MAX (64 * 1024)
+#define HEAD_MAX (256 * 1024)
 #define BODY_DEFAULT_MAX (1024 * 1024)
 #define RECEIVE_BUFFER (256L * 1024)
 #define SEND_BUFFER (512L * 1024)
@@ -32,6 +34,7 @@ struct exchange {
 	const atomic_bool *stop;
 	struct error *err;
 	uint64_t sent;
+	size_t head_size;
 	char problem[CURL_ERROR_SIZE];
 };
 
@@ -162,6 +165,11 @@ static size_t on_header(char *data, size_t one, size_t size, void *arg)
 	const char *before;
 
 	(void)one;
+	exchange->head_size += size;
+	if (exchange->head_size > HEAD_MAX) {
+		error_set(exchange->err, ERR_INVALID, "the head of the answer is longer than %d bytes", HEAD_MAX);
+		return 0;
+	}
 	if (text_has_prefix(line, "HTTP/")) {
 		/* A new head: after 100 Continue or a proxy's CONNECT. */
 		text_map_fini(headers);
@@ -216,6 +224,10 @@ static size_t on_read(char *out, size_t one, size_t size, void *arg)
 	if (size == 0)
 		return 0;
 	got = pread(exchange->request->body_fd, out, size, (off_t)(exchange->request->body_offset + exchange->sent));
+	if (got < 0)
+		error_set_errno(exchange->err, ERR_INTERNAL, errno, "read what is to be sent");
+	else if (got == 0)
+		error_set(exchange->err, ERR_INTERNAL, "what is to be sent ends %" PRIu64 " bytes early", left);
 	if (got <= 0)
 		return CURL_READFUNC_ABORT;
 	exchange->sent += (uint64_t)got;
@@ -431,6 +443,7 @@ static int send_once(struct remote *remote, struct exchange *exchange, const cha
 
 	curl_easy_reset(curl);
 	exchange->sent = 0;
+	exchange->head_size = 0;
 	exchange->problem[0] = '\0';
 	curl_easy_setopt(curl, CURLOPT_URL, url);
 	set_limits(remote, curl);
@@ -445,7 +458,8 @@ static int send_once(struct remote *remote, struct exchange *exchange, const cha
 	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
 	curl_slist_free_all(headers);
 	exchange->response->status = (int)status;
-	exchange->response->failure = classify(code);
+	/* An error of ours stopped it, not *stop. */
+	exchange->response->failure = error_is_set(exchange->err) ? REMOTE_REFUSED : classify(code);
 	if (code != CURLE_OK)
 		return explain(remote, exchange, url, code, exchange->err);
 	return 0;

@@ -160,11 +160,12 @@ int listener_open(struct listener *listener, const char *address, gid_t group, s
 
 void listener_close(struct listener *listener)
 {
+	/* The name first: once nobody listens, it may be another server's. */
+	if (listener->unix_path)
+		unlink(listener->unix_path);
 	if (listener->fd >= 0)
 		close(listener->fd);
 	listener->fd = -1;
-	if (listener->unix_path)
-		unlink(listener->unix_path);
 	free(listener->unix_path);
 	listener->unix_path = NULL;
 	tls_context_free(listener->tls);

@@ -25,6 +25,15 @@ static void test_run_passes_input_and_output(void **state)
 	(void)state;
 	assert_no_error(process_run(&output, argv, "hello", 100, &err), &err);
 	assert_string_equal(output, "HELLO");
+	free(output);
+	output = NULL;
+	/* The limit itself is not too much. */
+	assert_no_error(process_run(&output, argv, "hello", 5, &err), &err);
+	assert_string_equal(output, "HELLO");
+	free(output);
+	output = NULL;
+	assert_int_equal(process_run(&output, argv, "hello", 4, &err), -1);
+	assert_string_equal(err.message, "tr printed more than 4 bytes");
 }
 
 static void test_run_tells_stderr(void **state)

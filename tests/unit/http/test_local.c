@@ -292,6 +292,47 @@ static void test_stale_connection_is_replaced(void **state)
 	expect_exit(child);
 }
 
+/* Takes a second request and closes without a word: it may have done what was asked. */
+static void silent_server(int listener)
+{
+	int fd = accept(listener, NULL, NULL);
+	struct text seen = { 0 };
+
+	read_request(fd, &seen, NULL);
+	reply(fd, OK "Content-Length: 2\r\n\r\nok");
+	text_reset(&seen);
+	read_request(fd, &seen, NULL);
+	close(fd);
+	fd = accept(listener, NULL, NULL);
+	text_reset(&seen);
+	read_request(fd, &seen, NULL);
+	if (!text_has_prefix(seen.data, "GET /after"))
+		_exit(9);
+	reply(fd, OK "Content-Length: 2\r\n\r\nok");
+	text_fini(&seen);
+	close(fd);
+}
+
+static void test_what_may_have_been_done_is_not_repeated(void **state)
+{
+	AUTO(local_response_freep) struct local_response *response = NULL;
+	AUTO(local_client_freep) struct local_client *client = NULL;
+	AUTO(error_clear) struct error err = { 0 };
+	AUTO_FREE char *host = NULL;
+	pid_t child;
+
+	(void)state;
+	host = serve(&child, silent_server);
+	assert_no_error(local_client_new(&client, host, &err), &err);
+	get_text(client, &(struct local_request){ .method = "GET", .path = "/x" }, "ok");
+	assert_int_equal(local_send(&response, client,
+				    &(struct local_request){ .method = "POST", .path = "/x", .body = "{}" }, &err),
+			 -1);
+	assert_int_equal(err.kind, ERR_UNAVAILABLE);
+	get_text(client, &(struct local_request){ .method = "GET", .path = "/after" }, "ok");
+	expect_exit(child);
+}
+
 /* Output right behind the head, then an echo until our end closes. */
 static void hijack_server(int listener)
 {
@@ -403,6 +444,7 @@ int main(void)
 		cmocka_unit_test(test_endless_head),
 		cmocka_unit_test(test_keep_alive_and_chunks),
 		cmocka_unit_test(test_stale_connection_is_replaced),
+		cmocka_unit_test(test_what_may_have_been_done_is_not_repeated),
 		cmocka_unit_test(test_hijack),
 		cmocka_unit_test(test_cut_body_is_an_error),
 		cmocka_unit_test(test_addresses),
