@@ -21,6 +21,7 @@ static const struct {
 	{ "kist-shim", "shim" },
 	{ "kist-transfer", "transfer" },
 	{ "kist-unpack", "archive" },
+	{ "kist-init", "init" },
 };
 
 static const char *room_of(const char *name)

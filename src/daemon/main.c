@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/path.h"
+#include "base/program.h"
 #include "daemon/config.h"
 #include "daemon/memory.h"
 #include "daemon/systemd.h"
@@ -185,6 +186,9 @@ static int listen_all(struct daemon *daemon, struct error *err)
 static int open_engine(struct daemon *daemon, struct error *err)
 {
 	const struct daemon_config *config = &daemon->config;
+	AUTO(error_clear) struct error no_init = { 0 };
+	AUTO_FREE char *init_path = config->init_path ? xstrdup(config->init_path)
+						      : program_find("kist-init", &no_init);
 	struct engine_options options;
 
 	engine_options_init(&options);
@@ -194,7 +198,7 @@ static int open_engine(struct daemon *daemon, struct error *err)
 	options.nft_table = config->firewall_table;
 	options.cgroup_parent = config->cgroup_parent;
 	options.address_pool = config->address_pool;
-	options.init_path = config->init_path;
+	options.init_path = init_path;
 	options.shm_size_bytes = daemon_config_shm_size(config);
 	options.log_max_size = text_map_get(&config->log_options, "max-size");
 	options.log_max_file = text_map_get(&config->log_options, "max-file");

@@ -258,3 +258,35 @@ def test_update_refused_changes_nothing(shared, api, run, before, body, status, 
     got, reply = api.call("POST", "/containers/u3/update", body)
     assert got == status and words in reply["message"], reply
     assert shared.inspect("u3")["HostConfig"] == was
+
+
+# ---- --init ----
+
+
+def test_init_is_first_and_reaps(shared, run):
+    script = "(sh -c 'sleep 0.1' &); sleep 0.5; ps -o pid,stat,comm | grep -c ' Z '; cat /proc/1/comm; exit 7"
+    done = shared.docker("run", "--rm", "--init", "busybox", "sh", "-c", script, check=False)
+    assert done.returncode == 7 and done.stdout == "0\ndocker-init\n", done
+
+
+def test_init_forwards_signals(shared, run):
+    run("i1", "--init", command=("sh", "-c", "trap 'exit 42' TERM; echo ready; while :; do sleep 0.05; done"))
+    until(lambda: shared.docker("logs", "i1").stdout, "the trap")
+    shared.docker("kill", "-s", "TERM", "i1")
+    assert shared.docker("wait", "i1").stdout == "42\n"
+
+
+@pytest.mark.parametrize("command,code", [("nosuch", 127), ("/etc/passwd", 126)])
+def test_init_of_what_cannot_run(shared, command, code):
+    done = shared.docker("run", "--rm", "--init", "busybox", command, check=False)
+    assert done.returncode == code and f"kist-init: {command}: " in done.stderr
+
+
+def test_init_reports_death_by_signal(shared):
+    assert shared.docker("run", "--rm", "--init", "busybox", "sh", "-c", "kill -9 $$", check=False).returncode == 137
+
+
+def test_init_is_small(program, plain):
+    import os
+
+    assert os.path.getsize(program("kist-init")) < 32768
