@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sections of bench/run that ask many things of both engines over their own API: no client's start-up in between."""
+import concurrent.futures
+import http.client
+import json
+import socket
+import statistics
+import subprocess
+import threading
+import time
+
+STOPPED = 1000
+RUNNING = 100
+PARALLEL = 64
+
+
+class Api(http.client.HTTPConnection):
+    def __init__(self, environment):
+        super().__init__("localhost", timeout=300)
+        self.path = environment["DOCKER_HOST"].removeprefix("unix://")
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(300)
+        self.sock.connect(self.path)
+
+    def call(self, method, path, body=None):
+        self.request(method, path, None if body is None else json.dumps(body), {"Content-Type": "application/json"})
+        answer = self.getresponse()
+        text = answer.read()
+        if answer.status >= 400:
+            raise SystemExit(f"bench: {method} {path}: {answer.status} {text}")
+        return text
+
+    def create(self, name, *command, **host):
+        self.call("POST", f"/containers/create?name={name}", {"Image": "bench", "Cmd": command, "HostConfig": host})
+
+    def run_to_end(self, name):
+        self.create(name, "true")
+        self.call("POST", f"/containers/{name}/start")
+        self.call("POST", f"/containers/{name}/wait")
+        self.call("DELETE", f"/containers/{name}?force=1")
+
+
+def seconds_of(work, *args):
+    start = time.perf_counter()
+    work(*args)
+    return time.perf_counter() - start
+
+
+def median_of(times, work, *args):
+    return statistics.median(seconds_of(work, *args) for _ in range(times))
+
+
+def in_parallel(threads, work, items):
+    local = threading.local()
+
+    def one(item):
+        return work(item, local)
+
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(one, items))
+
+
+class Scale:
+    """What Bench inherits; self.engines(), self.row() are its."""
+
+    def both(self):
+        self.engines()
+        return (("kistd", self.kistd.environment), ("dockerd", self.dockerd.environment))
+
+    def exec(self):
+        found = {}
+        for name, environment in self.both():
+            Api(environment).create("kb-exec", "sleep", "600")
+            Api(environment).call("POST", "/containers/kb-exec/start")
+        for _ in range(15):
+            for name, environment in self.both():
+                argv = [self.docker, "exec", "kb-exec", "true"]
+                found.setdefault(name, []).append(seconds_of(lambda: subprocess.run(argv, env=environment, check=True)))
+        for _, environment in self.both():
+            Api(environment).call("DELETE", "/containers/kb-exec?force=1")
+        ms = {name: statistics.median(values[2:]) * 1000 for name, values in found.items()}
+        self.row("docker CLI `exec true`", ms["kistd"], ms["dockerd"], self.peer(), "<= 0.2 x")
+
+    def parallel(self):
+        found = {}
+        for name, environment in self.both():
+
+            def one(number, local, environment=environment):
+                if not hasattr(local, "api"):
+                    local.api = Api(environment)
+                return seconds_of(local.api.run_to_end, f"kb-p{number}")
+
+            one(1000, threading.local())
+            start = time.perf_counter()
+            each = sorted(in_parallel(PARALLEL, one, range(PARALLEL)))
+            found[name] = (time.perf_counter() - start, each[-1])
+        self.row(f"{PARALLEL} runs of `true` at once, bridge: all", found["kistd"][0], found["dockerd"][0], self.peer(), "-", "s")
+        self.row(f"{PARALLEL} runs of `true` at once, bridge: the slowest", found["kistd"][1], found["dockerd"][1], self.peer(), "-", "s")
+
+    def stopped(self):
+        found = {}
+        for name, environment in self.both():
+            api = Api(environment)
+            create = seconds_of(lambda api=api: [api.create(f"kb-s{number}", "true") for number in range(STOPPED)]) / STOPPED
+            listed = median_of(7, api.call, "GET", "/containers/json?all=1")
+            api.close()
+            found[name] = (create, listed, self.restart(name))
+            in_parallel(2, lambda number, _, env=environment: Api(env).call("DELETE", f"/containers/kb-s{number}"), range(STOPPED))
+        for index, (what, unit, factor) in enumerate((("create, each", "ms", 1000), ("list all over the API", "ms", 1000), ("start of the engine", "s", 1))):
+            ours, theirs = found["kistd"][index] * factor, found["dockerd"][index] * factor
+            self.row(f"{STOPPED} stopped containers: {what}", ours, theirs, self.peer(), "-", unit)
+
+    def running(self):
+        found = {}
+        for name, environment in self.both():
+
+            def start(number, local, environment=environment):
+                if not hasattr(local, "api"):
+                    local.api = Api(environment)
+                local.api.create(f"kb-r{number}", "sleep", "600")
+                local.api.call("POST", f"/containers/kb-r{number}/start")
+
+            started = seconds_of(in_parallel, 8, start, range(RUNNING)) / RUNNING
+            listed = median_of(7, Api(environment).call, "GET", "/containers/json")
+            found[name] = (started * 1000, listed * 1000, self.whole_memory_mb(name))
+            in_parallel(4, lambda number, _, env=environment: Api(env).call("DELETE", f"/containers/kb-r{number}?force=1"), range(RUNNING))
+        for index, (what, unit) in enumerate((("create and start, each", "ms"), ("list over the API", "ms"), ("engine and shims, PSS", "MB"))):
+            self.row(f"{RUNNING} running containers: {what}", found["kistd"][index], found["dockerd"][index], self.peer(), "-", unit)
+
+    def logs(self):
+        """A container that writes as fast as it can: 100 MB through the log."""
+        found = {}
+        line = "x" * 99
+        for name, environment in self.both():
+            api = Api(environment)
+            api.create("kb-log", "sh", "-c", f"yes {line} | head -n 1000000", NetworkMode="none")
+            api.call("POST", "/containers/kb-log/start")
+            start = time.perf_counter()
+            api.call("POST", "/containers/kb-log/wait")
+            written = 100 / (time.perf_counter() - start)
+            found[name] = (written, 100 / seconds_of(api.call, "GET", "/containers/kb-log/logs?stdout=1&stderr=1"))
+            api.call("DELETE", "/containers/kb-log?force=1")
+        for index, what in enumerate(("written", "read")):
+            self.row(f"log of one container, {what}", found["kistd"][index], found["dockerd"][index], self.peer(), "-", "MB/s")
