@@ -114,44 +114,70 @@ static int64_t parse_fraction(const char **at)
 	return nanos;
 }
 
+/* Reads `count` digits and, if it is not NUL, the character behind them; -1 if they are not there. */
+static int parse_digits(const char **at, int count, char behind)
+{
+	int value = 0;
+
+	for (; count > 0; count--, (*at)++) {
+		if (**at < '0' || **at > '9')
+			return -1;
+		value = value * 10 + (**at - '0');
+	}
+	if (behind && *(*at)++ != behind)
+		return -1;
+	return value;
+}
+
 /* Reads "Z", "+hh:mm" or "-hh:mm" as seconds east of UTC. */
 static int parse_zone(int64_t *out_seconds, const char *text)
 {
+	const char *at = text + 1;
 	int hours;
 	int minutes;
-	int used = 0;
 
 	if (text_equal(text, "Z") || text_equal(text, "z")) {
 		*out_seconds = 0;
 		return 0;
 	}
-	if ((text[0] != '+' && text[0] != '-') || sscanf(text + 1, "%2d:%2d%n", &hours, &minutes, &used) != 2 ||
-	    used != 5 || text[6] != '\0' || hours > 23 || minutes > 59)
+	if (text[0] != '+' && text[0] != '-')
+		return -EINVAL;
+	hours = parse_digits(&at, 2, ':');
+	minutes = hours < 0 ? -1 : parse_digits(&at, 2, '\0');
+	if (minutes < 0 || *at || hours > 23 || minutes > 59)
 		return -EINVAL;
 	*out_seconds = (text[0] == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
 	return 0;
 }
 
+/* "2024-01-31T23:59:60"; moves *at behind it. There may be a million lines with one each: sscanf() is slow. */
+static int parse_date_and_time(struct tm *tm, const char **at)
+{
+	tm->tm_year = parse_digits(at, 4, '-');
+	tm->tm_mon = tm->tm_year < 0 ? -1 : parse_digits(at, 2, '-');
+	tm->tm_mday = tm->tm_mon < 0 ? -1 : parse_digits(at, 2, 'T');
+	tm->tm_hour = tm->tm_mday < 0 ? -1 : parse_digits(at, 2, ':');
+	tm->tm_min = tm->tm_hour < 0 ? -1 : parse_digits(at, 2, ':');
+	tm->tm_sec = tm->tm_min < 0 ? -1 : parse_digits(at, 2, '\0');
+	return tm->tm_sec < 0 ? -EINVAL : 0;
+}
+
 int clock_parse(int64_t *out_wall_ns, const char *text)
 {
 	struct tm tm = { 0 };
-	const char *at;
+	const char *at = text;
 	int64_t zone;
 	int64_t nanos;
-	int used = 0;
 
 	if (text_equal(text, "0001-01-01T00:00:00Z")) {
 		*out_wall_ns = 0;
 		return 0;
 	}
-	if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min,
-		   &tm.tm_sec, &used) != 6 ||
-	    used != 19)
+	if (parse_date_and_time(&tm, &at) < 0)
 		return -EINVAL;
 	if (tm.tm_year < 1678 || tm.tm_year > 2261 || tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 ||
 	    tm.tm_mday > 31 || tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60)
 		return -EINVAL;
-	at = text + used;
 	nanos = parse_fraction(&at);
 	if (parse_zone(&zone, at) < 0)
 		return -EINVAL;

@@ -233,7 +233,7 @@ void log_reader_close(struct log_reader *reader)
 			close(reader->files[i].fd);
 	if (reader->inotify_fd >= 0)
 		close(reader->inotify_fd);
-	text_fini(&reader->line.log);
+	log_line_fini(&reader->line);
 	free(reader->files);
 	free(reader->buffer);
 	free(reader->path);
@@ -258,6 +258,12 @@ static bool next_line(struct log_reader *reader, const char **out_data, size_t *
 	*out_size = (size_t)(newline - start);
 	reader->used += *out_size + 1;
 	return true;
+}
+
+bool log_reader_is_ready(const struct log_reader *reader)
+{
+	return reader->size > reader->used &&
+	       memchr(reader->buffer + reader->used, '\n', reader->size - reader->used) != NULL;
 }
 
 /* Emptied under our feet, as with truncate(1): it begins anew. */

@@ -40,6 +40,8 @@ int container_logs(struct log_reader **out_reader, struct engine *engine, const 
 bool log_reader_tty(const struct log_reader *reader);
 /* 1 and a record, 0 at the end, or fails (ERR_CANCELED). */
 int log_reader_next(struct log_reader *reader, struct log_record *out_record, int cancel_fd, struct error *err);
+/* Whether the next record is at hand: log_reader_next() will neither read nor wait. */
+bool log_reader_is_ready(const struct log_reader *reader);
 void log_reader_close(struct log_reader *reader);
 DEFINE_AUTO(struct log_reader, log_reader_close)
 

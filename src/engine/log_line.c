@@ -158,43 +158,45 @@ static bool skip_value(struct cursor *cursor, struct text *scratch)
 	return true;
 }
 
-static bool take_member(struct cursor *cursor, struct log_line *line, struct text *key, struct text *value)
+static bool take_member(struct cursor *cursor, struct log_line *line)
 {
-	if (!take_text(cursor, key) || !take(cursor, ':'))
+	if (!take_text(cursor, &line->key) || !take(cursor, ':'))
 		return false;
 	skip_blanks(cursor);
-	if (text_equal(key->data, "log"))
+	if (text_equal(line->key.data, "log"))
 		return take_text(cursor, &line->log);
 	if (cursor->at >= cursor->end || *cursor->at != '"')
-		return skip_value(cursor, value);
-	if (!take_text(cursor, value))
+		return skip_value(cursor, &line->value);
+	if (!take_text(cursor, &line->value))
 		return false;
-	if (text_equal(key->data, "stream"))
-		line->stream = text_equal(value->data, "stderr") ? STREAM_STDERR : STREAM_STDOUT;
-	else if (text_equal(key->data, "time"))
-		return clock_parse(&line->time_ns, value->data) == 0;
+	if (text_equal(line->key.data, "stream"))
+		line->stream = text_equal(line->value.data, "stderr") ? STREAM_STDERR : STREAM_STDOUT;
+	else if (text_equal(line->key.data, "time"))
+		return clock_parse(&line->time_ns, text_or_empty(line->value.data)) == 0;
 	return true;
 }
 
 int log_line_parse(struct log_line *line, const char *data, size_t size)
 {
 	struct cursor cursor = { data, data + size };
-	struct text value = { 0 };
-	struct text key = { 0 };
 	bool good = take(&cursor, '{');
 
 	text_reset(&line->log);
 	line->stream = STREAM_STDOUT;
 	line->time_ns = 0;
 	while (good) {
-		good = take_member(&cursor, line, &key, &value);
+		good = take_member(&cursor, line);
 		if (!good || take(&cursor, '}'))
 			break;
 		good = take(&cursor, ',');
 	}
 	skip_blanks(&cursor);
-	good = good && cursor.at == cursor.end;
-	text_fini(&key);
-	text_fini(&value);
-	return good ? 0 : -EINVAL;
+	return good && cursor.at == cursor.end ? 0 : -EINVAL;
+}
+
+void log_line_fini(struct log_line *line)
+{
+	text_fini(&line->log);
+	text_fini(&line->key);
+	text_fini(&line->value);
 }

@@ -15,8 +15,12 @@
 struct log_line {
 	enum stream_kind stream;
 	int64_t time_ns;
-	struct text log; /* reused from line to line; text_fini() at the end */
+	/* Reused from line to line; log_line_fini() at the end. */
+	struct text log;
+	struct text key; /* of the member that is read */
+	struct text value;
 };
 
 /* 0, or -EINVAL for a line that is not whole: what a crash left. */
 int log_line_parse(struct log_line *line, const char *data, size_t size);
+void log_line_fini(struct log_line *line);

@@ -11,6 +11,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct log_line line = { 0 };
 
 	log_line_parse(&line, (const char *)data, size);
-	text_fini(&line.log);
+	log_line_fini(&line);
 	return 0;
 }

@@ -57,6 +57,8 @@ DOCKER_HANDLER(docker_container_top)
 
 /* ---- logs ---- */
 
+#define LOG_BATCH_BYTES ((size_t)64 << 10)
+
 struct log_form {
 	bool mux;
 	bool timestamps;
@@ -81,42 +83,65 @@ static int log_query_from(struct log_query *out_query, const struct http_request
 	return query_moment(&out_query->until_ns, request, "until", err);
 }
 
-static int write_piece(struct http_response *response, const struct log_form *form, int stream,
-		       const struct text *piece, struct error *err)
+static void add_piece(struct text *out, const struct log_form *form, int stream, const struct text *front,
+		      const char *data, size_t size)
 {
-	AUTO(text_fini) struct text framed = { 0 };
 	uint8_t header[MUX_HEADER_BYTES];
 
-	if (!form->mux)
-		return http_write(response, piece->data, piece->size, err);
-	mux_header(header, stream, piece->size);
-	text_add_bytes(&framed, header, sizeof(header));
-	text_add_bytes(&framed, piece->data, piece->size);
-	return http_write(response, framed.data, framed.size, err);
+	if (form->mux) {
+		mux_header(header, stream, front->size + size);
+		text_add_bytes(out, header, sizeof(header));
+	}
+	text_add_bytes(out, front->data, front->size);
+	text_add_bytes(out, data, size);
 }
 
-static int write_record(struct http_response *response, const struct log_form *form, const struct log_record *record,
-			struct error *err)
+static void add_record(struct text *out, const struct log_form *form, const struct log_record *record)
 {
-	AUTO(text_fini) struct text piece = { 0 };
+	AUTO(text_fini) struct text front = { 0 };
 	char time[CLOCK_TEXT_MAX];
 
 	if (form->timestamps)
-		text_addf(&piece, "%s ", clock_format_fixed(time, record->time_ns));
+		text_addf(&front, "%s ", clock_format_fixed(time, record->time_ns));
 	/* Attributes of the log driver would stand before the blank; json-file has none without options for it. */
 	if (form->details)
-		text_add_char(&piece, ' ');
-	text_add_bytes(&piece, record->data, record->size);
-	return write_piece(response, form, (int)record->stream, &piece, err);
+		text_add_char(&front, ' ');
+	add_piece(out, form, (int)record->stream, &front, record->data, record->size);
+}
+
+static int flush(struct http_response *response, struct text *out, struct error *err)
+{
+	if (out->size > 0 && http_write(response, out->data, out->size, err) < 0)
+		return -1;
+	text_reset(out);
+	return 0;
+}
+
+/* Lines that are at hand go out together; none waits for one that is still to come. */
+static int write_records(struct http_response *response, const struct log_form *form, struct log_reader *reader,
+			 int cancel_fd, struct error *err)
+{
+	AUTO(text_fini) struct text out = { 0 };
+	struct log_record record;
+	int r;
+
+	while ((r = log_reader_next(reader, &record, cancel_fd, err)) > 0) {
+		add_record(&out, form, &record);
+		if ((out.size >= LOG_BATCH_BYTES || !log_reader_is_ready(reader)) && flush(response, &out, err) < 0)
+			return -1;
+	}
+	return r < 0 ? -1 : flush(response, &out, err);
 }
 
 static int write_failure(struct http_response *response, const struct log_form *form, const struct error *failure)
 {
 	AUTO(error_clear) struct error ignored = { 0 };
 	AUTO(text_fini) struct text piece = { 0 };
+	AUTO(text_fini) struct text out = { 0 };
 
 	text_addf(&piece, "Error grabbing logs: %s\n", text_or_empty(failure->message));
-	return write_piece(response, form, STREAM_SYSTEM_ERROR, &piece, &ignored) < 0 ? -1 : 0;
+	add_piece(&out, form, STREAM_SYSTEM_ERROR, &piece, "", 0);
+	return flush(response, &out, &ignored);
 }
 
 static const char *stream_type(bool mux, const struct http_request *request)
@@ -132,7 +157,6 @@ DOCKER_HANDLER(docker_container_logs)
 	struct log_form form = { .timestamps = query_bool(request, "timestamps"),
 				 .details = query_bool(request, "details") };
 	struct log_query query;
-	struct log_record record;
 	int r;
 
 	if (log_query_from(&query, request, err) < 0 ||
@@ -141,9 +165,7 @@ DOCKER_HANDLER(docker_container_logs)
 	form.mux = !log_reader_tty(reader);
 	if (http_start(response, 200, stream_type(form.mux, request), err) < 0)
 		return -1;
-	while ((r = log_reader_next(reader, &record, http_cancel_fd(request), err)) > 0)
-		if (write_record(response, &form, &record, err) < 0)
-			return -1;
+	r = write_records(response, &form, reader, http_cancel_fd(request), err);
 	if (r < 0 && err->kind != ERR_CANCELED)
 		write_failure(response, &form, err);
 	return r;

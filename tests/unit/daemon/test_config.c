@@ -96,7 +96,9 @@ static void test_bad_values(void **state)
 	expect_refused("{}", FLAGS("--log-opt", "tag=x"), "unknown log opt 'tag'");
 	expect_refused("{}", FLAGS("--default-shm-size", "much"), "default-shm-size");
 	expect_refused("{}", FLAGS("--live-restore=false"), "live-restore cannot be turned off");
-	expect_refused("{}", FLAGS("--tlsverify"), "unknown flag: --tlsverify");
+	expect_refused("{}", FLAGS("--selinux-enabled"), "unknown flag: --selinux-enabled");
+	expect_refused("{}", FLAGS("-H", "tcp://1.2.3.4:5"), "use --tlsverify with certificates, or say --tls=false");
+	expect_refused("{}", FLAGS("--tls=false", "--tlsverify"), "tlsverify needs TLS");
 	expect_refused("{}", FLAGS("operand"), "accepts no arguments: operand");
 	expect_refused("{}", FLAGS("--config-file", "/nonexistent/kist.json"), "it does not exist");
 }

@@ -318,7 +318,7 @@ static void test_lines(void **state)
 	assert_int_not_equal(parse(&line, "{\"log\":\"a\"} x"), 0);
 	assert_int_not_equal(parse(&line, "{\"log\":3"), 0);
 	assert_int_not_equal(parse(&line, "{\"log\":\"\\u00g0\"}"), 0);
-	text_fini(&line.log);
+	log_line_fini(&line);
 }
 
 int main(void)
