@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "base/rollback.h"
+#include "engine/container_network.h"
 #include "engine/engine_private.h"
 #include "engine/image.h"
 #include "engine/volume.h"
@@ -59,63 +60,17 @@ static void expose_bound_ports(struct container_document *document)
 	}
 }
 
-/* The endpoint of the mode's network is there from create on, as inspect shows it. */
-static int fill_networking(struct container_document *document, struct error *err)
+/* Its name may change; its id does not. One that is not there yet is looked for at the start. */
+static void name_shared_network(struct container *container)
 {
-	struct endpoint_map *endpoints = &document->networking.endpoints;
-	const char *mode = document->host.network_mode;
-
-	if (text_has_prefix(mode, "container:")) {
-		json_free_fields(&document->networking, networking_config_fields);
-		return 0;
-	}
-	for (size_t i = 0; i < endpoints->count; i++) {
-		if (text_equal(endpoints->items[i].network, "default")) {
-			free(endpoints->items[i].network);
-			endpoints->items[i].network = xstrdup("bridge");
-		}
-		if (!text_equal(endpoints->items[i].network, mode))
-			return error_set(err, ERR_UNSUPPORTED, "network %s: this engine joins one network: %s",
-					 endpoints->items[i].network, mode);
-		if (endpoints->items[i].ipam && (!text_empty(endpoints->items[i].ipam->ipv6_address) ||
-						 endpoints->items[i].ipam->link_local_ips.count))
-			return error_set(err, ERR_UNSUPPORTED,
-					 "IPv6 and link-local addresses of an endpoint are not supported");
-		if (endpoints->items[i].links.count || endpoints->items[i].driver_opts.count)
-			return error_set(err, ERR_UNSUPPORTED,
-					 "links and driver options of an endpoint are not supported");
-	}
-	if (endpoints->count == 0) {
-		struct endpoint_settings *endpoint = json_array_add(endpoints, sizeof(*endpoint));
-
-		endpoint->network = xstrdup(mode);
-	}
-	return 0;
-}
-
-static int check_network_mode(struct container *container, struct error *err)
-{
-	const char *mode = container->document.host.network_mode;
-	const char *other = text_after(mode, "container:");
+	const char *other = text_after(container->document.host.network_mode, "container:");
 	AUTO(container_unrefp) struct container *found = NULL;
+	AUTO(error_clear) struct error missing = { 0 };
 
-	if (other) {
-		AUTO(error_clear) struct error missing = { 0 };
-
-		/* Its name may change; its id does not. One that is not there yet is looked for at the start. */
-		if (container_find(&found, container->engine, other, &missing) == 0) {
-			free(container->document.host.network_mode);
-			container->document.host.network_mode = xasprintf("container:%s", found->id);
-		}
-		return 0;
-	}
-	if (text_equal(mode, "none") || text_equal(mode, "host"))
-		return 0;
-	if (!text_equal(mode, "bridge"))
-		return error_set(err, ERR_NOT_FOUND, "network %s not found", mode);
-	if (!container->engine->network)
-		return error_set(err, ERR_UNSUPPORTED, "this engine runs without a bridge: use --network none or host");
-	return 0;
+	if (!other || container_find(&found, container->engine, other, &missing) < 0)
+		return;
+	free(container->document.host.network_mode);
+	container->document.host.network_mode = xasprintf("container:%s", found->id);
 }
 
 static int check_engine(struct container *container, struct error *err)
@@ -124,7 +79,8 @@ static int check_engine(struct container *container, struct error *err)
 
 	if (optional_bool_or(host->init, false) && !container->engine->init_path)
 		return error_set(err, ERR_UNSUPPORTED, "--init needs an init program, and this engine has none");
-	return check_network_mode(container, err);
+	name_shared_network(container);
+	return 0;
 }
 
 static void undo_enter(void *arg)
@@ -202,7 +158,7 @@ static int fill_document(struct container *container, const struct container_cre
 	document->host.readonly_paths_given = request->host.readonly_paths_given;
 	container_merge_image(&document->config, &image->config.config);
 	if (container_check(&document->config, &document->host, warnings, err) < 0 ||
-	    check_engine(container, err) < 0 || check_ports(document, err) < 0 || fill_networking(document, err) < 0)
+	    check_engine(container, err) < 0 || check_ports(document, err) < 0)
 		return -1;
 	expose_bound_ports(document);
 	if (document->host.shm_size == 0)
@@ -211,6 +167,8 @@ static int fill_document(struct container *container, const struct container_cre
 		free(document->config.hostname);
 		document->config.hostname = xstrndup(container->id, 12);
 	}
+	if (container_network_check(container, err) < 0)
+		return -1;
 	if (text_empty(document->host.cgroupns_mode)) {
 		free(document->host.cgroupns_mode);
 		document->host.cgroupns_mode =

@@ -51,6 +51,7 @@ const struct json_field container_document_fields[] = {
 	JSON_TEXT("imageId", D, image_id, 0),
 	JSON_OBJECT("config", D, config, container_config_fields, 0),
 	JSON_OBJECT("hostConfig", D, host, host_config_fields, 0),
+	JSON_TEXT_MAP("wantedMacs", D, wanted_macs, 0),
 	JSON_OBJECT("networking", D, networking, networking_config_fields, 0),
 	JSON_ARRAY("mounts", D, mounts, container_mount_fields, JSON_OMIT_EMPTY),
 	JSON_TEXT("path", D, path, 0),

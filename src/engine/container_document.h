@@ -65,6 +65,7 @@ struct container_document {
 	struct container_state state;
 	int64_t restart_count;
 	struct port_map bound_ports; /* while running */
+	struct text_map wanted_macs; /* network -> MAC address that was asked for */
 };
 
 extern const struct json_field container_document_fields[];

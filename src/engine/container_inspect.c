@@ -154,9 +154,11 @@ static void view_network(struct inspect_network *to, const struct container *con
 		to->sandbox_key = xasprintf("/proc/%lld/ns/net", (long long)document->state.pid);
 	}
 	/* The old places for the address on the default bridge. */
-	if (endpoints->count && text_equal(document->host.network_mode, "bridge")) {
-		const struct endpoint_settings *endpoint = &endpoints->items[0];
+	for (size_t i = 0; i < endpoints->count; i++) {
+		const struct endpoint_settings *endpoint = &endpoints->items[i];
 
+		if (!text_equal(endpoint->network, "bridge"))
+			continue;
 		to->endpoint_id = xstrdup(text_or_empty(endpoint->endpoint_id));
 		to->gateway = xstrdup(text_or_empty(endpoint->gateway));
 		to->ip_address = xstrdup(text_or_empty(endpoint->ip_address));

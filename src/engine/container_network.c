@@ -1,352 +1,545 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/container_network.h"
+
 #include <errno.h>
-#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/file.h"
-#include "engine/container_network.h"
-#include "network/files.h"
+#include "engine/container_ports.h"
+#include "engine/network_options.h"
 #include "rpc/attach_frame.h"
+#include "sys/netlink.h"
 
-#define HOST_FILE_MAX (1024 * 1024)
+#define LINKS_MAX 1000
 
-static bool is_bridged(const struct container *container)
+static bool shares_network(const struct container *container)
 {
-	return text_equal(container->document.host.network_mode, "bridge");
+	return text_has_prefix(container->document.host.network_mode, "container:");
 }
 
-/* ---- ports ---- */
+/* ---- one place ---- */
 
-struct port_requests {
-	struct network_port *items;
-	size_t count;
-	size_t capacity;
-};
-
-static int parse_port(struct network_port *port, const char *text, struct error *err)
+static const char *wanted_mac(const struct container_document *document, const struct endpoint_settings *endpoint)
 {
-	const char *slash = strchr(text, '/');
-	AUTO_FREE char *number = slash ? xstrndup(text, (size_t)(slash - text)) : xstrdup(text);
-	uint64_t value;
+	const char *mac = text_map_get(&document->wanted_macs, endpoint->network);
 
-	if (text_parse_u64(&value, number, 65535) < 0 ||
-	    (slash && network_protocol_parse(&port->protocol, slash + 1) < 0))
-		return error_set(err, ERR_INVALID, "invalid port specification: \"%s\"", text);
-	port->container_port = (uint16_t)value;
-	return 0;
-}
-
-static int parse_host_port(struct network_port *port, const char *text, struct error *err)
-{
-	const char *dash = strchr(text_or_empty(text), '-');
-	AUTO_FREE char *first = dash ? xstrndup(text, (size_t)(dash - text)) : xstrdup(text_or_empty(text));
-	uint64_t value = 0;
-	uint64_t end = 0;
-
-	if ((*first && text_parse_u64(&value, first, 65535) < 0) ||
-	    (dash && (text_parse_u64(&end, dash + 1, 65535) < 0 || end < value)))
-		return error_set(err, ERR_INVALID, "invalid port specification: \"%s\"", text);
-	port->host_port = (uint16_t)value;
-	port->host_port_end = (uint16_t)end;
-	return 0;
-}
-
-static void add_request(struct port_requests *requests, const struct network_port *port)
-{
-	requests->items = xgrow(requests->items, &requests->capacity, requests->count + 1, sizeof(struct network_port));
-	requests->items[requests->count++] = *port;
-}
-
-static bool is_bound(const struct host_config *host, const char *port)
-{
-	for (size_t i = 0; i < host->port_bindings.count; i++)
-		if (text_equal(host->port_bindings.items[i].port, port))
-			return true;
-	return false;
-}
-
-static int collect_ports(struct port_requests *requests, const struct container_document *document, struct error *err)
-{
-	const struct host_config *host = &document->host;
-
-	for (size_t i = 0; i < host->port_bindings.count; i++) {
-		const struct port_bindings *bindings = &host->port_bindings.items[i];
-		struct network_port port = { 0 };
-
-		if (parse_port(&port, bindings->port, err) < 0)
-			return -1;
-		for (size_t j = 0; j < bindings->bindings.count; j++) {
-			port.host_ip = bindings->bindings.items[j].host_ip;
-			if (parse_host_port(&port, bindings->bindings.items[j].host_port, err) < 0)
-				return -1;
-			add_request(requests, &port);
-		}
-		if (bindings->bindings.count == 0)
-			add_request(requests, &port);
-	}
-	for (size_t i = 0; host->publish_all_ports && i < document->config.exposed_ports.count; i++) {
-		const char *text = document->config.exposed_ports.items[i].key;
-		struct network_port port = { 0 };
-
-		if (is_bound(host, text))
-			continue;
-		if (parse_port(&port, text, err) < 0)
-			return -1;
-		add_request(requests, &port);
-	}
-	return 0;
-}
-
-/* ---- the endpoint as inspect shows it ---- */
-
-static void replace(char **member, const char *text)
-{
-	free(*member);
-	*member = xstrdup(text);
-}
-
-static struct port_bindings *bound_port(struct port_map *map, const char *port)
-{
-	struct port_bindings *item;
-
-	for (size_t i = 0; i < map->count; i++)
-		if (text_equal(map->items[i].port, port))
-			return &map->items[i];
-	item = json_array_add(map, sizeof(*item));
-	item->port = xstrdup(port);
-	return item;
-}
-
-static void record_ports(struct container_document *document, const struct network_endpoint *endpoint)
-{
-	for (size_t i = 0; i < document->config.exposed_ports.count; i++)
-		bound_port(&document->bound_ports, document->config.exposed_ports.items[i].key);
-	for (size_t i = 0; i < endpoint->binding_count; i++) {
-		const struct network_binding *from = &endpoint->bindings[i];
-		AUTO_FREE char *port = xasprintf("%u/%s", from->container_port, network_protocol_name(from->protocol));
-		struct port_bindings *to = bound_port(&document->bound_ports, port);
-		struct port_binding *binding = json_array_add(&to->bindings, sizeof(*binding));
-
-		binding->host_ip = xstrdup(from->host_ip);
-		binding->host_port = xasprintf("%u", from->host_port);
-	}
-}
-
-static void record_endpoint(struct container *container, const struct network_endpoint *endpoint)
-{
-	AUTO_UNLOCK struct mutex *held = mutex_hold(&container->mutex);
-	struct container_document *document = &container->document;
-	struct endpoint_settings *settings;
-
-	record_ports(document, endpoint);
-	if (document->networking.endpoints.count == 0)
-		return;
-	settings = &document->networking.endpoints.items[0];
-	replace(&settings->ip_address, endpoint->address);
-	replace(&settings->gateway, endpoint->gateway);
-	replace(&settings->mac_address, endpoint->mac);
-	replace(&settings->network_id, container->engine->network_ids[ENGINE_NETWORK_BRIDGE]);
-	replace(&settings->endpoint_id, container->id);
-	settings->ip_prefix_len = endpoint->prefix;
-}
-
-static void forget_endpoint(struct container *container)
-{
-	AUTO_UNLOCK struct mutex *held = mutex_hold(&container->mutex);
-	struct container_document *document = &container->document;
-
-	json_free_array(&document->bound_ports, port_bindings_fields, sizeof(struct port_bindings));
-	for (size_t i = 0; i < document->networking.endpoints.count; i++) {
-		struct endpoint_settings *settings = &document->networking.endpoints.items[i];
-
-		replace(&settings->ip_address, "");
-		replace(&settings->gateway, "");
-		replace(&settings->mac_address, "");
-		replace(&settings->endpoint_id, "");
-		settings->ip_prefix_len = 0;
-	}
-}
-
-static void network_event(struct container *container, const char *action)
-{
-	const char *mode = container->document.host.network_mode;
-	enum engine_network network = text_equal(mode, "host")	 ? ENGINE_NETWORK_HOST
-				      : text_equal(mode, "none") ? ENGINE_NETWORK_NONE
-								 : ENGINE_NETWORK_BRIDGE;
-	struct text_map attributes = { 0 };
-
-	if (text_has_prefix(mode, "container:"))
-		return;
-	text_map_set(&attributes, "container", container->id);
-	text_map_set(&attributes, "name", mode);
-	text_map_set(&attributes, "type", text_equal(mode, "none") ? "null" : mode);
-	event_publish(container->engine->events, "network", action, container->engine->network_ids[network],
-		      &attributes);
-	text_map_fini(&attributes);
-}
-
-/* What the user asked of the endpoint: --ip, --mac-address. */
-static const char *wanted_address(const struct container_document *document)
-{
-	const struct endpoint_map *endpoints = &document->networking.endpoints;
-
-	return endpoints->count && endpoints->items[0].ipam && !text_empty(endpoints->items[0].ipam->ipv4_address)
-		       ? endpoints->items[0].ipam->ipv4_address
+	if (!text_empty(mac))
+		return mac;
+	return text_equal(endpoint->network, document->host.network_mode) && !text_empty(document->config.mac_address)
+		       ? document->config.mac_address
 		       : NULL;
 }
 
-int container_network_reserve(struct container *container, struct error *err)
+/* The bridge may be missing: it could not be made when the engine started. */
+static int reserve_raised(struct engine *engine, const struct engine_network *network,
+			  const struct network_request *request, struct network_endpoint *out_endpoint,
+			  struct error *err)
 {
-	struct port_requests ports = { 0 };
-	struct network_endpoint endpoint = { 0 };
-	struct network_request request;
-	int r;
-
-	if (!is_bridged(container))
+	if (network_reserve(engine->network, request, out_endpoint, err) == 0)
 		return 0;
-	if (!container->engine->network)
-		return error_set(err, ERR_UNSUPPORTED, "this engine runs without a bridge");
-	/* A leftover of a start that was cut short. */
-	if (network_detach(container->engine->network, container->id, err) < 0)
+	if (err->kind != ERR_NOT_FOUND)
 		return -1;
-	r = collect_ports(&ports, &container->document, err);
-	if (r == 0) {
-		request = (struct network_request){
-			.id = container->id,
-			.bridge = container->engine->bridge,
-			.address = wanted_address(&container->document),
-			.mac = text_empty(container->document.config.mac_address)
-				       ? NULL
-				       : container->document.config.mac_address,
-			.ports = ports.items,
-			.port_count = ports.count,
-		};
-		r = network_reserve(container->engine->network, &request, &endpoint, err);
+	error_clear(err);
+	if (engine_network_raise(engine, network, err) < 0)
+		return -1;
+	return network_reserve(engine->network, request, out_endpoint, err);
+}
+
+static int reserve_one(struct container *container, struct endpoint_settings *endpoint,
+		       const struct engine_network *network, const struct port_requests *ports, struct error *err)
+{
+	AUTO(network_endpoint_fini) struct network_endpoint given = { 0 };
+	AUTO_FREE char *key = endpoint_key(container, endpoint);
+	char bridge[16];
+	struct network_request request = {
+		.id = key,
+		.bridge = bridge,
+		.address = endpoint->ipam ? endpoint->ipam->ipv4_address : NULL,
+		.address6 = endpoint->ipam ? endpoint->ipam->ipv6_address : NULL,
+		.mac = wanted_mac(&container->document, endpoint),
+		.ports = ports ? ports->items : NULL,
+		.port_count = ports ? ports->count : 0,
+	};
+
+	engine_network_bridge(bridge, container->engine, network);
+	/* A leftover of a start that was cut short. */
+	if (network_detach(container->engine->network, key, err) < 0 ||
+	    reserve_raised(container->engine, network, &request, &given, err) < 0)
+		return -1;
+	mutex_lock(&container->mutex);
+	endpoint_record(endpoint, &given, network);
+	endpoint_name(endpoint, &container->document, network);
+	if (ports)
+		container_ports_record(&container->document, &given);
+	mutex_unlock(&container->mutex);
+	return 0;
+}
+
+/* The lowest name that is free in the container. */
+static int free_link_name(char out_name[16], int netlink_fd, const char *prefix, struct error *err)
+{
+	struct link_info link;
+
+	for (int i = 0; i < LINKS_MAX; i++) {
+		snprintf(out_name, 16, "%s%d", prefix, i);
+		if (link_find(netlink_fd, out_name, &link) == -ENODEV)
+			return 0;
 	}
-	if (r == 0) {
-		record_endpoint(container, &endpoint);
-		network_endpoint_fini(&endpoint);
-	}
+	return error_set(err, ERR_EXHAUSTED, "the container has %d links already", LINKS_MAX);
+}
+
+static int connect_one(struct container *container, const struct endpoint_settings *endpoint,
+		       const struct engine_network *network, int netlink_fd, struct error *err)
+{
+	AUTO_FREE char *key = endpoint_key(container, endpoint);
+	const char *wish = text_map_get(&endpoint->driver_opts, "com.docker.network.endpoint.ifname");
+	char name[16];
+
+	if (wish)
+		snprintf(name, sizeof(name), "%s", wish);
+	else if (free_link_name(name, netlink_fd, network_options_prefix(network), err) < 0)
+		return -1;
+	return network_connect(container->engine->network, key, netlink_fd, name, err);
+}
+
+static void detach_one(struct container *container, struct endpoint_settings *endpoint)
+{
+	AUTO_FREE char *key = endpoint_key(container, endpoint);
+	AUTO(error_clear) struct error err = { 0 };
+
+	if (container->engine->network && network_detach(container->engine->network, key, &err) < 0)
+		engine_log_error(container->engine, "a network endpoint was left behind", container->id, &err);
+	mutex_lock(&container->mutex);
+	endpoint_record(endpoint, NULL, NULL);
+	mutex_unlock(&container->mutex);
+}
+
+/* ---- the way out, and the ports that come by it ---- */
+
+static int set_gateways(struct container *container, int netlink_fd, struct error *err)
+{
+	const struct endpoint_settings *gateway = endpoint_gateway(&container->document, false);
+	const struct endpoint_settings *gateway6 = endpoint_gateway(&container->document, true);
+	AUTO_FREE char *key = gateway ? endpoint_key(container, gateway) : NULL;
+	AUTO_FREE char *key6 = gateway6 ? endpoint_key(container, gateway6) : NULL;
+
+	return network_set_gateway(container->engine->network, key, key6, netlink_fd, err);
+}
+
+static struct endpoint_settings *port_endpoint(struct container *container)
+{
+	struct endpoint_settings *endpoint = endpoint_gateway(&container->document, false);
+
+	return endpoint ? endpoint : endpoint_gateway(&container->document, true);
+}
+
+/* Publishes the ports at the place they belong to now. */
+static int publish_ports(struct container *container, struct error *err)
+{
+	AUTO(network_endpoint_fini) struct network_endpoint given = { 0 };
+	const struct endpoint_settings *endpoint = port_endpoint(container);
+	AUTO_FREE char *key = endpoint ? endpoint_key(container, endpoint) : NULL;
+	struct port_requests ports = { 0 };
+	int r = container_ports_collect(&ports, &container->document, err);
+
+	if (r == 0 && key && ports.count)
+		r = network_publish(container->engine->network, key, ports.items, ports.count, &given, err);
+	mutex_lock(&container->mutex);
+	if (r == 0)
+		container_ports_record(&container->document, &given);
+	mutex_unlock(&container->mutex);
 	free(ports.items);
 	return r;
 }
 
-int container_network_connect(struct container *container, struct error *err)
-{
-	bool bridged = is_bridged(container);
-	bool alone = text_equal(container->document.host.network_mode, "none");
-	AUTO_CLOSE int netlink_fd = -1;
+/* ---- around a run ---- */
 
-	if (bridged || alone) {
-		netlink_fd = attach_receive_netlink(container->bundle, err);
-		if (netlink_fd < 0)
+static int find_network(struct engine_network *out_network, struct container *container,
+			const struct endpoint_settings *endpoint, struct error *err)
+{
+	/* By its id: a network of the same name that was made later is another. */
+	return engine_network_find(out_network, container->engine,
+				   text_empty(endpoint->network_id) ? endpoint->network : endpoint->network_id, err);
+}
+
+static int check_one(struct container *container, struct endpoint_settings *endpoint, struct error *err)
+{
+	AUTO(engine_network_fini) struct engine_network network = { 0 };
+	AUTO(error_clear) struct error missing = { 0 };
+	struct container_document *document = &container->document;
+
+	/* docker's clients take a 404 here for a missing image: a missing network is told at the start. */
+	if (engine_network_find(&network, container->engine, endpoint->network, &missing) < 0)
+		return missing.kind == ERR_NOT_FOUND ? 0 : error_move(err, &missing);
+	if (network.config_only)
+		return error_set(err, ERR_FORBIDDEN, "configuration network %s cannot be used for containers",
+				 network.name);
+	if (engine_network_has_links(&network) && !container->engine->network)
+		return error_set(err, ERR_UNSUPPORTED, "this engine runs without a bridge: use --network none or host");
+	if (endpoint_check(endpoint, &network, err) < 0)
+		return -1;
+	/* Named by its id, it is called by its name from now on. */
+	if (text_equal(document->host.network_mode, endpoint->network)) {
+		free(document->host.network_mode);
+		document->host.network_mode = xstrdup(network.name);
+	}
+	free(endpoint->network);
+	endpoint->network = xstrdup(network.name);
+	free(endpoint->network_id);
+	endpoint->network_id = xstrdup(network.id);
+	if (!text_empty(endpoint->mac_address)) {
+		text_map_set(&document->wanted_macs, network.name, endpoint->mac_address);
+		free(endpoint->mac_address);
+		endpoint->mac_address = NULL;
+	}
+	endpoint_name(endpoint, document, &network);
+	return 0;
+}
+
+static int reserve_named(struct container *container, struct endpoint_settings *endpoint,
+			 const struct port_requests *ports, struct error *err)
+{
+	AUTO(engine_network_fini) struct engine_network network = { 0 };
+
+	if (find_network(&network, container, endpoint, err) < 0)
+		return -1;
+	/* It was not there at create: nobody looked yet. */
+	if (text_empty(endpoint->network_id) && check_one(container, endpoint, err) < 0)
+		return -1;
+	if (!engine_network_has_links(&network)) {
+		mutex_lock(&container->mutex);
+		endpoint_record(endpoint, NULL, &network);
+		mutex_unlock(&container->mutex);
+		return 0;
+	}
+	if (!container->engine->network)
+		return error_set(err, ERR_UNSUPPORTED, "this engine runs without a bridge");
+	if (network.internal)
+		ports = NULL;
+	return reserve_one(container, endpoint, &network, ports, err);
+}
+
+static int reserve_all(struct container *container, struct error *err)
+{
+	struct endpoint_map *endpoints = &container->document.networking.endpoints;
+	AUTO_FREE struct endpoint_settings **order = xcalloc(endpoints->count + 1, sizeof(*order));
+	size_t count = endpoint_order(order, &container->document);
+	struct port_requests ports = { 0 };
+	int r = container_ports_collect(&ports, &container->document, err);
+
+	/* With one place only the ports are its, in the same step. */
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = reserve_named(container, order[i], count == 1 ? &ports : NULL, err);
+	free(ports.items);
+	if (r == 0 && count > 1)
+		r = publish_ports(container, err);
+	return r;
+}
+
+int container_network_reserve(struct container *container, struct error *err)
+{
+	if (shares_network(container))
+		return 0;
+	if (reserve_all(container, err) == 0)
+		return 0;
+	container_network_detach(container, false);
+	return -1;
+}
+
+static int connect_all(struct container *container, int netlink_fd, struct error *err)
+{
+	struct endpoint_map *endpoints = &container->document.networking.endpoints;
+	AUTO_FREE struct endpoint_settings **order = xcalloc(endpoints->count + 1, sizeof(*order));
+	size_t count = endpoint_order(order, &container->document);
+	bool linked = false;
+
+	for (size_t i = 0; i < count; i++) {
+		AUTO(engine_network_fini) struct engine_network network = { 0 };
+
+		if (find_network(&network, container, order[i], err) < 0)
 			return -1;
-		if (bridged ? network_connect(container->engine->network, container->id, netlink_fd, NULL, err) < 0
-			    : network_loopback_up(netlink_fd, err) < 0)
+		if (!engine_network_has_links(&network))
+			continue;
+		linked = true;
+		if (connect_one(container, order[i], &network, netlink_fd, err) < 0)
 			return -1;
 	}
-	network_event(container, "connect");
+	return linked ? set_gateways(container, netlink_fd, err) : network_loopback_up(netlink_fd, err);
+}
+
+static void publish_events(struct container *container, const char *action)
+{
+	const struct endpoint_map *endpoints = &container->document.networking.endpoints;
+
+	for (size_t i = 0; i < endpoints->count; i++) {
+		AUTO(engine_network_fini) struct engine_network network = { 0 };
+		AUTO(error_clear) struct error gone = { 0 };
+
+		if (find_network(&network, container, &endpoints->items[i], &gone) == 0)
+			engine_network_event(container->engine, &network, action, container->id);
+	}
+}
+
+int container_network_connect(struct container *container, struct error *err)
+{
+	AUTO_CLOSE int netlink_fd = -1;
+
+	if (shares_network(container))
+		return 0;
+	if (!text_equal(container->document.host.network_mode, "host")) {
+		netlink_fd = attach_receive_netlink(container->bundle, err);
+		if (netlink_fd < 0 || connect_all(container, netlink_fd, err) < 0)
+			return -1;
+	}
+	publish_events(container, "connect");
 	return 0;
 }
 
 void container_network_detach(struct container *container, bool was_connected)
 {
-	AUTO(error_clear) struct error err = { 0 };
+	struct endpoint_map *endpoints = &container->document.networking.endpoints;
 
-	if (is_bridged(container) && container->engine->network &&
-	    network_detach(container->engine->network, container->id, &err) < 0)
-		engine_log_error(container->engine, "a network endpoint was left behind", container->id, &err);
-	forget_endpoint(container);
+	if (shares_network(container))
+		return;
+	for (size_t i = 0; i < endpoints->count; i++)
+		detach_one(container, &endpoints->items[i]);
+	mutex_lock(&container->mutex);
+	json_free_array(&container->document.bound_ports, port_bindings_fields, sizeof(struct port_bindings));
+	mutex_unlock(&container->mutex);
 	if (was_connected)
-		network_event(container, "disconnect");
+		publish_events(container, "disconnect");
 }
 
-/* ---- /etc/hosts, /etc/hostname, /etc/resolv.conf ---- */
+/* ---- at create ---- */
 
-static int write_file(const struct container *container, const char *name, const char *content, struct error *err)
+static int check_together(const struct endpoint_map *endpoints, struct error *err)
 {
-	AUTO_FREE char *path = container_path(container, name);
-	/* In place: a running container has this inode mounted. */
-	AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
-	int r = fd < 0 ? -errno : write_full(fd, content, strlen(content));
+	for (size_t i = 0; i < endpoints->count; i++) {
+		const char *name = endpoints->items[i].network;
 
-	return r < 0 ? error_set_errno(err, ERR_INTERNAL, r, "write %s", path) : 0;
-}
-
-static char *host_hostname(void)
-{
-	char name[256] = "";
-
-	gethostname(name, sizeof(name) - 1);
-	return xstrdup(name);
-}
-
-static char *hosts_text(const struct container *container, const char *hostname)
-{
-	const struct container_document *document = &container->document;
-	struct text_list addresses = { 0 };
-	struct network_hosts hosts = {
-		.hostname = hostname,
-		.domainname = document->config.domainname,
-		.addresses = &addresses,
-		.extra = &document->host.extra_hosts,
-		.host_gateway = container->engine->network ? container->engine->bridge_info.gateway : NULL,
-	};
-	char *text;
-
-	if (document->networking.endpoints.count && !text_empty(document->networking.endpoints.items[0].ip_address))
-		text_list_add(&addresses, document->networking.endpoints.items[0].ip_address);
-	text = network_hosts_text(&hosts);
-	text_list_fini(&addresses);
-	return text;
-}
-
-/* With the host's network, the host's own names hold. */
-static char *host_hosts_text(const struct container *container)
-{
-	const struct text_list *extra = &container->document.host.extra_hosts;
-	struct text text = { 0 };
-	AUTO_FREE char *base = NULL;
-
-	if (file_read(&base, NULL, AT_FDCWD, "/etc/hosts", HOST_FILE_MAX) == 0)
-		text_add(&text, base);
-	for (size_t i = 0; i < extra->count; i++) {
-		const char *separator = strpbrk(extra->items[i], "=:");
-
-		if (separator)
-			text_addf(&text, "%s\t%.*s\n",
-				  text_equal(separator + 1, "host-gateway") ? "127.0.0.1" : separator + 1,
-				  (int)(separator - extra->items[i]), extra->items[i]);
+		for (size_t j = 0; j < i; j++)
+			if (text_equal(endpoints->items[j].network, name))
+				return error_set(err, ERR_INVALID, "network \"%s\" is specified multiple times", name);
+		if (endpoints->count > 1 && text_equal(name, "host"))
+			return error_set(err, ERR_INVALID,
+					 "conflicting options: cannot attach both user-defined and "
+					 "non-user-defined network-modes");
+		if (endpoints->count > 1 && text_equal(name, "none"))
+			return error_set(err, ERR_INVALID,
+					 "container cannot be connected to multiple networks with one of "
+					 "the networks in private (none) mode");
 	}
-	return text_take(&text);
+	return 0;
 }
 
-int container_network_files(struct container *container, struct error *err)
+int container_network_check(struct container *container, struct error *err)
 {
-	const struct container_document *document = &container->document;
-	bool host_mode = text_equal(document->host.network_mode, "host");
-	AUTO_FREE char *own_name = text_equal(document->host.uts_mode, "host")
-					   ? host_hostname()
-					   : xstrdup(text_or_empty(document->config.hostname));
-	AUTO_FREE char *hostname = network_hostname_text(own_name);
-	AUTO_FREE char *hosts = host_mode ? host_hosts_text(container) : hosts_text(container, own_name);
-	AUTO_FREE char *host_resolver = NULL;
-	AUTO_FREE char *resolver_text = NULL;
-	struct network_resolver resolver = {
-		.servers = &document->host.dns,
-		.search = &document->host.dns_search,
-		.options = &document->host.dns_options,
-		.host_namespace = host_mode,
-	};
+	struct container_document *document = &container->document;
+	struct endpoint_map *endpoints = &document->networking.endpoints;
 
-	if (file_read(&host_resolver, NULL, AT_FDCWD, host_mode ? "/etc/resolv.conf" : network_host_resolv_conf(),
-		      HOST_FILE_MAX) == 0)
-		resolver.host_text = host_resolver;
-	resolver_text = network_resolv_conf_text(&resolver);
-	if (write_file(container, "hostname", hostname, err) < 0 || write_file(container, "hosts", hosts, err) < 0 ||
-	    write_file(container, "resolv.conf", resolver_text, err) < 0)
+	if (shares_network(container)) {
+		json_free_fields(&document->networking, networking_config_fields);
+		return 0;
+	}
+	if (endpoints->count == 0) {
+		struct endpoint_settings *endpoint = json_array_add(endpoints, sizeof(*endpoint));
+
+		endpoint->network = xstrdup(document->host.network_mode);
+	}
+	for (size_t i = 0; i < endpoints->count; i++)
+		if (check_one(container, &endpoints->items[i], err) < 0)
+			return -1;
+	return check_together(endpoints, err);
+}
+
+/* ---- joining and leaving ---- */
+
+/* Ports and default route where they belong now; `before`: the key of the place that had the ports, or NULL. */
+static int settle_gateways(struct container *container, const char *before, int netlink_fd, struct error *err)
+{
+	const struct endpoint_settings *now = port_endpoint(container);
+	AUTO_FREE char *key = now ? endpoint_key(container, now) : NULL;
+
+	if (set_gateways(container, netlink_fd, err) < 0)
 		return -1;
+	if (text_equal(before, key))
+		return 0;
+	if (before && network_unpublish(container->engine->network, before, err) < 0)
+		return -1;
+	return publish_ports(container, err);
+}
+
+static int join_running(struct container *container, struct endpoint_settings *endpoint,
+			const struct engine_network *network, struct error *err)
+{
+	AUTO_CLOSE int netlink_fd = attach_receive_netlink(container->bundle, err);
+	const struct endpoint_settings *had = port_endpoint(container);
+	AUTO_FREE char *before = had ? endpoint_key(container, had) : NULL;
+
+	if (netlink_fd < 0 || reserve_one(container, endpoint, network, NULL, err) < 0)
+		return -1;
+	if (connect_one(container, endpoint, network, netlink_fd, err) < 0 ||
+	    settle_gateways(container, before, netlink_fd, err) < 0) {
+		AUTO_FREE char *key = endpoint_key(container, endpoint);
+
+		network_unlink(container->engine->network, key, netlink_fd);
+		detach_one(container, endpoint);
+		return -1;
+	}
+	return container_network_files(container, err);
+}
+
+static void take_out(struct container *container, struct endpoint_settings *endpoint)
+{
+	struct endpoint_map *endpoints = &container->document.networking.endpoints;
+	size_t index = (size_t)(endpoint - endpoints->items);
+
+	mutex_lock(&container->mutex);
+	text_map_remove(&container->document.wanted_macs, endpoint->network);
+	json_free_fields(endpoint, endpoint_settings_fields);
+	memmove(endpoint, endpoint + 1, (endpoints->count - index - 1) * sizeof(*endpoint));
+	endpoints->count--;
+	mutex_unlock(&container->mutex);
+}
+
+static int check_join(struct container *container, const struct engine_network *network, struct error *err)
+{
+	const char *mode = container->document.host.network_mode;
+	const struct endpoint_map *endpoints = &container->document.networking.endpoints;
+
+	if (shares_network(container))
+		return error_set(err, ERR_INVALID,
+				 "container sharing network namespace with another container or host "
+				 "cannot be connected to any other network");
+	if (text_equal(mode, "host") || text_equal(network->name, "host"))
+		return error_set(err, ERR_INVALID,
+				 "container cannot be disconnected from host network or connected to "
+				 "host network");
+	if (container->document.state.removing)
+		return error_set(err, ERR_CONFLICT,
+				 "container %s is marked for removal and cannot be connected or "
+				 "disconnected to the network",
+				 container->id);
+	if (endpoint_find(&container->document, network))
+		return error_set(err, ERR_FORBIDDEN, "endpoint with name %s already exists in network %s",
+				 container->document.name, network->name);
+	for (size_t i = 0; i < endpoints->count; i++)
+		if (text_equal(endpoints->items[i].network, "none") || text_equal(network->name, "none"))
+			return error_set(err, ERR_INVALID,
+					 "container cannot be connected to multiple networks with one of "
+					 "the networks in private (none) mode");
 	return 0;
+}
+
+static struct endpoint_settings *add_place(struct container *container, const struct endpoint_settings *wish,
+					   const struct engine_network *network)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&container->mutex);
+	struct endpoint_settings *endpoint = json_array_add(&container->document.networking.endpoints,
+							    sizeof(*endpoint));
+
+	if (wish)
+		json_copy_fields(endpoint, wish, endpoint_settings_fields);
+	free(endpoint->network);
+	endpoint->network = xstrdup(network->name);
+	if (!text_empty(endpoint->mac_address))
+		text_map_set(&container->document.wanted_macs, network->name, endpoint->mac_address);
+	endpoint_record(endpoint, NULL, network);
+	endpoint_name(endpoint, &container->document, network);
+	return endpoint;
+}
+
+static int join_held(struct container *container, const struct engine_network *network,
+		     const struct endpoint_settings *wish, struct error *err)
+{
+	static const struct endpoint_settings no_wish;
+	struct endpoint_settings *endpoint;
+	bool running = container->document.state.running && !container->document.state.restarting;
+
+	if (check_join(container, network, err) < 0 || endpoint_check(wish ? wish : &no_wish, network, err) < 0)
+		return -1;
+	endpoint = add_place(container, wish, network);
+	if (running && join_running(container, endpoint, network, err) < 0) {
+		take_out(container, endpoint);
+		return -1;
+	}
+	container_save(container);
+	if (running)
+		engine_network_event(container->engine, network, "connect", container->id);
+	return 0;
+}
+
+int engine_network_connect(struct engine *engine, const char *network_name,
+			   const struct network_connect_request *request, int cancel_fd, struct error *err)
+{
+	AUTO(engine_network_fini) struct engine_network network = { 0 };
+	AUTO(container_unrefp) struct container *container = NULL;
+	int r;
+
+	if (engine_network_find(&network, engine, network_name, err) < 0 ||
+	    container_find(&container, engine, text_or_empty(request->container), err) < 0 ||
+	    container_acquire(container, cancel_fd, err) < 0)
+		return -1;
+	if (network.config_only)
+		r = error_set(err, ERR_FORBIDDEN, "configuration network %s cannot be used for containers",
+			      network.name);
+	else
+		r = join_held(container, &network, request->endpoint, err);
+	container_release(container);
+	return r;
+}
+
+static int leave_running(struct container *container, struct endpoint_settings *endpoint, struct error *err)
+{
+	AUTO_CLOSE int netlink_fd = attach_receive_netlink(container->bundle, err);
+	const struct endpoint_settings *had = port_endpoint(container);
+	AUTO_FREE char *before = had && had != endpoint ? endpoint_key(container, had) : NULL;
+	AUTO_FREE char *key = endpoint_key(container, endpoint);
+
+	if (netlink_fd < 0)
+		return -1;
+	network_unlink(container->engine->network, key, netlink_fd);
+	detach_one(container, endpoint);
+	return settle_gateways(container, before, netlink_fd, err);
+}
+
+static int leave_held(struct container *container, const struct engine_network *network, struct error *err)
+{
+	struct endpoint_settings *endpoint = endpoint_find(&container->document, network);
+	bool running = container->document.state.running && !container->document.state.restarting;
+
+	if (text_equal(container->document.host.network_mode, "host") || text_equal(network->name, "host"))
+		return error_set(err, ERR_INVALID,
+				 "container cannot be disconnected from host network or connected to "
+				 "host network");
+	if (!endpoint)
+		return error_set(err, ERR_FORBIDDEN, "container %s is not connected to network %s", container->id,
+				 network->name);
+	if (running && engine_network_has_links(network) && leave_running(container, endpoint, err) < 0)
+		return -1;
+	take_out(container, endpoint);
+	if (running && container_network_files(container, err) < 0)
+		return -1;
+	container_save(container);
+	if (running)
+		engine_network_event(container->engine, network, "disconnect", container->id);
+	return 0;
+}
+
+int engine_network_disconnect(struct engine *engine, const char *network_name,
+			      const struct network_disconnect_request *request, int cancel_fd, struct error *err)
+{
+	AUTO(engine_network_fini) struct engine_network network = { 0 };
+	AUTO(container_unrefp) struct container *container = NULL;
+	int r;
+
+	if (engine_network_find(&network, engine, network_name, err) < 0 ||
+	    container_find(&container, engine, text_or_empty(request->container), err) < 0 ||
+	    container_acquire(container, cancel_fd, err) < 0)
+		return -1;
+	r = leave_held(container, &network, err);
+	container_release(container);
+	return r;
 }

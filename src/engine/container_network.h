@@ -1,15 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * container_network.h - a container's place on its network, around one run:
- * reserve (address and ports, before any process), connect (once its namespace
- * exists), detach. All with the container's busy token.
+ * container_network.h - a container's places on its networks, around one run:
+ * reserve (addresses and ports, before any process), connect (once its
+ * namespace exists), detach; and joining and leaving a network while it runs.
+ * All with the container's busy token, unless said otherwise.
+ *
+ * The container's published ports, and its default route, belong to one of its
+ * places: of those that lead out, the one with the highest priority, then with
+ * the first name.
  */
 #pragma once
 
+#include "engine/engine_network.h"
 #include "engine/engine_private.h"
 
+/* At create: the networks' names and ids, and whether what is asked of them can be. */
+int container_network_check(struct container *container, struct error *err);
 int container_network_reserve(struct container *container, struct error *err);
 /* Writes hosts, hostname and resolv.conf in the container's folder. After reserve. */
 int container_network_files(struct container *container, struct error *err);
 int container_network_connect(struct container *container, struct error *err);
 void container_network_detach(struct container *container, bool was_connected);
+
+/* container_endpoint.c: one place. */
+
+/* "<container>" on the default bridge, else "<container>.<network>": yours. */
+char *endpoint_key(const struct container *container, const struct endpoint_settings *endpoint);
+/* The place on a network, or NULL. Borrowed. */
+struct endpoint_settings *endpoint_find(struct container_document *document, const struct engine_network *network);
+/* ERR_INVALID in docker's words if the network cannot give what is asked for. */
+int endpoint_check(const struct endpoint_settings *endpoint, const struct engine_network *network, struct error *err);
+/* The container's names on the network: what the resolver answers to. */
+void endpoint_name(struct endpoint_settings *endpoint, const struct container_document *document,
+		   const struct engine_network *network);
+/* What it got, as inspect shows it; NULL: nothing any more. With the container's mutex. */
+void endpoint_record(struct endpoint_settings *endpoint, const struct network_endpoint *given,
+		     const struct engine_network *network);
+/* Of those that lead out, the one that the default route goes by; NULL: none does. */
+struct endpoint_settings *endpoint_gateway(struct container_document *document, bool ipv6);
+/* In the order of their links: the mode's own network, then by name. Room for all; returns how many. */
+size_t endpoint_order(struct endpoint_settings **out_order, struct container_document *document);

@@ -162,20 +162,6 @@ static bool is_pruned(struct container *container, const struct filter_set *filt
 	return filter_match_labels(filters, "label", &document->config.labels);
 }
 
-static int parse_until(int64_t *out_ns, const struct filter_set *filters, struct error *err)
-{
-	const struct text_list *values = filter_values(filters, "until");
-
-	*out_ns = 0;
-	if (!values)
-		return 0;
-	if (values->count != 1)
-		return error_set(err, ERR_INVALID, "more than one until filter specified");
-	if (clock_parse_moment(out_ns, values->items[0]) < 0)
-		return error_set(err, ERR_INVALID, "invalid filter 'until=[%s]'", values->items[0]);
-	return 0;
-}
-
 static bool begin_prune(struct engine *engine)
 {
 	AUTO_UNLOCK struct mutex *held = mutex_hold(&engine->index);
@@ -208,7 +194,7 @@ int container_prune(struct container_prune_report *out_report, struct engine *en
 	int64_t until_ns;
 	size_t count;
 
-	if (parse_until(&until_ns, filters, err) < 0)
+	if (filter_until(&until_ns, filters, err) < 0)
 		return -1;
 	if (!begin_prune(engine))
 		return error_set(err, ERR_CONFLICT, "a prune operation is already running");

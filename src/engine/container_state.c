@@ -13,6 +13,8 @@ static const char *const migrations[] = {
 	"CREATE TABLE volumes (name TEXT PRIMARY KEY, created INTEGER NOT NULL, labels TEXT NOT NULL,"
 	" options TEXT NOT NULL) WITHOUT ROWID;"
 	"CREATE TABLE engine (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;",
+	"CREATE TABLE networks (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, created INTEGER NOT NULL,"
+	" document TEXT NOT NULL) WITHOUT ROWID;",
 };
 
 int engine_migrate(struct engine *engine, struct error *err)

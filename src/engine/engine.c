@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "base/path.h"
 #include "base/random.h"
+#include "engine/engine_network.h"
 #include "engine/engine_private.h"
 #include "engine/shim_scan.h"
 #include "engine/system.h"
@@ -130,6 +131,8 @@ static struct engine *engine_new(const struct engine_options *options)
 	atomic_init(&engine->stopping, false);
 	mutex_init(&engine->index);
 	mutex_init(&engine->threads_mutex);
+	mutex_init(&engine->networks_mutex);
+	condition_init(&engine->networks_changed);
 	condition_init(&engine->threads_changed);
 	map_init(&engine->by_id, NULL);
 	map_init(&engine->by_name, NULL);
@@ -194,14 +197,20 @@ static int load_ids(struct engine *engine, struct error *err)
 static int open_network(struct engine *engine, const struct engine_options *options, struct error *err)
 {
 	AUTO_FREE char *state = path_join(engine->exec_root, "network");
-	const struct network_options network = { .state_dir = state, .table = options->nft_table };
-	const struct network_bridge bridge = { .name = engine->bridge, .subnet = options->address_pool };
+	const struct network_options network = { .state_dir = state,
+						 .table = options->nft_table,
+						 .host_seed = engine->id,
+						 .pools = options->pools,
+						 .pool_count = options->pool_count };
+	const struct network_bridge bridge = { .name = engine->bridge, .v4.subnet = options->address_pool };
 
 	if (text_equal(engine->bridge, "none"))
 		return 0;
 	if (network_open(&engine->network, &network, err) < 0)
 		return error_prefix(err, "open network");
-	return network_bridge_add(engine->network, &bridge, &engine->bridge_info, err);
+	if (network_bridge_add(engine->network, &bridge, &engine->bridge_info, err) < 0)
+		return error_prefix(err, "bridge %s", engine->bridge);
+	return engine_networks_raise_all(engine, err);
 }
 
 /* ---- recovery ---- */
@@ -515,6 +524,8 @@ void engine_close(struct engine *engine)
 		close(engine->closing_fd);
 	condition_fini(&engine->threads_changed);
 	mutex_fini(&engine->threads_mutex);
+	condition_fini(&engine->networks_changed);
+	mutex_fini(&engine->networks_mutex);
 	mutex_fini(&engine->index);
 	text_list_fini(&engine->unreadable);
 	free(engine->data_root);

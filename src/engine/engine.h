@@ -26,12 +26,16 @@ struct network;
 struct session_settings;
 struct store;
 
+struct network_pool;
+
 struct engine_options {
-	const char *data_root;	   /* /var/lib/kist */
-	const char *exec_root;	   /* /run/kist; short: sockets lie below it */
-	const char *bridge;	   /* "kist0"; "none": only host, none and container: networks */
-	const char *nft_table;	   /* "kist" */
-	const char *address_pool;  /* "172.17.0.0/16"; NULL: a free one is chosen */
+	const char *data_root;		  /* /var/lib/kist */
+	const char *exec_root;		  /* /run/kist; short: sockets lie below it */
+	const char *bridge;		  /* "kist0"; "none": only host, none and container: networks */
+	const char *nft_table;		  /* "kist" */
+	const char *address_pool;	  /* "172.17.0.0/16"; NULL: a free one is chosen */
+	const struct network_pool *pools; /* where networks' subnets come from; none: docker's (borrowed) */
+	size_t pool_count;
 	const char *cgroup_parent; /* "kist"; containers are <parent>/<id> */
 	const char *init_path;	   /* program for --init; NULL: none */
 	int64_t shm_size_bytes;	   /* 0: 64 MiB */

@@ -29,7 +29,7 @@
 #include "store/store.h"
 
 /* The three networks that are always there. */
-enum engine_network { ENGINE_NETWORK_BRIDGE, ENGINE_NETWORK_HOST, ENGINE_NETWORK_NONE, ENGINE_NETWORK_COUNT };
+enum engine_network_kind { ENGINE_NETWORK_BRIDGE, ENGINE_NETWORK_HOST, ENGINE_NETWORK_NONE, ENGINE_NETWORK_COUNT };
 
 struct engine {
 	char *data_root;
@@ -50,6 +50,7 @@ struct engine {
 	uint64_t capabilities;
 	struct network_bridge_info bridge_info;
 	char network_ids[ENGINE_NETWORK_COUNT][65];
+	int64_t opened_ns; /* wall */
 
 	struct store *store;
 	struct network *network; /* NULL: bridge "none" */
@@ -62,6 +63,10 @@ struct engine {
 	/* Rows that could not be read: nothing of theirs is removed. Does not change after the start. */
 	struct text_list unreadable;
 	bool pruning;
+
+	struct mutex networks_mutex; /* guards networks_change: one network is made or removed at a time */
+	struct condition networks_changed;
+	bool networks_change;
 
 	atomic_bool stopping; /* no restart policy acts any more */
 	int closing_fd;	      /* eventfd: readable once engine_close() began */

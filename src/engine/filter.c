@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "engine/filter.h"
 #include "json/value.h"
 
@@ -228,5 +229,19 @@ int filter_bool(bool *out_value, const struct filter_set *set, const char *key, 
 			return error_set(err, ERR_INVALID, "invalid filter '%s=[%s]'", key, text);
 	}
 	*out_value = value;
+	return 0;
+}
+
+int filter_until(int64_t *out_ns, const struct filter_set *filters, struct error *err)
+{
+	const struct text_list *values = filter_values(filters, "until");
+
+	*out_ns = 0;
+	if (!values)
+		return 0;
+	if (values->count != 1)
+		return error_set(err, ERR_INVALID, "more than one until filter specified");
+	if (clock_parse_moment(out_ns, values->items[0]) < 0)
+		return error_set(err, ERR_INVALID, "invalid filter 'until=[%s]'", values->items[0]);
 	return 0;
 }

@@ -37,3 +37,5 @@ bool filter_match_prefix(const struct filter_set *set, const char *key, const ch
 bool filter_match_labels(const struct filter_set *set, const char *key, const struct text_map *labels);
 /* ERR_INVALID "invalid filter 'key=[value]'" unless every value reads as a boolean; absent gives otherwise. */
 int filter_bool(bool *out_value, const struct filter_set *set, const char *key, bool otherwise, struct error *err);
+/* The one moment of key "until", 0 if it is absent. */
+int filter_until(int64_t *out_ns, const struct filter_set *set, struct error *err);

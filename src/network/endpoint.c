@@ -14,7 +14,7 @@
 
 #define RECORD_LIMIT (1 << 20)
 
-static const struct json_field binding_record_fields[] = {
+const struct json_field binding_record_fields[] = {
 	JSON_TEXT("protocol", struct binding_record, protocol, JSON_REQUIRED),
 	JSON_TEXT("hostIp", struct binding_record, host_ip, JSON_REQUIRED),
 	JSON_U32("hostPort", struct binding_record, host_port, 0),
@@ -26,8 +26,10 @@ const struct json_field endpoint_record_fields[] = {
 	JSON_TEXT("id", struct endpoint_record, id, JSON_REQUIRED),
 	JSON_TEXT("bridge", struct endpoint_record, bridge, JSON_REQUIRED),
 	JSON_TEXT("address", struct endpoint_record, address, JSON_REQUIRED),
+	JSON_TEXT("address6", struct endpoint_record, address6, 0),
 	JSON_TEXT("mac", struct endpoint_record, mac, JSON_REQUIRED),
 	JSON_TEXT("link", struct endpoint_record, link, JSON_REQUIRED),
+	JSON_TEXT("interface", struct endpoint_record, interface, 0),
 	JSON_BOOL("connected", struct endpoint_record, connected, 0),
 	JSON_ARRAY("bindings", struct endpoint_record, bindings, binding_record_fields, 0),
 	JSON_END,
@@ -37,6 +39,9 @@ const struct json_field bridge_record_fields[] = {
 	JSON_TEXT("name", struct bridge_record, name, JSON_REQUIRED),
 	JSON_TEXT("subnet", struct bridge_record, subnet, JSON_REQUIRED),
 	JSON_TEXT("gateway", struct bridge_record, gateway, JSON_REQUIRED),
+	JSON_TEXT("subnet6", struct bridge_record, subnet6, 0),
+	JSON_TEXT("gateway6", struct bridge_record, gateway6, 0),
+	JSON_TEXT("parent", struct bridge_record, parent, 0),
 	JSON_BOOL("made", struct bridge_record, made, 0),
 	JSON_END,
 };

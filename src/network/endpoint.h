@@ -10,31 +10,38 @@
 #include "json/json.h"
 
 struct binding_record {
-	char *protocol; /* "tcp" */
-	char *host_ip;	/* "0.0.0.0" */
-	uint32_t host_port;
+	char *protocol;	    /* "tcp" */
+	char *host_ip;	    /* "0.0.0.0" */
+	uint32_t host_port; /* 0: routed */
 	uint32_t container_port;
 };
 
 struct endpoint_record {
 	char *id;
 	char *bridge;
-	char *address; /* "172.17.0.2" */
+	char *address;	/* "172.17.0.2", or "" */
+	char *address6; /* "fd00::2", or "" */
 	char *mac;
-	char *link; /* host side of the veth pair */
+	char *link;	 /* host side of the veth pair; "" for macvlan */
+	char *interface; /* the container's side, once connected */
 	bool connected;
 	JSON_ARRAY_OF(struct binding_record) bindings;
 };
 
 struct bridge_record {
 	char *name;
-	char *subnet;  /* "172.17.0.0/16" */
+	char *subnet;  /* "172.17.0.0/16", or "" */
 	char *gateway; /* "172.17.0.1" */
-	bool made;     /* by us: removed with the network */
+	char *subnet6;
+	char *gateway6;
+	char *parent; /* macvlan: the link below */
+	bool made;    /* by us: removed with the network */
 };
 
 extern const struct json_field endpoint_record_fields[];
 extern const struct json_field bridge_record_fields[];
+
+extern const struct json_field binding_record_fields[];
 
 void endpoint_record_fini(struct endpoint_record *record);
 void bridge_record_fini(struct bridge_record *record);

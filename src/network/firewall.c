@@ -6,8 +6,9 @@
  * back to a bridge after such a turn (hairpin, or from 127.0.0.1, which needs
  * route_localnet on the bridge), leaves with the host's address. Into a bridge
  * comes only what was published, what answers, and what the bridge's own
- * containers say. Deleting an element that is not there would fail the batch,
- * so each deletion adds it first.
+ * containers say; `user` is the administrator's chain, asked first and never
+ * written by us. Deleting an element that is not there would fail the batch, so
+ * each deletion adds it first.
  */
 #include "network/firewall.h"
 
@@ -17,46 +18,66 @@
 
 #define OUTPUT_LIMIT 65536
 
-static const char rules[] = "	map ports { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }\n"
-			    "	map ports_any { type inet_proto . inet_service : ipv4_addr . inet_service; }\n"
-			    "	set bridges { type ifname; }\n"
-			    "	set internal { type ifname; }\n"
-			    "	set inside { type ifname . ifname; }\n"
-			    "	set subnets { type ipv4_addr; flags interval; }\n"
-			    "	set masqueraded { type ipv4_addr; flags interval; }\n"
-			    "	chain publish {\n"
-			    "		dnat ip to ip daddr . meta l4proto . th dport map @ports\n"
-			    "		dnat ip to meta l4proto . th dport map @ports_any\n"
-			    "	}\n"
-			    "	chain guard {\n"
-			    "		type filter hook prerouting priority raw; policy accept;\n"
-			    "		iifname @bridges ip daddr 127.0.0.0/8 drop\n"
-			    "		iifname @bridges ip saddr 127.0.0.0/8 drop\n"
-			    "	}\n"
-			    "	chain prerouting {\n"
-			    "		type nat hook prerouting priority dstnat; policy accept;\n"
-			    "		fib daddr type local jump publish\n"
-			    "	}\n"
-			    "	chain output {\n"
-			    "		type nat hook output priority -100; policy accept;\n"
-			    "		fib daddr type local jump publish\n"
-			    "	}\n"
-			    "	chain postrouting {\n"
-			    "		type nat hook postrouting priority srcnat; policy accept;\n"
-			    "		ip saddr @masqueraded oifname != @bridges masquerade\n"
-			    "		oifname @bridges ct status dnat ip saddr 127.0.0.0/8 masquerade\n"
-			    "		oifname @bridges ct status dnat ip saddr @subnets masquerade\n"
-			    "	}\n"
-			    "	chain forward {\n"
-			    "		type filter hook forward priority filter; policy accept;\n"
-			    "		ct state established,related accept\n"
-			    "		iifname . oifname @inside accept\n"
-			    "		iifname @internal drop\n"
-			    "		oifname @internal drop\n"
-			    "		oifname != @bridges accept\n"
-			    "		ct status dnat accept\n"
-			    "		drop\n"
-			    "	}\n";
+/* Sets, maps and chains: "add" of one that is there is no change. @ is replaced by the table's name. */
+static const char objects[] =
+	"add map inet @ ports4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }\n"
+	"add map inet @ ports4_any { type inet_proto . inet_service : ipv4_addr . inet_service; }\n"
+	"add map inet @ ports6 { type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; }\n"
+	"add map inet @ ports6_any { type inet_proto . inet_service : ipv6_addr . inet_service; }\n"
+	"add set inet @ bridges { type ifname; }\n"
+	"add set inet @ internal { type ifname; }\n"
+	"add set inet @ inside { type ifname . ifname; }\n"
+	"add set inet @ subnets4 { type ipv4_addr; flags interval; }\n"
+	"add set inet @ subnets6 { type ipv6_addr; flags interval; }\n"
+	"add set inet @ masqueraded4 { type ipv4_addr; flags interval; }\n"
+	"add set inet @ masqueraded6 { type ipv6_addr; flags interval; }\n"
+	"add set inet @ unprotected4 { type ipv4_addr; flags interval; }\n"
+	"add set inet @ unprotected6 { type ipv6_addr; flags interval; }\n"
+	"add set inet @ routed4 { type ipv4_addr . inet_proto . inet_service; }\n"
+	"add set inet @ routed6 { type ipv6_addr . inet_proto . inet_service; }\n"
+	"add chain inet @ user\n"
+	"add chain inet @ publish\n"
+	"add chain inet @ guard { type filter hook prerouting priority raw; policy accept; }\n"
+	"add chain inet @ prerouting { type nat hook prerouting priority dstnat; policy accept; }\n"
+	"add chain inet @ output { type nat hook output priority -100; policy accept; }\n"
+	"add chain inet @ postrouting { type nat hook postrouting priority srcnat; policy accept; }\n"
+	"add chain inet @ forward { type filter hook forward priority filter; policy accept; }\n";
+
+/* What a rebuild empties: all but `user`. */
+static const char *const owned_sets[] = { "bridges",	  "internal",	  "inside",	  "subnets4",
+					  "subnets6",	  "masqueraded4", "masqueraded6", "unprotected4",
+					  "unprotected6", "routed4",	  "routed6",	  NULL };
+static const char *const owned_maps[] = { "ports4", "ports4_any", "ports6", "ports6_any", NULL };
+static const char *const owned_chains[] = {
+	"publish", "guard", "prerouting", "output", "postrouting", "forward", NULL
+};
+
+static const char rules[] =
+	"add rule inet @ publish meta nfproto ipv4 dnat ip to ip daddr . meta l4proto . th dport map @ports4\n"
+	"add rule inet @ publish meta nfproto ipv4 dnat ip to meta l4proto . th dport map @ports4_any\n"
+	"add rule inet @ publish meta nfproto ipv6 dnat ip6 to ip6 daddr . meta l4proto . th dport map @ports6\n"
+	"add rule inet @ publish meta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @ports6_any\n"
+	"add rule inet @ guard iifname @bridges ip daddr 127.0.0.0/8 drop\n"
+	"add rule inet @ guard iifname @bridges ip saddr 127.0.0.0/8 drop\n"
+	"add rule inet @ prerouting fib daddr type local jump publish\n"
+	"add rule inet @ output fib daddr type local jump publish\n"
+	"add rule inet @ postrouting ip saddr @masqueraded4 oifname != @bridges masquerade\n"
+	"add rule inet @ postrouting ip6 saddr @masqueraded6 oifname != @bridges masquerade\n"
+	"add rule inet @ postrouting oifname @bridges ct status dnat ip saddr 127.0.0.0/8 masquerade\n"
+	"add rule inet @ postrouting oifname @bridges ct status dnat ip saddr @subnets4 masquerade\n"
+	"add rule inet @ postrouting oifname @bridges ct status dnat ip6 saddr @subnets6 masquerade\n"
+	"add rule inet @ forward jump user\n"
+	"add rule inet @ forward ct state established,related accept\n"
+	"add rule inet @ forward iifname . oifname @inside accept\n"
+	"add rule inet @ forward iifname @internal drop\n"
+	"add rule inet @ forward oifname @internal drop\n"
+	"add rule inet @ forward oifname != @bridges accept\n"
+	"add rule inet @ forward ct status dnat accept\n"
+	"add rule inet @ forward ip daddr @unprotected4 accept\n"
+	"add rule inet @ forward ip6 daddr @unprotected6 accept\n"
+	"add rule inet @ forward ip daddr . meta l4proto . th dport @routed4 accept\n"
+	"add rule inet @ forward ip6 daddr . meta l4proto . th dport @routed6 accept\n"
+	"add rule inet @ forward drop\n";
 
 static int run(const struct network *network, const char *batch, struct error *err)
 {
@@ -67,22 +88,27 @@ static int run(const struct network *network, const char *batch, struct error *e
 	return 0;
 }
 
+/* ---- elements ---- */
+
 static void add_line(struct text *batch, const struct network *network, const char *verb, const char *set)
 {
-	text_addf(batch, "%s element ip %s %s ", verb, network->table, set);
+	text_addf(batch, "%s element inet %s %s ", verb, network->table, set);
+}
+
+static void add_subnet(struct text *batch, const struct network *network, const char *verb, const char *set, int family,
+		       const char *subnet)
+{
+	text_addf(batch, "%s element inet %s %s%c { %s }\n", verb, network->table, set, family == FAMILY_4 ? '4' : '6',
+		  subnet);
 }
 
 static void bridge_lines(struct text *batch, const struct network *network, const struct bridge *bridge,
 			 const char *verb)
 {
-	struct net_address subnet_network = pool_network(&bridge->subnet);
-	char subnet[NET_ADDRESS_TEXT_MAX];
+	char text[NET_ADDRESS_TEXT_MAX];
 
-	net_address_format_prefix(subnet, &subnet_network);
 	add_line(batch, network, verb, "bridges");
 	text_addf(batch, "{ \"%s\" }\n", bridge->name);
-	add_line(batch, network, verb, "subnets");
-	text_addf(batch, "{ %s }\n", subnet);
 	if (!bridge->no_inter_container) {
 		add_line(batch, network, verb, "inside");
 		text_addf(batch, "{ \"%s\" . \"%s\" }\n", bridge->name, bridge->name);
@@ -91,27 +117,79 @@ static void bridge_lines(struct text *batch, const struct network *network, cons
 		add_line(batch, network, verb, "internal");
 		text_addf(batch, "{ \"%s\" }\n", bridge->name);
 	}
-	if (!bridge->internal && !bridge->no_masquerade) {
-		add_line(batch, network, verb, "masqueraded");
-		text_addf(batch, "{ %s }\n", subnet);
+	for (int family = 0; family < FAMILY_COUNT; family++) {
+		const struct subnet *subnet = &bridge->subnets[family];
+
+		if (!subnet->network.family)
+			continue;
+		net_address_format_prefix(text, &subnet->network);
+		add_subnet(batch, network, verb, "subnets", family, text);
+		if (bridge->internal)
+			continue;
+		if (!bridge->no_masquerade && subnet->mode != NETWORK_ROUTED)
+			add_subnet(batch, network, verb, "masqueraded", family, text);
+		if (subnet->mode == NETWORK_UNPROTECTED)
+			add_subnet(batch, network, verb, "unprotected", family, text);
 	}
+}
+
+static void port_line(struct text *batch, const struct network *network, const struct endpoint_record *record,
+		      const struct binding_record *binding, const char *verb)
+{
+	bool v6 = port_is_ipv6(binding->host_ip);
+	const char *address = v6 ? record->address6 : record->address;
+	bool any = text_equal(binding->host_ip, v6 ? "::" : "0.0.0.0");
+	char set[16];
+
+	if (text_empty(address))
+		return;
+	if (binding->host_port == 0) {
+		add_line(batch, network, verb, v6 ? "routed6" : "routed4");
+		text_addf(batch, "{ %s . %s . %u }\n", address, binding->protocol, binding->container_port);
+		return;
+	}
+	snprintf(set, sizeof(set), "ports%c%s", v6 ? '6' : '4', any ? "_any" : "");
+	add_line(batch, network, verb, set);
+	text_addf(batch, "{ %s%s%s . %u : %s . %u }\n", any ? "" : binding->host_ip, any ? "" : " . ",
+		  binding->protocol, binding->host_port, address, binding->container_port);
 }
 
 static void port_lines(struct text *batch, const struct network *network, const struct endpoint_record *record,
 		       const char *verb)
 {
-	for (size_t i = 0; i < record->bindings.count; i++) {
-		const struct binding_record *binding = &record->bindings.items[i];
-		bool any = text_equal(binding->host_ip, "0.0.0.0");
+	for (size_t i = 0; i < record->bindings.count; i++)
+		port_line(batch, network, record, &record->bindings.items[i], verb);
+}
 
-		add_line(batch, network, verb, any ? "ports_any" : "ports");
-		text_addf(batch, "{ %s%s%s . %u : %s . %u }\n", any ? "" : binding->host_ip, any ? "" : " . ",
-			  binding->protocol, binding->host_port, record->address, binding->container_port);
+/* ---- the whole table ---- */
+
+static void add_named(struct text *batch, const struct network *network, const char *lines)
+{
+	for (; *lines; lines++) {
+		if (*lines == '@' && lines[1] == ' ')
+			text_add(batch, network->table);
+		else
+			text_add_char(batch, *lines);
 	}
 }
 
-/* The whole table as it should be now. */
-static char *whole_table_locked(const struct network *network)
+static void add_flushes(struct text *batch, const struct network *network, const char *kind, const char *const *names)
+{
+	for (; *names; names++)
+		text_addf(batch, "flush %s inet %s %s\n", kind, network->table, *names);
+}
+
+static void add_emptied_table(struct text *batch, const struct network *network)
+{
+	text_addf(batch, "add table inet %s\n", network->table);
+	add_named(batch, network, objects);
+	add_flushes(batch, network, "chain", owned_chains);
+	add_flushes(batch, network, "set", owned_sets);
+	add_flushes(batch, network, "map", owned_maps);
+}
+
+/* The whole table as it should be now; `anew`: also if its sets and chains are of other types, but then `user` goes. */
+static char *whole_table_locked(const struct network *network, bool anew)
 {
 	const struct endpoint *endpoint;
 	const struct bridge *bridge;
@@ -119,10 +197,13 @@ static char *whole_table_locked(const struct network *network)
 	size_t at = 0;
 
 	mutex_assert_held(&network->mutex);
-	text_addf(&batch, "add table ip %s\ndelete table ip %s\ntable ip %s {\n%s}\n", network->table, network->table,
-		  network->table, rules);
+	if (anew)
+		text_addf(&batch, "add table inet %s\ndelete table inet %s\n", network->table, network->table);
+	add_emptied_table(&batch, network);
+	add_named(&batch, network, rules);
 	while ((bridge = map_next(&network->bridges, &at, NULL)))
-		bridge_lines(&batch, network, bridge, "add");
+		if (bridge->driver == NETWORK_BRIDGE)
+			bridge_lines(&batch, network, bridge, "add");
 	at = 0;
 	while ((endpoint = map_next(&network->endpoints, &at, NULL)))
 		if (endpoint->record.connected)
@@ -130,29 +211,48 @@ static char *whole_table_locked(const struct network *network)
 	return text_take(&batch);
 }
 
+static int write_table(struct network *network, uint64_t *out_generation, bool anew, struct error *err)
+{
+	AUTO_FREE char *batch = NULL;
+
+	mutex_lock(&network->mutex);
+	*out_generation = network->generation;
+	batch = whole_table_locked(network, anew);
+	mutex_unlock(&network->mutex);
+	return run(network, batch, err);
+}
+
 /* Nobody waits for nft with the mutex held: what changed meanwhile makes another round. */
 int firewall_rebuild(struct network *network, struct error *err)
 {
 	uint64_t generation;
+	bool done = false;
 
-	for (;;) {
-		AUTO_FREE char *batch = NULL;
+	while (!done) {
+		AUTO(error_clear) struct error first = { 0 };
 
-		mutex_lock(&network->mutex);
-		generation = network->generation;
-		batch = whole_table_locked(network);
-		mutex_unlock(&network->mutex);
-		if (run(network, batch, err) < 0)
+		if (write_table(network, &generation, false, &first) < 0 &&
+		    write_table(network, &generation, true, err) < 0)
 			return -1;
 		mutex_lock(&network->mutex);
 		network->table_made = true;
-		if (generation == network->generation) {
-			mutex_unlock(&network->mutex);
-			return 0;
-		}
+		done = generation == network->generation;
 		mutex_unlock(&network->mutex);
 	}
+	return 0;
 }
+
+int firewall_ensure(struct network *network, struct error *err)
+{
+	bool made;
+
+	mutex_lock(&network->mutex);
+	made = network->table_made;
+	mutex_unlock(&network->mutex);
+	return made ? 0 : firewall_rebuild(network, err);
+}
+
+/* ---- changes ---- */
 
 /* A change in one batch; if the table was taken away (flush ruleset), everything is written again. */
 static int change(struct network *network, const char *batch, struct error *err)
@@ -171,7 +271,14 @@ static int change(struct network *network, const char *batch, struct error *err)
 int firewall_add_bridge(struct network *network, const struct bridge *bridge, struct error *err)
 {
 	AUTO(text_fini) struct text batch = { 0 };
+	bool made;
 
+	mutex_lock(&network->mutex);
+	made = network->table_made;
+	mutex_unlock(&network->mutex);
+	/* While the engine starts, its many bridges are written at once by network_restore(). */
+	if (!made)
+		return 0;
 	bridge_lines(&batch, network, bridge, "add");
 	return change(network, batch.data, err);
 }
@@ -202,10 +309,38 @@ int firewall_withdraw(struct network *network, const struct endpoint_record *rec
 	return batch.size ? change(network, batch.data, err) : 0;
 }
 
+/* Whether the administrator wrote rules into `user`: they are kept, and the emptied table with them. */
+static bool has_user_rules(const struct network *network)
+{
+	char *const argv[] = { network->nft,
+			       (char[]){ "list" },
+			       (char[]){ "chain" },
+			       (char[]){ "inet" },
+			       network->table,
+			       (char[]){ "user" },
+			       NULL };
+	AUTO(error_clear) struct error err = { 0 };
+	AUTO(text_list_fini) struct text_list lines = { 0 };
+	AUTO_FREE char *text = NULL;
+
+	if (process_run(&text, argv, NULL, OUTPUT_LIMIT, &err) < 0)
+		return false;
+	text_list_split(&lines, text, '\n');
+	/* "table inet kist {", "chain user {", "}", "}" and the end. */
+	return lines.count > 5;
+}
+
 int firewall_delete(struct network *network, struct error *err)
 {
 	AUTO(text_fini) struct text batch = { 0 };
+	bool keep = has_user_rules(network);
 
-	text_addf(&batch, "add table ip %s\ndelete table ip %s\n", network->table, network->table);
+	if (keep)
+		add_emptied_table(&batch, network);
+	else
+		text_addf(&batch, "add table inet %s\ndelete table inet %s\n", network->table, network->table);
+	mutex_lock(&network->mutex);
+	network->table_made = false;
+	mutex_unlock(&network->mutex);
 	return run(network, batch.data, err);
 }

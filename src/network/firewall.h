@@ -13,7 +13,9 @@
 
 /* Throws the table away and writes it anew from memory, in one step. */
 int firewall_rebuild(struct network *network, struct error *err);
-/* Adds what a bridge needs. The table is rebuilt if somebody took it away. */
+/* Writes the table unless that was done. */
+int firewall_ensure(struct network *network, struct error *err);
+/* Adds what a bridge needs. The table is rebuilt if somebody took it away; before it was first written, nothing is. */
 int firewall_add_bridge(struct network *network, const struct bridge *bridge, struct error *err);
 int firewall_remove_bridge(struct network *network, const struct bridge *bridge, struct error *err);
 /* Adds and removes the published ports of an endpoint; nothing is run if it has none. */

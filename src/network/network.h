@@ -24,10 +24,19 @@
 
 struct network;
 
+/* Address space that is cut into subnets of one size: base "10.10.0.0/16", size 24. */
+struct network_pool {
+	const char *base;
+	uint8_t size;
+};
+
 struct network_options {
-	const char *state_dir; /* made if missing; on tmpfs: it need not outlive a reboot */
-	const char *table;     /* nft table, "kist" if NULL */
-	const char *nft;       /* program, "nft" if NULL */
+	const char *state_dir;		  /* made if missing; on tmpfs: it need not outlive a reboot */
+	const char *table;		  /* nft table (family inet), "kist" if NULL */
+	const char *nft;		  /* program, "nft" if NULL */
+	const char *host_seed;		  /* a text no other host has, for IPv6 subnets of our own; NULL: none */
+	const struct network_pool *pools; /* where subnets come from; none: docker's, and fd00::/8 by host_seed */
+	size_t pool_count;
 };
 
 enum network_protocol { NETWORK_TCP, NETWORK_UDP, NETWORK_SCTP };
@@ -35,7 +44,7 @@ enum network_protocol { NETWORK_TCP, NETWORK_UDP, NETWORK_SCTP };
 /* A port to publish. */
 struct network_port {
 	enum network_protocol protocol;
-	const char *host_ip;	/* NULL or "": all addresses */
+	const char *host_ip;	/* NULL or "": the bridge's default, else all addresses of both families */
 	uint16_t host_port;	/* 0: any free one */
 	uint16_t host_port_end; /* last of a range to choose from; 0: only host_port */
 	uint16_t container_port;
@@ -44,36 +53,65 @@ struct network_port {
 /* A port that is published. */
 struct network_binding {
 	enum network_protocol protocol;
-	char host_ip[64]; /* as asked: "0.0.0.0" for all */
-	uint16_t host_port;
+	char host_ip[64];   /* as asked: "0.0.0.0" and "::" for all */
+	uint16_t host_port; /* 0: reached by the container's own address (NETWORK_ROUTED) */
 	uint16_t container_port;
 };
 
 /* What a container gets. Plain values but for bindings. */
 struct network_endpoint {
 	char bridge[16];
-	char address[64];		  /* "172.17.0.2" */
-	int prefix;			  /* 16 */
-	char gateway[64];		  /* "172.17.0.1", "" on an internal bridge */
+	char address[64];  /* "172.17.0.2"; "" without IPv4 */
+	int prefix;	   /* 16 */
+	char gateway[64];  /* "172.17.0.1", "" on an internal bridge */
+	char address6[64]; /* "fd00::2"; "" without IPv6 */
+	int prefix6;
+	char gateway6[64];
 	char mac[18];			  /* "02:42:ac:11:00:02" */
 	struct network_binding *bindings; /* owned */
 	size_t binding_count;
 };
 
 struct network_request {
-	const char *id;	     /* the endpoint's name: container id, or "<container>-<network>"; [a-zA-Z0-9_.-] */
+	const char *id;	     /* the endpoint's name: container id, or "<container>.<network>"; [a-zA-Z0-9_.-] */
 	const char *bridge;  /* of a bridge that was added */
 	const char *address; /* NULL: the next free one */
-	const char *mac;     /* NULL: made from the address */
+	const char *address6;
+	const char *mac; /* NULL: made from the address */
 	const struct network_port *ports;
 	size_t port_count;
 };
 
+enum network_driver { NETWORK_BRIDGE, NETWORK_MACVLAN };
+
+/* How packets from outside get to a bridge's containers, and theirs out. */
+enum network_gateway {
+	NETWORK_NAT,	     /* by published ports; out with the host's address */
+	NETWORK_UNPROTECTED, /* the same, and whoever has a route reaches every port */
+	NETWORK_ROUTED,	     /* by the container's own address, published ports only; nothing is translated */
+	NETWORK_ISOLATED,    /* internal, and the host has no address on the bridge */
+};
+
+/* One family's part of a bridge. Zero: as before, or the first pool that is free here. */
+struct network_subnet {
+	const char *subnet;   /* "172.17.0.0/16" */
+	const char *gateway;  /* NULL: the first address */
+	const char *ip_range; /* addresses are taken from here; NULL: the subnet */
+	enum network_gateway mode;
+};
+
 struct network_bridge {
-	const char *name;	 /* the link's name, "kist0"; at most 15 bytes */
-	const char *subnet;	 /* "172.17.0.0/16"; NULL: as before, or the first pool that is free here */
-	const char *gateway;	 /* NULL: the first address */
-	const char *ip_range;	 /* addresses are taken from here; NULL: the subnet */
+	const char *name; /* the link's name, "kist0"; at most 15 bytes. Macvlan: only a name */
+	enum network_driver driver;
+	const char *parent;	  /* macvlan: the host's link, "eth0", or "eth0.10", which is made; NULL: none */
+	const char *macvlan_mode; /* "bridge", "private", "vepa", "passthru"; NULL: bridge */
+	bool no_ipv4;
+	bool ipv6;
+	struct network_subnet v4;
+	struct network_subnet v6;
+	const char *const *reserved; /* addresses that no container gets (auxiliary addresses) */
+	size_t reserved_count;
+	const char *host_ip;	 /* where ports are published that name no address; NULL: everywhere */
 	uint32_t mtu;		 /* 0: 1500 */
 	bool internal;		 /* no way out, no published ports */
 	bool no_masquerade;	 /* containers go out with their own address */
@@ -82,8 +120,10 @@ struct network_bridge {
 
 struct network_bridge_info {
 	char name[16];
-	char subnet[64];  /* "172.17.0.0/16" */
+	char subnet[64];  /* "172.17.0.0/16"; "" without IPv4 */
 	char gateway[64]; /* "172.17.0.1" */
+	char subnet6[64]; /* "" without IPv6 */
+	char gateway6[64];
 };
 
 int network_open(struct network **out_network, const struct network_options *options, struct error *err);
@@ -103,8 +143,9 @@ int network_bridge_remove(struct network *network, const char *name, struct erro
 
 /*
  * Once, after the bridges were added and before anything is reserved: forgets
- * endpoints whose id is not in `alive`, removes their links and rules, rebuilds
- * the firewall table in one step and takes the host ports of the living again.
+ * endpoints whose id (or the part before its first dot) is not in `alive`, removes their links and rules, and the
+ * bridges that were made before and not added now; rebuilds the firewall table
+ * in one step and takes the host ports of the living again.
  */
 int network_restore(struct network *network, char *const *alive, size_t alive_count, struct error *err);
 
@@ -115,8 +156,23 @@ int network_restore(struct network *network, char *const *alive, size_t alive_co
  */
 int network_reserve(struct network *network, const struct network_request *request,
 		    struct network_endpoint *out_endpoint, struct error *err);
-/* Makes the link `name` ("eth0"; NULL: eth0) in the namespace of netlink_fd (borrowed): lo up, address, default route. */
+/*
+ * Makes the link `name` ("eth0"; NULL: eth0) in the namespace of netlink_fd (borrowed): lo up, addresses; no route.
+ * ERR_CONFLICT if it has a link of this name.
+ */
 int network_connect(struct network *network, const char *id, int netlink_fd, const char *name, struct error *err);
+/* The namespace's default routes go by these endpoints' gateways from now on, one of each family; NULL: none does. */
+int network_set_gateway(struct network *network, const char *id, const char *id6, int netlink_fd, struct error *err);
+/*
+ * Publishes ports of an endpoint that has none yet, as network_reserve() would have; of one that is connected they
+ * are open from now on. The endpoint as it is then.
+ */
+int network_publish(struct network *network, const char *id, const struct network_port *ports, size_t port_count,
+		    struct network_endpoint *out_endpoint, struct error *err);
+/* Takes them away again. 0 if there are none. */
+int network_unpublish(struct network *network, const char *id, struct error *err);
+/* Removes the link inside, where the namespace lives on: before network_detach(). */
+void network_unlink(struct network *network, const char *id, int netlink_fd);
 /*
  * Takes away rules and ports, and in the background the link and with it the address: who asks for that very address
  * waits for it. 0 if there is nothing.

@@ -28,6 +28,11 @@ void port_table_init(struct port_table *table);
 void port_table_fini(struct port_table *table);
 /* Takes a free host port for a request: the one named, one of its range, or any. */
 int port_take(struct port_table *table, struct port_hold *out_hold, const struct network_port *port, struct error *err);
+/* The same number on 0.0.0.0 and on [::], or neither; the host_ip of the request is not looked at. */
+int port_take_both(struct port_table *table, struct port_hold out_holds[2], const struct network_port *port,
+		   struct error *err);
+/* Whether the text is an IPv6 address, brackets or not. */
+bool port_is_ipv6(const char *host_ip);
 /* Takes exactly this one again after a restart; a foreign socket there is no failure: the rules stand. */
 void port_retake(struct port_table *table, struct port_hold *out_hold, enum network_protocol protocol,
 		 const char *host_ip, uint16_t host_port);

@@ -126,6 +126,50 @@ int link_create_veth(int fd, const struct link_veth *veth)
 	return request_exchange(fd, &request, NULL, NULL);
 }
 
+int link_create_macvlan(int fd, const struct link_macvlan *macvlan)
+{
+	struct request request;
+	size_t info, data;
+
+	if (!name_is_valid(macvlan->name))
+		return -EINVAL;
+	start_link(&request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0);
+	request_put_text(&request, IFLA_IFNAME, macvlan->name);
+	request_put_u32(&request, IFLA_LINK, (uint32_t)macvlan->parent);
+	if (macvlan->mac)
+		request_put(&request, IFLA_ADDRESS, macvlan->mac, 6);
+	if (macvlan->mtu)
+		request_put_u32(&request, IFLA_MTU, macvlan->mtu);
+	if (macvlan->netns_fd > 0)
+		request_put_u32(&request, IFLA_NET_NS_FD, (uint32_t)macvlan->netns_fd);
+	info = request_nest(&request, IFLA_LINKINFO);
+	request_put_text(&request, IFLA_INFO_KIND, "macvlan");
+	data = request_nest(&request, IFLA_INFO_DATA);
+	request_put_u32(&request, IFLA_MACVLAN_MODE, macvlan->mode);
+	request_unnest(&request, data);
+	request_unnest(&request, info);
+	return request_exchange(fd, &request, NULL, NULL);
+}
+
+int link_create_vlan(int fd, const char *name, int parent, uint16_t tag)
+{
+	struct request request;
+	size_t info, data;
+
+	if (!name_is_valid(name))
+		return -EINVAL;
+	start_link(&request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0);
+	request_put_text(&request, IFLA_IFNAME, name);
+	request_put_u32(&request, IFLA_LINK, (uint32_t)parent);
+	info = request_nest(&request, IFLA_LINKINFO);
+	request_put_text(&request, IFLA_INFO_KIND, "vlan");
+	data = request_nest(&request, IFLA_INFO_DATA);
+	request_put(&request, IFLA_VLAN_ID, &tag, sizeof(tag));
+	request_unnest(&request, data);
+	request_unnest(&request, info);
+	return request_exchange(fd, &request, NULL, NULL);
+}
+
 int link_change(int fd, int index, const struct link_change *change)
 {
 	struct ifinfomsg info = { .ifi_family = AF_UNSPEC, .ifi_index = index };

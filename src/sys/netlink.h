@@ -68,6 +68,15 @@ struct link_veth {
 	bool up;		 /* this end; the peer cannot be before it has one itself */
 };
 
+struct link_macvlan {
+	const char *name;
+	int parent;	    /* index of the link below, in this namespace */
+	uint32_t mode;	    /* MACVLAN_MODE_ */
+	const uint8_t *mac; /* NULL: kernel's choice */
+	uint32_t mtu;	    /* 0: the parent's */
+	int netns_fd;	    /* >0: it is born there */
+};
+
 /* A NETLINK_ROUTE socket in this process's network namespace. */
 int netlink_open(void);
 /* Descriptor of the network namespace a socket lives in (SIOCGSKNS); usable as netns_fd. */
@@ -76,6 +85,9 @@ int netlink_namespace(int fd);
 int link_create_bridge(int fd, const char *name, uint32_t mtu);
 int link_create_veth(int fd, const struct link_veth *veth);
 int link_create_dummy(int fd, const char *name);
+int link_create_macvlan(int fd, const struct link_macvlan *macvlan);
+/* A link that speaks with an 802.1q tag over its parent. */
+int link_create_vlan(int fd, const char *name, int parent, uint16_t tag);
 int link_change(int fd, int index, const struct link_change *change);
 int link_delete(int fd, int index);
 /* -ENODEV if there is none. */

@@ -118,7 +118,7 @@ def free_port(kind=socket.SOCK_STREAM):
 
 
 def rules(engine):
-    return run("nft", "-j", "list", "table", "ip", engine.table).stdout
+    return run("nft", "-j", "list", "table", "inet", engine.table).stdout
 
 
 def test_reach(engine, outside, tmp_path):

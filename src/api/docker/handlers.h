@@ -74,6 +74,9 @@ DOCKER_HANDLER(docker_volume_prune);
 /* network.c */
 DOCKER_HANDLER(docker_network_list);
 DOCKER_HANDLER(docker_network_inspect);
+DOCKER_HANDLER(docker_network_create);
+DOCKER_HANDLER(docker_network_connect);
+DOCKER_HANDLER(docker_network_disconnect);
 DOCKER_HANDLER(docker_network_remove);
 DOCKER_HANDLER(docker_network_prune);
 

@@ -75,10 +75,10 @@ const struct http_route docker_routes[] = {
 
 	{ "GET", "/networks", docker_network_list, 0 },
 	{ "GET", "/networks/", docker_network_list, 0 },
-	{ "POST", "/networks/create", docker_unsupported, 0 },
+	{ "POST", "/networks/create", docker_network_create, 0 },
 	{ "POST", "/networks/prune", docker_network_prune, 0 },
-	{ "POST", "/networks/{id}/connect", docker_unsupported, 0 },
-	{ "POST", "/networks/{id}/disconnect", docker_unsupported, 0 },
+	{ "POST", "/networks/{id}/connect", docker_network_connect, 0 },
+	{ "POST", "/networks/{id}/disconnect", docker_network_disconnect, 0 },
 	{ "GET", "/networks/{id...}", docker_network_inspect, 0 },
 	{ "DELETE", "/networks/{id...}", docker_network_remove, 0 },
 

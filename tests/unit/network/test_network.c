@@ -258,6 +258,14 @@ static void open_network(void)
 	assert_string_equal(info.gateway, "172.17.0.1");
 }
 
+/* With its way out. */
+static int join(const char *id, const struct place *place, struct error *err)
+{
+	if (network_connect(network, id, place->netlink_fd, NULL, err) < 0)
+		return -1;
+	return network_set_gateway(network, id, NULL, place->netlink_fd, err);
+}
+
 /* ---- the tests, in this order ---- */
 
 static void test_connect(void **state)
@@ -285,10 +293,10 @@ static void test_connect(void **state)
 	assert_int_equal(endpoint.binding_count, 5);
 	assert_string_equal(endpoint.bindings[0].host_ip, "0.0.0.0");
 	assert_true(endpoint.bindings[4].host_port >= 1024);
-	assert_no_error(network_connect(network, "a", a.netlink_fd, NULL, &err), &err);
+	assert_no_error(join("a", &a, &err), &err);
 	request = (struct network_request){ .id = "b", .bridge = "kist0" };
 	assert_no_error(network_reserve(network, &request, NULL, &err), &err);
-	assert_no_error(network_connect(network, "b", b.netlink_fd, NULL, &err), &err);
+	assert_no_error(join("b", &b, &err), &err);
 	start_server(&a, 80, false, "a");
 	start_server(&a, 53, true, "a");
 	start_server(&neighbour, 9000, false, "n");
@@ -352,7 +360,7 @@ static void test_refusals(void **state)
 	const struct network_port taken = { .host_port = 8080, .container_port = 1 };
 	const struct network_port foreign = { .host_port = 7000, .container_port = 1 };
 	struct network_request request = { .id = "c", .bridge = "kist0", .ports = &taken, .port_count = 1 };
-	const struct network_bridge overlap = { .name = "kist9", .subnet = "172.17.128.0/24" };
+	const struct network_bridge overlap = { .name = "kist9", .v4.subnet = "172.17.128.0/24" };
 	AUTO(error_clear) struct error err = { 0 };
 
 	(void)state;
@@ -433,7 +441,7 @@ static void test_flushed(void **state)
 		skip();
 	assert_no_error(process_run(NULL, flush, NULL, 4096, &err), &err);
 	assert_no_error(network_reserve(network, &request, NULL, &err), &err);
-	assert_no_error(network_connect(network, "b", b.netlink_fd, NULL, &err), &err);
+	assert_no_error(join("b", &b, &err), &err);
 	start_server(&b, 80, false, "b");
 	assert_string_equal(ask(&neighbour, "10.9.0.1", 8080), "a<10.9.0.2");
 	assert_string_equal(ask(&neighbour, "10.9.0.1", 8090), "b<10.9.0.2");
@@ -478,7 +486,7 @@ static void test_address_comes_back(void **state)
 		assert_int_equal(err.kind, ERR_CONFLICT);
 		error_clear(&err);
 		request.id = "a";
-		assert_no_error(network_connect(network, "a", a.netlink_fd, NULL, &err), &err);
+		assert_no_error(join("a", &a, &err), &err);
 		assert_true(has_link(&a, "eth0"));
 		assert_no_error(network_detach(network, "a", &err), &err);
 	}
@@ -506,12 +514,12 @@ static void test_one_flow(void **state)
 	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
 	assert_string_equal(ask_on(fd, 2), "nothing");
 	assert_no_error(network_reserve(network, &request, NULL, &err), &err);
-	assert_no_error(network_connect(network, "a", a.netlink_fd, NULL, &err), &err);
+	assert_no_error(join("a", &a, &err), &err);
 	assert_string_equal(ask_on(fd, PATIENCE_S * 1000 / DATAGRAM_MS), "a<10.9.0.2");
 	assert_no_error(network_detach(network, "a", &err), &err);
 	request.id = "b";
 	assert_no_error(network_reserve(network, &request, NULL, &err), &err);
-	assert_no_error(network_connect(network, "b", b.netlink_fd, NULL, &err), &err);
+	assert_no_error(join("b", &b, &err), &err);
 	start_server(&b, 53, true, "b");
 	do /* what a still said may come late */
 		answer = ask_on(fd, PATIENCE_S * 1000 / DATAGRAM_MS);
@@ -543,10 +551,10 @@ static void test_more_bridges(void **state)
 	assert_no_error(network_reserve(network, &request, &endpoint, &err), &err);
 	assert_string_equal(endpoint.address, "172.18.3.4");
 	assert_string_equal(endpoint.gateway, "");
-	assert_no_error(network_connect(network, "a", a.netlink_fd, "eth0", &err), &err);
+	assert_no_error(join("a", &a, &err), &err);
 	request = (struct network_request){ .id = "b", .bridge = "kist0" };
 	assert_no_error(network_reserve(network, &request, NULL, &err), &err);
-	assert_no_error(network_connect(network, "b", b.netlink_fd, "eth0", &err), &err);
+	assert_no_error(join("b", &b, &err), &err);
 	/* No way from one bridge to the other, nor out. */
 	assert_string_equal(ask_for(&b, "172.18.3.4", 80, MOMENT_S), "silence");
 	assert_string_equal(ask_for(&a, "10.9.0.2", 9000, MOMENT_S), "silence");

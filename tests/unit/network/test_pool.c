@@ -84,7 +84,7 @@ static void test_take(void **state)
 {
 	struct net_address subnet = address("10.0.0.0/29"), given;
 	struct taken taken = { .used = { [1] = true } };
-	uint32_t last = 0;
+	uint64_t last = 0;
 
 	(void)state;
 	for (int i = 2; i <= 6; i++) {

@@ -110,9 +110,34 @@ static void test_bad_addresses(void **state)
 	(void)state;
 	assert_refused(&(struct network_port){ .host_ip = "nowhere" }, ERR_INVALID, "nowhere");
 	assert_refused(&(struct network_port){ .host_ip = "10.0.0.1/8" }, ERR_INVALID, "10.0.0.1/8");
-	assert_refused(&(struct network_port){ .host_ip = "::1" }, ERR_UNSUPPORTED, "IPv6");
+	assert_refused(&(struct network_port){ .host_ip = "fe80::x" }, ERR_INVALID, "fe80::x");
 	assert_refused(&(struct network_port){ .host_ip = "203.0.113.7", .host_port = 4567 }, ERR_INVALID,
 		       "203.0.113.7:4567");
+}
+
+/* One number on both families, or on neither. */
+static void test_both(void **state)
+{
+	struct port_hold both[2], first, other;
+	struct network_port any = { .container_port = 80 };
+	AUTO(error_clear) struct error err = { 0 };
+
+	(void)state;
+	assert_no_error(port_take_both(&table, both, &any, &err), &err);
+	assert_int_equal(both[0].port, both[1].port);
+	assert_string_equal(both[1].host_ip, "::");
+	assert_refused(&(struct network_port){ .host_ip = "::1", .host_port = both[0].port }, ERR_CONFLICT,
+		       "Bind for ::1");
+	port_give_back(&table, &both[0]);
+	/* The other family's is still taken; this one's is free. */
+	any.host_port = both[1].port;
+	first = take(&any);
+	port_give_back(&table, &first);
+	assert_int_equal(port_take_both(&table, both, &any, &err), -1);
+	assert_non_null(strstr(err.message, "already allocated"));
+	other = take(&any);
+	port_give_back(&table, &other);
+	port_give_back(&table, &both[1]);
 }
 
 int main(void)
@@ -121,6 +146,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_conflicts, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_ranges, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_foreign_listener, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_both, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_bad_addresses, set_up, tear_down),
 	};
 

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/random.h"
+#include "engine/container_network.h"
+#include "sys/netlink.h"
+
+#define SHORT_ID 12
+#define IFNAME "com.docker.network.endpoint.ifname"
+
+char *endpoint_key(const struct container *container, const struct endpoint_settings *endpoint)
+{
+	if (text_equal(endpoint->network, "bridge") || text_empty(endpoint->network_id))
+		return xstrdup(container->id);
+	return xasprintf("%s.%.*s", container->id, SHORT_ID, endpoint->network_id);
+}
+
+struct endpoint_settings *endpoint_find(struct container_document *document, const struct engine_network *network)
+{
+	struct endpoint_map *endpoints = &document->networking.endpoints;
+
+	for (size_t i = 0; i < endpoints->count; i++)
+		if (text_empty(endpoints->items[i].network_id)
+			    ? text_equal(endpoints->items[i].network, network->name)
+			    : text_equal(endpoints->items[i].network_id, network->id))
+			return &endpoints->items[i];
+	return NULL;
+}
+
+/* ---- what may be asked for ---- */
+
+static const char *wanted_address(const struct endpoint_settings *endpoint, bool ipv6)
+{
+	if (!endpoint->ipam)
+		return NULL;
+	return ipv6 ? endpoint->ipam->ipv6_address : endpoint->ipam->ipv4_address;
+}
+
+static const char *address_problem(const char *text, const struct engine_network *network, bool ipv6, char **out_text)
+{
+	struct net_address address, subnet;
+
+	if (text_empty(text))
+		return NULL;
+	if (!engine_network_is_user_defined(network))
+		return "user specified IP address is supported on user defined networks only";
+	if (net_address_parse(&address, text) < 0 || strchr(text, '/') || (address.family == AF_INET6) != ipv6)
+		return *out_text = xasprintf("invalid %s address: %s", ipv6 ? "IPv6" : "IPv4", text);
+	if (ipv6 ? network->chosen6 : network->chosen4)
+		return "user specified IP address is supported only when connecting to networks with user configured "
+		       "subnets";
+	for (size_t i = 0; i < network->ipam.config.count; i++) {
+		address.prefix = ipv6 ? 128 : 32;
+		if (net_address_parse(&subnet, text_or_empty(network->ipam.config.items[i].subnet)) == 0 &&
+		    net_address_overlaps(&subnet, &address))
+			return NULL;
+	}
+	return *out_text = xasprintf("no configured subnet or ip-range contain the IP address %s", text);
+}
+
+static const char *option_problem(const struct endpoint_settings *endpoint, char **out_text)
+{
+	for (size_t i = 0; i < endpoint->driver_opts.count; i++) {
+		const struct text_pair *option = &endpoint->driver_opts.items[i];
+
+		if (!text_equal(option->key, IFNAME))
+			return *out_text = xasprintf("driver option \"%s\" is not supported", option->key);
+		if (text_empty(option->value) || strlen(option->value) > 15 || strpbrk(option->value, "/ \t\n:"))
+			return *out_text = xasprintf("invalid interface name \"%s\"", option->value);
+	}
+	return NULL;
+}
+
+int endpoint_check(const struct endpoint_settings *endpoint, const struct engine_network *network, struct error *err)
+{
+	AUTO_FREE char *made = NULL;
+	const char *problem = NULL;
+
+	if (endpoint->ipam && endpoint->ipam->link_local_ips.count)
+		return error_set(err, ERR_UNSUPPORTED, "link-local addresses of an endpoint are not supported");
+	if (!engine_network_is_user_defined(network) && endpoint->aliases.count)
+		problem = "network-scoped alias is supported only for containers in user defined networks";
+	if (!problem)
+		problem = address_problem(wanted_address(endpoint, false), network, false, &made);
+	if (!problem)
+		problem = address_problem(wanted_address(endpoint, true), network, true, &made);
+	if (!problem)
+		problem = option_problem(endpoint, &made);
+	if (!problem)
+		return 0;
+	return error_set(err, ERR_INVALID, "invalid config for network %s: invalid endpoint settings:\n%s",
+			 network->name, problem);
+}
+
+/* ---- what it has ---- */
+
+static void add_once(struct text_list *list, const char *name)
+{
+	if (!text_empty(name) && !text_list_contains(list, name))
+		text_list_add(list, name);
+}
+
+void endpoint_name(struct endpoint_settings *endpoint, const struct container_document *document,
+		   const struct engine_network *network)
+{
+	AUTO_FREE char *short_id = xstrndup(document->id, SHORT_ID);
+
+	text_list_fini(&endpoint->dns_names);
+	if (!engine_network_is_user_defined(network))
+		return;
+	add_once(&endpoint->dns_names, document->name);
+	for (size_t i = 0; i < endpoint->aliases.count; i++)
+		add_once(&endpoint->dns_names, endpoint->aliases.items[i]);
+	add_once(&endpoint->dns_names, short_id);
+	add_once(&endpoint->dns_names, document->config.hostname);
+}
+
+static void replace(char **member, const char *text)
+{
+	free(*member);
+	*member = xstrdup(text);
+}
+
+void endpoint_record(struct endpoint_settings *endpoint, const struct network_endpoint *given,
+		     const struct engine_network *network)
+{
+	static const struct network_endpoint none;
+	const struct network_endpoint *from = given ? given : &none;
+	char id[65] = "";
+
+	if (given)
+		random_hex(id, 32);
+	if (network)
+		replace(&endpoint->network_id, network->id);
+	replace(&endpoint->endpoint_id, id);
+	replace(&endpoint->ip_address, from->address);
+	replace(&endpoint->gateway, from->gateway);
+	replace(&endpoint->mac_address, from->mac);
+	replace(&endpoint->global_ipv6_address, from->address6);
+	replace(&endpoint->ipv6_gateway, from->gateway6);
+	endpoint->ip_prefix_len = given && *from->address ? from->prefix : 0;
+	endpoint->global_ipv6_prefix_len = given && *from->address6 ? from->prefix6 : 0;
+}
+
+struct endpoint_settings *endpoint_gateway(struct container_document *document, bool ipv6)
+{
+	struct endpoint_map *endpoints = &document->networking.endpoints;
+	struct endpoint_settings *best = NULL;
+
+	for (size_t i = 0; i < endpoints->count; i++) {
+		struct endpoint_settings *endpoint = &endpoints->items[i];
+
+		if (text_empty(ipv6 ? endpoint->ipv6_gateway : endpoint->gateway))
+			continue;
+		if (!best || endpoint->gw_priority > best->gw_priority ||
+		    (endpoint->gw_priority == best->gw_priority && strcmp(endpoint->network, best->network) < 0))
+			best = endpoint;
+	}
+	return best;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp((*(struct endpoint_settings *const *)a)->network,
+		      (*(struct endpoint_settings *const *)b)->network);
+}
+
+size_t endpoint_order(struct endpoint_settings **out_order, struct container_document *document)
+{
+	struct endpoint_map *endpoints = &document->networking.endpoints;
+	size_t first = 0;
+
+	for (size_t i = 0; i < endpoints->count; i++)
+		out_order[i] = &endpoints->items[i];
+	for (size_t i = 0; i < endpoints->count; i++) {
+		struct endpoint_settings *own = out_order[i];
+
+		if (!text_equal(own->network, document->host.network_mode))
+			continue;
+		out_order[i] = out_order[0];
+		out_order[0] = own;
+		first = 1;
+		break;
+	}
+	if (endpoints->count > first)
+		qsort(out_order + first, endpoints->count - first, sizeof(struct endpoint_settings *), compare_names);
+	return endpoints->count;
+}
