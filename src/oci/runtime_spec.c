@@ -290,7 +290,7 @@ static const struct json_field personality_fields[] = {
 };
 
 static const struct json_field memory_policy_fields[] = {
-	JSON_TEXT("mode", struct spec_memory_policy, mode, JSON_REQUIRED),
+	JSON_TEXT("mode", struct spec_memory_policy, mode, NONE),
 	JSON_TEXT("nodes", struct spec_memory_policy, nodes, NONE),
 	JSON_TEXT_LIST("flags", struct spec_memory_policy, flags, NONE),
 	JSON_END,

@@ -99,6 +99,7 @@ int command_run(const struct runtime *runtime, int argc, char *const *argv, stru
 	create = convert(&options, operands.items[0]);
 	warn_of_notify_socket(runtime);
 	create.process.foreground = !options.detach && !options.console_socket;
+	create.process.keep_newlines = create.process.foreground;
 	if (!options.detach) {
 		if (!options.no_subreaper)
 			prctl(PR_SET_CHILD_SUBREAPER, 1);

@@ -169,7 +169,8 @@ static int execute(const struct runtime *runtime, const char *id, const struct s
 			     .pid_file = options->pid_file,
 			     .preserve_fds = (int)options->preserve_fds,
 			     .listen_fds = command_listen_fds(),
-			     .foreground = !options->detach && !options->console_socket },
+			     .foreground = !options->detach && !options->console_socket,
+			     .keep_newlines = !options->detach && !options->console_socket },
 		.cgroups = &options->cgroups,
 		.ignore_paused = options->ignore_paused,
 	};

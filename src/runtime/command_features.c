@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "runtime/command.h"
+#include "runtime/memory_policy.h"
 #include "runtime/mount_option.h"
 #include "sys/capability.h"
 #include "sys/namespace.h"
@@ -19,6 +20,12 @@ struct feature_seccomp {
 struct feature_enabled {
 	bool enabled;
 };
+struct feature_memory_policy {
+	struct text_list modes, flags;
+};
+struct feature_rdt {
+	bool enabled, schemata, monitoring;
+};
 struct feature_mounts {
 	struct feature_enabled idmap;
 };
@@ -26,12 +33,14 @@ struct feature_linux {
 	struct text_list namespaces, capabilities;
 	struct feature_cgroup cgroup;
 	struct feature_seccomp seccomp;
-	struct feature_enabled apparmor, selinux, intel_rdt, net_devices;
+	struct feature_enabled apparmor, selinux, net_devices;
+	struct feature_rdt intel_rdt;
+	struct feature_memory_policy memory_policy;
 	struct feature_mounts mount_extensions;
 };
 struct features {
 	char *version_min, *version_max;
-	struct text_list hooks, mount_options;
+	struct text_list hooks, mount_options, unsafe_annotations;
 	struct feature_linux linux_;
 	struct text_map annotations;
 };
@@ -55,6 +64,17 @@ static const struct json_field seccomp_fields[] = {
 };
 static const struct json_field enabled_fields[] = { JSON_BOOL("enabled", struct feature_enabled, enabled, 0),
 						    JSON_END };
+static const struct json_field rdt_fields[] = {
+	JSON_BOOL("enabled", struct feature_rdt, enabled, 0),
+	JSON_BOOL("schemata", struct feature_rdt, schemata, 0),
+	JSON_BOOL("monitoring", struct feature_rdt, monitoring, 0),
+	JSON_END,
+};
+static const struct json_field memory_policy_fields[] = {
+	JSON_TEXT_LIST("modes", struct feature_memory_policy, modes, 0),
+	JSON_TEXT_LIST("flags", struct feature_memory_policy, flags, 0),
+	JSON_END,
+};
 static const struct json_field mounts_fields[] = {
 	JSON_OBJECT("idmap", struct feature_mounts, idmap, enabled_fields, 0), JSON_END
 };
@@ -65,7 +85,8 @@ static const struct json_field linux_fields[] = {
 	JSON_OBJECT("seccomp", struct feature_linux, seccomp, seccomp_fields, 0),
 	JSON_OBJECT("apparmor", struct feature_linux, apparmor, enabled_fields, 0),
 	JSON_OBJECT("selinux", struct feature_linux, selinux, enabled_fields, 0),
-	JSON_OBJECT("intelRdt", struct feature_linux, intel_rdt, enabled_fields, 0),
+	JSON_OBJECT("intelRdt", struct feature_linux, intel_rdt, rdt_fields, 0),
+	JSON_OBJECT("memoryPolicy", struct feature_linux, memory_policy, memory_policy_fields, 0),
 	JSON_OBJECT("netDevices", struct feature_linux, net_devices, enabled_fields, 0),
 	JSON_OBJECT("mountExtensions", struct feature_linux, mount_extensions, mounts_fields, 0),
 	JSON_END,
@@ -77,6 +98,7 @@ static const struct json_field features_fields[] = {
 	JSON_TEXT_LIST("mountOptions", struct features, mount_options, 0),
 	JSON_OBJECT("linux", struct features, linux_, linux_fields, 0),
 	JSON_TEXT_MAP("annotations", struct features, annotations, 0),
+	JSON_TEXT_LIST("potentiallyUnsafeConfigAnnotations", struct features, unsafe_annotations, 0),
 	JSON_END,
 };
 
@@ -86,16 +108,6 @@ static void add_all(struct text_list *list, const char *(*at)(size_t index))
 
 	for (size_t i = 0; (word = at(i)); i++)
 		text_list_add(list, word);
-}
-
-/* What we would refuse is not offered. */
-static const char *offered_action(size_t index)
-{
-	const char *action = seccomp_action_at(index);
-
-	while (action && text_equal(action, "SCMP_ACT_NOTIFY"))
-		return seccomp_action_at(index + 1);
-	return action;
 }
 
 static void fill_linux(struct feature_linux *l)
@@ -108,14 +120,20 @@ static void fill_linux(struct feature_linux *l)
 	text_list_sort(&l->namespaces);
 	for (unsigned i = 0; (capability = capability_name(i)); i++)
 		text_list_add(&l->capabilities, capability);
-	l->cgroup = (struct feature_cgroup){ .v1 = true, .v2 = true };
+	l->cgroup = (struct feature_cgroup){ .v1 = true, .v2 = true, .rdma = true };
 	l->seccomp.enabled = true;
-	add_all(&l->seccomp.actions, offered_action);
+	add_all(&l->seccomp.actions, seccomp_action_at);
 	add_all(&l->seccomp.operators, seccomp_operator_at);
 	add_all(&l->seccomp.archs, seccomp_architecture_at);
 	add_all(&l->seccomp.known_flags, seccomp_flag_at);
 	add_all(&l->seccomp.supported_flags, seccomp_flag_at);
+	/* As in runc: what this program can do; whether the host has it, the host knows (and `check` tells). */
 	l->apparmor.enabled = true;
+	l->selinux.enabled = true;
+	l->intel_rdt = (struct feature_rdt){ .enabled = true, .schemata = true, .monitoring = true };
+	l->net_devices.enabled = true;
+	add_all(&l->memory_policy.modes, memory_policy_mode_at);
+	add_all(&l->memory_policy.flags, memory_policy_flag_at);
 	l->mount_extensions.idmap.enabled = true;
 }
 
@@ -137,6 +155,8 @@ int command_features(const struct runtime *runtime, int argc, char *const *argv,
 	add_all(&features.mount_options, mount_options_known);
 	fill_linux(&features.linux_);
 	text_map_set(&features.annotations, "run.kist.version", KIST_VERSION);
+	text_map_set(&features.annotations, "org.opencontainers.runc.checkpoint.enabled", "true");
+	text_list_add(&features.unsafe_annotations, "run.kist.");
 	text = json_encode_pretty(&features, features_fields, "  ");
 	puts(text);
 	features.version_min = NULL;

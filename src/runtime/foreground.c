@@ -121,8 +121,6 @@ int foreground_wait(struct runtime_process *process, struct error *err)
 	foreground.signal_fd = signalfd(-1, &all, SFD_CLOEXEC);
 	if (foreground.signal_fd < 0)
 		return error_set_errno(err, ERR_INTERNAL, errno, "wait for signals");
-	if (process->tty_fd >= 0)
-		tty_keep_newlines(process->tty_fd);
 	if (process->tty_fd >= 0 && isatty(STDIN_FILENO)) {
 		copy_size(&foreground);
 		foreground.raw = tty_set_raw(STDIN_FILENO, &foreground.saved) == 0;

@@ -52,7 +52,7 @@ static int judge(const struct process_end *end, int output_fd, struct error *err
 	return 0;
 }
 
-static int run(const struct spec_hook *hook, const char *state_json, const struct text_list *env, struct error *err)
+static int run(const struct spec_hook *hook, const char *state_json, char *const *env, struct error *err)
 {
 	AUTO_CLOSE int input = memfd_create("state", MFD_CLOEXEC);
 	AUTO_CLOSE int output = memfd_create("hook", MFD_CLOEXEC);
@@ -60,7 +60,7 @@ static int run(const struct spec_hook *hook, const char *state_json, const struc
 	char *const only_path[] = { hook->path, NULL };
 	struct process_options options = { .path = hook->path,
 					   .argv = hook->args.count ? text_list_argv(&hook->args) : only_path,
-					   .envp = text_list_argv(hook->env.count || !env ? &hook->env : env),
+					   .envp = hook->env.count || !env ? text_list_argv(&hook->env) : env,
 					   .stdin_fd = input,
 					   .stdout_fd = output,
 					   .stderr_fd = output };
@@ -80,7 +80,7 @@ static int run(const struct spec_hook *hook, const char *state_json, const struc
 	return r < 0 ? -1 : judge(&end, output, err);
 }
 
-int hook_run_list(const spec_hook_list *hooks, const char *kind, const char *state_json, const struct text_list *env,
+int hook_run_list(const spec_hook_list *hooks, const char *kind, const char *state_json, char *const *env,
 		  struct error *err)
 {
 	for (size_t i = 0; i < hooks->count; i++)

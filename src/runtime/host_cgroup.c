@@ -227,7 +227,12 @@ int host_cgroup_apply(struct cgroup *cgroup, const struct spec_resources *resour
 	if (resources->block_io)
 		add_block_io(&limits, resources->block_io);
 	add_others(&limits, resources);
-	if (resources->rdma.count)
-		return error_set(err, ERR_UNSUPPORTED, "linux.resources.rdma: the rdma controller is not supported");
+	for (size_t i = 0; i < resources->rdma.count; i++) {
+		const struct spec_rdma *rdma = &resources->rdma.items[i];
+		const struct cgroup_rdma_limit limit = { rdma->name, rdma->hca_handles, rdma->hca_objects };
+
+		if (cgroup_set_rdma(cgroup, &limit, err) < 0)
+			return error_prefix(err, "linux.resources.rdma.%s", rdma->name);
+	}
 	return cgroup_apply(cgroup, &limits.out, err);
 }

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/host_check.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/file.h"
 #include "base/path.h"
+#include "runtime/memory_policy.h"
+#include "runtime/net_device.h"
+#include "runtime/resctrl.h"
 #include "sys/capability.h"
 #include "sys/cpu_list.h"
 #include "sys/namespace.h"
@@ -115,6 +120,12 @@ int host_check_process(const struct spec_process *process, const char *where, co
 	if (process->user.umask.set && process->user.umask.value > 0777)
 		return error_set(err, ERR_INVALID, "%s.user.umask: %llu is no mask", where,
 				 (unsigned long long)process->user.umask.value);
+	if (!text_empty(process->selinux_label) && !host_has_selinux())
+		return error_set(
+			err, ERR_UNSUPPORTED,
+			"%s.selinuxLabel: selinux label is specified in config, but selinux is disabled or not "
+			"supported",
+			where);
 	check_capabilities(process->capabilities, log);
 	if (check_env(process, where, err) < 0)
 		return -1;
@@ -264,17 +275,27 @@ static int check_mounts(const struct spec *spec, struct error *err)
 	return 0;
 }
 
-static int check_not_yet(const struct spec_linux *l, struct error *err)
+/* SELinux is on where its file system is mounted; without it a label would be dropped silently. */
+bool host_has_selinux(void)
 {
-	if (l->intel_rdt)
-		return error_set(err, ERR_UNSUPPORTED, "linux.intelRdt: this build does not support resctrl");
-	if (l->net_devices.count)
-		return error_set(err, ERR_UNSUPPORTED, "linux.netDevices: this build does not move network devices");
-	if (l->memory_policy)
-		return error_set(err, ERR_UNSUPPORTED, "linux.memoryPolicy: not supported by this build");
-	if (!text_empty(l->mount_label))
-		return error_set(err, ERR_UNSUPPORTED, "linux.mountLabel: this build does not support SELinux");
+	return file_exists(AT_FDCWD, "/sys/fs/selinux/enforce");
+}
+
+static int check_labels(const struct spec *spec, struct error *err)
+{
+	if (!text_empty(spec->linux_.mount_label) && !host_has_selinux())
+		return error_set(
+			err, ERR_UNSUPPORTED,
+			"linux.mountLabel: selinux label is specified in config, but selinux is disabled or not "
+			"supported");
 	return 0;
+}
+
+static int check_memory_policy(const struct spec_memory_policy *policy, struct error *err)
+{
+	struct memory_policy ignored;
+
+	return policy ? memory_policy_parse(&ignored, policy, err) : 0;
 }
 
 static int check_linux(const struct spec *spec, struct error *err)
@@ -282,7 +303,11 @@ static int check_linux(const struct spec *spec, struct error *err)
 	const struct spec_linux *l = &spec->linux_;
 
 	if (check_namespaces(spec, err) < 0 || check_uts(spec, err) < 0 || check_user(spec, err) < 0 ||
-	    check_time(spec, err) < 0 || check_propagation(l->rootfs_propagation, err) < 0 || check_not_yet(l, err) < 0)
+	    check_time(spec, err) < 0 || check_propagation(l->rootfs_propagation, err) < 0 ||
+	    check_labels(spec, err) < 0)
+		return -1;
+	if (check_memory_policy(l->memory_policy, err) < 0 || net_device_check(spec, err) < 0 ||
+	    resctrl_check(l->intel_rdt, err) < 0)
 		return -1;
 	for (size_t i = 0; i < l->sysctl.count; i++)
 		if (check_sysctl(spec, l->sysctl.items[i].key, err) < 0)

@@ -9,6 +9,7 @@
 /* Unknown capability names are a warning in the log, as the specification demands. */
 int host_check_spec(const struct spec *spec, const struct log *log, struct error *err);
 int host_check_process(const struct spec_process *process, const char *where, const struct log *log, struct error *err);
+bool host_has_selinux(void);
 /* Terminal and console socket belong together (words of runc). */
 int host_check_console(const struct spec_process *process, const struct runtime_process_options *options,
 		       struct error *err);

@@ -28,7 +28,9 @@
 #include "runtime/host_mount.h"
 #include "runtime/host_process.h"
 #include "runtime/host_seccomp.h"
+#include "runtime/net_device.h"
 #include "runtime/plan.h"
+#include "runtime/resctrl.h"
 #include "sys/pidfd_wait.h"
 
 #define CONFIG_MAX (16 << 20)
@@ -63,6 +65,8 @@ static void creation_undo(struct creation *creation)
 	host_process_destroy(&creation->process);
 	if (creation->cgroup && host_cgroup_remove(creation->cgroup, &ignored) < 0 && creation->plan.runtime->log)
 		log_warn(creation->plan.runtime->log, ignored.message, F("id", id));
+	if (creation->record.resctrl)
+		rmdir(creation->record.resctrl);
 	error_clear(&ignored);
 	if (creation->hooked) {
 		AUTO_FREE char *state = record_state_json(&creation->record, RUNTIME_STOPPED, 0);
@@ -80,6 +84,8 @@ static void creation_fini(struct creation *creation)
 		creation_undo(creation);
 	host_clone_close_joins(&creation->plan);
 	host_mount_close(&creation->plan);
+	host_seccomp_disconnect(&creation->plan);
+	net_device_fini(&creation->plan);
 	close_fd(&creation->folder_fd);
 	close_fd(&creation->start_fd);
 	close_fd(&creation->sync_fd);
@@ -253,12 +259,23 @@ static int prepare(struct creation *creation, struct error *err)
 		if (host_seccomp_build(&creation->filter, creation->plan.runtime, seccomp, err) < 0)
 			return -1;
 		creation->plan.filter = &creation->filter;
+		if (host_seccomp_connect(&creation->plan, err) < 0)
+			return -1;
 	}
 	stat("/proc/self/exe", &creation->plan.own_exe);
 	plan_idmap(creation);
 	if (host_clone_plan_namespaces(&creation->plan, &creation->spec, err) < 0)
 		return -1;
-	return host_mount_open_sources(&creation->plan, err);
+	return net_device_plan(&creation->plan, err) < 0 ? -1 : host_mount_open_sources(&creation->plan, err);
+}
+
+static int enter_resctrl(struct creation *creation, struct error *err)
+{
+	const struct spec_intel_rdt *rdt = creation->spec.linux_.intel_rdt;
+
+	return rdt ? resctrl_apply(&creation->record.resctrl, resctrl_root(), rdt, creation->record.id,
+				   creation->process.pid, err)
+		   : 0;
 }
 
 static int birth(struct creation *creation, struct error *err)
@@ -274,9 +291,11 @@ static int birth(struct creation *creation, struct error *err)
 		return -1;
 	/* Now only init holds its end: if it dies we read an end of file. */
 	close_fd(&creation->plan.sync_fd);
+	host_seccomp_hand_over(&creation->plan, creation->process.pid);
 	creation->record.pid = creation->process.pid;
 	creation->record.start_time = pid_start_time(creation->process.pid);
-	if (host_process_prepare(&creation->process, &creation->plan, err) < 0)
+	if (host_process_prepare(&creation->process, &creation->plan, err) < 0 ||
+	    net_device_move(&creation->plan, creation->process.pid, err) < 0 || enter_resctrl(creation, err) < 0)
 		return -1;
 	return sync_send(creation->sync_fd, SYNC_GO, err);
 }
@@ -399,7 +418,7 @@ static int create(struct runtime_process *out_process, const struct runtime *run
 		  const struct runtime_create_options *options, bool start, struct error *err)
 {
 	AUTO(creation_fini)
-	struct creation creation = { .plan = { .sync_fd = -1, .start_fd = -1 },
+	struct creation creation = { .plan = { .sync_fd = -1, .start_fd = -1, .listener_fd = -1 },
 				     .process = RUNTIME_PROCESS_NONE,
 				     .folder_fd = -1,
 				     .start_fd = -1,

@@ -35,6 +35,7 @@ static void execution_fini(struct execution *execution)
 	if (!execution->done)
 		host_process_destroy(&execution->made);
 	host_clone_close_joins(&execution->plan);
+	host_seccomp_disconnect(&execution->plan);
 	if (execution->sync_fd >= 0)
 		close(execution->sync_fd);
 	if (execution->plan.sync_fd >= 0)
@@ -212,6 +213,8 @@ static int plan_all(struct execution *execution, const struct runtime *runtime,
 		if (host_seccomp_build(&execution->filter, runtime, execution->spec.linux_.seccomp, err) < 0)
 			return -1;
 		plan->filter = &execution->filter;
+		if (host_seccomp_connect(plan, err) < 0)
+			return -1;
 	}
 	stat("/proc/self/exe", &plan->own_exe);
 	if (plan_join(execution, err) < 0)
@@ -243,6 +246,7 @@ static int birth(struct execution *execution, struct error *err)
 	if (r < 0)
 		return -1;
 	close(take_fd(&plan->sync_fd));
+	host_seccomp_hand_over(plan, execution->made.pid);
 	if (host_process_prepare(&execution->made, plan, err) < 0 || sync_send(execution->sync_fd, SYNC_GO, err) < 0 ||
 	    sync_receive(execution->sync_fd, &message, err) < 0)
 		return -1;
@@ -258,7 +262,7 @@ int runtime_exec(struct runtime_process *out_process, const struct runtime *runt
 		 const struct runtime_exec_options *options, struct error *err)
 {
 	AUTO(execution_fini)
-	struct execution execution = { .plan = { .sync_fd = -1, .start_fd = -1 },
+	struct execution execution = { .plan = { .sync_fd = -1, .start_fd = -1, .listener_fd = -1 },
 				       .found = FOUND_NONE,
 				       .made = RUNTIME_PROCESS_NONE,
 				       .sync_fd = -1 };

@@ -374,6 +374,8 @@ int runtime_delete(const struct runtime *runtime, const char *id, bool force, st
 		return -1;
 	if (remove_cgroup(&found, err) < 0)
 		return -1;
+	if (!text_empty(found.record.resctrl) && rmdir(found.record.resctrl) < 0 && errno != ENOENT)
+		return error_set_errno(err, ERR_INTERNAL, errno, "remove %s", found.record.resctrl);
 	run_poststop(&found, runtime);
 	return record_remove_folder(runtime, id, err);
 }

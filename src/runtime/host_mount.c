@@ -29,6 +29,15 @@ static struct idmap_range *ranges_of(const spec_id_mappings *mappings)
 	return ranges;
 }
 
+/* A copy of the user namespace that is joined, or -1. */
+static int joined_userns(const struct plan *plan)
+{
+	for (size_t i = 0; i < plan->join_count; i++)
+		if (plan->joins[i].flag & CLONE_NEWUSER)
+			return fcntl(plan->joins[i].fd, F_DUPFD_CLOEXEC, 3);
+	return -1;
+}
+
 /* Without maps of its own, an id-mapped mount takes those of the container. */
 static int apply_idmap(const struct plan *plan, const struct spec_mount *mount, const struct mount_options *options,
 		       int fd, struct error *err)
@@ -42,10 +51,13 @@ static int apply_idmap(const struct plan *plan, const struct spec_mount *mount, 
 	if (!map.uid_count)
 		map = plan->idmap;
 	if (!map.uid_count)
+		userns = joined_userns(plan);
+	if (!map.uid_count && userns < 0)
 		return error_set(err, ERR_INVALID,
 				 "mount %s: idmap without uidMappings needs a user namespace with mappings",
 				 mount->destination);
-	userns = idmap_namespace(&map, err);
+	if (userns < 0)
+		userns = idmap_namespace(&map, err);
 	if (userns < 0)
 		return -1;
 	r = mount_idmap(fd, options->recursive_idmap, userns);

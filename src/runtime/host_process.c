@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -17,6 +18,7 @@
 #include "sys/fd_pass.h"
 #include "sys/pidfd_wait.h"
 #include "sys/rlimit.h"
+#include "sys/tty.h"
 
 void runtime_process_fini(struct runtime_process *process)
 {
@@ -73,10 +75,11 @@ int host_process_prepare(const struct runtime_process *process, const struct pla
 	return set_oom_score(process->pid, plan->process->oom_score_adj, err);
 }
 
-static int connect_unix(const char *path, struct error *err)
+int host_process_connect(const char *path, struct error *err)
 {
 	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	socklen_t size = sizeof(address);
 
 	if (fd < 0)
 		return error_set_errno(err, ERR_INTERNAL, errno, "make socket");
@@ -84,14 +87,18 @@ static int connect_unix(const char *path, struct error *err)
 		return error_set(err, ERR_INVALID, "socket path %s is longer than %zu bytes", path,
 				 sizeof(address.sun_path) - 1);
 	memcpy(address.sun_path, path, strlen(path) + 1);
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+	if (*path == '@') {
+		address.sun_path[0] = '\0';
+		size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
+	}
+	if (connect(fd, (struct sockaddr *)&address, size) < 0)
 		return error_set_errno(err, ERR_INVALID, errno, "connect to %s", path);
 	return take_fd(&fd);
 }
 
 static int send_fd(const char *path, const char *name, int fd, struct error *err)
 {
-	AUTO_CLOSE int socket_fd = connect_unix(path, err);
+	AUTO_CLOSE int socket_fd = host_process_connect(path, err);
 	int r;
 
 	if (socket_fd < 0)
@@ -125,6 +132,8 @@ int host_process_deliver(struct runtime_process *process, struct sync_message *m
 
 	process->tty_fd = take_fd(&message->fds[0]);
 	process->netlink_fd = take_fd(&message->fds[1]);
+	if (options->keep_newlines && process->tty_fd >= 0)
+		tty_keep_newlines(process->tty_fd);
 	if (options->console_socket) {
 		if (send_fd(options->console_socket, "/dev/ptmx", process->tty_fd, err) < 0)
 			return error_prefix(err, "console socket");

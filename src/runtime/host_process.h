@@ -18,6 +18,8 @@ int host_process_limit(const struct runtime_process *process, const struct plan 
 int host_process_deliver(struct runtime_process *process, struct sync_message *message, const struct plan *plan,
 			 struct error *err);
 int host_process_write_pid_file(const char *path, pid_t pid, struct error *err);
+/* A stream to a unix socket ("@name": an abstract one). */
+int host_process_connect(const char *path, struct error *err);
 /* Waits until the program runs (the socket closes at execve), or fails with init's reason. */
 int host_process_await_exec(int sync_fd, struct error *err);
 /* Kills and reaps a process that must not live on. */

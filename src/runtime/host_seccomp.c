@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/host_seccomp.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/path.h"
 #include "runtime/debug.h"
+#include "runtime/host_process.h"
+#include "runtime/plan.h"
 
 struct profile {
 	struct seccomp_profile out;
@@ -73,10 +78,43 @@ int host_seccomp_build(struct seccomp_filter *out_filter, const struct runtime *
 	if (seccomp_filter_build(out_filter, &profile.out, cache, err) < 0)
 		return error_prefix(err, "linux.seccomp");
 	debug_log(runtime, "seccomp filter flags: %u", out_filter->flags);
-	if (out_filter->notify) {
-		seccomp_filter_fini(out_filter);
-		return error_set(err, ERR_UNSUPPORTED,
-				 "linux.seccomp: SCMP_ACT_NOTIFY and listenerPath are not supported by this build");
-	}
 	return 0;
+}
+
+int host_seccomp_connect(struct plan *plan, struct error *err)
+{
+	const char *path = plan->spec->linux_.seccomp->listener_path;
+
+	if (!plan->filter->notify)
+		return 0;
+	if (text_empty(path))
+		return error_set(err, ERR_INVALID,
+				 "linux.seccomp.listenerPath must be set: a rule has SCMP_ACT_NOTIFY");
+	plan->shared_pid = mmap(NULL, sizeof(*plan->shared_pid), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+				0);
+	if (plan->shared_pid == MAP_FAILED) {
+		plan->shared_pid = NULL;
+		return error_set_errno(err, ERR_INTERNAL, errno, "share memory with the container init");
+	}
+	plan->listener_fd = host_process_connect(path, err);
+	return plan->listener_fd < 0
+		       ? error_prefix(err, "linux.seccomp.listenerPath: failed to connect with seccomp agent")
+		       : 0;
+}
+
+void host_seccomp_hand_over(struct plan *plan, pid_t pid)
+{
+	if (!plan->shared_pid)
+		return;
+	*plan->shared_pid = pid;
+	close(take_fd(&plan->listener_fd));
+}
+
+void host_seccomp_disconnect(struct plan *plan)
+{
+	if (plan->listener_fd >= 0)
+		close(take_fd(&plan->listener_fd));
+	if (plan->shared_pid)
+		munmap(plan->shared_pid, sizeof(*plan->shared_pid));
+	plan->shared_pid = NULL;
 }

@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "runtime/host_clone.h"
 #include "runtime/init.h"
+#include "runtime/net_device.h"
 #include "sys/namespace.h"
 #include "sys/proc_fs.h"
 
@@ -84,7 +85,7 @@ int init_kernel_namespaces(struct init *init, struct error *err)
 		return -1;
 	if (plan->new_namespaces & CLONE_NEWNET && bring_up_loopback(init, err) < 0)
 		return -1;
-	return 0;
+	return net_device_finish(plan, err);
 }
 
 static int write_sysctl(struct init *init, const struct text_pair *entry, struct error *err)

@@ -6,6 +6,7 @@
  * whoever waits at that moment: the create, or the start.
  */
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,7 +66,7 @@ static bool has_runtime_hooks(const struct spec_hooks *hooks)
 
 /* Hooks see our pid as it is in their own pid namespace. */
 static int run_hooks(const struct init *init, const spec_hook_list *hooks, const char *kind, enum runtime_status status,
-		     const struct text_list *env, struct error *err)
+		     char *const *env, struct error *err)
 {
 	AUTO_FREE char *state = NULL;
 
@@ -138,19 +139,27 @@ static int await_start(const struct plan *plan, int *out_talk_fd, struct error *
 
 /*
  * While we wait, and when the program fails to start, nothing of the host is open: no folder, no cgroup, nothing the
- * caller forgot to close. What is left are stdio, the passed descriptors and our two sockets.
+ * caller forgot to close. What is left are stdio, the passed descriptors and our own sockets.
  */
 static void close_host_descriptors(const struct plan *plan)
 {
-	int first = 3 + plan->options->preserve_fds + plan->options->listen_fds;
-	int low = plan->start_fd >= 0 && plan->start_fd < plan->sync_fd ? plan->start_fd : plan->sync_fd;
-	int high = plan->start_fd > plan->sync_fd ? plan->start_fd : plan->sync_fd;
+	int keep[] = { plan->sync_fd, plan->start_fd, plan->listener_fd };
+	const size_t count = sizeof(keep) / sizeof(keep[0]);
+	int next = 3 + plan->options->preserve_fds + plan->options->listen_fds;
 
-	if (low > first)
-		close_range((unsigned)first, (unsigned)low - 1, 0);
-	if (high > low + 1)
-		close_range((unsigned)low + 1, (unsigned)high - 1, 0);
-	close_range((unsigned)high + 1, ~0U, 0);
+	for (size_t done = 0; done < count; done++) {
+		int least = INT_MAX;
+
+		for (size_t i = 0; i < count; i++)
+			if (keep[i] >= next && keep[i] < least)
+				least = keep[i];
+		if (least == INT_MAX)
+			break;
+		if (least > next)
+			close_range((unsigned)next, (unsigned)least - 1, 0);
+		next = least + 1;
+	}
+	close_range((unsigned)next, ~0U, 0);
 }
 
 static int become_container(struct init *init, int *talk_fd, struct error *err)
@@ -183,8 +192,8 @@ static int become_container(struct init *init, int *talk_fd, struct error *err)
 		return -1;
 	/* Their programs are the image's: they have the privileges of the container's process, and no more. */
 	if (init_program_become(&program, init, err) < 0 ||
-	    run_hooks(init, &plan->spec->hooks.start_container, "startContainer", RUNTIME_CREATED, &plan->process->env,
-		      err) < 0)
+	    run_hooks(init, &plan->spec->hooks.start_container, "startContainer", RUNTIME_CREATED, program.envp, err) <
+		    0)
 		return -1;
 	return init_program_exec(&program, init, err);
 }
@@ -215,11 +224,13 @@ static int become_exec(struct init *init, struct error *err)
 
 	if (join_container(init, err) < 0)
 		return -1;
+	debug_log(plan->runtime, "child process in init(): the namespaces of %s are joined", plan->record->id);
 	join_keyring(plan);
 	if (plan->process->terminal && init_tty_make(init, false, err) < 0)
 		return -1;
 	if (init_tty_use(init, err) < 0 || init_program_prepare(&program, init, err) < 0)
 		return -1;
+	debug_log(plan->runtime, "setns_init: about to exec %s", program.path);
 	if (sync_send_ready(plan->sync_fd, init->tty_master_fd, -1, err) < 0)
 		return -1;
 	close_host_descriptors(plan);

@@ -228,13 +228,12 @@ static int open_fresh_target(const struct init *init, const char *type, const ch
 }
 
 /* A tmpfs without a mode has that of the folder it covers. */
-static int add_tmpfs_mode(const struct init *init, const char *type, struct mount_options *options, const char *path,
-			  struct error *err)
+static int add_tmpfs_mode(const struct init *init, struct mount_options *options, const char *path, struct error *err)
 {
 	AUTO_CLOSE int covered = -1;
 	struct stat st;
 
-	if (!text_equal(type, "tmpfs") || text_has_prefix(options->data.data, "mode=") ||
+	if (text_has_prefix(options->data.data, "mode=") ||
 	    (options->data.size && strstr(options->data.data, ",mode=")))
 		return 0;
 	covered = open_in_root(init->root_fd, path, O_PATH | O_DIRECTORY, 0);
@@ -246,18 +245,44 @@ static int add_tmpfs_mode(const struct init *init, const char *type, struct moun
 	return 0;
 }
 
+/* SELinux: what the container makes there has the container's label. The categories' commas are protected. */
+static void add_label(struct mount_options *options, const char *type, const char *label)
+{
+	if (text_empty(label) || (!text_equal(type, "tmpfs") && !text_equal(type, "devpts")))
+		return;
+	text_add(&options->data, options->data.size ? ",context=" : "context=");
+	for (const char *at = label; *at; at++) {
+		if (*at == ',' || *at == '\\')
+			text_add_char(&options->data, '\\');
+		text_add_char(&options->data, *at);
+	}
+}
+
+static int complete_data(const struct init *init, const char *type, struct mount_options *options, const char *path,
+			 struct error *err)
+{
+	add_label(options, type, init->plan->spec->linux_.mount_label);
+	return text_equal(type, "tmpfs") ? add_tmpfs_mode(init, options, path, err) : 0;
+}
+
+/* Only for tmpfs: what goes into it must be there first. */
+static bool is_readonly_later(const char *type, const struct mount_options *options)
+{
+	return text_equal(type, "tmpfs") && options->attr_set & MOUNT_ATTR_RDONLY;
+}
+
 static int mount_fresh(struct init *init, const struct spec_mount *mount, struct mount_options *options,
 		       const char *path, struct error *err)
 {
 	const char *type = text_empty(mount->type) ? "none" : mount->type;
 	const char *source = text_empty(mount->source) ? NULL : mount->source;
-	bool later = text_equal(type, "tmpfs") && options->attr_set & MOUNT_ATTR_RDONLY;
+	bool later = is_readonly_later(type, options);
 	uint64_t attr = options->attr_set & ~(later ? (uint64_t)MOUNT_ATTR_RDONLY : 0);
 	AUTO_CLOSE int target = -1;
 	AUTO_CLOSE int fd = -1;
 	int r;
 
-	if (add_tmpfs_mode(init, type, options, path, err) < 0)
+	if (complete_data(init, type, options, path, err) < 0)
 		return -1;
 	fd = mount_new(type, source, options->data.data, options->superblock, attr, err);
 	if (fd < 0)

@@ -19,6 +19,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "runtime/init.h"
+#include "runtime/init_listener.h"
 #include "runtime/init_sched.h"
 #include "sys/capability.h"
 #include "sys/in_root.h"
@@ -248,8 +249,11 @@ static int close_descriptors(const struct plan *plan, struct error *err)
 
 static int load_filter(const struct plan *plan, struct error *err)
 {
-	int r = plan->filter ? seccomp_filter_load(plan->filter) : 0;
+	int r;
 
+	if (plan->filter && plan->listener_fd >= 0)
+		return init_listener_load(plan, err);
+	r = plan->filter ? seccomp_filter_load(plan->filter) : 0;
 	if (r < 0)
 		return error_set_errno(err, ERR_INTERNAL, r, "load the system call filter (linux.seccomp)");
 	return 0;

@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "runtime/debug.h"
+#include "runtime/memory_policy.h"
 #include "sys/cpu_list.h"
 #include "sys/proc_fs.h"
 
@@ -178,6 +179,8 @@ int init_sched_apply(const struct plan *plan, struct error *err)
 	if (process->scheduler && set_scheduler(process->scheduler, has_cpus, err) < 0)
 		return -1;
 	if (process->io_priority && set_io_priority(process->io_priority, err) < 0)
+		return -1;
+	if (plan->spec->linux_.memory_policy && memory_policy_apply(plan->spec->linux_.memory_policy, err) < 0)
 		return -1;
 	if (plan->spec->linux_.personality && set_personality(plan->spec->linux_.personality, err) < 0)
 		return -1;

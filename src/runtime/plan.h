@@ -22,6 +22,7 @@
 #define PLAN_SUBGROUP_MAX 16
 
 struct cgroup;
+struct plan_net_device;
 
 /* A namespace to enter that exists already. */
 struct plan_join {
@@ -43,16 +44,20 @@ struct plan {
 	const struct runtime_process_options *options;
 	const struct runtime_create_options *create; /* NULL for exec */
 	const struct record *record;
-	const struct seccomp_filter *filter;		   /* NULL: none */
-	struct cgroup *cgroup;				   /* NULL: none */
+	const struct seccomp_filter *filter; /* NULL: none */
+	int listener_fd;       /* connected to linux.seccomp.listenerPath; -1: the filter notifies nobody */
+	pid_t *shared_pid;     /* memory shared with init: its pid as the host side sees it; NULL without a listener */
+	struct cgroup *cgroup; /* NULL: none */
 	struct plan_subgroup subgroups[PLAN_SUBGROUP_MAX]; /* exec: in place of `cgroup` for some controllers */
 	size_t subgroup_count;
 	char *rootfs;		 /* absolute */
 	uint64_t new_namespaces; /* CLONE_NEW... flags of namespaces to be made */
 	struct plan_join joins[PLAN_JOIN_MAX];
 	size_t join_count;
-	struct idmap idmap;  /* of a new user namespace */
-	int *mount_fds;	     /* per mount: detached tree opened by the host side, or -1; NULL: none */
+	struct idmap idmap;		     /* of a new user namespace */
+	int *mount_fds;			     /* per mount: detached tree opened by the host side, or -1; NULL: none */
+	struct plan_net_device *net_devices; /* see net_device.h */
+	size_t net_device_count;
 	int sync_fd;	     /* init's end */
 	int host_sync_fd;    /* the other end: init closes its copy, so that it sees the host side end */
 	int start_fd;	     /* listening socket, or -1: go on at once */

@@ -70,7 +70,8 @@ struct runtime_process_options {
 	int preserve_fds; /* descriptors from 3 on (not close-on-exec) that the process keeps */
 	int listen_fds;	  /* socket activation: LISTEN_FDS descriptors from 3 on, before the preserved ones */
 	bool no_new_keyring;
-	bool foreground; /* terminal without console socket is allowed: the caller uses tty_fd */
+	bool foreground;    /* terminal without console socket is allowed: the caller uses tty_fd */
+	bool keep_newlines; /* its terminal adds no carriage returns: that of whoever reads it does */
 };
 
 struct runtime_create_options {

@@ -771,6 +771,30 @@ int cgroup_kill(struct cgroup *cgroup, int signal, struct error *err)
 
 /* ---- limits, stats, out of memory ---- */
 
+static void add_rdma_number(struct text *line, const char *key, struct optional_u64 number)
+{
+	if (number.set)
+		text_addf(line, " %s=%llu", key, (unsigned long long)number.value);
+	else
+		text_addf(line, " %s=max", key);
+}
+
+int cgroup_set_rdma(struct cgroup *cgroup, const struct cgroup_rdma_limit *limit, struct error *err)
+{
+	AUTO(text_fini) struct text line = { 0 };
+
+	text_add(&line, limit->device);
+	add_rdma_number(&line, "hca_handle", limit->handles);
+	add_rdma_number(&line, "hca_object", limit->objects);
+	for (size_t i = 0; i < cgroup->tree_count; i++) {
+		const struct cgroup_tree *tree = &cgroup->trees[i];
+
+		if (tree->dir_fd >= 0 && cgroup_has(tree, "rdma.max"))
+			return cgroup_set(cgroup, tree, "rdma.max", line.data, err);
+	}
+	return error_set(err, ERR_UNSUPPORTED, "the rdma controller is not there (is it mounted, or delegated?)");
+}
+
 int cgroup_apply(struct cgroup *cgroup, const struct cgroup_limits *limits, struct error *err)
 {
 	const struct cgroup_tree *v2 = cgroup_v2_tree(cgroup);

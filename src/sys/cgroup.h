@@ -124,6 +124,13 @@ struct cgroup_hierarchy {
 	bool is_v2;
 };
 
+/* The rdma controller's limits of one device; an unset number is no limit. */
+struct cgroup_rdma_limit {
+	const char *device; /* "mlx5_0" */
+	struct optional_u64 handles;
+	struct optional_u64 objects;
+};
+
 /* How the host mounts its control groups. */
 enum cgroup_mode cgroup_detect(void);
 /* What a program says about it: "none", "v1", "hybrid", "v2". */
@@ -165,6 +172,7 @@ int cgroup_add(struct cgroup *cgroup, pid_t pid, struct error *err);
 /* chown for delegation (v2 only): the directory and the files of /sys/kernel/cgroup/delegate. */
 int cgroup_delegate(struct cgroup *cgroup, uid_t uid, struct error *err);
 
+int cgroup_set_rdma(struct cgroup *cgroup, const struct cgroup_rdma_limit *limit, struct error *err);
 int cgroup_apply(struct cgroup *cgroup, const struct cgroup_limits *limits, struct error *err);
 
 /* Stops or resumes all processes and waits until it is so. */

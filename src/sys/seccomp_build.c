@@ -400,7 +400,8 @@ static int add_rule(struct compiler *compiler, const struct seccomp_rule *rule, 
 
 		note_highest(compiler, rule->names[i]);
 		if (action == SCMP_ACT_NOTIFY && text_equal(rule->names[i], "write"))
-			return error_set(err, ERR_INVALID, "seccomp: SCMP_ACT_NOTIFY cannot be used for write");
+			return error_set(err, ERR_INVALID,
+					 "seccomp: SCMP_ACT_NOTIFY cannot be used for the write syscall");
 		if (number == __NR_SCMP_ERROR || action == compiler->default_action)
 			continue;
 		failed = add_call(compiler, action, number, args, rule->arg_count, separate);

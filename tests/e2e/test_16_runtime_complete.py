@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """kist-runtime: the rarer parts of the specification, and of the command lines of runc and crun."""
+import fcntl
 import json
 import os
 import pathlib
+import socket
+import struct
 import subprocess
 import threading
 
@@ -252,3 +255,181 @@ def test_processes_of_what_has_ended(box):
     box.wait_status(name, "stopped")
     assert box.call("ps", name).stdout.count("\n") == 1
     assert box.call("ps", "--format", "json", name).stdout == "[]\n"
+
+
+# ---- seccomp agents ----
+
+NOTIF_RECV, NOTIF_SEND = 0xC0502100, 0xC0182101
+MKDIR, ENOMEDIUM = {"x86_64": 83, "aarch64": 34}[os.uname().machine], 123
+CONTINUE = 1
+
+
+class Agent:
+    """Answers mkdir with ENOMEDIUM, and lets every other call it is asked about go on."""
+
+    def __init__(self, path):
+        self.states = []
+        self.calls = []
+        self.server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.server.bind(str(path))
+        self.server.listen(4)
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                peer, _ = self.server.accept()
+            except OSError:
+                return
+            with peer:
+                data, fds, _, _ = socket.recv_fds(peer, 65536, 4)
+                self.states.append((json.loads(data), len(fds), peer.recv(1)))
+            threading.Thread(target=self.answer, args=(fds[0],), daemon=True).start()
+
+    def answer(self, fd):
+        while True:
+            request = bytearray(80)
+            try:
+                fcntl.ioctl(fd, NOTIF_RECV, request)
+                number = struct.unpack_from("=i", request, 16)[0]
+                self.calls.append(number)
+                denied = number == MKDIR
+                reply = struct.pack("=Qqii", struct.unpack_from("=Q", request)[0], 0, -ENOMEDIUM if denied else 0,
+                                    0 if denied else CONTINUE)
+                fcntl.ioctl(fd, NOTIF_SEND, bytearray(reply))
+            except OSError:
+                os.close(fd)
+                return
+
+
+def notify(path, *names, nnp=True):
+    def change(spec):
+        spec["process"]["noNewPrivileges"] = nnp
+        spec["linux"]["seccomp"] = {
+            "defaultAction": "SCMP_ACT_ALLOW", "listenerPath": str(path), "listenerMetadata": "some \"words\"",
+            "syscalls": [{"names": list(names), "action": "SCMP_ACT_NOTIFY"}]}
+
+    return change
+
+
+@pytest.mark.parametrize("nnp", [True, False])
+def test_seccomp_agent(box, nnp):
+    agent = Agent(box.root / "agent")
+    # Also calls that every program and the runtime itself makes on its way.
+    change = notify(box.root / "agent", "mkdir", "mkdirat", "writev", "sendmsg", "execve", "close", "futex", nnp=nnp)
+    run = box.run(["mkdir", "/tmp/x"], change, check=False)
+    assert "No medium found" in run.stderr and run.returncode == 1, run.stderr
+    state, count, rest = agent.states[0]
+    assert state["fds"] == ["seccompFd"] and count == 1 and rest == b""
+    assert state["metadata"] == 'some "words"' and state["ociVersion"].startswith("1.")
+    assert state["state"]["status"] == "creating" and state["state"]["pid"] == state["pid"] > 1
+    assert MKDIR in agent.calls
+
+
+def test_seccomp_agent_of_an_exec(box):
+    agent = Agent(box.root / "agent")
+    name = box.started(change=notify(box.root / "agent", "mkdir"))
+    run = box.call("exec", name, "mkdir", "/tmp/x", check=False)
+    assert "No medium found" in run.stderr
+    assert [state["state"]["status"] for state, _, _ in agent.states] == ["creating", "running"]
+    assert agent.states[1][0]["state"]["pid"] == box.pid(name) != agent.states[1][0]["pid"]
+
+
+def test_seccomp_agent_must_be_there(box):
+    run = box.run(["true"], notify(box.root / "nobody", "mkdir"), check=False)
+    assert run.returncode == 1 and "failed to connect with seccomp agent" in run.stderr
+    run = box.run(["true"], notify("", "mkdir"), check=False)
+    assert run.returncode == 1 and "linux.seccomp.listenerPath must be set" in run.stderr
+    assert box.call("list", "-q").stdout == ""
+
+
+# ---- memory policy, network devices, labels ----
+
+
+def memory_policy(**policy):
+    return lambda s: s["linux"].update(memoryPolicy=policy)
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/self/numa_maps").exists(), reason="needs a kernel with NUMA")
+def test_memory_policy(box):
+    script = "head -n 1 /proc/self/numa_maps | cut -d ' ' -f 2"
+    assert box.sh(script, memory_policy(mode="MPOL_INTERLEAVE", nodes="0")) == "interleave:0\n"
+    assert "static" in box.sh(script, memory_policy(mode="MPOL_BIND", nodes="0", flags=["MPOL_F_STATIC_NODES"]))
+    for policy, words in [({"mode": "X"}, "linux.memoryPolicy.mode"), ({"mode": "MPOL_BIND"}, "at least 1 node"),
+                          ({"mode": "MPOL_LOCAL", "nodes": "0-7"}, "mode requires 0 nodes but got 8"),
+                          ({"mode": "MPOL_BIND", "nodes": "0", "flags": ["Y"]}, "linux.memoryPolicy.flags[0]")]:
+        run = box.run(["true"], memory_policy(**policy), check=False)
+        assert run.returncode == 1 and words in run.stderr
+
+
+def ip(*words):
+    return subprocess.run(["ip", *words], text=True, capture_output=True, check=True).stdout
+
+
+def test_network_devices(box):
+    """In a network namespace of our own: the interface ends with the container."""
+    script = f"""
+        ip link add kistx type veth peer name kisty
+        ip link set kistx mtu 1400 address 02:00:00:00:00:07
+        ip address add 10.99.0.7/24 dev kistx
+        ip address add 127.0.0.77 dev kistx
+        exec {box.runtime} --root {box.state} run --bundle "$1" "$2"
+    """
+
+    def change(spec):
+        spec["linux"]["netDevices"] = {"kistx": {"name": "inner%d"}}
+
+    bundle = box.bundle(["ip", "address", "show"], change)
+    run = subprocess.run(["unshare", "-n", "sh", "-euc", script, "sh", bundle, box.name()], text=True,
+                         capture_output=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "inner0" in run.stdout and "mtu 1400" in run.stdout and "02:00:00:00:00:07" in run.stdout
+    assert "10.99.0.7/24" in run.stdout and "127.0.0.77" not in run.stdout and "UP" in run.stdout.split("inner0")[1]
+
+
+@pytest.mark.parametrize("devices,words", [({"kist-none": {}}, "link not found for interface kist-none"),
+                                           ({"a/b": {}}, "invalid network device name"),
+                                           ({"x": {"name": "a" * 16}}, "linux.netDevices.x.name")])
+def test_bad_network_devices(box, devices, words):
+    run = box.run(["true"], lambda s: s["linux"].update(netDevices=devices), check=False)
+    assert run.returncode == 1 and words in run.stderr
+
+
+@pytest.mark.skipif(pathlib.Path("/sys/fs/selinux/enforce").exists(), reason="needs a host without SELinux")
+def test_labels_are_not_dropped_silently(box):
+    label = "system_u:system_r:container_t:s0:c1,c2"
+    run = box.run(["true"], lambda s: s["linux"].update(mountLabel=label), check=False)
+    assert run.returncode == 1 and "linux.mountLabel" in run.stderr and "selinux" in run.stderr
+    run = box.run(["true"], lambda s: s["process"].update(selinuxLabel=label), check=False)
+    assert run.returncode == 1 and "process.selinuxLabel" in run.stderr
+
+
+@pytest.mark.skipif(pathlib.Path("/sys/fs/resctrl/schemata").exists(), reason="needs a host without resctrl")
+def test_resctrl_is_asked_for_in_vain(box):
+    run = box.run(["true"], lambda s: s["linux"].update(intelRdt={"closID": "gold"}), check=False)
+    assert run.returncode == 1 and "linux.intelRdt" in run.stderr and "not enabled" in run.stderr
+
+
+def test_rdma_without_a_controller(box):
+    rdma = {"mlx5_9": {"hcaHandles": 3}}
+    run = box.run(["true"], lambda s: s["linux"]["resources"].update(rdma=rdma), check=False)
+    assert run.returncode == 1 and "linux.resources.rdma.mlx5_9" in run.stderr
+
+
+def test_idmap_of_a_joined_user_namespace(box):
+    maps = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+
+    def userns(spec):
+        spec["linux"]["namespaces"].append({"type": "user"})
+        spec["linux"].update(uidMappings=maps, gidMappings=maps)
+
+    source = box.root / "owned"
+    source.mkdir()
+    os.chmod(box.root, 0o755)
+    first = box.started(change=userns)
+
+    def joined(spec):
+        spec["linux"]["namespaces"].append({"type": "user", "path": f"/proc/{box.pid(first)}/ns/user"})
+        spec["mounts"].append({"destination": "/tmp", "source": str(source), "options": ["bind", "idmap"]})
+
+    assert box.sh("stat -c %u /tmp", joined) == "0\n"
