@@ -355,6 +355,13 @@ static int delete_unreadable(const struct runtime *runtime, const char *id, stru
 	return end_unreadable(runtime, folder_fd, id, err) < 0 ? -1 : record_remove_folder(runtime, id, err);
 }
 
+static int remove_resctrl(const struct found *found, struct error *err)
+{
+	if (!text_empty(found->record.resctrl) && rmdir(found->record.resctrl) < 0 && errno != ENOENT)
+		return error_set_errno(err, ERR_INTERNAL, errno, "remove %s", found->record.resctrl);
+	return 0;
+}
+
 int runtime_delete(const struct runtime *runtime, const char *id, bool force, struct error *err)
 {
 	AUTO(found_fini) struct found found = FOUND_NONE;
@@ -372,10 +379,8 @@ int runtime_delete(const struct runtime *runtime, const char *id, bool force, st
 	}
 	if (is_alive(&found) && end_init(&found, err) < 0)
 		return -1;
-	if (remove_cgroup(&found, err) < 0)
+	if (remove_cgroup(&found, err) < 0 || remove_resctrl(&found, err) < 0)
 		return -1;
-	if (!text_empty(found.record.resctrl) && rmdir(found.record.resctrl) < 0 && errno != ENOENT)
-		return error_set_errno(err, ERR_INTERNAL, errno, "remove %s", found.record.resctrl);
 	run_poststop(&found, runtime);
 	return record_remove_folder(runtime, id, err);
 }
