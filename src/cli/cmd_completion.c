@@ -51,6 +51,7 @@ static const char *operand_kind(const struct command *command)
 		{ &command_images, "image" },
 		{ &command_pull, "image" },
 		{ &command_push, "image" },
+		{ &command_save, "image" },
 		{ &command_rmi, "image" },
 		{ &command_run, "image" },
 		{ &command_tag, "image" },

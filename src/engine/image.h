@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * image.h - the verbs on images: list, inspect, history, tag, remove, prune,
- * pull, push, import. Shapes and sentences are the Docker API's (1.51, the classic
+ * pull, push, save, load, import. Shapes and sentences are the Docker API's (1.51, the classic
  * image store): an image's id is the digest of its config.
  *
  * `name` is what a user writes: a reference ("debian", "debian:12",
@@ -190,6 +190,34 @@ struct image_push_options {
 };
 /* Nothing of ours is lost when it fails; what the registry got makes the next try shorter. */
 int image_push(struct engine *engine, const struct image_push_options *options, struct error *err);
+
+/* ---- save, load ---- */
+
+struct image_save_options {
+	const struct text_list *names; /* a repository without a tag means all its tags; an id goes without names */
+	const char *platform;	       /* JSON of ?platform=, or "" or NULL */
+	/* Takes a piece of the archive; negative with err filled ends it. Not called before everything was found. */
+	int (*write)(void *arg, const void *data, size_t size, struct error *err);
+	void *write_arg;
+};
+/* One archive that is docker's (manifest.json) and an OCI layout (index.json) at once. Layers are as they are stored. */
+int image_save(struct engine *engine, const struct image_save_options *options, struct error *err);
+
+struct image_load_options {
+	int stream_fd;	      /* tar, plain, gzip or zstd (borrowed) */
+	const char *platform; /* as above */
+	bool quiet;	      /* no progress of layers */
+	int (*whole)(void *arg, struct error *err); /* as for import */
+	void *whole_arg;
+	image_progress progress;
+	void *progress_arg;
+	int cancel_fd;
+};
+/*
+ * Archives of docker save (old ones too), OCI layouts, and those that are both. Each image is there or not there, with
+ * the id that its pull would give. ERR_INVALID names what is wrong with the archive.
+ */
+int image_load(struct engine *engine, const struct image_load_options *options, struct error *err);
 
 struct image_import_options {
 	int stream_fd;	  /* tar, plain or compressed (borrowed) */

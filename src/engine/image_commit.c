@@ -2,6 +2,7 @@
 #include "engine/image_commit.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,6 +10,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "oci/hasher.h"
+
+#define BLOCK_SIZE (256 * 1024)
 
 int image_layers_init(struct image_layers_new *out_layers, const struct image_config *config, struct lease *lease,
 		      struct error *err)
@@ -41,6 +44,37 @@ void image_layers_fini(struct image_layers_new *layers)
 	}
 	free(layers->items);
 	*layers = (struct image_layers_new){ 0 };
+}
+
+/* ---- streams ---- */
+
+static int wait_readable(int fd, int cancel_fd, struct error *err)
+{
+	struct pollfd polled[2] = { { .fd = fd, .events = POLLIN }, { .fd = cancel_fd, .events = POLLIN } };
+
+	while (poll(polled, 2, -1) < 0)
+		if (errno != EINTR)
+			return error_set_errno(err, ERR_INTERNAL, errno, "poll");
+	return polled[0].revents ? 0 : error_set(err, ERR_CANCELED, "canceled");
+}
+
+int image_read_stream(int fd, int cancel_fd, int (*take)(void *arg, const void *data, size_t size, struct error *err),
+		      void *arg, struct error *err)
+{
+	AUTO_FREE char *block = xmalloc(BLOCK_SIZE);
+	ssize_t got;
+
+	for (;;) {
+		if (wait_readable(fd, cancel_fd, err) < 0)
+			return -1;
+		got = read(fd, block, BLOCK_SIZE);
+		if (got < 0)
+			return error_set_errno(err, ERR_INTERNAL, errno, "read the archive");
+		if (got == 0)
+			return 0;
+		if (take(arg, block, (size_t)got, err) < 0)
+			return -1;
+	}
 }
 
 /* ---- commit ---- */

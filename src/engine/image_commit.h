@@ -27,6 +27,9 @@ struct image_layers_new {
 int image_layers_init(struct image_layers_new *out_layers, const struct image_config *config, struct lease *lease,
 		      struct error *err);
 void image_layers_fini(struct image_layers_new *layers);
+/* Reads fd to its end in pieces; ERR_CANCELED when cancel_fd (or -1) becomes readable. */
+int image_read_stream(int fd, int cancel_fd, int (*take)(void *arg, const void *data, size_t size, struct error *err),
+		      void *arg, struct error *err);
 /* Does the deferred work from the lowest up, then names every new layer. */
 int image_layers_commit(struct image_layers_new *layers, struct store *store, struct error *err);
 /* The row of an image whose config, manifest and layers are stored. */

@@ -4,8 +4,6 @@
  * uncompressed bytes back, which are only hashed and stored here. The image gets
  * a manifest of its own, so that it can be pushed, and its blobs are kept.
  */
-#include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -21,7 +19,6 @@
 #include "oci/manifest.h"
 #include "oci/platform.h"
 
-#define BLOCK_SIZE (256 * 1024)
 #define RESERVED_BYTES (4 * 1024 * 1024)
 
 struct import {
@@ -41,36 +38,29 @@ struct import {
 
 /* ---- the layer ---- */
 
-static int wait_readable(int fd, int cancel_fd, struct error *err)
-{
-	struct pollfd polled[2] = { { .fd = fd, .events = POLLIN }, { .fd = cancel_fd, .events = POLLIN } };
+struct arriving {
+	struct import *import;
+	struct blob_writer *writer;
+};
 
-	while (poll(polled, 2, -1) < 0)
-		if (errno != EINTR)
-			return error_set_errno(err, ERR_INTERNAL, errno, "poll");
-	return polled[0].revents ? 0 : error_set(err, ERR_CANCELED, "canceled");
+static int take_bytes(void *arg, const void *data, size_t size, struct error *err)
+{
+	struct arriving *arriving = arg;
+
+	arriving->import->layer_size += size;
+	return blob_writer_write(arriving->writer, data, size, err);
 }
 
 static int store_stream(struct import *import, int fd, struct error *err)
 {
 	AUTO(blob_writer_freep) struct blob_writer *writer = NULL;
-	AUTO_FREE char *block = xmalloc(BLOCK_SIZE);
-	ssize_t got;
+	struct arriving arriving = { .import = import };
 
 	if (blob_writer_new(&writer, store_blobs(import->store), BLOB_NO_LIMIT, err) < 0)
 		return -1;
-	for (;;) {
-		if (wait_readable(fd, import->options->cancel_fd, err) < 0)
-			return -1;
-		got = read(fd, block, BLOCK_SIZE);
-		if (got < 0)
-			return error_set_errno(err, ERR_INTERNAL, errno, "read the archive");
-		if (got == 0)
-			break;
-		if (blob_writer_write(writer, block, (size_t)got, err) < 0)
-			return -1;
-		import->layer_size += (uint64_t)got;
-	}
+	arriving.writer = writer;
+	if (image_read_stream(fd, import->options->cancel_fd, take_bytes, &arriving, err) < 0)
+		return -1;
 	/* Leased before it has its name: the same archive may have been here before, and be collected right now. */
 	blob_writer_digest(writer, &import->diff_id);
 	lease_add(import->lease, &import->diff_id);

@@ -297,6 +297,20 @@ int blob_writer_commit_any(struct blob_writer *writer, struct digest *out_digest
 	return 0;
 }
 
+int blob_adopt(struct blob_store *store, int dir_fd, const char *name, const struct digest *digest, struct error *err)
+{
+	AUTO_CLOSE int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	char path[BLOB_PATH_MAX];
+
+	if (fd < 0)
+		return disk_fail(err, errno, "open %s", name);
+	if (fchown(fd, geteuid(), getegid()) < 0 || fchmod(fd, 0600) < 0 || fsync(fd) < 0)
+		return disk_fail(err, errno, "sync %s", name);
+	if (linkat(dir_fd, name, store->root_fd, blob_path(path, digest), 0) < 0 && errno != EEXIST)
+		return disk_fail(err, errno, "link %s to %s", name, path);
+	return disk_sync_name(store->root_fd, path, err);
+}
+
 void blob_writer_free(struct blob_writer *writer)
 {
 	if (!writer)

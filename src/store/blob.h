@@ -69,6 +69,12 @@ int blob_writer_commit_any(struct blob_writer *writer, struct digest *out_digest
 void blob_writer_free(struct blob_writer *writer);
 DEFINE_AUTO(struct blob_writer, blob_writer_free)
 
+/*
+ * Makes a whole file of ours the blob of this digest, which the caller has proven: `name` in dir_fd, on the same file
+ * system, not a link and without other names. That name stays, for the caller to remove; nobody may write to it.
+ */
+int blob_adopt(struct blob_store *store, int dir_fd, const char *name, const struct digest *digest, struct error *err);
+
 /* One small blob at once. */
 int blob_put(struct digest *out_digest, struct blob_store *store, const void *data, size_t size, struct error *err);
 

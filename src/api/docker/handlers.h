@@ -61,6 +61,11 @@ DOCKER_HANDLER(docker_image_prune);
 /* image_create.c */
 DOCKER_HANDLER(docker_image_create);
 
+/* image_archive.c */
+DOCKER_HANDLER(docker_image_save);
+DOCKER_HANDLER(docker_image_save_all);
+DOCKER_HANDLER(docker_image_load);
+
 /* image_push.c */
 DOCKER_HANDLER(docker_image_push);
 
