@@ -108,6 +108,7 @@ static void undo_volumes(void *arg)
 {
 	struct container *container = arg;
 
+	volumes_let_go(container);
 	for (size_t i = 0; i < container->document.mounts.count; i++) {
 		AUTO(error_clear) struct error err = { 0 };
 		const struct container_mount *mount = &container->document.mounts.items[i];

@@ -38,6 +38,7 @@ void container_unref(struct container *container)
 	json_free_fields(&container->document, container_document_fields);
 	mutex_fini(&container->mutex);
 	mutex_fini(&container->row);
+	text_list_fini(&container->held_volumes);
 	free(container->bundle);
 	free(container);
 }

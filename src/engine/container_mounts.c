@@ -65,7 +65,7 @@ static int use_volume(struct container *container, struct container_mount *mount
 	json_free_fields(&volume, volume_fields);
 	if (labels)
 		request.labels = *labels;
-	if (volume_create(&volume, container->engine, &request, err) < 0)
+	if (volume_create_for(&volume, container, &request, err) < 0)
 		return -1;
 	mount->name = xstrdup(volume.name);
 	mount->source = xstrdup(volume.mountpoint);
@@ -322,6 +322,8 @@ static int add_from(struct container *container, const char *text, struct error 
 		mount->rw = from->rw && !read_only;
 		mount->copy_up = false;
 		mount->anonymous = false;
+		if (text_equal(mount->type, "volume"))
+			volume_hold(container, mount->name);
 	}
 	return 0;
 }

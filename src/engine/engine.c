@@ -129,6 +129,7 @@ static struct engine *engine_new(const struct engine_options *options)
 	engine->events = event_bus_new();
 	engine->closing_fd = -1;
 	atomic_init(&engine->stopping, false);
+	mutex_init(&engine->volumes);
 	mutex_init(&engine->index);
 	mutex_init(&engine->threads_mutex);
 	mutex_init(&engine->networks_mutex);
@@ -406,6 +407,7 @@ static int recover(struct engine *engine, struct error *err)
 	size_t count;
 	int r;
 
+	volumes_recover(engine);
 	if (containers_load(engine, err) < 0)
 		return -1;
 	count = container_all(&items, engine);
@@ -527,6 +529,7 @@ void engine_close(struct engine *engine)
 	condition_fini(&engine->networks_changed);
 	mutex_fini(&engine->networks_mutex);
 	mutex_fini(&engine->index);
+	mutex_fini(&engine->volumes);
 	text_list_fini(&engine->unreadable);
 	free(engine->data_root);
 	free(engine->exec_root);

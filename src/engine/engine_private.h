@@ -67,6 +67,7 @@ struct engine {
 	struct mutex networks_mutex; /* guards networks_change: one network is made or removed at a time */
 	struct condition networks_changed;
 	bool networks_change;
+	struct mutex volumes; /* before `index`: volumes come and go one at a time */
 
 	atomic_bool stopping; /* no restart policy acts any more */
 	int closing_fd;	      /* eventfd: readable once engine_close() began */
@@ -84,6 +85,8 @@ struct container {
 	/* One writer of the row at a time, so that an older document never follows a newer one. Before `mutex`. */
 	struct mutex row;
 	bool forgotten; /* guarded by `row`: it has none any more */
+
+	struct text_list held_volumes; /* guarded by engine->volumes: its, before its mounts can be seen */
 
 	struct mutex mutex; /* guards all below */
 	struct container_document document;
@@ -201,6 +204,20 @@ void container_end_attaches(struct container *container);
 void container_end_execs(struct container *container);
 /* With container->mutex held. */
 void container_exec_ids(struct container *container, struct text_list *out_ids);
+
+/* ---- volume.c ---- */
+
+struct volume;
+struct volume_create_request;
+/* volume_create() for a container that is being made: from the first moment on the volume counts as used. */
+int volume_create_for(struct volume *out_volume, struct container *container,
+		      const struct volume_create_request *request, struct error *err);
+/* The same for one that is another's too. */
+void volume_hold(struct container *container, const char *name);
+/* The container will not be made. */
+void volumes_let_go(struct container *container);
+/* Ends removals that were cut short, or takes them back. */
+void volumes_recover(struct engine *engine);
 
 /* ---- engine.c ---- */
 

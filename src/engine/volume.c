@@ -17,6 +17,7 @@
 
 #define FOLDER_DEPTH_MAX 128
 #define ANONYMOUS_LABEL "com.docker.volume.anonymous"
+#define REMOVED ".removed" /* no volume's name begins with a dot */
 
 static const struct json_field volume_usage_fields[] = {
 	JSON_I64("RefCount", struct volume_usage, reference_count, 0),
@@ -163,14 +164,15 @@ static int make_folder(struct engine *engine, const char *name, struct error *er
 	return r < 0 ? error_set_errno(err, ERR_INTERNAL, r, "create volume %s: %s", name, path) : 0;
 }
 
-int volume_create(struct volume *out_volume, struct engine *engine, const struct volume_create_request *request,
-		  struct error *err)
+static int create_locked(struct volume *out_volume, struct engine *engine, const struct volume_create_request *request,
+			 struct error *err)
 {
 	AUTO(text_map_fini) struct text_map labels = { 0 };
 	char made_up[65];
 	const char *name = request->name;
 	int r;
 
+	mutex_assert_held(&engine->volumes);
 	if (!text_empty(request->driver) && !text_equal(request->driver, "local"))
 		return error_set(err, ERR_NOT_FOUND,
 				 "create %s: error looking up volume plugin %s: plugin \"%s\" not found",
@@ -193,6 +195,39 @@ int volume_create(struct volume *out_volume, struct engine *engine, const struct
 		return -1;
 	publish(engine, "create", name);
 	return find(out_volume, engine, name, err) < 0 ? -1 : 0;
+}
+
+int volume_create(struct volume *out_volume, struct engine *engine, const struct volume_create_request *request,
+		  struct error *err)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&engine->volumes);
+
+	return create_locked(out_volume, engine, request, err);
+}
+
+int volume_create_for(struct volume *out_volume, struct container *container,
+		      const struct volume_create_request *request, struct error *err)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&container->engine->volumes);
+
+	if (create_locked(out_volume, container->engine, request, err) < 0)
+		return -1;
+	text_list_add(&container->held_volumes, out_volume->name);
+	return 0;
+}
+
+void volume_hold(struct container *container, const char *name)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&container->engine->volumes);
+
+	text_list_add(&container->held_volumes, name);
+}
+
+void volumes_let_go(struct container *container)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&container->engine->volumes);
+
+	text_list_fini(&container->held_volumes);
 }
 
 int volume_inspect(struct volume *out_volume, struct engine *engine, const char *name, struct error *err)
@@ -278,31 +313,109 @@ static int delete_row(struct engine *engine, const char *name, struct error *err
 	return query_run(query, err) < 0 ? -1 : 0;
 }
 
-int volume_remove(struct engine *engine, const char *name, bool force, struct error *err)
+/* Of a container that is just being made: nobody else can see its mounts yet. */
+static void holders_of_locked(struct text_list *out_ids, struct engine *engine, const char *name)
 {
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&engine->index);
+	const struct container *container;
+	const char *id;
+	size_t at = 0;
+
+	mutex_assert_held(&engine->volumes);
+	while ((container = map_next(&engine->by_id, &at, &id)))
+		if (text_list_contains(&container->held_volumes, name) && !text_list_contains(out_ids, id))
+			text_list_add(out_ids, id);
+}
+
+/* Aside in one step, so that nobody ever meets half of it; a start brings it back if its row is still there. */
+static int move_aside(char **out_aside, const struct engine *engine, const char *name, struct error *err)
+{
+	AUTO_FREE char *folder = xasprintf("%s/volumes/" REMOVED, engine->data_root);
+	AUTO_FREE char *path = xasprintf("%s/volumes/%s", engine->data_root, name);
+	AUTO_FREE char *aside = path_join(folder, name);
+	int r = mkdir_all(AT_FDCWD, folder, 0700);
+
+	if (r == 0)
+		r = remove_tree(AT_FDCWD, aside);
+	if (r == 0 && rename(path, aside) < 0 && errno != ENOENT)
+		r = -errno;
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, r, "remove %s: %s", name, path);
+	*out_aside = take_ptr(aside);
+	return 0;
+}
+
+/* 1 if it is gone, 0 if there was none. */
+static int take_away(char **out_aside, struct engine *engine, const char *name, struct error *err)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&engine->volumes);
 	AUTO(text_list_fini) struct text_list users = { 0 };
-	AUTO_FREE char *path = NULL;
+	AUTO_FREE char *path = xasprintf("%s/volumes/%s", engine->data_root, name);
+	AUTO_FREE char *aside = NULL;
 	int r = find(NULL, engine, name, err);
 
-	if (r < 0)
-		return -1;
-	if (r == 0)
-		return force ? 0 : error_set(err, ERR_NOT_FOUND, "get %s: no such volume", name);
+	if (r <= 0)
+		return r;
 	users_of(&users, engine, name);
+	holders_of_locked(&users, engine, name);
 	if (users.count) {
 		AUTO_FREE char *ids = text_list_join(&users, ", ");
 
 		return error_set(err, ERR_CONFLICT, "remove %s: volume is in use - [%s]", name, ids);
 	}
-	/* Row first: a folder without a row is only a leftover. */
-	path = xasprintf("%s/volumes/%s", engine->data_root, name);
-	if (delete_row(engine, name, err) < 0)
+	if (move_aside(&aside, engine, name, err) < 0)
 		return -1;
-	r = remove_tree(AT_FDCWD, path);
+	if (delete_row(engine, name, err) < 0) {
+		(void)rename(aside, path);
+		return -1;
+	}
+	*out_aside = take_ptr(aside);
+	return 1;
+}
+
+int volume_remove(struct engine *engine, const char *name, bool force, struct error *err)
+{
+	AUTO_FREE char *aside = NULL;
+	int r = take_away(&aside, engine, name, err);
+
 	if (r < 0)
-		return error_set_errno(err, ERR_INTERNAL, r, "remove %s: %s", name, path);
+		return -1;
+	if (r == 0)
+		return force ? 0 : error_set(err, ERR_NOT_FOUND, "get %s: no such volume", name);
+	r = remove_tree(AT_FDCWD, aside);
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, r, "remove %s: %s", name, aside);
 	publish(engine, "destroy", name);
 	return 0;
+}
+
+static int recover_removed(struct engine *engine, int folder_fd, const char *name, struct error *err)
+{
+	AUTO_FREE char *path = xasprintf("%s/volumes/%s", engine->data_root, name);
+	int r = find(NULL, engine, name, err);
+
+	if (r < 0)
+		return -1;
+	if (r == 0)
+		return remove_tree(folder_fd, name) < 0 ? error_set(err, ERR_INTERNAL, "remove %s", path) : 0;
+	if (renameat(folder_fd, name, AT_FDCWD, path) < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "bring back %s", path);
+	return 0;
+}
+
+void volumes_recover(struct engine *engine)
+{
+	AUTO_FREE char *removed = xasprintf("%s/volumes/" REMOVED, engine->data_root);
+	AUTO_CLOSEDIR DIR *folder = dir_open(AT_FDCWD, removed);
+	const struct dirent *entry;
+
+	while (folder && (entry = readdir(folder))) {
+		AUTO(error_clear) struct error err = { 0 };
+
+		if (!text_equal(entry->d_name, ".") && !text_equal(entry->d_name, "..") &&
+		    recover_removed(engine, dirfd(folder), entry->d_name, &err) < 0)
+			engine_log_error(engine, "a removal of a volume was cut short", entry->d_name, &err);
+	}
 }
 
 /* Bytes on disk below a folder; what cannot be read counts nothing. */

@@ -36,7 +36,8 @@ static int database_fail(struct database *database, const char *what, struct err
 	int errnum = sqlite3_system_errno(database->handle);
 	const char *text = sqlite3_errmsg(database->handle);
 
-	if (code == SQLITE_FULL || errnum == ENOSPC)
+	/* What the system said counts for an I/O error only: it is kept beyond the call that failed. */
+	if (code == SQLITE_FULL || ((code & 0xff) == SQLITE_IOERR && errnum == ENOSPC))
 		return error_set_errno(err, ERR_EXHAUSTED, ENOSPC, "database: %s", what);
 	if (code == SQLITE_CONSTRAINT_UNIQUE || code == SQLITE_CONSTRAINT_PRIMARYKEY)
 		return error_set(err, ERR_CONFLICT, "database: %s: %s", what, text);

@@ -33,8 +33,11 @@ static void mark(struct marks *marks, const char *digest)
 		map_set(&marks->blobs, digest, marks->store);
 }
 
-/* An image's manifest names its layers' blobs; damaged or missing ones do not stop the collection. */
-static void mark_manifest(struct marks *marks, const char *text)
+/*
+ * An image's manifest names its layers' blobs; damaged or missing ones do not stop the collection. One that cannot be
+ * read just now does: its blobs would be taken for nobody's.
+ */
+static int mark_manifest(struct marks *marks, const char *text, struct error *err)
 {
 	AUTO(error_clear) struct error ignored = { 0 };
 	AUTO_FREE char *data = NULL;
@@ -42,13 +45,16 @@ static void mark_manifest(struct marks *marks, const char *text)
 	struct digest digest;
 	size_t size;
 
-	if (text_empty(text) || digest_parse(&digest, text, &ignored) < 0 ||
-	    blob_read(&data, &size, store_blobs(marks->store), &digest, MANIFEST_SIZE_MAX, &ignored) < 0 ||
-	    manifest_decode(&manifest, data, size, NULL, &ignored) < 0)
-		return;
+	if (text_empty(text) || digest_parse(&digest, text, &ignored) < 0)
+		return 0;
+	if (blob_read(&data, &size, store_blobs(marks->store), &digest, MANIFEST_SIZE_MAX, &ignored) < 0)
+		return ignored.kind == ERR_NOT_FOUND || ignored.kind == ERR_INVALID ? 0 : error_move(err, &ignored);
+	if (manifest_decode(&manifest, data, size, NULL, &ignored) < 0)
+		return 0;
 	for (size_t i = 0; i < manifest.layers.count; i++)
 		mark(marks, manifest.layers.items[i].digest);
 	manifest_fini(&manifest);
+	return 0;
 }
 
 static int mark_blobs(struct marks *marks, struct error *err)
@@ -61,7 +67,8 @@ static int mark_blobs(struct marks *marks, struct error *err)
 	while ((r = query_next(query, err)) > 0) {
 		mark(marks, query_text(query, 0));
 		mark(marks, query_text(query, 1));
-		mark_manifest(marks, query_text(query, 1));
+		if (mark_manifest(marks, query_text(query, 1), err) < 0)
+			return -1;
 	}
 	if (r < 0)
 		return -1;
@@ -103,6 +110,12 @@ static int sweep_blobs(struct marks *marks, struct error *err)
 
 	map_init(&marks->blobs, NULL);
 	r = mark_blobs(marks, err);
+	if (r < 0 && marks->demote) {
+		/* A start must not fail because there is nothing to tidy up by. */
+		error_clear(err);
+		map_fini(&marks->blobs);
+		return 0;
+	}
 	if (r == 0)
 		r = blob_walk(store_blobs(marks->store), sweep_blob, marks, err);
 	map_fini(&marks->blobs);

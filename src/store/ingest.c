@@ -13,6 +13,8 @@
 #include "oci/hasher.h"
 #include "store/disk.h"
 
+#define COPY_PIECE (256 * 1024)
+
 struct ingest {
 	struct blob_store *store; /* borrowed */
 	struct digest digest;
@@ -97,6 +99,30 @@ int ingest_reset(struct ingest *ingest, struct error *err)
 	if (ftruncate(ingest->fd, 0) < 0 || lseek(ingest->fd, 0, SEEK_SET) < 0)
 		return disk_fail(err, errno, "empty a part");
 	return 0;
+}
+
+static int copy_all(int from, int to, const char *name, struct error *err)
+{
+	AUTO_FREE char *piece = xmalloc(COPY_PIECE);
+	ssize_t got;
+	int r;
+
+	while ((got = read_full(from, piece, COPY_PIECE)) > 0) {
+		r = write_full(to, piece, (size_t)got);
+		if (r < 0)
+			return disk_fail(err, r, "write %s", name);
+	}
+	return got < 0 ? disk_fail(err, (int)got, "read %s", name) : 0;
+}
+
+int ingest_copy_blob(struct ingest *ingest, struct error *err)
+{
+	AUTO_CLOSE int from = blob_open(ingest->store, &ingest->digest, err);
+	char name[BLOB_PATH_MAX];
+
+	if (from < 0 || ingest_reset(ingest, err) < 0)
+		return -1;
+	return copy_all(from, ingest->fd, part_path(name, &ingest->digest), err);
 }
 
 static int prove(struct ingest *ingest, struct error *err)

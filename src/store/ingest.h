@@ -28,6 +28,8 @@ int ingest_fd(const struct ingest *ingest);
 uint64_t ingest_size(const struct ingest *ingest);
 /* Throws the bytes away: the part turned out wrong. */
 int ingest_reset(struct ingest *ingest, struct error *err);
+/* The bytes of the blob of this digest, which is stored, become the part; the blob stays what it is. */
+int ingest_copy_blob(struct ingest *ingest, struct error *err);
 
 enum ingest_proof {
 	INGEST_HASH,   /* read it all and compare */

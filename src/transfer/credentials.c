@@ -122,7 +122,9 @@ static int config_load(struct config *out_config, char **out_text, const char *p
 static int config_save(const struct config *config, const char *original, const char *path, struct error *err)
 {
 	AUTO_FREE char *updated = json_update(original, strlen(original), config, written_fields, err);
-	AUTO_FREE char *folder = path_parent(path);
+	/* Behind a link (dotfiles kept elsewhere) the file is replaced, not the link. */
+	AUTO_FREE char *behind = realpath(path, NULL);
+	AUTO_FREE char *folder = path_parent(behind ? behind : path);
 	AUTO(json_value_freep) struct json_value *value = NULL;
 	AUTO(text_fini) struct text pretty = { 0 };
 	int r;
@@ -132,7 +134,7 @@ static int config_save(const struct config *config, const char *original, const 
 	json_value_encode(&pretty, value, "\t");
 	r = mkdir_all(AT_FDCWD, folder, 0700);
 	if (r == 0)
-		r = file_write_atomic(AT_FDCWD, path, pretty.data, pretty.size, 0600, FILE_NO_SYNC);
+		r = file_write_atomic(AT_FDCWD, behind ? behind : path, pretty.data, pretty.size, 0600, FILE_NO_SYNC);
 	return r < 0 ? error_set_errno(err, ERR_INTERNAL, r, "write %s", path) : 0;
 }
 

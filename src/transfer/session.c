@@ -84,9 +84,11 @@ static int check_document(const struct session *session, enum session_document k
 	struct digest said;
 	struct digest got;
 
+	if (!event->text)
+		return error_set(err, ERR_INTERNAL, "%s sent no text for %s", PROGRAM, text_or_empty(event->digest));
 	if (digest_parse(&said, event->digest, err) < 0)
 		return error_prefix(err, "document of %s", PROGRAM);
-	digest_of(&got, said.algorithm, text_or_empty(event->text), strlen(text_or_empty(event->text)));
+	digest_of(&got, said.algorithm, event->text, strlen(event->text));
 	if (!digest_equal(&said, &got))
 		return error_set(err, ERR_INTERNAL, "%s sent a document that is not %s", PROGRAM, event->digest);
 	if (kind == SESSION_CONFIG
@@ -272,7 +274,8 @@ static int handle(struct session *session, struct message_event *event, struct e
 	if (session->handle)
 		return session->handle(session, event, err);
 	if (!session->sink)
-		return error_set(err, ERR_INTERNAL, "unexpected event \"%s\" of %s", event->event, PROGRAM);
+		return error_set(err, ERR_INTERNAL, "unexpected event \"%s\" of %s", text_or_empty(event->event),
+				 PROGRAM);
 	if (text_equal(event->event, "document"))
 		return on_document(session, event, err);
 	if (text_equal(event->event, "which"))
@@ -285,7 +288,7 @@ static int handle(struct session *session, struct message_event *event, struct e
 		return on_done(session, event, err);
 	if (text_equal(event->event, "unpack_broke"))
 		return on_unpack_broke(session, event, err);
-	return error_set(err, ERR_INTERNAL, "unknown event \"%s\" of %s", event->event, PROGRAM);
+	return error_set(err, ERR_INTERNAL, "unknown event \"%s\" of %s", text_or_empty(event->event), PROGRAM);
 }
 
 int session_run(struct session *session, const struct message_request *request, struct error *err)

@@ -3,8 +3,10 @@
 import concurrent.futures
 import json
 import os
+import pathlib
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -284,6 +286,49 @@ def test_volumes(shared):
     # An anonymous one goes with --rm.
     shared.docker("run", "--rm", "-v", "/anonymous", "busybox", "touch", "/anonymous/x")
     assert shared.docker("volume", "ls", "-q").stdout == ""
+
+
+def test_prune_takes_no_volume_of_a_container_that_is_being_made(shared):
+    """Nobody sees its mounts yet, but its volumes are there."""
+    stop = threading.Event()
+
+    def prune():
+        while not stop.is_set():
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(shared.socket))
+                client.sendall(b"POST /volumes/prune HTTP/1.0\r\n\r\n")
+                while client.recv(65536):
+                    pass
+
+    pruner = threading.Thread(target=prune)
+    pruner.start()
+    try:
+        for i in range(12):
+            shared.docker("create", "--name", f"made{i}", "-v", "/etc", "-v", "/bin", "busybox", "true")
+    finally:
+        stop.set()
+        pruner.join()
+    for i in range(12):
+        mounts = shared.inspect(f"made{i}")["Mounts"]
+        assert len(mounts) == 2 and all(pathlib.Path(mount["Source"]).is_dir() for mount in mounts)
+        shared.docker("rm", "-v", f"made{i}")
+    assert shared.docker("volume", "ls", "-q").stdout == ""
+
+
+def test_a_volume_whose_removal_was_cut_short(own):
+    own.docker("run", "--rm", "-v", "cut:/d", "busybox", "sh", "-c", "echo mine > /d/f")
+    volumes = own.root / "d" / "volumes"
+    own.kill()
+    # As kill -9 leaves it before the row went, and after.
+    (volumes / ".removed").mkdir(exist_ok=True)
+    (volumes / "cut").rename(volumes / ".removed" / "cut")
+    (volumes / ".removed" / "gone" / "_data").mkdir(parents=True)
+    own.start()
+    assert own.docker("run", "--rm", "-v", "cut:/d", "busybox", "cat", "/d/f").stdout == "mine\n"
+    assert own.docker("volume", "ls", "-q").stdout == "cut\n"
+    assert list((volumes / ".removed").iterdir()) == []
+    own.docker("volume", "rm", "cut")
+    assert not (volumes / "cut").exists() and list((volumes / ".removed").iterdir()) == []
 
 
 def test_image_volume_and_volumes_from(shared):

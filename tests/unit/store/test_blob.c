@@ -262,13 +262,42 @@ static void every_failure_leaves_nothing(void **state)
 
 #define IN_TMP(test) cmocka_unit_test_setup_teardown(test, tmp_root_setup, tmp_root_teardown)
 
+/* A pull needs the bytes of a blob that another image has: that one keeps it, also if the pull is cut. */
+static void ingest_of_a_stored_blob(void **state)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	struct blob_store *store = open_store();
+	struct ingest *ingest = NULL;
+	struct digest digest;
+
+	(void)state;
+	assert_no_error(blob_put(&digest, store, "hello", 5, &err), &err);
+	assert_no_error(ingest_open(&ingest, store, &digest, &err), &err);
+	assert_int_equal(write(ingest_fd(ingest), "old", 3), 3);
+	assert_no_error(ingest_copy_blob(ingest, &err), &err);
+	assert_int_equal(ingest_size(ingest), 5);
+	assert_no_error(ingest_reset(ingest, &err), &err);
+	assert_no_error(blob_verify(store, &digest, &err), &err);
+	assert_no_error(ingest_copy_blob(ingest, &err), &err);
+	assert_no_error(ingest_commit(ingest, INGEST_HASH, &err), &err);
+	ingest_close(ingest);
+	assert_no_error(blob_verify(store, &digest, &err), &err);
+	assert_int_equal(count_entries("ingest"), 0);
+	blob_store_close(store);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		IN_TMP(written_and_read),	   IN_TMP(wrong_digest_gets_no_name),
-		IN_TMP(other_algorithm),	   IN_TMP(damaged_blob_is_put_aside),
-		IN_TMP(one_process_at_a_time),	   IN_TMP(part_survives_and_goes_on),
-		IN_TMP(wrong_part_is_thrown_away), IN_TMP(every_failure_leaves_nothing),
+		IN_TMP(written_and_read),
+		IN_TMP(wrong_digest_gets_no_name),
+		IN_TMP(other_algorithm),
+		IN_TMP(damaged_blob_is_put_aside),
+		IN_TMP(one_process_at_a_time),
+		IN_TMP(part_survives_and_goes_on),
+		IN_TMP(wrong_part_is_thrown_away),
+		IN_TMP(ingest_of_a_stored_blob),
+		IN_TMP(every_failure_leaves_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

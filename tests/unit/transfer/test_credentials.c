@@ -2,9 +2,11 @@
 #include "transfer/credentials.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
@@ -170,10 +172,31 @@ static void test_helper(void **state)
 	assert_non_null(strstr(err.message, "docker-credential-nosuch"));
 }
 
+static void test_a_link_stays_a_link(void **state)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	struct credential mine = { .username = (char *)(uintptr_t) "u", .password = (char *)(uintptr_t) "p" };
+	AUTO_FREE char *elsewhere = xasprintf("%s/kept-elsewhere.json", folder);
+	AUTO_FREE char *text = NULL;
+	struct stat status;
+
+	(void)state;
+	write_config("{}");
+	assert_int_equal(rename(path, elsewhere), 0);
+	assert_int_equal(symlink("../kept-elsewhere.json", path), 0);
+	assert_no_error(credentials_store(path, "l.example", &mine, NULL, &err), &err);
+	assert_int_equal(lstat(path, &status), 0);
+	assert_true(S_ISLNK(status.st_mode));
+	assert_true(file_read(&text, NULL, AT_FDCWD, elsewhere, 1 << 20) >= 0);
+	assert_non_null(strstr(text, "l.example"));
+	assert_int_equal(unlink(path), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_get),
+		cmocka_unit_test(test_a_link_stays_a_link),
 		cmocka_unit_test(test_store_keeps_the_rest),
 		cmocka_unit_test(test_helper),
 		cmocka_unit_test(test_missing_file),

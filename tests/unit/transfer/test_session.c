@@ -140,6 +140,9 @@ static int child_main(const char *role)
 	if (text_equal(role, "wrong digest"))
 		tell_document("manifest", manifest,
 			      "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+	if (text_equal(role, "no text"))
+		tell("{\"event\":\"document\",\"kind\":\"manifest\",\"digest\":"
+		     "\"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"}");
 	tell_document("manifest", manifest, NULL);
 	if (text_equal(role, "other config"))
 		tell_document("config", "{}", NULL);
@@ -276,6 +279,7 @@ static void test_bad_children(void **state)
 		{ "early layer", ERR_INTERNAL, "a layer that does not exist" },
 		{ "far layer", ERR_INTERNAL, "a layer that does not exist" },
 		{ "wrong digest", ERR_INTERNAL, "sent a document that is not sha256:e3b0" },
+		{ "no text", ERR_INTERNAL, "sent no text for sha256:e3b0" },
 		{ "other config", ERR_INTERNAL, "which nothing refers to" },
 		{ "unpack", ERR_INVALID, "tar: bad header" },
 	};
