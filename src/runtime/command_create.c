@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/file.h"
+#include "base/path.h"
 #include "runtime/command.h"
+#include "runtime/notify.h"
 
 struct create_options {
 	const char *bundle;
@@ -57,14 +62,8 @@ static struct runtime_create_options convert(const struct create_options *option
 							     .preserve_fds = (int)options->preserve_fds,
 							     .listen_fds = command_listen_fds(),
 							     .no_new_keyring = options->no_new_keyring },
-						.no_pivot = options->no_pivot };
-}
-
-/* systemd's readiness protocol is not handed on: whoever waits for READY=1 should know why it does not come. */
-static void warn_of_notify_socket(const struct runtime *runtime)
-{
-	if (runtime->log && getenv("NOTIFY_SOCKET"))
-		log_warn(runtime->log, "NOTIFY_SOCKET is set, but is not passed on to the container");
+						.no_pivot = options->no_pivot,
+						.notify = notify_wanted() };
 }
 
 int command_create(const struct runtime *runtime, int argc, char *const *argv, struct error *err)
@@ -80,13 +79,52 @@ int command_create(const struct runtime *runtime, int argc, char *const *argv, s
 	if (check(&options, err) < 0)
 		return -1;
 	create = convert(&options, operands.items[0]);
-	warn_of_notify_socket(runtime);
 	return runtime_create(&process, runtime, &create, err);
+}
+
+/* With somebody who waits for READY=1: its socket must be there before the program is. */
+static int run_notifying(struct runtime_process *process, const struct runtime *runtime,
+			 const struct runtime_create_options *create, bool detach, struct error *err)
+{
+	AUTO(error_clear) struct error ignored = { 0 };
+	AUTO_CLOSE int fd = -1;
+
+	if (runtime_create(process, runtime, create, err) < 0)
+		return -1;
+	fd = notify_listen(runtime, create->id, err);
+	if (fd < 0 || (!detach && notify_forward_beside(fd, process->pid, runtime->log, err) < 0) ||
+	    runtime_start(runtime, create->id, err) < 0) {
+		runtime_delete(runtime, create->id, true, &ignored);
+		return -1;
+	}
+	if (detach)
+		notify_forward(fd, process->pid, process->pid, runtime->log);
+	return 0;
+}
+
+static int run(const struct runtime *runtime, const struct create_options *options,
+	       const struct runtime_create_options *create, struct error *err)
+{
+	AUTO(runtime_process_fini) struct runtime_process process = RUNTIME_PROCESS_NONE;
+	int r;
+
+	if (!options->detach) {
+		if (!options->no_subreaper)
+			prctl(PR_SET_CHILD_SUBREAPER, 1);
+		foreground_begin();
+	}
+	r = create->notify ? run_notifying(&process, runtime, create, options->detach, err)
+			   : runtime_run(&process, runtime, create, err);
+	if (r < 0 || options->detach)
+		return r;
+	r = foreground_wait(&process, err);
+	if (r < 0 || options->keep)
+		return r;
+	return runtime_delete(runtime, create->id, true, err) < 0 ? -1 : r;
 }
 
 int command_run(const struct runtime *runtime, int argc, char *const *argv, struct error *err)
 {
-	AUTO(runtime_process_fini) struct runtime_process process = RUNTIME_PROCESS_NONE;
 	AUTO(text_list_fini) struct text_list operands = { 0 };
 	struct create_options options = { 0 };
 	struct runtime_create_options create;
@@ -97,22 +135,32 @@ int command_run(const struct runtime *runtime, int argc, char *const *argv, stru
 	if (check(&options, err) < 0)
 		return -1;
 	create = convert(&options, operands.items[0]);
-	warn_of_notify_socket(runtime);
 	create.process.foreground = !options.detach && !options.console_socket;
 	create.process.keep_newlines = create.process.foreground;
-	if (!options.detach) {
-		if (!options.no_subreaper)
-			prctl(PR_SET_CHILD_SUBREAPER, 1);
-		foreground_begin();
-	}
-	if (runtime_run(&process, runtime, &create, err) < 0)
+	return run(runtime, &options, &create, err);
+}
+
+/* As in runc: the command ends when the container is ready, and systemd knows. */
+static int start_notifying(const struct runtime *runtime, const char *id, struct error *err)
+{
+	AUTO(runtime_state_fini) struct runtime_state state = { 0 };
+	AUTO_CLOSE int fd = -1;
+
+	if (runtime_load_state(&state, runtime, id, err) < 0)
 		return -1;
-	if (options.detach)
-		return 0;
-	r = foreground_wait(&process, err);
-	if (r < 0 || options.keep)
-		return r;
-	return runtime_delete(runtime, create.id, true, err) < 0 ? -1 : r;
+	fd = notify_listen(runtime, id, err);
+	if (fd < 0 || runtime_start(runtime, id, err) < 0)
+		return -1;
+	notify_forward(fd, state.pid, state.pid, runtime->log);
+	return 0;
+}
+
+static bool has_notify_folder(const struct runtime *runtime, const char *id)
+{
+	AUTO_FREE char *name = xasprintf("%s/notify", id);
+	AUTO_FREE char *path = path_join(runtime->root, name);
+
+	return file_exists(AT_FDCWD, path);
 }
 
 int command_start(const struct runtime *runtime, int argc, char *const *argv, struct error *err)
@@ -121,5 +169,9 @@ int command_start(const struct runtime *runtime, int argc, char *const *argv, st
 	AUTO(text_list_fini) struct text_list operands = { 0 };
 	int r = command_parse(table, NULL, argc, argv, 0, &operands, 1, 1, err);
 
-	return r <= 0 ? r : runtime_start(runtime, operands.items[0], err);
+	if (r <= 0)
+		return r;
+	if (notify_wanted() && has_notify_folder(runtime, operands.items[0]))
+		return start_notifying(runtime, operands.items[0], err);
+	return runtime_start(runtime, operands.items[0], err);
 }

@@ -172,6 +172,8 @@ static int make_folder(struct creation *creation, const char *id, struct error *
 	}
 	if (creation->folder_fd < 0)
 		return -1;
+	if (creation->plan.create->notify && mkdirat(creation->folder_fd, "notify", 0755) < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "make the folder of the notify socket");
 	return record_begin(creation->folder_fd, &creation->record, creation->config, creation->config_size, err);
 }
 
@@ -388,6 +390,24 @@ static int start_now(struct creation *creation, struct error *err)
 	return hook_run_list(&creation->spec.hooks.poststart, "poststart", state, NULL, err);
 }
 
+/* The socket itself is made by whoever will listen, before start. */
+static void add_notify(struct creation *creation, const char *id)
+{
+	static const char *const options[] = { "bind", "nosuid", "noexec", "nodev", "ro" };
+	struct spec_mount *mount;
+	AUTO_FREE char *folder = NULL;
+
+	if (!creation->plan.create->notify)
+		return;
+	folder = path_join(creation->plan.runtime->root, id);
+	mount = json_array_add(&creation->spec.mounts, sizeof(*mount));
+	mount->destination = xstrdup("/run/notify");
+	mount->source = path_join(folder, "notify");
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+		text_list_add(&mount->options, options[i]);
+	text_list_set_env(&creation->spec.process->env, "NOTIFY_SOCKET", "/run/notify/notify.sock");
+}
+
 static int begin(struct creation *creation, const struct runtime *runtime, const struct runtime_create_options *options,
 		 struct error *err)
 {
@@ -406,6 +426,7 @@ static int begin(struct creation *creation, const struct runtime *runtime, const
 	    find_rootfs(creation, bundle, err) < 0)
 		return -1;
 	fill_record(creation, options->id, bundle);
+	add_notify(creation, options->id);
 	if (!runtime->no_cgroups) {
 		creation->record.cgroup_path = host_cgroup_path(runtime, &creation->spec, options->id, err);
 		if (!creation->record.cgroup_path)

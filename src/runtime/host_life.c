@@ -355,6 +355,14 @@ static int delete_unreadable(const struct runtime *runtime, const char *id, stru
 	return end_unreadable(runtime, folder_fd, id, err) < 0 ? -1 : record_remove_folder(runtime, id, err);
 }
 
+/* What a create that is under way, or was killed, still has running. */
+static int end_making(struct found *found, const struct runtime *runtime, const char *id, struct error *err)
+{
+	if (!found->record.creator && end_unreadable(runtime, found->folder_fd, id, err) < 0)
+		return -1;
+	return found->status == RUNTIME_CREATING ? end_creator(found, err) : 0;
+}
+
 static int remove_resctrl(const struct found *found, struct error *err)
 {
 	if (!text_empty(found->record.resctrl) && rmdir(found->record.resctrl) < 0 && errno != ENOENT)
@@ -368,9 +376,7 @@ int runtime_delete(const struct runtime *runtime, const char *id, bool force, st
 
 	if (found_open(&found, runtime, id, err) < 0)
 		return force ? delete_unreadable(runtime, id, err) : -1;
-	if (force && !found.record.creator && end_unreadable(runtime, found.folder_fd, id, err) < 0)
-		return -1;
-	if (force && found.status == RUNTIME_CREATING && end_creator(&found, err) < 0)
+	if (force && end_making(&found, runtime, id, err) < 0)
 		return -1;
 	if (!force && found.status != RUNTIME_STOPPED && found.status != RUNTIME_CREATED) {
 		found_look_at_freezer(&found);

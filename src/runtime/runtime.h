@@ -82,6 +82,7 @@ struct runtime_create_options {
 	size_t rootfs_mount_count;
 	bool want_netlink;
 	bool no_pivot;
+	bool notify; /* <root>/<id>/notify is mounted on /run/notify, and NOTIFY_SOCKET says notify.sock in it */
 };
 
 /* Makes the container; its process waits for runtime_start(). On failure nothing is left. */

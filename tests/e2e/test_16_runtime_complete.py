@@ -433,3 +433,72 @@ def test_idmap_of_a_joined_user_namespace(box):
         spec["mounts"].append({"destination": "/tmp", "source": str(source), "options": ["bind", "idmap"]})
 
     assert box.sh("stat -c %u /tmp", joined) == "0\n"
+
+
+# ---- readiness ----
+
+
+class Systemd:
+    """The other end of $NOTIFY_SOCKET: keeps what is said, and answers barriers."""
+
+    def __init__(self, path):
+        self.said = []
+        self.server = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.server.bind(str(path))
+        self.env = {**os.environ, "NOTIFY_SOCKET": str(path)}
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            data, fds, _, _ = socket.recv_fds(self.server, 4096, 4)
+            self.said.append(data.decode())
+            for fd in fds:
+                os.close(fd)
+
+    def words(self):
+        return "".join(self.said)
+
+
+# busybox has no way to send a datagram: the container's process stays, and a friend on the host speaks for it.
+def speak(box, name, text):
+    path = box.state / name / "notify/notify.sock"
+    wait_for(path.exists, 10, "the notify socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as us:
+        us.sendto(text.encode(), str(path))
+
+
+def test_readiness_goes_on_to_systemd(box):
+    systemd = Systemd(box.root / "systemd")
+    name = box.create(["sh", "-c", "echo $NOTIFY_SOCKET > /tmp/where; exec sleep 1000"], env=systemd.env)
+    with subprocess.Popen([box.runtime, "--root", box.state, "start", name], env=systemd.env) as start:
+        speak(box, name, "STATUS=warming up\nMAINPID=1\nFDSTORE=1")
+        wait_for(lambda: "STATUS=warming up" in systemd.words(), 5, "the status")
+        assert start.poll() is None
+        speak(box, name, "READY=1")
+        assert start.wait(10) == 0
+    wait_for(lambda: "BARRIER=1" in systemd.said, 5, "the barrier")
+    assert f"READY=1\nMAINPID={box.pid(name)}\n" in systemd.words()
+    # The number that counts is ours; what concerns the service itself does not come through.
+    assert "MAINPID=1\n" not in systemd.words() and "FDSTORE" not in systemd.words()
+    assert box.call("exec", name, "cat", "/tmp/where").stdout == "/run/notify/notify.sock\n"
+    assert box.call("exec", name, "ls", "/run/notify").stdout == "notify.sock\n"
+
+
+def test_readiness_of_a_foreground_run(box):
+    systemd = Systemd(box.root / "systemd")
+    bundle, name = box.bundle(["sleep", "1000"]), box.name()
+    words = [box.runtime, "--root", box.state, "run", "--bundle", bundle, name]
+    with subprocess.Popen(words, env=systemd.env, stdin=subprocess.DEVNULL) as run:
+        speak(box, name, "READY=1\n")
+        wait_for(lambda: f"READY=1\nMAINPID={run.pid}\n" in systemd.words(), 5, "readiness")
+        speak(box, name, "WATCHDOG=1\n")
+        wait_for(lambda: "WATCHDOG=1" in systemd.words(), 5, "the watchdog")
+        box.call("kill", name, "KILL")
+        assert run.wait(10) == 137
+
+
+def test_who_never_gets_ready_ends_the_start(box):
+    systemd = Systemd(box.root / "systemd")
+    name = box.create(["true"], env=systemd.env)
+    box.call("start", name, env=systemd.env)
+    assert "READY" not in systemd.words()
