@@ -19,6 +19,7 @@
 #include "engine/image_commit.h"
 #include "engine/image_lookup.h"
 #include "engine/image_progress.h"
+#include "oci/manifest.h"
 #include "store/ingest.h"
 #include "transfer/session.h"
 
@@ -65,6 +66,31 @@ static int start_layers(struct pull *pull, struct error *err)
 	if (image_claim(pull->store, &pull->config.rootfs.diff_ids, pull->options->cancel_fd, err) < 0)
 		return -1;
 	text_list_add_all(&pull->claimed, &pull->config.rootfs.diff_ids);
+	return 0;
+}
+
+static char *known_document(void *arg, const struct digest *digest)
+{
+	struct pull *pull = arg;
+	AUTO(error_clear) struct error ignored = { 0 };
+	char *text = NULL;
+
+	lease_add(pull->lease, digest);
+	blob_read(&text, NULL, store_blobs(pull->store), digest, MANIFEST_SIZE_MAX, &ignored);
+	return text;
+}
+
+/* The digests under which this registry gave the images that have names of this repository. */
+static int find_known(struct text_list *out_digests, struct pull *pull, struct error *err)
+{
+	AUTO(image_name_list_fini) struct image_name_list names = { 0 };
+	AUTO_FREE char *repository = reference_name(&pull->reference);
+
+	if (image_name_list_load(&names, pull->store, NULL, err) < 0)
+		return -1;
+	for (size_t i = 0; i < names.count; i++)
+		if (names.items[i].is_digest && text_equal(names.items[i].repository, repository))
+			text_list_add(out_digests, strchr(names.items[i].name, '@') + 1);
 	return 0;
 }
 
@@ -353,9 +379,11 @@ static int run_session(struct session_pulled *out_pulled, struct pull *pull, con
 		       const struct platform *platform, struct error *err)
 {
 	AUTO_FREE char *reference = reference_format(&pull->reference);
+	AUTO(text_list_fini) struct text_list known = { 0 };
 	const struct session_auth session_auth = image_auth_session(auth);
 	const struct session_sink sink = { .arg = pull,
 					   .document = on_document,
+					   .known = known_document,
 					   .have_layer = have_layer,
 					   .want_layer = want_layer,
 					   .layer_done = layer_done,
@@ -367,8 +395,11 @@ static int run_session(struct session_pulled *out_pulled, struct pull *pull, con
 					      .auth = &session_auth,
 					      .settings = pull->options->registry,
 					      .unpacked_limit = pull->unpacked_limit,
+					      .known = &known,
 					      .cancel_fd = pull->options->cancel_fd };
 
+	if (find_known(&known, pull, err) < 0)
+		return -1;
 	if (session_pull(out_pulled, &session, &sink, err) == 0)
 		return 0;
 	/* The limit is what is free: running into it is the disk's doing. */

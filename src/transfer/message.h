@@ -37,11 +37,12 @@ struct message_request {
 	struct text_list certs;
 	int64_t parallel;
 	uint64_t unpacked_limit;
+	struct text_list known; /* digests this name had before: the engine may still have the documents */
 	JSON_ARRAY_OF(struct message_blob) blobs;
 };
 
 struct message_event {
-	/* "document" kind descriptor text; "which"; "layer" index again; "progress" index status current total;
+	/* "document" kind descriptor text; "known" digest; "which"; "layer" index again; "progress" index status current total;
 	 * "done" index; "unpack_broke" index; "end" digest media_type identity_token | error_*
 	 * of a push: "blob" index asks for the bytes; "packed" index digest size; "manifest" asks for it; "progress" */
 	char *event;
@@ -69,7 +70,7 @@ struct message_reply {
 	bool want;				 /* to "layer" */
 	bool unpack;				 /* to "layer": two descriptors come with it, not one */
 	JSON_ARRAY_OF(struct message_flag) have; /* to "which" */
-	char *text;				 /* to "manifest" */
+	char *text;				 /* to "manifest"; to "known": absent, or the document */
 	char *media_type;
 };
 

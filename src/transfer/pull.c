@@ -39,6 +39,7 @@ struct pull {
 	struct manifest manifest;
 	struct image_config config;
 	struct message_reply which;
+	bool is_known; /* the engine had the last document: it may have the next */
 	atomic_bool stop;
 	struct mutex ask_lock;
 
@@ -127,6 +128,86 @@ static int prove(struct descriptor *descriptor, const struct remote_response *re
 	return 0;
 }
 
+/* ---- documents the engine has ---- */
+
+/* 1 with the text (yours), which is what the digest says; 0 if it has none. */
+static int ask_known(struct pull *pull, char **out_text, const char *digest, struct error *err)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&pull->ask_lock);
+	struct message_event event = { .event = message_text("known"), .digest = message_text(digest) };
+	AUTO(error_clear) struct error ignored = { 0 };
+	struct message_reply reply = { 0 };
+	struct digest expected;
+	struct digest got;
+
+	if (digest_parse(&expected, digest, &ignored) < 0)
+		return 0;
+	if (send_event(pull, &event, err) < 0 || receive_reply(pull, &reply, err) < 0)
+		return -1;
+	*out_text = take_ptr(reply.text);
+	json_free_fields(&reply, message_reply_fields);
+	if (!*out_text)
+		return 0;
+	digest_of(&got, expected.algorithm, *out_text, strlen(*out_text));
+	if (digest_equal(&got, &expected))
+		return 1;
+	free(take_ptr(*out_text));
+	return 0;
+}
+
+/* What a tag means now, asked with HEAD: it costs nothing where GETs are counted. 1 if it is what it was before. */
+static int ask_tag(struct pull *pull, const char *tag, struct descriptor *descriptor, struct error *err)
+{
+	AUTO(remote_response_fini) struct remote_response response = { 0 };
+	AUTO(text_list_fini) struct text_list headers = { 0 };
+	AUTO_FREE char *path = xasprintf("%s/manifests/%s", pull->reference.path, tag);
+	const char *digest;
+
+	text_list_add(&headers, ACCEPT);
+	if (registry_send(&response, pull->registry, pull->remote,
+			  &(struct registry_call){
+				  .method = "HEAD", .path = path, .scope = pull->scope, .headers = &headers },
+			  err) < 0)
+		return -1;
+	digest = remote_header(&response, "docker-content-digest");
+	if (response.status != 200 || !digest || !text_list_contains(&pull->request->known, digest))
+		return 0;
+	descriptor->digest = xstrdup(digest);
+	return 1;
+}
+
+/* 1: the document is here and nothing needs to be fetched. */
+static int find_known(struct pull *pull, const char *what, struct descriptor *descriptor, struct manifest *out_manifest,
+		      char **out_text, struct error *err)
+{
+	AUTO(error_clear) struct error ignored = { 0 };
+	bool asked_tag = !descriptor->digest;
+	int r = 1;
+
+	if (pull->request->known.count == 0 ||
+	    (!asked_tag && !pull->is_known && !text_list_contains(&pull->request->known, descriptor->digest)))
+		return 0;
+	if (asked_tag)
+		r = ask_tag(pull, what, descriptor, err);
+	if (r > 0)
+		r = ask_known(pull, out_text, descriptor->digest, err);
+	if (r > 0 && manifest_decode(out_manifest, *out_text, strlen(*out_text), descriptor->media_type, &ignored) < 0)
+		r = 0;
+	pull->is_known = r > 0;
+	if (r <= 0) {
+		free(take_ptr(*out_text));
+		if (asked_tag)
+			free(take_ptr(descriptor->digest));
+		return r;
+	}
+	descriptor->size = strlen(*out_text);
+	if (!descriptor->media_type)
+		descriptor->media_type = xstrdup(out_manifest->media_type		? out_manifest->media_type
+						 : out_manifest->kind == MANIFEST_INDEX ? MEDIA_OCI_INDEX
+											: MEDIA_OCI_MANIFEST);
+	return 1;
+}
+
 /* GET of a manifest or index by `what` (tag or digest); fills the descriptor's empty members. */
 static int fetch_manifest(struct pull *pull, const char *what, struct descriptor *descriptor,
 			  struct manifest *out_manifest, char **out_text, struct error *err)
@@ -182,9 +263,12 @@ static int resolve(struct pull *pull, struct message_event *end, struct error *e
 		AUTO_FREE char *text = NULL;
 		const struct descriptor *entry;
 		bool is_image;
+		int known;
 
 		manifest_fini(&pull->manifest);
-		if (fetch_manifest(pull, what, &descriptor, &pull->manifest, &text, err) < 0)
+		known = find_known(pull, what, &descriptor, &pull->manifest, &text, err);
+		if (known < 0 ||
+		    (known == 0 && fetch_manifest(pull, what, &descriptor, &pull->manifest, &text, err) < 0))
 			return -1;
 		is_image = pull->manifest.kind == MANIFEST_IMAGE;
 		if (depth == 0) {
@@ -223,6 +307,30 @@ static int check_image(const struct pull *pull, struct error *err)
 	return 0;
 }
 
+static int take_config(struct pull *pull, const char *text, size_t size, struct error *err)
+{
+	if (image_config_decode(&pull->config, text, size, err) < 0)
+		return -1;
+	if (pull->config.rootfs.diff_ids.count != pull->manifest.layers.count)
+		return error_set(err, ERR_INVALID,
+				 "the manifest has %zu layers, the image config %zu diff ids: layers from manifest "
+				 "don't match image configuration",
+				 pull->manifest.layers.count, pull->config.rootfs.diff_ids.count);
+	return send_document(pull, "config", pull->manifest.config, text, err);
+}
+
+/* 1: the engine has it. */
+static int find_config(struct pull *pull, struct error *err)
+{
+	struct descriptor *descriptor = pull->manifest.config;
+	AUTO_FREE char *text = NULL;
+	int r = pull->is_known ? ask_known(pull, &text, descriptor->digest, err) : 0;
+
+	if (r > 0)
+		r = take_config(pull, text, strlen(text), err) < 0 ? -1 : 1;
+	return r;
+}
+
 static int fetch_config(struct pull *pull, struct error *err)
 {
 	AUTO(remote_response_fini) struct remote_response response = { 0 };
@@ -238,15 +346,9 @@ static int fetch_config(struct pull *pull, struct error *err)
 		refusal_error(&response, NULL, err);
 		return error_prefix(err, "image config %s", descriptor->digest);
 	}
-	if (prove(descriptor, &response, err) < 0 ||
-	    image_config_decode(&pull->config, buffer_text(&response.body), response.body.size, err) < 0)
+	if (prove(descriptor, &response, err) < 0)
 		return -1;
-	if (pull->config.rootfs.diff_ids.count != pull->manifest.layers.count)
-		return error_set(err, ERR_INVALID,
-				 "the manifest has %zu layers, the image config %zu diff ids: layers from manifest "
-				 "don't match image configuration",
-				 pull->manifest.layers.count, pull->config.rootfs.diff_ids.count);
-	return send_document(pull, "config", descriptor, buffer_text(&response.body), err);
+	return take_config(pull, buffer_text(&response.body), response.body.size, err);
 }
 
 /* ---- layers ---- */
@@ -425,6 +527,8 @@ int pull_open(struct pull **out_pull, const struct message_request *request, str
 
 int pull_run(struct pull *pull, struct message_event *out_end, struct error *err)
 {
+	int known;
+
 	for (size_t i = 0; i < pull->sources.count; i++) {
 		pull->registry = pull->sources.items[i].registry;
 		error_clear(err);
@@ -433,7 +537,10 @@ int pull_run(struct pull *pull, struct message_event *out_end, struct error *err
 		free(take_ptr(out_end->digest));
 		free(take_ptr(out_end->media_type));
 	}
-	if (error_is_set(err) || check_image(pull, err) < 0 || fetch_config(pull, err) < 0)
+	if (error_is_set(err) || check_image(pull, err) < 0)
+		return -1;
+	known = find_config(pull, err);
+	if (known < 0 || (known == 0 && fetch_config(pull, err) < 0))
 		return -1;
 	return fetch_layers(pull, err);
 }

@@ -167,6 +167,29 @@ int session_reply(struct session *session, const struct message_reply *reply, co
 	return channel_send(&session->channel, line, fds, fd_count, err);
 }
 
+static int on_known(struct session *session, const struct message_event *event, struct error *err)
+{
+	AUTO(error_clear) struct error ignored = { 0 };
+	struct message_reply reply = { 0 };
+	AUTO_FREE char *text = NULL;
+	struct digest digest;
+
+	if (session->sink->known && digest_parse(&digest, text_or_empty(event->digest), &ignored) == 0)
+		text = session->sink->known(session->sink->arg, &digest);
+	reply.text = text;
+	return session_reply(session, &reply, NULL, 0, err);
+}
+
+/* More are wanted than are fetched at a time. */
+static void report_waiting(const struct session *session, const struct message_reply *reply)
+{
+	size_t wanted = 0;
+
+	for (size_t i = 0; i < reply->have.count; i++)
+		if (!reply->have.items[i].value && ++wanted > session->parallel)
+			report(session, i, "Waiting", 0, 0);
+}
+
 static int on_which(struct session *session, struct error *err)
 {
 	const struct session_sink *sink = session->sink;
@@ -185,8 +208,10 @@ static int on_which(struct session *session, struct error *err)
 		if (r >= 0)
 			report(session, i, r ? "Already exists" : "Pulling fs layer", 0, 0);
 	}
-	if (r >= 0)
+	if (r >= 0) {
+		report_waiting(session, &reply);
 		r = session_reply(session, &reply, NULL, 0, err);
+	}
 	json_free_fields(&reply, message_reply_fields);
 	return r;
 }
@@ -278,6 +303,8 @@ static int handle(struct session *session, struct message_event *event, struct e
 				 PROGRAM);
 	if (text_equal(event->event, "document"))
 		return on_document(session, event, err);
+	if (text_equal(event->event, "known"))
+		return on_known(session, event, err);
 	if (text_equal(event->event, "which"))
 		return on_which(session, err);
 	if (text_equal(event->event, "layer"))
@@ -341,6 +368,10 @@ int session_pull(struct session_pulled *out_pulled, const struct session_pull *p
 	int r = session_start(&session, pull->cancel_fd, err);
 
 	session.sink = sink;
+	session.parallel = pull->settings && pull->settings->parallel > 0 ? (size_t)pull->settings->parallel
+									  : PARALLEL_DEFAULT;
+	if (pull->known)
+		text_list_add_all(&request.known, pull->known);
 	session_fill_settings(&request, pull->settings);
 	session_fill_auth(&request, pull->auth);
 	request.strict = pull->match == PLATFORM_STRICT;

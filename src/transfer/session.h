@@ -65,6 +65,8 @@ struct session_sink {
 	/* The exact bytes; their digest has been checked against the descriptor. */
 	int (*document)(void *arg, enum session_document kind, const struct descriptor *descriptor, const char *text,
 			size_t size, struct error *err);
+	/* A document by its digest, if it is still here: NULL or yours to free by the caller. May be NULL. */
+	char *(*known)(void *arg, const struct digest *digest);
 	/* Asked for every layer right after the config: 1 if it is here ("Already exists"), 0 if not. May be NULL: none is. */
 	int (*have_layer)(void *arg, const struct session_layer *layer, struct error *err);
 	/* 1 with the grant filled; 0 if it is here already ("Already exists"). */
@@ -84,6 +86,7 @@ struct session_pull {
 	const struct session_auth *auth;	 /* NULL: anonymous */
 	const struct session_settings *settings; /* NULL: defaults */
 	uint64_t unpacked_limit;		 /* bytes of one layer, uncompressed; 0: none */
+	const struct text_list *known;		 /* digests the name had before; NULL: none */
 	int cancel_fd;				 /* readable: stop, ERR_CANCELED; 0 or -1: none */
 };
 

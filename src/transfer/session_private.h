@@ -11,6 +11,7 @@
 
 #define PROGRAM "kist-transfer"
 #define ID_DIGITS 12
+#define PARALLEL_DEFAULT 3
 
 struct session {
 	struct process process;
@@ -26,6 +27,7 @@ struct session {
 	struct manifest manifest;
 	struct image_config config;
 	bool have_config;
+	size_t parallel;
 };
 
 /* AUTO(session_end) struct session session: also when it could not start. */

@@ -513,3 +513,11 @@ def test_unpacker_is_locked_in(tmp_root, program):
             process.wait()
         for fd in (folder, report_read):
             os.close(fd)
+
+
+def test_waiting_is_told(daemon, fake):
+    """Three layers at a time: docker shows the others as waiting."""
+    name, digests = fake.add_image("many:1", [tar_of((f"f{i}", "file", b"x")) for i in range(5)])
+    out = daemon.docker("pull", name).stdout
+    waiting = [line.split(":")[0] for line in out.splitlines() if line.endswith(": Waiting")]
+    assert waiting == [digest.split(":")[1][:12] for digest in digests[3:]]

@@ -218,3 +218,29 @@ def test_kill_during_push_loses_nothing(daemon, sink):
     manifest = json.loads(sink.manifests["k", "1"][1])
     assert gzip.decompress(sink.blobs["k"][manifest["layers"][0]["digest"]]) == tar
     assert not os.listdir(daemon.root / "d/tmp")
+
+
+def test_pull_of_what_is_here_asks_once_with_head(daemon, sink):
+    """GETs of manifests are what Docker Hub counts: a pull that brings nothing new makes none."""
+    name = f"{sink.address}/h:1"
+    image = import_tar(daemon, name, tar_with(("f", "file", b"1")))
+    daemon.docker("push", name)
+    sink.requests.clear()
+    assert f"Status: Image is up to date for {name}" in daemon.docker("pull", name).stdout
+    assert [(method, path) for method, path, _ in sink.requests] == [("HEAD", "/v2/h/manifests/1")]
+    # The tag moves: one HEAD says so, and the rest is fetched.
+    other = import_tar(daemon, f"{sink.address}/h:2", tar_with(("f", "file", b"2")))
+    daemon.docker("push", f"{sink.address}/h:2")
+    daemon.docker("rmi", f"{sink.address}/h:2")
+    sink.manifests["h", "1"] = sink.manifests["h", "2"]
+    sink.requests.clear()
+    assert "Downloaded newer image" in daemon.docker("pull", name).stdout
+    assert sink.methods() == ["HEAD", "GET", "GET", "GET"]
+    assert daemon.inspect(name)["Id"] == other != image
+    # What was damaged here is fetched again, not believed.
+    [manifest] = [json.loads(data) for (_, tag), (_, data) in sink.manifests.items() if tag == "2"]
+    blob = daemon.root / "d/blobs/sha256" / manifest["config"]["digest"][7:]
+    good = blob.read_bytes()
+    blob.write_bytes(b"X" + good[1:])
+    daemon.docker("pull", name)
+    assert blob.read_bytes() == good
