@@ -16,6 +16,7 @@ CACHE = pathlib.Path(os.environ.get("KIST_VM_CACHE", pathlib.Path.home() / ".cac
 MODULES = [
     "overlay", "veth", "bridge", "br_netfilter", "dummy", "nf_tables", "nft_chain_nat", "nft_nat", "nft_masq",
     "nft_ct", "nft_fib", "nft_fib_ipv4", "nf_nat", "nf_conntrack", "nf_conntrack_netlink",
+    "virtio_pci", "virtio_blk", "crc32c_generic", "ext4",
 ]
 
 INIT = """#!/bin/busybox sh
@@ -139,14 +140,21 @@ def initramfs(folder, programs, tests):
     return vmlinuz, folder / "initramfs"
 
 
-def boot(folder, programs, tests, timeout=150, memory_mb=1024):
-    """Runs the tests inside; returns ({name: (exit code, output)}, the kernel line, everything)."""
-    vmlinuz, image = initramfs(folder, programs, tests)
+def command(vmlinuz, image, memory_mb=1024, disks=()):
+    """QEMU's argv; disks are raw files, /dev/vda and so on inside."""
     argv = [
         "qemu-system-x86_64", "-M", "pc", "-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", str(memory_mb),
         "-nographic", "-no-reboot", "-nic", "none", "-kernel", str(vmlinuz), "-initrd", str(image),
         "-append", "console=ttyS0 quiet panic=-1 swapaccount=1",
     ]
+    for disk in disks:
+        argv += ["-drive", f"file={disk},format=raw,if=virtio,cache=writeback"]
+    return argv
+
+
+def boot(folder, programs, tests, timeout=150, memory_mb=1024):
+    """Runs the tests inside; returns ({name: (exit code, output)}, the kernel line, everything)."""
+    argv = command(*initramfs(folder, programs, tests), memory_mb)
     try:
         output = subprocess.run(argv, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=timeout, check=False).stdout
     except subprocess.TimeoutExpired as late:
