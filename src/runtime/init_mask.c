@@ -10,7 +10,10 @@
 #include "sys/in_root.h"
 #include "sys/mount_api.h"
 
-/* What covers: made when first needed, cloned for each path. */
+/*
+ * What covers: made when first needed and attached there, cloned from there for each further path. A mount that was
+ * only a model would have to be ended, and that is a wait for all processors.
+ */
 struct covers {
 	int null_fd;
 	int empty_fd;
@@ -24,16 +27,24 @@ static void covers_fini(struct covers *covers)
 		close(take_fd(&covers->empty_fd));
 }
 
-/* The host's /dev/null, checked by its device number: the container's may be anything (CVE-2025-31133). */
-static int cover_for(struct covers *covers, bool is_directory, struct error *err)
+static int make_empty(struct error *err)
 {
-	if (is_directory && covers->empty_fd < 0)
-		covers->empty_fd =
-			mount_new("tmpfs", "tmpfs", "nr_blocks=1,nr_inodes=1", 0,
-				  MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, err);
-	if (!is_directory && covers->null_fd < 0)
-		covers->null_fd = init_device_clone("/dev/null", 1, 3, err);
-	return is_directory ? covers->empty_fd : covers->null_fd;
+	return mount_new("tmpfs", "tmpfs", "nr_blocks=1,nr_inodes=1", 0,
+			 MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, err);
+}
+
+/* The host's /dev/null, checked by its device number: the container's may be anything (CVE-2025-31133). */
+static int attach_cover(struct covers *covers, bool is_directory, int target, struct error *err)
+{
+	int *cover = is_directory ? &covers->empty_fd : &covers->null_fd;
+	AUTO_CLOSE int copy = -1;
+
+	if (*cover < 0) {
+		*cover = is_directory ? make_empty(err) : init_device_clone("/dev/null", 1, 3, err);
+		return *cover < 0 ? -1 : mount_attach(*cover, target);
+	}
+	copy = mount_clone(*cover, "", 0);
+	return copy < 0 ? copy : mount_attach(copy, target);
 }
 
 static bool is_absent(int r)
@@ -44,20 +55,16 @@ static bool is_absent(int r)
 static int mask(const struct init *init, struct covers *covers, const char *path, struct error *err)
 {
 	AUTO_CLOSE int target = open_in_root(init->root_fd, path, O_PATH, 0);
-	AUTO_CLOSE int copy = -1;
 	struct stat st;
-	int cover;
 	int r;
 
 	if (is_absent(target))
 		return 0;
 	if (target < 0 || fstat(target, &st) < 0)
 		return error_set_errno(err, ERR_INTERNAL, target < 0 ? target : errno, "mask %s", path);
-	cover = cover_for(covers, S_ISDIR(st.st_mode), err);
-	if (cover < 0)
+	r = attach_cover(covers, S_ISDIR(st.st_mode), target, err);
+	if (r < 0 && error_is_set(err))
 		return error_prefix(err, "mask %s", path);
-	copy = mount_clone(cover, "", 0);
-	r = copy < 0 ? copy : mount_attach(copy, target);
 	if (r < 0)
 		return error_set_errno(err, ERR_INTERNAL, r, "mask %s", path);
 	return 0;

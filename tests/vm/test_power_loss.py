@@ -4,7 +4,8 @@ The power goes at random moments of import, tag, push, pull and rmi; after each 
 acknowledged is there with every byte, what was acknowledged as removed is gone, and every image that is there runs.
 
 A machine on ext4 works and tells on its console what was acknowledged; QEMU is killed (what the guest had not synced is
-lost with its memory); the next boot checks, and works on. KIST_POWER_CUTS: how often (3).
+lost with its memory); the next boot checks, and works on. KIST_POWER_CUTS: how often (2). Seen to fail with the syncs
+of layers and rows taken out: "img-3aabe8d6-3:b is lost" after the first cut.
 """
 import os
 import pathlib
@@ -20,7 +21,7 @@ import pytest
 import vm
 
 BUILD = pathlib.Path(os.environ.get("KIST_BUILD_DIR", pathlib.Path(__file__).resolve().parents[2] / "build"))
-CUTS = int(os.environ.get("KIST_POWER_CUTS", "3"))
+CUTS = int(os.environ.get("KIST_POWER_CUTS", "2"))
 ROOMS = {"kist": "cli", "kistd": "daemon", "kist-shim": "shim", "kist-transfer": "transfer", "kist-unpack": "archive", "kist-registry": "registryd"}
 PATIENCE = 120
 
@@ -148,7 +149,7 @@ def run_until(argv, ledger, cut_after):
 @pytest.mark.skipif(not shutil.which("qemu-system-x86_64"), reason="no qemu")
 def test_power_loss(tmp_path):
     programs = {f"/usr/bin/{name}": str(BUILD / "src" / room / name) for name, room in ROOMS.items()}
-    vmlinuz, image = vm.initramfs(tmp_path, programs, {"work": WORK.replace("exec timeout 60", "")})
+    vmlinuz, image = vm.initramfs(tmp_path, programs, {"work": WORK})
     disk, expected = tmp_path / "disk", tmp_path / "expected"
     subprocess.run(["truncate", "-s", "1G", disk], check=True)
     subprocess.run(["mkfs.ext4", "-q", "-F", disk], check=True)

@@ -48,7 +48,7 @@ for module in $(cat /modules/order); do insmod /modules/$module || echo "@@ modu
 echo "@@ kernel $(uname -r) controllers $(cat /sys/fs/cgroup/cgroup.controllers)"
 for test in /tests/*; do
     echo "@@ start ${test##*/}"
-    (cd /tmp && exec timeout 60 $test) </dev/null 2>&1
+    (cd /tmp && exec timeout 100 $test) </dev/null 2>&1
     echo "@@ end ${test##*/} $?"
 done
 echo "@@ done"
