@@ -264,9 +264,7 @@ static int check_logging(struct host_config *host, struct error *err)
 	if (text_equal(log->type, "none"))
 		return 0;
 	if (!text_equal(log->type, "json-file"))
-		return error_set(err, ERR_INVALID,
-				 "logger: no log driver named '%s' is registered (this engine has json-file and none)",
-				 log->type);
+		return error_set(err, ERR_INVALID, "logger: no log driver named '%s' is registered", log->type);
 	for (size_t i = 0; i < log->options.count; i++) {
 		const char *value = log->options.items[i].value;
 		int64_t size;
@@ -298,9 +296,6 @@ static int check_unsupported(const struct container_config *config, const struct
 		return error_set(err, ERR_INVALID, "invalid isolation '%s' on linux", host->isolation);
 	if (!is_one_of(text_or_empty(host->runtime), runtimes))
 		return error_set(err, ERR_INVALID, "unknown or invalid runtime name: %s", host->runtime);
-	if (!text_empty(host->volume_driver) && !text_equal(host->volume_driver, "local"))
-		return error_set(err, ERR_NOT_FOUND, "error looking up volume plugin %s: plugin \"%s\" not found",
-				 host->volume_driver, host->volume_driver);
 	if (health_check_config(config, host, err) < 0)
 		return -1;
 	return 0;

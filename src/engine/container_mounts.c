@@ -63,6 +63,9 @@ static int use_volume(struct container *container, struct container_mount *mount
 
 	error_clear(&problem);
 	json_free_fields(&volume, volume_fields);
+	/* --volume-driver is for volumes that are made now. */
+	if (!existed)
+		request.driver = container->document.host.volume_driver;
 	if (labels)
 		request.labels = *labels;
 	if (volume_create_for(&volume, container, &request, err) < 0)
@@ -210,8 +213,8 @@ static int fill_volume_mount(struct container *container, struct container_mount
 
 		if (path_is_absolute(clean) || text_equal(clean, "..") || text_has_prefix(clean, "../"))
 			return refuse_mount(err, request, "subpath must be a relative path within the volume");
-		/* Resolving it safely against links inside the volume is the runtime's business, not done yet. */
-		return error_set(err, ERR_UNSUPPORTED, "volume-subpath is not supported by this engine");
+		mount->subpath = take_ptr(clean);
+		mount->copy_up = false;
 	}
 	return use_volume(container, mount, name, options ? &options->labels : NULL, err);
 }

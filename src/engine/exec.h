@@ -42,7 +42,7 @@ int exec_create(char **out_id, struct engine *engine, const char *container, con
 
 struct exec_start_options {
 	bool detach;
-	bool tty;	 /* must agree with the config; else the config's counts */
+	bool tty;	 /* the form of the output, whatever the config says */
 	uint16_t height; /* first console size, or 0 */
 	uint16_t width;
 };

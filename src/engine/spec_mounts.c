@@ -131,14 +131,16 @@ static void add_user_mount(struct spec *spec, const struct container_mount *from
 	if (tmpfs)
 		source = xstrdup("tmpfs");
 	else
-		source = text_empty(from->subpath) ? xstrdup(from->source)
-						   : xasprintf("%s/%s", from->source, from->subpath);
+		source = xstrdup(from->source);
 	remove_destination(spec, from->destination);
 	mount = add_mount(spec, from->destination, tmpfs ? "tmpfs" : "bind", source, "");
 	if (tmpfs)
 		add_tmpfs_options(&mount->options, from);
 	else
 		add_bind_options(&mount->options, from);
+	/* Looked up by the runtime below the volume, where a link cannot lead out. */
+	if (!text_empty(from->subpath))
+		text_list_addf(&mount->options, MOUNT_OPTION_SUBPATH "%s", from->subpath);
 }
 
 static bool has_user_mount(const struct container_document *document, const char *destination)

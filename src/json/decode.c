@@ -308,9 +308,49 @@ static int decode_value(void *target, const struct json_field *field, const json
 	}
 }
 
+static const struct json_field *field_of(const struct json_field *fields, const char *key, bool ignoring_case)
+{
+	for (; fields->kind != JSON_KIND_END; fields++)
+		if (fields->name && *fields->name &&
+		    (ignoring_case ? text_equal_ignoring_case(fields->name, key) : text_equal(fields->name, key)))
+			return fields;
+	return NULL;
+}
+
+static const json_t *find_ignoring_case(const json_t *object, const char *name)
+{
+	const char *key;
+	json_t *member;
+
+	json_object_foreach ((json_t *)object, key, member)
+		if (text_equal_ignoring_case(key, name))
+			return member;
+	return NULL;
+}
+
+/* Go takes "detachKeys" for "DetachKeys" too, if nothing has the exact name; its clients rely on that. */
+static int decode_other_cases(void *target, const struct json_field *fields, const json_t *object,
+			      const struct place *place, struct error *err)
+{
+	const char *key;
+	json_t *member;
+
+	json_object_foreach ((json_t *)object, key, member) {
+		const struct json_field *field = field_of(fields, key, false) ? NULL : field_of(fields, key, true);
+		struct place here = { place, key, 0 };
+
+		if (field && !json_is_null(member) && !json_object_get(object, field->name) &&
+		    decode_value(target, field, member, &here, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int decode_fields(void *target, const struct json_field *fields, const json_t *object, const struct place *place,
 			 struct error *err)
 {
+	size_t known = 0;
+
 	if (!json_is_object(object))
 		return fail(err, place, "expected an object");
 	for (const struct json_field *field = fields; field->kind != JSON_KIND_END; field++) {
@@ -320,6 +360,9 @@ static int decode_fields(void *target, const struct json_field *fields, const js
 		if (field->kind == JSON_KIND_KEY)
 			continue;
 		value = json_object_get(object, field->name);
+		known += value != NULL;
+		if (!value && field->flags & JSON_REQUIRED)
+			value = find_ignoring_case(object, field->name);
 		if (!value || json_is_null(value)) {
 			if (field->flags & JSON_REQUIRED)
 				return fail(err, &here, "is missing");
@@ -328,7 +371,7 @@ static int decode_fields(void *target, const struct json_field *fields, const js
 		if (decode_value(target, field, value, &here, err) < 0)
 			return -1;
 	}
-	return 0;
+	return known < json_object_size(object) ? decode_other_cases(target, fields, object, place, err) : 0;
 }
 
 int json_parse_text(json_t **out_root, const char *text, size_t size, struct error *err)

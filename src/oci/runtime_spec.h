@@ -19,6 +19,9 @@
 #include "base/text.h"
 #include "json/json.h"
 
+/* Our own word among a bind's options: the path below the source that is bound instead. */
+#define MOUNT_OPTION_SUBPATH "kist.subpath="
+
 #define SPEC_VERSION "1.3.0"
 
 struct spec_number {

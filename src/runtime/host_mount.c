@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/host_mount.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -10,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/path.h"
 #include "runtime/mount_option.h"
+#include "sys/in_root.h"
 #include "sys/mount_api.h"
 
 char *host_mount_source(const struct plan *plan, const struct spec_mount *mount)
@@ -72,6 +75,21 @@ bool host_mount_is_mapped(const struct spec_mount *mount, const struct mount_opt
 	return options->idmap || mount->uid_mappings.count;
 }
 
+int host_mount_clone(const char *source, const struct mount_options *options)
+{
+	AUTO_CLOSE int base = -1;
+	AUTO_CLOSE int fd = -1;
+
+	if (!options->subpath)
+		return mount_clone(AT_FDCWD, source, options->recursive_bind);
+	base = open(source, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (base < 0)
+		return -errno;
+	/* Whoever writes there must not choose what of the host is bound. */
+	fd = openat2_resolve(base, options->subpath, O_PATH | O_CLOEXEC, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+	return fd < 0 ? fd : mount_clone(fd, "", options->recursive_bind);
+}
+
 const char *host_mount_source_in_root(const struct plan *plan, const char *source)
 {
 	const char *rest = plan->rootfs ? text_after(source, plan->rootfs) : NULL;
@@ -108,7 +126,7 @@ static int open_source(const struct plan *plan, const struct spec_mount *mount, 
 	source = host_mount_source(plan, mount);
 	if (host_mount_source_in_root(plan, source))
 		return 0;
-	fd = mount_clone(AT_FDCWD, source, options.recursive_bind);
+	fd = host_mount_clone(source, &options);
 	if (fd < 0)
 		return error_set_errno(err, ERR_INVALID, fd, "mount %s: source %s", mount->destination, source);
 	if (mapped && apply_idmap(plan, mount, &options, fd, err) < 0)

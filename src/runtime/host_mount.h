@@ -21,5 +21,7 @@ int host_mount_apply_idmap(const struct plan *plan, size_t index, int fd, struct
 const char *host_mount_source_in_root(const struct plan *plan, const char *source);
 /* Whether the mount gets an id map. */
 bool host_mount_is_mapped(const struct spec_mount *mount, const struct mount_options *options);
+/* A detached tree of a bind's source, or of what is at the subpath below it, and nowhere else; -errno. */
+int host_mount_clone(const char *source, const struct mount_options *options);
 /* A relative source of a bind is below the bundle; yours. */
 char *host_mount_source(const struct plan *plan, const struct spec_mount *mount);

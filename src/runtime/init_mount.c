@@ -162,22 +162,22 @@ static int complete_bind_options(const struct init *init, struct mount_options *
 }
 
 /* A source in the container's own root is what the mounts so far have made of it. */
-static int clone_source(const struct init *init, const char *source, bool recursive)
+static int clone_source(const struct init *init, const char *source, const struct mount_options *options)
 {
 	const char *below = host_mount_source_in_root(init->plan, source);
 	AUTO_CLOSE int fd = -1;
 
 	if (!below)
-		return mount_clone(AT_FDCWD, source, recursive);
+		return host_mount_clone(source, options);
 	fd = open_in_root(init->root_fd, *below ? below : "/", O_PATH, 0);
-	return fd < 0 ? fd : mount_clone(fd, "", recursive);
+	return fd < 0 ? fd : mount_clone(fd, "", options->recursive_bind);
 }
 
 static int bind(const struct init *init, const struct spec_mount *mount, struct mount_options *options, int given_fd,
 		const char *path, struct error *err)
 {
 	AUTO_FREE char *source = host_mount_source(init->plan, mount);
-	AUTO_CLOSE int fd = given_fd >= 0 ? given_fd : clone_source(init, source, options->recursive_bind);
+	AUTO_CLOSE int fd = given_fd >= 0 ? given_fd : clone_source(init, source, options);
 	AUTO_CLOSE int target = -1;
 	struct stat st;
 	int r;

@@ -2,8 +2,11 @@
 #include "runtime/mount_option.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 #include <sys/mount.h>
 
+#include "base/alloc.h"
+#include "oci/runtime_spec.h"
 #include "sys/mount_api.h"
 
 enum word_kind {
@@ -180,8 +183,12 @@ int mount_options_parse(struct mount_options *out_options, const struct text_lis
 
 	for (size_t i = 0; i < list->count; i++) {
 		const struct word *word = find(list->items[i]);
+		const char *subpath = text_after(list->items[i], MOUNT_OPTION_SUBPATH);
 
-		if (!word) {
+		if (subpath) {
+			free(options.subpath);
+			options.subpath = xstrdup(subpath);
+		} else if (!word) {
 			if (options.data.size)
 				text_add_char(&options.data, ',');
 			text_add(&options.data, list->items[i]);
@@ -197,4 +204,6 @@ int mount_options_parse(struct mount_options *out_options, const struct text_lis
 void mount_options_fini(struct mount_options *options)
 {
 	text_fini(&options->data);
+	free(options->subpath);
+	options->subpath = NULL;
 }

@@ -25,6 +25,7 @@ struct mount_options {
 	bool idmap;
 	bool recursive_idmap;
 	bool copy_up;	  /* tmpcopyup: what the image has there comes into the tmpfs */
+	char *subpath;	  /* of a bind: what is bound, below the source; NULL: the source */
 	struct text data; /* comma separated */
 };
 

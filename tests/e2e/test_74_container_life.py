@@ -133,8 +133,8 @@ def test_health_probe_that_hangs_is_killed(shared, run):
 
 
 def test_health_start_period_forgives(shared, run):
-    run("h4", "--health-cmd", "false", "--health-interval", "200ms", "--health-start-period", "1000s", "--health-retries", "1")
-    until(lambda: shared.docker("inspect", "h4").stdout.count('"ExitCode": 1') or True, "a look")
+    run("h4", "--health-cmd", "false", "--health-interval", "200ms", "--health-start-period", "1000s", "--health-start-interval", "200ms", "--health-retries", "1")
+    until(lambda: [entry for entry in health(shared, "h4")["Log"] if entry["ExitCode"] == 1], "a failed probe")
     state = health(shared, "h4")
     assert state["Status"] == "starting" and state["FailingStreak"] == 0
 
@@ -290,3 +290,94 @@ def test_init_is_small(program, plain):
     import os
 
     assert os.path.getsize(program("kist-init")) < 32768
+
+
+# ---- attach over a websocket ----
+
+
+class WebSocket:
+    """Just enough of RFC 6455."""
+
+    def __init__(self, daemon, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(30)
+        self.socket.connect(str(daemon.socket))
+        head = f"GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        head += "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        self.socket.sendall(head.encode())
+        self.file = self.socket.makefile("rb")
+        self.head = b""
+        while not self.head.endswith(b"\r\n\r\n"):
+            self.head += self.file.read(1)
+
+    def send(self, data, opcode=2):
+        mask = b"\x01\x02\x03\x04"
+        body = bytes(byte ^ mask[i % 4] for i, byte in enumerate(data))
+        size = bytes([0x80 | len(data)]) if len(data) < 126 else b"\xfe" + len(data).to_bytes(2, "big")
+        frame = bytes([0x80 | opcode]) + size + mask + body
+        for byte in frame[:20]:
+            self.socket.sendall(bytes([byte]))
+        self.socket.sendall(frame[20:])
+
+    def receive(self):
+        first, size = self.file.read(2)
+        if size == 126:
+            size = int.from_bytes(self.file.read(2), "big")
+        elif size == 127:
+            size = int.from_bytes(self.file.read(8), "big")
+        return first & 15, self.file.read(size)
+
+    def read(self, size):
+        data = b""
+        while len(data) < size:
+            opcode, more = self.receive()
+            assert opcode == 2, (opcode, data)
+            data += more
+        return data
+
+
+def test_attach_over_a_websocket(shared):
+    shared.docker("create", "-i", "--name", "w1", "busybox", "cat")
+    try:
+        socket_ = WebSocket(shared, "/v1.45/containers/w1/attach/ws?stdin=1&stdout=1&stderr=1&stream=1")
+        assert socket_.head.startswith(b"HTTP/1.1 101") and b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in socket_.head
+        shared.docker("start", "w1")
+        for size in (1, 125, 126, 60000):
+            data = bytes(range(256)) * 300
+            socket_.send(data[:size])
+            assert socket_.read(size) == data[:size]
+        socket_.send(b"", opcode=9)
+        shared.docker("stop", "-t", "0", "w1")
+        assert socket_.receive()[0] == 8, "the end is a close frame"
+    finally:
+        shared.docker("rm", "-f", "w1")
+
+
+def test_websocket_without_a_handshake(shared, api, run):
+    run("w2")
+    status, reply = api.call("GET", "/containers/w2/attach/ws?stdout=1")
+    assert status == 400 and "handshake" in reply["message"]
+    socket_ = WebSocket(shared, "/containers/w2/attach/ws?stdout=1")
+    socket_.socket.sendall(b"\x82\x01x")  # a client's frame without a mask
+    assert socket_.receive()[0] == 8 and socket_.file.read() == b"", "it is hung up"
+
+
+# ---- below a volume ----
+
+
+def test_volume_subpath(shared):
+    shared.docker("volume", "create", "sub")
+    try:
+        script = "mkdir -p /v/a; echo in >/v/a/f; ln -s /etc /v/out; ln -s a /v/link"
+        shared.docker("run", "--rm", "-v", "sub:/v", "busybox", "sh", "-c", script)
+
+        def see(path):
+            mount = f"type=volume,src=sub,dst=/x,volume-subpath={path}"
+            return shared.docker("run", "--rm", "--mount", mount, "busybox", "cat", "/x/f", check=False)
+
+        assert see("a").stdout == "in\n" and see("link").stdout == "in\n"
+        for path in ("out", "nosuch", "../x"):
+            failed = see(path)
+            assert failed.returncode in (125, 127) and "/x" in failed.stderr or "subpath" in failed.stderr, failed
+    finally:
+        shared.docker("volume", "rm", "sub")

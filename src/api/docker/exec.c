@@ -78,7 +78,7 @@ DOCKER_HANDLER(docker_exec_start)
 		json_free_fields(&known, exec_inspect_fields);
 		return exec_start(&attach, api->engine, id, &options, -1, err);
 	}
-	stream_hijack_exec(request, response, api->engine, id, &options, known.process.tty);
+	stream_hijack_exec(request, response, api->engine, id, &options);
 	json_free_fields(&known, exec_inspect_fields);
 	return 0;
 }

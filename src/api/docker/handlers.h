@@ -43,6 +43,7 @@ DOCKER_HANDLER(docker_container_stats);
 
 /* attach.c */
 DOCKER_HANDLER(docker_container_attach);
+DOCKER_HANDLER(docker_container_attach_ws);
 
 /* exec.c */
 DOCKER_HANDLER(docker_exec_create);

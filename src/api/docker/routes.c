@@ -35,7 +35,7 @@ const struct http_route docker_routes[] = {
 	{ "POST", "/containers/{id...}/wait", docker_container_wait, 0 },
 	{ "POST", "/containers/{id...}/attach", docker_container_attach, 0 },
 	{ "POST", "/containers/{id...}/exec", docker_exec_create, 0 },
-	{ "GET", "/containers/{id...}/attach/ws", docker_unsupported, 0 },
+	{ "GET", "/containers/{id...}/attach/ws", docker_container_attach_ws, 0 },
 	{ "GET", "/containers/{id...}/changes", docker_unsupported, 0 },
 	{ "GET", "/containers/{id...}/export", docker_unsupported, 0 },
 	{ "GET", "/containers/{id...}/stats", docker_container_stats, 0 },

@@ -24,8 +24,10 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/thread.h"
+#include "http/websocket.h"
 
 #define HEADERS_PATIENCE_MS 100
+#define INPUT_PIECE 32768
 
 struct session {
 	struct attach *attach; /* owned; NULL: of an exec that is not started yet */
@@ -33,35 +35,48 @@ struct session {
 	char *exec_id;	       /* owned; NULL: the container's own process */
 	struct exec_start_options exec_options;
 	bool mux;
+	bool websocket;
+	struct websocket_reader reader;
 	const struct http_stream *stream;
 	int stop_fd;
 };
 
-static int send_frame(int fd, bool mux, const struct stream_frame *frame)
+/* A header and what it announces. */
+static int send_with_header(int fd, const uint8_t *header, size_t header_size, const uint8_t *data, size_t size)
 {
-	uint8_t header[MUX_HEADER_BYTES];
 	struct iovec parts[] = {
-		{ .iov_base = header, .iov_len = sizeof(header) },
-		{ .iov_base = (void *)(uintptr_t)frame->data, .iov_len = frame->size },
+		{ .iov_base = (void *)(uintptr_t)header, .iov_len = header_size },
+		{ .iov_base = (void *)(uintptr_t)data, .iov_len = size },
 	};
 	ssize_t sent;
 
-	if (!mux)
-		return write_full(fd, frame->data, frame->size);
-	mux_header(header, (int)frame->stream, frame->size);
 	do
 		sent = writev(fd, parts, 2);
 	while (sent < 0 && errno == EINTR);
 	if (sent < 0)
 		return -errno;
 	/* A short write: the rest piece by piece. */
-	if ((size_t)sent < sizeof(header)) {
-		int r = write_full(fd, header + sent, sizeof(header) - (size_t)sent);
+	if ((size_t)sent < header_size) {
+		int r = write_full(fd, header + sent, header_size - (size_t)sent);
 
-		return r < 0 ? r : write_full(fd, frame->data, frame->size);
+		return r < 0 ? r : write_full(fd, data, size);
 	}
-	sent -= (ssize_t)sizeof(header);
-	return write_full(fd, frame->data + sent, frame->size - (size_t)sent);
+	sent -= (ssize_t)header_size;
+	return write_full(fd, data + sent, size - (size_t)sent);
+}
+
+static int send_frame(const struct session *session, const struct stream_frame *frame)
+{
+	uint8_t header[MUX_HEADER_BYTES > WEBSOCKET_HEADER_MAX ? MUX_HEADER_BYTES : WEBSOCKET_HEADER_MAX];
+	int fd = session->stream->fd;
+
+	if (session->websocket)
+		return send_with_header(fd, header, websocket_header(header, WEBSOCKET_BINARY, frame->size),
+					frame->data, frame->size);
+	if (!session->mux)
+		return write_full(fd, frame->data, frame->size);
+	mux_header(header, (int)frame->stream, frame->size);
+	return send_with_header(fd, header, MUX_HEADER_BYTES, frame->data, frame->size);
 }
 
 /* Readable once both directions are shut: a client that only has no more input still wants output. */
@@ -82,7 +97,7 @@ static void carry_output(struct session *session)
 	struct stream_frame frame;
 
 	while (attach_read(session->attach, &frame, cancel_fd, &err) > 0)
-		if (send_frame(session->stream->fd, session->mux, &frame) < 0)
+		if (send_frame(session, &frame) < 0)
 			return;
 }
 
@@ -97,23 +112,60 @@ static bool give_input(struct session *session, const void *data, size_t size)
 	return r > 0;
 }
 
+/* What the client's websocket frames hold; false as give_input(), and after its close. */
+static bool give_frames(struct session *session, uint8_t *data, size_t size)
+{
+	while (size > 0) {
+		enum websocket_opcode opcode = WEBSOCKET_BINARY;
+		uint8_t *payload = NULL;
+		size_t payload_size;
+		bool end;
+		ssize_t taken = websocket_read(&session->reader, data, size, &opcode, &payload, &payload_size, &end);
+
+		if (taken < 0 || (end && opcode == WEBSOCKET_CLOSE)) {
+			attach_detach(session->attach);
+			return false;
+		}
+		if (opcode <= WEBSOCKET_BINARY && payload_size > 0 && attach_wants_stdin(session->attach) &&
+		    !give_input(session, payload, payload_size))
+			return false;
+		data += taken;
+		size -= (size_t)taken;
+	}
+	return true;
+}
+
+static bool give(struct session *session, uint8_t *data, size_t size)
+{
+	return session->websocket ? give_frames(session, data, size) : give_input(session, data, size);
+}
+
+static bool give_early(struct session *session)
+{
+	AUTO_FREE uint8_t *copy = NULL;
+
+	if (session->stream->early_size == 0)
+		return true;
+	copy = xmemdup(session->stream->early, session->stream->early_size);
+	return give(session, copy, session->stream->early_size);
+}
+
 static void *carry_input(void *arg)
 {
 	struct session *session = arg;
 	AUTO(error_clear) struct error err = { 0 };
-	AUTO_FREE char *data = xmalloc(32768);
+	AUTO_FREE uint8_t *data = xmalloc(INPUT_PIECE);
 	ssize_t size;
 
-	if (session->stream->early_size > 0 &&
-	    !give_input(session, session->stream->early, session->stream->early_size))
+	if (!give_early(session))
 		return NULL;
 	for (;;) {
-		size = read(session->stream->fd, data, 32768);
+		size = read(session->stream->fd, data, INPUT_PIECE);
 		if (size < 0 && errno == EINTR)
 			continue;
 		if (size <= 0)
 			break;
-		if (!give_input(session, data, (size_t)size))
+		if (!give(session, data, (size_t)size))
 			return NULL;
 	}
 	attach_close_stdin(session->attach, session->stop_fd, &err);
@@ -142,7 +194,14 @@ static void tell(struct session *session, const struct error *err)
 	AUTO_FREE char *text = xasprintf("%s\r\n", text_or_empty(err->message));
 	const struct stream_frame frame = { STREAM_STDOUT, (const uint8_t *)text, strlen(text) };
 
-	send_frame(session->stream->fd, session->mux, &frame);
+	send_frame(session, &frame);
+}
+
+static void send_close(int fd)
+{
+	uint8_t header[WEBSOCKET_HEADER_MAX];
+
+	write_full(fd, header, websocket_header(header, WEBSOCKET_CLOSE, 0));
 }
 
 static void run_session(void *arg, const struct http_stream *stream)
@@ -158,11 +217,14 @@ static void run_session(void *arg, const struct http_stream *stream)
 		tell(session, &err);
 		return;
 	}
-	has_input = attach_wants_stdin(session->attach);
+	/* A websocket's client also says when it leaves. */
+	has_input = session->websocket || attach_wants_stdin(session->attach);
 	session->stop_fd = eventfd(0, EFD_CLOEXEC);
 	if (has_input && thread_start(&input, "stdin", carry_input, session, &err) < 0)
 		return;
 	carry_output(session);
+	if (session->websocket)
+		send_close(stream->fd);
 	if (!has_input)
 		return;
 	eventfd_write(session->stop_fd, 1);
@@ -200,10 +262,18 @@ void stream_hijack_take(struct http_request *request, struct http_response *resp
 	hijack(request, response, attach_tty(attach))->attach = attach;
 }
 
-void stream_hijack_exec(struct http_request *request, struct http_response *response, struct engine *engine,
-			const char *exec_id, const struct exec_start_options *options, bool tty)
+void stream_hijack_websocket_take(struct http_request *request, struct http_response *response, struct attach *attach)
 {
-	struct session *session = hijack(request, response, tty);
+	struct session *session = hijack(request, response, true);
+
+	session->attach = attach;
+	session->websocket = true;
+}
+
+void stream_hijack_exec(struct http_request *request, struct http_response *response, struct engine *engine,
+			const char *exec_id, const struct exec_start_options *options)
+{
+	struct session *session = hijack(request, response, options->tty);
 
 	session->engine = engine;
 	session->exec_id = xstrdup(exec_id);
