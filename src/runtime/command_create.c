@@ -10,6 +10,7 @@
 #include "base/path.h"
 #include "runtime/command.h"
 #include "runtime/notify.h"
+#include "runtime/trace.h"
 
 struct create_options {
 	const char *bundle;
@@ -106,6 +107,7 @@ static int run(const struct runtime *runtime, const struct create_options *optio
 	       const struct runtime_create_options *create, struct error *err)
 {
 	AUTO(runtime_process_fini) struct runtime_process process = RUNTIME_PROCESS_NONE;
+	AUTO(runtime_running_freep) struct runtime_running *running = NULL;
 	int r;
 
 	if (!options->detach) {
@@ -114,13 +116,17 @@ static int run(const struct runtime *runtime, const struct create_options *optio
 		foreground_begin();
 	}
 	r = create->notify ? run_notifying(&process, runtime, create, options->detach, err)
-			   : runtime_run(&process, runtime, create, err);
+			   : runtime_run(&process, &running, runtime, create, err);
 	if (r < 0 || options->detach)
 		return r;
 	r = foreground_wait(&process, err);
+	trace_mark(runtime->trace, "the program");
 	if (r < 0 || options->keep)
 		return r;
-	return runtime_delete(runtime, create->id, true, err) < 0 ? -1 : r;
+	if ((running ? runtime_finish(running, err) : runtime_delete(runtime, create->id, true, err)) < 0)
+		return -1;
+	trace_mark(runtime->trace, "delete");
+	return r;
 }
 
 int command_run(const struct runtime *runtime, int argc, char *const *argv, struct error *err)

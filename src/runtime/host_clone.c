@@ -98,7 +98,20 @@ int host_clone_join_all(const struct plan *plan, struct error *err)
 /* What clone3 cannot do at birth: a cgroup namespace must begin in the new cgroup, time offsets come before it lives. */
 static uint64_t flags_at_birth(const struct plan *plan)
 {
-	return plan->new_namespaces & ~(uint64_t)(CLONE_NEWCGROUP | CLONE_NEWTIME);
+	return plan->new_namespaces & ~(uint64_t)(CLONE_NEWCGROUP | CLONE_NEWTIME) & ~plan->late_namespaces;
+}
+
+/*
+ * A network namespace costs as much time as the v1 groups do, so both are made at once: by init and by us. Not where
+ * the clone enters the groups at birth (cgroup v2), or the container would pay for the namespace's memory; nor where
+ * the order of namespaces says who owns them.
+ */
+void host_clone_plan_late(struct plan *plan)
+{
+	if (plan->new_namespaces & CLONE_NEWNS && !plan->spec->linux_.net_devices.count &&
+	    !(plan->new_namespaces & CLONE_NEWUSER) && !host_clone_needs_go_between(plan))
+		plan->late_namespaces = plan->new_namespaces &
+					(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET);
 }
 
 /* An initial affinity counts before the process is in the group: it must not be born there. */
@@ -170,6 +183,14 @@ static const char *explain_clone(int errnum)
 	default:
 		return "";
 	}
+}
+
+int host_clone_make_late(const struct plan *plan, struct error *err)
+{
+	if (plan->late_namespaces && unshare((int)plan->late_namespaces) < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "make the container's namespaces%s",
+				       explain_clone(errno));
+	return 0;
 }
 
 int host_clone(struct runtime_process *out_process, const struct plan *plan, int sync_fd,

@@ -16,6 +16,10 @@
 int host_clone_plan_namespaces(struct plan *plan, const struct spec *spec, struct error *err);
 void host_clone_close_joins(struct plan *plan);
 
+/* Leaves what can be left to init, which then calls host_clone_make_late() first of all. */
+void host_clone_plan_late(struct plan *plan);
+int host_clone_make_late(const struct plan *plan, struct error *err);
+
 /* Starts entry(plan) in the new process; sync_fd is the host side's end. Sets pid and pidfd of out_process. */
 int host_clone(struct runtime_process *out_process, const struct plan *plan, int sync_fd,
 	       void (*entry)(const struct plan *plan), struct error *err);

@@ -31,6 +31,8 @@
 #include "runtime/net_device.h"
 #include "runtime/plan.h"
 #include "runtime/resctrl.h"
+#include "runtime/self_seal.h"
+#include "runtime/trace.h"
 #include "sys/pidfd_wait.h"
 
 #define CONFIG_MAX (16 << 20)
@@ -47,6 +49,7 @@ struct creation {
 	int folder_fd;
 	int start_fd;
 	int sync_fd; /* our end */
+	bool whole;  /* all of the cgroup is made, and is ours to remove */
 	bool hooked; /* a hook ran: poststop hooks belong to the undo */
 	bool done;
 };
@@ -63,7 +66,9 @@ static void creation_undo(struct creation *creation)
 	const char *id = creation->record.id;
 
 	host_process_destroy(&creation->process);
-	if (creation->cgroup && host_cgroup_remove(creation->cgroup, &ignored) < 0 && creation->plan.runtime->log)
+	if (creation->cgroup && !creation->whole)
+		cgroup_unmake(creation->cgroup);
+	else if (creation->cgroup && host_cgroup_remove(creation->cgroup, &ignored) < 0 && creation->plan.runtime->log)
 		log_warn(creation->plan.runtime->log, ignored.message, F("id", id));
 	if (creation->record.resctrl)
 		rmdir(creation->record.resctrl);
@@ -235,22 +240,53 @@ static int without_cgroup(struct creation *creation, struct error *err)
 	return 0;
 }
 
-static int make_cgroup(struct creation *creation, struct error *err)
+static int apply_limits(struct creation *creation, struct error *err)
 {
-	const struct runtime *runtime = creation->plan.runtime;
 	static const struct spec_resources nothing;
 	const struct spec_resources *resources = creation->spec.linux_.resources;
 
-	if (runtime->no_cgroups)
+	creation->whole = true;
+	if (host_cgroup_apply(creation->cgroup, resources ? resources : &nothing, true, err) < 0)
+		return error_prefix(err, "cgroup %s", creation->record.cgroup_path);
+	trace_mark(creation->plan.runtime->trace, "cgroup limits");
+	return 0;
+}
+
+/* Before the clone: all of it, or what the clone enters at birth. */
+static int make_cgroup(struct creation *creation, struct error *err)
+{
+	const char *path = creation->record.cgroup_path;
+	bool in_halves = geteuid() == 0;
+	int r;
+
+	if (creation->plan.runtime->no_cgroups)
 		return 0;
-	if (cgroup_create(&creation->cgroup, creation->record.cgroup_path, CGROUP_REFUSE_BUSY, err) < 0) {
-		error_prefix(err, "cgroup %s", creation->record.cgroup_path);
+	r = in_halves ? cgroup_begin(&creation->cgroup, path, CGROUP_REFUSE_BUSY, err)
+		      : cgroup_create(&creation->cgroup, path, CGROUP_REFUSE_BUSY, err);
+	if (r < 0) {
+		error_prefix(err, "cgroup %s", path);
 		return without_cgroup(creation, err);
 	}
 	creation->plan.cgroup = creation->cgroup;
-	if (host_cgroup_apply(creation->cgroup, resources ? resources : &nothing, true, err) < 0)
+	if (in_halves && cgroup_get_mode(creation->cgroup) != CGROUP_V2)
+		host_clone_plan_late(&creation->plan);
+	trace_mark(creation->plan.runtime->trace, "cgroup of the clone");
+	if (creation->plan.late_namespaces)
+		return 0;
+	if (in_halves && cgroup_finish(creation->cgroup, CGROUP_REFUSE_BUSY, err) < 0)
+		return error_prefix(err, "cgroup %s", path);
+	return apply_limits(creation, err);
+}
+
+/* The rest, while init makes its namespaces. */
+static int complete_cgroup(struct creation *creation, struct error *err)
+{
+	if (!creation->plan.late_namespaces)
+		return 0;
+	if (cgroup_finish(creation->cgroup, CGROUP_REFUSE_BUSY, err) < 0)
 		return error_prefix(err, "cgroup %s", creation->record.cgroup_path);
-	return 0;
+	trace_mark(creation->plan.runtime->trace, "cgroups of the v1 hierarchies");
+	return apply_limits(creation, err);
 }
 
 static int prepare(struct creation *creation, struct error *err)
@@ -282,6 +318,7 @@ static int enter_resctrl(struct creation *creation, struct error *err)
 
 static int birth(struct creation *creation, struct error *err)
 {
+	struct trace *trace = creation->plan.runtime->trace;
 	int pair[2];
 
 	if (host_process_sync_pair(pair, err) < 0)
@@ -293,13 +330,27 @@ static int birth(struct creation *creation, struct error *err)
 		return -1;
 	/* Now only init holds its end: if it dies we read an end of file. */
 	close_fd(&creation->plan.sync_fd);
+	trace_mark(trace, "clone");
 	host_seccomp_hand_over(&creation->plan, creation->process.pid);
-	creation->record.pid = creation->process.pid;
-	creation->record.start_time = pid_start_time(creation->process.pid);
-	if (host_process_prepare(&creation->process, &creation->plan, err) < 0 ||
+	if (complete_cgroup(creation, err) < 0 || host_process_prepare(&creation->process, &creation->plan, err) < 0 ||
 	    net_device_move(&creation->plan, creation->process.pid, err) < 0 || enter_resctrl(creation, err) < 0)
 		return -1;
-	return sync_send(creation->sync_fd, SYNC_GO, err);
+	/* An init that failed meanwhile does not hear it: its own words are read next. */
+	if (sync_send(creation->sync_fd, SYNC_GO, err) < 0)
+		error_clear(err);
+	return 0;
+}
+
+/* While init makes its mounts. The record gets its name at commit: until then this is no container. */
+static int use_the_wait(struct creation *creation, struct error *err)
+{
+	self_seal_release();
+	creation->record.pid = creation->process.pid;
+	creation->record.start_time = pid_start_time(creation->process.pid);
+	if (record_prepare(creation->folder_fd, &creation->record, err) < 0)
+		return -1;
+	trace_mark(creation->plan.runtime->trace, "record");
+	return 0;
 }
 
 static int run_create_hooks(struct creation *creation, struct error *err)
@@ -371,10 +422,13 @@ static int follow_init(struct creation *creation, struct error *err)
 static int commit(struct creation *creation, struct error *err)
 {
 	if (host_process_limit(&creation->process, &creation->plan, err) < 0 ||
-	    record_save(creation->folder_fd, &creation->record, err) < 0 ||
+	    record_commit(creation->folder_fd, &creation->record, err) < 0 ||
 	    host_process_write_pid_file(creation->plan.options->pid_file, creation->process.pid, err) < 0)
 		return -1;
-	return sync_send(creation->sync_fd, SYNC_GO, err);
+	if (sync_send(creation->sync_fd, SYNC_GO, err) < 0)
+		return -1;
+	trace_mark(creation->plan.runtime->trace, "commit");
+	return 0;
 }
 
 static int start_now(struct creation *creation, struct error *err)
@@ -383,6 +437,7 @@ static int start_now(struct creation *creation, struct error *err)
 
 	if (host_process_await_exec(creation->sync_fd, err) < 0)
 		return -1;
+	trace_mark(creation->plan.runtime->trace, "wait for execve");
 	if (!creation->spec.hooks.poststart.count)
 		return 0;
 	creation->hooked = true;
@@ -421,6 +476,7 @@ static int begin(struct creation *creation, const struct runtime *runtime, const
 	if (record_check_id(options->id, err) < 0 || host_process_check_preserved(&options->process, err) < 0 ||
 	    load_config(creation, bundle, err) < 0 || host_check_spec(&creation->spec, runtime->log, err) < 0)
 		return -1;
+	trace_mark(runtime->trace, "config.json");
 	creation->plan.process = creation->spec.process;
 	if (host_check_console(creation->spec.process, &options->process, err) < 0 ||
 	    find_rootfs(creation, bundle, err) < 0)
@@ -432,40 +488,97 @@ static int begin(struct creation *creation, const struct runtime *runtime, const
 		if (!creation->record.cgroup_path)
 			return -1;
 	}
-	return make_folder(creation, options->id, err);
+	if (make_folder(creation, options->id, err) < 0)
+		return -1;
+	trace_mark(runtime->trace, "state folder");
+	return 0;
 }
 
-static int create(struct runtime_process *out_process, const struct runtime *runtime,
+static void creation_init(struct creation *creation)
+{
+	*creation = (struct creation){ .plan = { .sync_fd = -1, .start_fd = -1, .listener_fd = -1 },
+				       .process = RUNTIME_PROCESS_NONE,
+				       .folder_fd = -1,
+				       .start_fd = -1,
+				       .sync_fd = -1 };
+}
+
+static int create(struct creation *creation, struct runtime_process *out_process, const struct runtime *runtime,
 		  const struct runtime_create_options *options, bool start, struct error *err)
 {
-	AUTO(creation_fini)
-	struct creation creation = { .plan = { .sync_fd = -1, .start_fd = -1, .listener_fd = -1 },
-				     .process = RUNTIME_PROCESS_NONE,
-				     .folder_fd = -1,
-				     .start_fd = -1,
-				     .sync_fd = -1 };
-
-	if (begin(&creation, runtime, options, err) < 0 || prepare(&creation, err) < 0 ||
-	    make_cgroup(&creation, err) < 0 || (!start && listen_for_start(&creation, err) < 0))
+	if (begin(creation, runtime, options, err) < 0 || prepare(creation, err) < 0)
 		return -1;
-	if (birth(&creation, err) < 0 || follow_init(&creation, err) < 0 || commit(&creation, err) < 0)
+	trace_mark(runtime->trace, "filter, namespaces to join, sources of mounts");
+	if (make_cgroup(creation, err) < 0 || (!start && listen_for_start(creation, err) < 0))
 		return -1;
-	if (start && start_now(&creation, err) < 0)
+	if (birth(creation, err) < 0 || use_the_wait(creation, err) < 0 || follow_init(creation, err) < 0)
 		return -1;
-	*out_process = creation.process;
-	creation.process = RUNTIME_PROCESS_NONE;
-	creation.done = true;
+	trace_mark(runtime->trace, "wait for init");
+	if (commit(creation, err) < 0)
+		return -1;
+	if (start && start_now(creation, err) < 0)
+		return -1;
+	*out_process = creation->process;
+	creation->process = RUNTIME_PROCESS_NONE;
+	creation->done = true;
 	return 0;
 }
 
 int runtime_create(struct runtime_process *out_process, const struct runtime *runtime,
 		   const struct runtime_create_options *options, struct error *err)
 {
-	return create(out_process, runtime, options, false, err);
+	AUTO(creation_fini) struct creation creation;
+
+	creation_init(&creation);
+	return create(&creation, out_process, runtime, options, false, err);
 }
 
-int runtime_run(struct runtime_process *out_process, const struct runtime *runtime,
-		const struct runtime_create_options *options, struct error *err)
+/* ---- run ---- */
+
+struct runtime_running {
+	struct creation creation;
+};
+
+void runtime_running_free(struct runtime_running *running)
 {
-	return create(out_process, runtime, options, true, err);
+	if (!running)
+		return;
+	creation_fini(&running->creation);
+	free(running);
+}
+
+int runtime_run(struct runtime_process *out_process, struct runtime_running **out_running,
+		const struct runtime *runtime, const struct runtime_create_options *options, struct error *err)
+{
+	AUTO(runtime_running_freep) struct runtime_running *running = xcalloc(1, sizeof(*running));
+
+	creation_init(&running->creation);
+	if (create(&running->creation, out_process, runtime, options, true, err) < 0)
+		return -1;
+	if (out_running)
+		*out_running = take_ptr(running);
+	return 0;
+}
+
+/* What delete does more than we do here is its own business. */
+static bool is_plain(const struct creation *creation)
+{
+	return creation->cgroup && creation->record.own_pid_namespace && !creation->record.has_poststop &&
+	       text_empty(creation->record.resctrl);
+}
+
+int runtime_finish(struct runtime_running *running, struct error *err)
+{
+	struct creation *creation = &running->creation;
+	const char *id = creation->record.id;
+	struct stat st;
+
+	/* A folder without a name: deleted, and the id, with its cgroups, may be another container's by now. */
+	if (fstat(creation->folder_fd, &st) == 0 && st.st_nlink == 0)
+		return 0;
+	if (!is_plain(creation))
+		return runtime_delete(creation->plan.runtime, id, true, err);
+	if (host_cgroup_remove(creation->cgroup, err) < 0)
+		return -1;
+	return record_remove_open_folder(creation->plan.runtime, id, creation->folder_fd, err);
 }

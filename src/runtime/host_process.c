@@ -60,6 +60,9 @@ static int set_oom_score(pid_t pid, struct optional_i64 score, struct error *err
 	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", pid);
 	snprintf(text, sizeof(text), "%lld", (long long)score.value);
 	r = file_write_once(AT_FDCWD, path, text);
+	/* It has ended meanwhile, and will say why. */
+	if (r == -ESRCH)
+		return 0;
 	if (r == -EACCES || r == -EPERM)
 		return error_set_errno(err, ERR_FORBIDDEN, r,
 				       "process.oomScoreAdj: %s is below ours, which needs CAP_SYS_RESOURCE", text);

@@ -22,6 +22,7 @@ struct init {
 	int tty_slave_fd;
 	int netlink_fd;
 	bool in_userns;
+	bool joined;	    /* we are in our cgroups */
 	int *late_readonly; /* mounts that become read-only when all is in them */
 	size_t late_readonly_count;
 };
@@ -32,8 +33,13 @@ int init_root_enter(struct init *init, struct error *err);
 
 /* ---- mounts, devices ---- */
 int init_mount_all(struct init *init, struct error *err);
-/* What the clone did not do: the first thing in the new process. */
+/* What the clone did not do: the first thing in the new process, or, with late namespaces, init_cgroup_join(). */
 int init_cgroup_enter(const struct plan *plan, struct error *err);
+/*
+ * Waits for the host side to have made the groups, enters them, and makes the cgroup namespace, of which they are the
+ * root. Before anything that needs them, or takes memory by what the image holds; once, then it does nothing.
+ */
+int init_cgroup_join(struct init *init, struct error *err);
 int init_mount_cgroup(struct init *init, const struct spec_mount *mount, struct error *err);
 int init_device_make_all(struct init *init, struct error *err);
 /* A device node of the host, checked to be what it should be, as a detached mount: "/dev/null", 1, 3. */
@@ -42,6 +48,7 @@ int init_mask_all(struct init *init, struct error *err);
 
 /* ---- kernel ---- */
 int init_kernel_namespaces(struct init *init, struct error *err);
+int init_kernel_cgroup_namespace(const struct plan *plan, struct error *err);
 /* uid and gid 0 of a user namespace just entered. */
 int init_kernel_become_root(struct error *err);
 int init_kernel_names(struct init *init, struct error *err);

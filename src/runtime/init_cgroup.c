@@ -16,7 +16,10 @@
 #include "base/path.h"
 #include "runtime/host_clone.h"
 #include "runtime/init.h"
+#include "runtime/init_sched.h"
 #include "runtime/mount_option.h"
+#include "runtime/sync.h"
+#include "runtime/trace.h"
 #include "sys/cgroup.h"
 #include "sys/in_root.h"
 #include "sys/mount_api.h"
@@ -38,26 +41,52 @@ static bool is_named(const struct cgroup_hierarchy *hierarchy, const struct text
  * v1 hierarchies: "0" into `tasks` by the process itself. The kernel takes its global lock, and waits for an RCU grace
  * period (milliseconds), only for whole thread groups or for others (cgroup_procs_write_start). We are one thread.
  */
+/* By its descriptor, where it was there before the clone: an exec is in the container's mount namespace by now. */
+static int enter_group(const struct cgroup_hierarchy *hierarchy, struct error *err)
+{
+	const char *file = hierarchy->is_v2 ? "cgroup.procs" : "tasks";
+	AUTO_FREE char *path = hierarchy->dir_fd >= 0
+				       ? xstrdup(file)
+				       : xasprintf("%s%s/%s", hierarchy->mount_point, hierarchy->path, file);
+	AUTO_CLOSE int fd = openat(hierarchy->dir_fd, path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, "0", 1) < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "error adding pid %d to cgroups: enter %s%s", getpid(),
+				       hierarchy->mount_point, hierarchy->path);
+	return 0;
+}
+
 int init_cgroup_enter(const struct plan *plan, struct error *err)
 {
 	struct cgroup_hierarchy hierarchy;
 	bool cloned = host_clone_cgroup_fd(plan) >= 0;
 
 	for (size_t i = 0; plan->cgroup && i < cgroup_hierarchy_count(plan->cgroup); i++) {
-		AUTO_CLOSE int fd = -1;
-
 		cgroup_get_hierarchy(plan->cgroup, i, &hierarchy);
 		for (size_t sub = 0; sub < plan->subgroup_count; sub++)
 			if (is_named(&hierarchy, &plan->subgroups[sub].controllers))
 				cgroup_get_hierarchy(plan->subgroups[sub].cgroup, i, &hierarchy);
-		if (hierarchy.dir_fd < 0 || (hierarchy.is_v2 && cloned))
-			continue;
-		fd = openat(hierarchy.dir_fd, hierarchy.is_v2 ? "cgroup.procs" : "tasks", O_WRONLY | O_CLOEXEC);
-		if (fd < 0 || write(fd, "0", 1) < 0)
-			return error_set_errno(err, ERR_INTERNAL, errno, "error adding pid %d to cgroups: enter %s%s",
-					       getpid(), hierarchy.mount_point, hierarchy.path);
+		if (hierarchy.exists && !(hierarchy.is_v2 && cloned) && enter_group(&hierarchy, err) < 0)
+			return -1;
 	}
 	return 0;
+}
+
+int init_cgroup_join(struct init *init, struct error *err)
+{
+	const struct plan *plan = init->plan;
+
+	if (init->joined)
+		return 0;
+	init->joined = true;
+	trace_mark(plan->runtime->trace, "mounts before the cgroups are needed");
+	if (sync_expect(plan->sync_fd, SYNC_GO, err) < 0)
+		return -1;
+	trace_mark(plan->runtime->trace, "wait for the cgroups");
+	if (init_cgroup_enter(plan, err) < 0 || init_sched_affinity(plan, err) < 0)
+		return -1;
+	trace_mark(plan->runtime->trace, "enter the cgroups");
+	return init_kernel_cgroup_namespace(plan, err);
 }
 
 /* A detached mount of the container's group in one hierarchy. */
@@ -101,7 +130,7 @@ static int make_folders(int base_fd, const struct cgroup *cgroup, struct error *
 
 	for (size_t i = 0; i < cgroup_hierarchy_count(cgroup); i++) {
 		cgroup_get_hierarchy(cgroup, i, &hierarchy);
-		if (hierarchy.dir_fd < 0)
+		if (!hierarchy.exists)
 			continue;
 		if ((mkdirat(base_fd, path_base(hierarchy.mount_point), 0755) < 0 && errno != EEXIST) ||
 		    link_names(base_fd, &hierarchy) < 0)
@@ -125,7 +154,7 @@ static int mount_v1(int target_fd, const struct cgroup *cgroup, const struct mou
 		return error_set_errno(err, ERR_INTERNAL, r, "mount cgroup");
 	for (size_t i = 0; i < cgroup_hierarchy_count(cgroup); i++) {
 		cgroup_get_hierarchy(cgroup, i, &hierarchy);
-		if (hierarchy.dir_fd >= 0 && attach_group(base, &hierarchy, err) < 0)
+		if (hierarchy.exists && attach_group(base, &hierarchy, err) < 0)
 			return -1;
 	}
 	/* All of them in one call: nobody is in the container yet. */
@@ -194,6 +223,8 @@ int init_mount_cgroup(struct init *init, const struct spec_mount *mount, struct 
 		return error_prefix(err, "mount %s", mount->destination);
 	if (target < 0)
 		return error_set_errno(err, ERR_INTERNAL, target, "mount %s", mount->destination);
+	if (init_cgroup_join(init, err) < 0)
+		return -1;
 	if (!cgroup)
 		return mount_none(target, init, &options, err);
 	if (cgroup_get_mode(cgroup) == CGROUP_V2)

@@ -72,15 +72,24 @@ static int bring_up_loopback(struct init *init, struct error *err)
 	return 0;
 }
 
+/* Now that we are in the cgroup, it becomes the root of the namespace. */
+int init_kernel_cgroup_namespace(const struct plan *plan, struct error *err)
+{
+	if (plan->new_namespaces & CLONE_NEWCGROUP && unshare(CLONE_NEWCGROUP) < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "make cgroup namespace");
+	return 0;
+}
+
 int init_kernel_namespaces(struct init *init, struct error *err)
 {
 	const struct plan *plan = init->plan;
 
+	if (host_clone_make_late(plan, err) < 0)
+		return -1;
 	if (!host_clone_needs_go_between(plan) && host_clone_join_all(plan, err) < 0)
 		return -1;
-	/* Now that we are in the cgroup, it becomes the root of the namespace. */
-	if (plan->new_namespaces & CLONE_NEWCGROUP && unshare(CLONE_NEWCGROUP) < 0)
-		return error_set_errno(err, ERR_INTERNAL, errno, "make cgroup namespace");
+	if (init->joined && init_kernel_cgroup_namespace(plan, err) < 0)
+		return -1;
 	if (plan->new_namespaces & CLONE_NEWTIME && enter_time_namespace(plan, err) < 0)
 		return -1;
 	if (plan->new_namespaces & CLONE_NEWNET && bring_up_loopback(init, err) < 0)

@@ -22,7 +22,9 @@
 #include "runtime/host_clone.h"
 #include "runtime/init.h"
 #include "runtime/init_sched.h"
+#include "runtime/self_seal.h"
 #include "runtime/sync.h"
+#include "runtime/trace.h"
 
 #define KEYCTL_JOIN_SESSION_KEYRING 1
 
@@ -80,6 +82,7 @@ static int make_root(struct init *init, struct error *err)
 {
 	const struct plan *plan = init->plan;
 	const struct spec_hooks *hooks = &plan->spec->hooks;
+	struct trace *trace = plan->runtime->trace;
 
 	debug_log(plan->runtime, "child process in init(): mounting %zu file systems below %s",
 		  plan->spec->mounts.count, plan->rootfs);
@@ -87,7 +90,11 @@ static int make_root(struct init *init, struct error *err)
 		return -1;
 	if (init->in_userns)
 		die_with_creator(true);
+	trace_mark(trace, "attach the rootfs");
 	if (init_mount_all(init, err) < 0 || init_device_make_all(init, err) < 0 || init_kernel_names(init, err) < 0)
+		return -1;
+	trace_mark(trace, "devices, sysctls");
+	if (init_cgroup_join(init, err) < 0)
 		return -1;
 	if (plan->process->terminal && init_tty_make(init, true, err) < 0)
 		return -1;
@@ -99,9 +106,14 @@ static int make_root(struct init *init, struct error *err)
 		return error_set_errno(err, ERR_INTERNAL, errno, "enter the rootfs for createContainer hooks");
 	if (run_hooks(init, &hooks->create_container, "createContainer", RUNTIME_CREATING, NULL, err) < 0)
 		return -1;
+	trace_mark(trace, "terminal, hooks");
 	if (init_mask_all(init, err) < 0)
 		return -1;
-	return init_root_enter(init, err);
+	trace_mark(trace, "masked and read-only paths");
+	if (init_root_enter(init, err) < 0)
+		return -1;
+	trace_mark(trace, "pivot_root");
+	return 0;
 }
 
 static void end(int signal)
@@ -162,24 +174,35 @@ static void close_host_descriptors(const struct plan *plan)
 	close_range((unsigned)next, ~0U, 0);
 }
 
-static int become_container(struct init *init, int *talk_fd, struct error *err)
+static int enter_namespaces(struct init *init, struct error *err)
 {
-	AUTO(init_program_fini) struct init_program program = { 0 };
 	const struct plan *plan = init->plan;
 
-	close(plan->host_sync_fd);
-	die_with_creator(true);
-	if (init_cgroup_enter(plan, err) < 0 || init_sched_affinity(plan, err) < 0 ||
-	    sync_expect(plan->sync_fd, SYNC_GO, err) < 0)
+	init->joined = !plan->late_namespaces;
+	if (init->joined && (init_cgroup_enter(plan, err) < 0 || init_sched_affinity(plan, err) < 0 ||
+			     sync_expect(plan->sync_fd, SYNC_GO, err) < 0))
 		return -1;
+	trace_mark(plan->runtime->trace, "enter the cgroups, if made before the clone");
 	debug_log(plan->runtime, "nsexec container setup: cgroup and namespaces are there");
 	setsid();
 	umask(0);
 	if (init_kernel_namespaces(init, err) < 0)
 		return -1;
+	trace_mark(plan->runtime->trace, "namespaces");
 	join_keyring(plan);
-	if (make_root(init, err) < 0 || init_tty_use(init, err) < 0 || init_program_prepare(&program, init, err) < 0)
+	return 0;
+}
+
+static int become_container(struct init *init, int *talk_fd, struct error *err)
+{
+	AUTO(init_program_fini) struct init_program program = { 0 };
+	const struct plan *plan = init->plan;
+
+	die_with_creator(true);
+	if (enter_namespaces(init, err) < 0 || make_root(init, err) < 0 || init_tty_use(init, err) < 0 ||
+	    init_program_prepare(&program, init, err) < 0)
 		return -1;
+	trace_mark(plan->runtime->trace, "user, program");
 	debug_log(plan->runtime, "init: closing the pipe to signal completion, then waiting for start");
 	/* From here on we wait for words only: the end of the creator is an end of file. */
 	die_with_creator(false);
@@ -188,6 +211,7 @@ static int become_container(struct init *init, int *talk_fd, struct error *err)
 	close_host_descriptors(plan);
 	if (sync_expect(plan->sync_fd, SYNC_GO, err) < 0)
 		return -1;
+	trace_mark(plan->runtime->trace, "wait for the host to commit");
 	if (plan->start_fd >= 0 && await_start(plan, talk_fd, err) < 0)
 		return -1;
 	/* Their programs are the image's: they have the privileges of the container's process, and no more. */
@@ -203,7 +227,6 @@ static int join_container(struct init *init, struct error *err)
 {
 	const struct plan *plan = init->plan;
 
-	close(plan->host_sync_fd);
 	prctl(PR_SET_DUMPABLE, 0);
 	debug_log(plan->runtime, "nsexec container setup: a process for a running container");
 	if (init_sched_initial_affinity(plan, err) < 0 || init_cgroup_enter(plan, err) < 0 ||
@@ -214,6 +237,7 @@ static int join_container(struct init *init, struct error *err)
 		return -1;
 	if (init->in_userns && init_kernel_become_root(err) < 0)
 		return -1;
+	trace_mark(plan->runtime->trace, "namespaces and cgroups");
 	return 0;
 }
 
@@ -230,13 +254,27 @@ static int become_exec(struct init *init, struct error *err)
 		return -1;
 	if (init_tty_use(init, err) < 0 || init_program_prepare(&program, init, err) < 0)
 		return -1;
+	trace_mark(plan->runtime->trace, "user, program");
 	debug_log(plan->runtime, "setns_init: about to exec %s", program.path);
 	if (sync_send_ready(plan->sync_fd, init->tty_master_fd, -1, err) < 0)
 		return -1;
 	close_host_descriptors(plan);
-	if (sync_expect(plan->sync_fd, SYNC_GO, err) < 0 || init_program_become(&program, init, err) < 0)
+	if (sync_expect(plan->sync_fd, SYNC_GO, err) < 0)
+		return -1;
+	trace_mark(plan->runtime->trace, "wait for the host to commit");
+	if (init_program_become(&program, init, err) < 0)
 		return -1;
 	return init_program_exec(&program, init, err);
+}
+
+/* Alone with our end of the socket: if the host side ends, we shall see it. */
+static void begin(const struct plan *plan)
+{
+	trace_is_init(plan->runtime->trace);
+	close(plan->host_sync_fd);
+	self_seal_release();
+	reset_signals();
+	trace_mark(plan->runtime->trace, "clone");
 }
 
 static struct init start_state(const struct plan *plan)
@@ -256,7 +294,7 @@ void init_run(const struct plan *plan)
 	struct init init = start_state(plan);
 	int talk_fd = plan->sync_fd;
 
-	reset_signals();
+	begin(plan);
 	become_container(&init, &talk_fd, &err);
 	sync_send_error(talk_fd, &err);
 	_exit(1);
@@ -267,7 +305,7 @@ void init_run_exec(const struct plan *plan)
 	struct error err = { 0 };
 	struct init init = start_state(plan);
 
-	reset_signals();
+	begin(plan);
 	become_exec(&init, &err);
 	sync_send_error(plan->sync_fd, &err);
 	_exit(1);

@@ -23,6 +23,7 @@
 #include "runtime/init_copy.h"
 #include "runtime/mount_option.h"
 #include "runtime/sync.h"
+#include "runtime/trace.h"
 #include "sys/in_root.h"
 #include "sys/mount_api.h"
 #include "sys/proc_fs.h"
@@ -291,6 +292,8 @@ static int mount_fresh(struct init *init, const struct spec_mount *mount, struct
 	if (target < 0 || (!text_equal(type, "proc") && check_not_in_proc(path, target, fd, err) < 0) ||
 	    apply_options(fd, options, false, path, err) < 0)
 		return -1;
+	if (options->copy_up && init_cgroup_join(init, err) < 0)
+		return -1;
 	if (options->copy_up && init_copy_tree(target, fd, err) < 0)
 		return error_prefix(err, "mount %s: tmpcopyup", path);
 	r = mount_attach(fd, target);
@@ -333,8 +336,10 @@ int init_mount_all(struct init *init, struct error *err)
 {
 	const struct plan *plan = init->plan;
 
-	for (size_t i = 0; i < plan->spec->mounts.count; i++)
+	for (size_t i = 0; i < plan->spec->mounts.count; i++) {
 		if (mount_one(init, &plan->spec->mounts.items[i], plan->mount_fds[i], err) < 0)
 			return -1;
+		trace_mark_name(plan->runtime->trace, "mount ", plan->spec->mounts.items[i].destination);
+	}
 	return 0;
 }

@@ -21,6 +21,7 @@
 #include "runtime/init.h"
 #include "runtime/init_listener.h"
 #include "runtime/init_sched.h"
+#include "runtime/trace.h"
 #include "sys/capability.h"
 #include "sys/in_root.h"
 #include "sys/seccomp.h"
@@ -325,11 +326,15 @@ int init_program_become(const struct init_program *program, const struct init *i
 	if (program->user.uid != 0 && chdir(process->cwd) < 0)
 		return error_set_errno(err, ERR_INVALID, errno,
 				       "process.cwd: chdir to cwd (\"%s\") set in config.json failed", process->cwd);
-	return process->no_new_privileges ? load_filter(plan, err) : 0;
+	if (process->no_new_privileges && load_filter(plan, err) < 0)
+		return -1;
+	trace_mark(plan->runtime->trace, "privileges, filter");
+	return 0;
 }
 
 int init_program_exec(const struct init_program *program, const struct init *init, struct error *err)
 {
+	trace_mark(init->plan->runtime->trace, "hooks of the start");
 	execve(program->path, text_list_argv(&init->plan->process->args), program->envp);
 	return init_explain_exec(program->path, errno, err);
 }

@@ -16,6 +16,7 @@
 #include "base/quote.h"
 #include "runtime/command.h"
 #include "runtime/self_seal.h"
+#include "runtime/trace.h"
 
 static const struct command commands[] = {
 	{ "create", "CONTAINER", "create a container", command_create, true },
@@ -44,6 +45,7 @@ struct global_options {
 	const char *cgroup_manager;
 	const char *rootless; /* accepted: we find out ourselves */
 	const char *criu;     /* accepted as runc does: CRIU is searched in PATH */
+	const char *trace;
 	bool systemd_cgroup;
 	bool debug;
 	bool version;
@@ -60,6 +62,7 @@ static const struct option_spec global_table[] = {
 	OPTION_TEXT("cgroup-manager", 0, struct global_options, cgroup_manager, "name", "cgroupfs or disabled"),
 	OPTION_TEXT("rootless", 0, struct global_options, rootless, "bool", "true, false or auto"),
 	OPTION_TEXT("criu", 0, struct global_options, criu, "path", NULL),
+	OPTION_TEXT("trace", 0, struct global_options, trace, "file", "write each step and its duration there"),
 	OPTION_FLAG("version", 'v', struct global_options, version, "print the version"),
 	OPTION_FLAG("help", 'h', struct global_options, help, "print this help"),
 	OPTION_END,
@@ -161,6 +164,15 @@ static void open_missing_stdio(void)
 		close(fd);
 }
 
+/* A command that was done is not undone by a trace that cannot be written. */
+static void close_trace(struct trace *trace, const struct log *log)
+{
+	AUTO(error_clear) struct error err = { 0 };
+
+	if (trace_close(trace, &err) < 0)
+		log_warn(log, err.message);
+}
+
 /* After the global options: argv[0] of the command is its name. */
 static int run_command(const struct text_list *words, const struct global_options *options, char *const *argv,
 		       struct log *log, struct error *err)
@@ -175,11 +187,16 @@ static int run_command(const struct text_list *words, const struct global_option
 				 words->items[0], command_program_name());
 	command_begin(command);
 	command_set_root_given(options->root != NULL);
+	if (options->trace && trace_open(&runtime.trace, options->trace, err) < 0)
+		return -1;
 	if (command->clones)
 		self_seal(argv);
+	trace_mark(runtime.trace, "seal");
 	if (open_log(log, options, err) < 0 || fill_runtime(&runtime, options, err) < 0)
-		return -1;
-	result = command->run(&runtime, (int)words->count, text_list_argv(words), err);
+		result = -1;
+	else
+		result = command->run(&runtime, (int)words->count, text_list_argv(words), err);
+	close_trace(runtime.trace, log);
 	return result < 0 && command->run == command_exec ? -EXEC_FAILED : result;
 }
 

@@ -50,8 +50,9 @@ struct plan {
 	struct cgroup *cgroup; /* NULL: none */
 	struct plan_subgroup subgroups[PLAN_SUBGROUP_MAX]; /* exec: in place of `cgroup` for some controllers */
 	size_t subgroup_count;
-	char *rootfs;		 /* absolute */
-	uint64_t new_namespaces; /* CLONE_NEW... flags of namespaces to be made */
+	char *rootfs;		  /* absolute */
+	uint64_t new_namespaces;  /* CLONE_NEW... flags of namespaces to be made */
+	uint64_t late_namespaces; /* those of them that init makes itself, while we make its cgroups; 0: none */
 	struct plan_join joins[PLAN_JOIN_MAX];
 	size_t join_count;
 	struct idmap idmap;		     /* of a new user namespace */

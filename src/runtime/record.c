@@ -101,23 +101,30 @@ int record_open_folder(const struct runtime *runtime, const char *id, struct err
 }
 
 /* The three names we make are removed by hand; the walk is for what a crash or a newer version left. */
-int record_remove_folder(const struct runtime *runtime, const char *id, struct error *err)
+int record_remove_open_folder(const struct runtime *runtime, const char *id, int folder_fd, struct error *err)
 {
 	AUTO_FREE char *path = path_join(runtime->root, id);
 	static const char *const names[] = { STATE_FILE, CONFIG_FILE, START_SOCKET };
-	AUTO_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	int r;
 
-	if (fd < 0 && errno == ENOENT)
-		return 0;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		unlinkat(fd, names[i], 0);
+		unlinkat(folder_fd, names[i], 0);
 	if (rmdir(path) == 0)
 		return 0;
 	r = remove_tree(AT_FDCWD, path);
 	if (r < 0)
 		return error_set_errno(err, ERR_INTERNAL, r, "remove state folder %s", path);
 	return 0;
+}
+
+int record_remove_folder(const struct runtime *runtime, const char *id, struct error *err)
+{
+	AUTO_FREE char *path = path_join(runtime->root, id);
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	return record_remove_open_folder(runtime, id, fd, err);
 }
 
 /* A new file in a folder nobody else writes to. */
@@ -140,16 +147,24 @@ int record_begin(int folder_fd, const struct record *record, const char *config,
 	return 0;
 }
 
-int record_save(int folder_fd, const struct record *record, struct error *err)
+int record_prepare(int folder_fd, const struct record *record, struct error *err)
 {
 	AUTO_FREE char *text = json_encode(record, record_fields);
 	int r = write_new(folder_fd, STATE_NEW, text, strlen(text), 0644);
 
-	if (r == 0 && renameat(folder_fd, STATE_NEW, folder_fd, STATE_FILE) < 0)
-		r = -errno;
-	if (r < 0)
-		return error_set_errno(err, ERR_INTERNAL, r, "write state of %s", record->id);
+	return r < 0 ? error_set_errno(err, ERR_INTERNAL, r, "write state of %s", record->id) : 0;
+}
+
+int record_commit(int folder_fd, const struct record *record, struct error *err)
+{
+	if (renameat(folder_fd, STATE_NEW, folder_fd, STATE_FILE) < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "write state of %s", record->id);
 	return 0;
+}
+
+int record_save(int folder_fd, const struct record *record, struct error *err)
+{
+	return record_prepare(folder_fd, record, err) < 0 ? -1 : record_commit(folder_fd, record, err);
 }
 
 int record_load(struct record *out_record, int folder_fd, const char *id, struct error *err)

@@ -38,9 +38,13 @@ int record_make_folder(const struct runtime *runtime, const char *id, struct err
 /* ERR_NOT_FOUND "container does not exist". */
 int record_open_folder(const struct runtime *runtime, const char *id, struct error *err);
 int record_remove_folder(const struct runtime *runtime, const char *id, struct error *err);
+int record_remove_open_folder(const struct runtime *runtime, const char *id, int folder_fd, struct error *err);
 /* The first record and the specification: not in one step, because a record without pid promises nothing. */
 int record_begin(int folder_fd, const struct record *record, const char *config, size_t size, struct error *err);
+/* Replaces the record, at once or in two steps: nobody sees it before the second. */
 int record_save(int folder_fd, const struct record *record, struct error *err);
+int record_prepare(int folder_fd, const struct record *record, struct error *err);
+int record_commit(int folder_fd, const struct record *record, struct error *err);
 /* An empty or missing state.json gives a record with pid 0. */
 int record_load(struct record *out_record, int folder_fd, const char *id, struct error *err);
 /* The specification as it was at create. */

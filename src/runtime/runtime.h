@@ -26,6 +26,7 @@
 struct cgroup_stats;
 struct spec_process;
 struct spec_resources;
+struct trace;
 
 struct runtime {
 	const char *root;      /* borrowed: the state folder; made if missing */
@@ -33,6 +34,7 @@ struct runtime {
 	bool no_cgroups;       /* the caller manages cgroups (crun's --cgroup-manager=disabled) */
 	bool systemd_cgroup;   /* cgroupsPath is "slice:prefix:name" */
 	const char *cache;     /* borrowed: folder of compiled seccomp filters; NULL: <root>/.seccomp */
+	struct trace *trace;   /* borrowed, NULL: off; see trace.h */
 };
 
 /* A process just made. The descriptors are the caller's: runtime_process_fini() closes what was not taken. */
@@ -90,9 +92,16 @@ int runtime_create(struct runtime_process *out_process, const struct runtime *ru
 		   const struct runtime_create_options *options, struct error *err);
 /* Lets the process run its program. Fails, with the reason, if the program cannot be executed. */
 int runtime_start(const struct runtime *runtime, const char *id, struct error *err);
-/* create and start in one; the container is not left behind if either fails. */
-int runtime_run(struct runtime_process *out_process, const struct runtime *runtime,
-		const struct runtime_create_options *options, struct error *err);
+/* What runtime_run() made, kept open for runtime_finish(). */
+struct runtime_running;
+void runtime_running_free(struct runtime_running *running);
+DEFINE_AUTO(struct runtime_running, runtime_running_free)
+
+/* create and start in one; the container is not left behind if either fails. out_running may be NULL. */
+int runtime_run(struct runtime_process *out_process, struct runtime_running **out_running,
+		const struct runtime *runtime, const struct runtime_create_options *options, struct error *err);
+/* When the process has ended: what runtime_delete() with force does. Nothing if somebody else deleted it meanwhile. */
+int runtime_finish(struct runtime_running *running, struct error *err);
 
 struct runtime_exec_options {
 	const struct spec_process *spec; /* borrowed; process.capabilities NULL: those of the container */

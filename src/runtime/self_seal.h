@@ -4,8 +4,8 @@
  *
  * A container may make us execute our own file inside it ("#!/proc/self/exe")
  * and then open it for writing (CVE-2019-5736). So a privileged program that
- * clones containers first executes itself again from a read-only, detached
- * mount of its file. See docs/decisions/.
+ * clones containers first moves itself to a read-only, detached mount of its
+ * file, or executes itself again from there. See docs/decisions/0020.
  */
 #pragma once
 
@@ -22,3 +22,9 @@ int self_seal_open(void);
  * early, by whoever is going to clone a container, with the argv of main().
  */
 void self_seal(char *const *argv);
+
+/*
+ * Lets go of the mount, which self_seal() keeps open because its end takes time; it lives on as long as a process runs
+ * from it. To be called while there is something to wait for anyway; harmless if there is none.
+ */
+void self_seal_release(void);

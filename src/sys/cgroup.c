@@ -387,7 +387,8 @@ static int open_group(struct cgroup_tree *tree, const char *path)
 	AUTO_FREE char *full = xasprintf("%s%s", tree->mount_point, path);
 
 	tree->dir_fd = open(full, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return tree->dir_fd < 0 ? -errno : 0;
+	tree->exists = tree->dir_fd >= 0;
+	return tree->exists ? 0 : -errno;
 }
 
 static int create_in_tree(struct cgroup *cgroup, struct cgroup_tree *tree, struct error *err)
@@ -410,13 +411,34 @@ static int create_in_tree(struct cgroup *cgroup, struct cgroup_tree *tree, struc
 	return 0;
 }
 
-static void unmake(struct cgroup *cgroup)
+/* The tree that knows best who is in the group. */
+static const struct cgroup_tree *process_tree(const struct cgroup *cgroup)
+{
+	static const enum cgroup_controller order[] = { CONTROLLER_PIDS, CONTROLLER_FREEZER, CONTROLLER_MEMORY,
+							CONTROLLER_CPU };
+
+	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+		const struct cgroup_tree *tree = cgroup_find_tree(cgroup, order[i]);
+
+		if (tree)
+			return tree;
+	}
+	if (cgroup_v2_tree(cgroup))
+		return cgroup_v2_tree(cgroup);
+	for (size_t i = 0; i < cgroup->tree_count; i++)
+		if (cgroup->trees[i].dir_fd >= 0)
+			return &cgroup->trees[i];
+	return NULL;
+}
+
+void cgroup_unmake(struct cgroup *cgroup)
 {
 	for (size_t i = 0; i < cgroup->tree_count; i++) {
 		AUTO_FREE char *full = xasprintf("%s%s", cgroup->trees[i].mount_point, cgroup->path);
 
 		if (cgroup->trees[i].made)
 			rmdir(full);
+		cgroup->trees[i].made = false;
 	}
 }
 
@@ -436,25 +458,58 @@ static int refuse_busy(struct cgroup *cgroup, struct error *err)
 	return 0;
 }
 
-int cgroup_create(struct cgroup **out_cgroup, const char *path, unsigned flags, struct error *err)
+/* The trees of one kind. */
+static int create_half(struct cgroup *cgroup, bool v2, unsigned flags, struct error *err)
+{
+	bool existed = false;
+
+	for (size_t i = 0; i < cgroup->tree_count; i++) {
+		struct cgroup_tree *tree = &cgroup->trees[i];
+
+		if (tree->v2 != v2)
+			continue;
+		if (create_in_tree(cgroup, tree, err) < 0)
+			return -1;
+		existed |= !tree->made;
+	}
+	/* Between the halves the caller's own clone may have entered the cgroup2 group: the v1 ones tell then. */
+	if (!v2 && process_tree(cgroup) && process_tree(cgroup)->v2)
+		return 0;
+	return existed && flags & CGROUP_REFUSE_BUSY ? refuse_busy(cgroup, err) : 0;
+}
+
+int cgroup_begin(struct cgroup **out_cgroup, const char *path, unsigned flags, struct error *err)
 {
 	AUTO(cgroup_closep) struct cgroup *cgroup = NULL;
-	bool existed = false;
 
 	if (check_path(path, err) < 0)
 		return -1;
 	cgroup = cgroup_new(path);
 	if (cgroup->mode == CGROUP_NONE)
 		return error_set(err, ERR_UNSUPPORTED, "no control groups are mounted below %s", CGROUP_FOLDER);
-	for (size_t i = 0; i < cgroup->tree_count; i++) {
-		if (create_in_tree(cgroup, &cgroup->trees[i], err) < 0) {
-			unmake(cgroup);
-			return -1;
-		}
-		existed |= !cgroup->trees[i].made;
+	for (size_t i = 0; i < cgroup->tree_count; i++)
+		cgroup->trees[i].exists = true;
+	if (create_half(cgroup, true, flags, err) < 0) {
+		cgroup_unmake(cgroup);
+		return -1;
 	}
-	if (existed && flags & CGROUP_REFUSE_BUSY && refuse_busy(cgroup, err) < 0) {
-		unmake(cgroup);
+	*out_cgroup = take_ptr(cgroup);
+	return 0;
+}
+
+int cgroup_finish(struct cgroup *cgroup, unsigned flags, struct error *err)
+{
+	return create_half(cgroup, false, flags, err);
+}
+
+int cgroup_create(struct cgroup **out_cgroup, const char *path, unsigned flags, struct error *err)
+{
+	AUTO(cgroup_closep) struct cgroup *cgroup = NULL;
+
+	if (cgroup_begin(&cgroup, path, flags, err) < 0)
+		return -1;
+	if (cgroup_finish(cgroup, flags, err) < 0) {
+		cgroup_unmake(cgroup);
 		return -1;
 	}
 	*out_cgroup = take_ptr(cgroup);
@@ -500,6 +555,7 @@ void cgroup_get_hierarchy(const struct cgroup *cgroup, size_t index, struct cgro
 		.name = tree->name,
 		.mount_point = tree->mount_point,
 		.path = cgroup->path,
+		.exists = tree->exists,
 		.dir_fd = tree->dir_fd,
 		.is_v2 = tree->v2,
 	};
@@ -638,26 +694,6 @@ static int collect_pids(struct pid_list *list, int dir_fd, unsigned depth)
 		list->items[list->count++] = pid;
 	}
 	return depth < DEPTH_MAX ? collect_children(list, dir_fd, depth) : 0;
-}
-
-/* The tree that knows best who is in the group. */
-static const struct cgroup_tree *process_tree(const struct cgroup *cgroup)
-{
-	static const enum cgroup_controller order[] = { CONTROLLER_PIDS, CONTROLLER_FREEZER, CONTROLLER_MEMORY,
-							CONTROLLER_CPU };
-
-	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
-		const struct cgroup_tree *tree = cgroup_find_tree(cgroup, order[i]);
-
-		if (tree)
-			return tree;
-	}
-	if (cgroup_v2_tree(cgroup))
-		return cgroup_v2_tree(cgroup);
-	for (size_t i = 0; i < cgroup->tree_count; i++)
-		if (cgroup->trees[i].dir_fd >= 0)
-			return &cgroup->trees[i];
-	return NULL;
 }
 
 static int compare_pids(const void *a, const void *b)

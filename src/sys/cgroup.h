@@ -120,7 +120,8 @@ struct cgroup_hierarchy {
 	const char *name;	 /* borrowed: "cpu,cpuacct", "name=systemd"; "" for cgroup2 */
 	const char *mount_point; /* borrowed: "/sys/fs/cgroup/cpu" */
 	const char *path;	 /* borrowed: the group below the mount point, "/docker/ab" */
-	int dir_fd;		 /* borrowed: the group's directory; -1 if the hierarchy does not have it */
+	bool exists;		 /* the hierarchy has the group, or will have it after cgroup_finish() */
+	int dir_fd;		 /* borrowed: the group's directory; -1 if it does not exist yet or at all */
 	bool is_v2;
 };
 
@@ -151,6 +152,14 @@ enum cgroup_create_flags {
  * refused. What was made is removed again if it fails.
  */
 int cgroup_create(struct cgroup **out_cgroup, const char *path, unsigned flags, struct error *err);
+/*
+ * The same in two halves, so that a process can be cloned in between: begin makes only what CLONE_INTO_CGROUP needs,
+ * the group of the cgroup2 tree; finish makes those of the v1 hierarchies. After a failed finish, cgroup_unmake() takes
+ * away what was made, when no process of ours is in it any more.
+ */
+int cgroup_begin(struct cgroup **out_cgroup, const char *path, unsigned flags, struct error *err);
+int cgroup_finish(struct cgroup *cgroup, unsigned flags, struct error *err);
+void cgroup_unmake(struct cgroup *cgroup);
 /* Opens an existing group; ERR_NOT_FOUND if no hierarchy has it. */
 int cgroup_open(struct cgroup **out_cgroup, const char *path, struct error *err);
 void cgroup_close(struct cgroup *cgroup);

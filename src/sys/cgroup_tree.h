@@ -26,7 +26,8 @@ struct cgroup_tree {
 	char *mount_point;    /* owned */
 	unsigned controllers; /* CONTROLLER_ bits mounted here (v1) */
 	bool v2;
-	bool made; /* by this cgroup_create */
+	bool exists; /* or will, after cgroup_finish() */
+	bool made;   /* by this cgroup_create */
 	int dir_fd;
 };
 

@@ -349,7 +349,8 @@ def test_cwd_through_a_descriptor_of_ours(box, number):
     """
     run = box.run(["sh", "-c", "cd ../../../../..; ls -d boot work home 2>/dev/null; readlink /proc/self/cwd"],
                   lambda s: s["process"].update(cwd=f"/proc/self/fd/{number}"), check=False)
-    assert run.returncode == 1 and "cwd" in run.stderr, run.stdout
+    # A number may also be that of one of init's own folders inside the container: then there is nothing of the host.
+    assert (run.returncode == 1 and "cwd" in run.stderr) or "boot" not in run.stdout, run.stdout
 
 
 def test_exec_cwd_through_a_descriptor_of_ours(box):
