@@ -158,6 +158,15 @@ struct json_array {
  * The text must hold one value and nothing behind it.
  */
 int json_decode(void *target, const struct json_field *fields, const char *text, size_t size, struct error *err);
+enum json_problem {
+	JSON_PROBLEM_WRONG,   /* json_decode() refuses it */
+	JSON_PROBLEM_UNKNOWN, /* a key the table does not name */
+};
+typedef void json_check_fn(void *context, const char *pointer, enum json_problem problem, const char *message);
+/* Tells all that is wrong with a document, each with its JSON pointer; fails only if the text is no JSON. */
+int json_check(const struct json_field *fields, const char *text, size_t size, json_check_fn *report, void *context,
+	       struct error *err);
+
 /* The same for a top-level JSON array; `array` is a JSON_ARRAY_OF struct, freed by json_free_array(). */
 int json_decode_array(void *array, const struct json_field *item_fields, size_t item_size, const char *text,
 		      size_t size, struct error *err);

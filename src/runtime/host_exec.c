@@ -206,7 +206,7 @@ static int plan_all(struct execution *execution, const struct runtime *runtime,
 	plan->process = &execution->process;
 	plan->options = &options->process;
 	plan->record = &execution->found.record;
-	if (host_check_process(plan->process, "process", runtime->log, err) < 0 ||
+	if (host_check_process(plan->process, runtime->log, err) < 0 ||
 	    host_check_console(plan->process, plan->options, err) < 0)
 		return -1;
 	if (execution->spec.linux_.seccomp) {

@@ -19,6 +19,7 @@
 #include "runtime/trace.h"
 
 static const struct command commands[] = {
+	{ "check", "[BUNDLE]", "list everything that is wrong with a bundle, on this host", command_check, false },
 	{ "create", "CONTAINER", "create a container", command_create, true },
 	{ "delete", "CONTAINER...", "delete what a container left behind", command_delete, false },
 	{ "events", "CONTAINER", "display statistics of a container", command_events, false },

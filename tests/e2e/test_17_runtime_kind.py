@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kist-runtime: what it tells people: `check`, errors with their cause, what is known of the end."""
+import json
+
+import pytest
+from lib.runtime_box import Box, adopt_orphans
+
+
+@pytest.fixture
+def box(tmp_root, program, busybox_rootfs):
+    adopt_orphans()
+    it = Box(tmp_root, program("kist-runtime"), busybox_rootfs)
+    yield it
+    it.finish()
+
+
+# ---- check ----
+
+
+def findings(box, change=None, args=("true",)):
+    bundle = box.bundle(list(args), change)
+    run = box.call("check", "--format", "json", bundle, check=False)
+    found = json.loads(run.stdout)
+    assert run.returncode == any(f["level"] == "error" for f in found), run.stderr
+    return {f["pointer"]: (f["level"], f["message"]) for f in found}
+
+
+def test_check_of_a_good_bundle(box):
+    found = findings(box)
+    assert all(level == "warning" for level, _ in found.values()), found
+    assert box.call("list", "-q").stdout == ""
+
+
+def test_check_lists_everything_at_once(box):
+    def change(spec):
+        spec["ociVersion"] = "7"
+        spec["hostname"] = "x"
+        spec["process"].update(cwd="relative", env=["A=1", "broken"], apparmorProfile="none-such", args=["nonesuch"])
+        spec["process"]["rlimits"] = [{"type": "RLIMIT_CORE", "soft": 0, "hard": 0}, {"type": "RLIMIT_X", "soft": 1, "hard": 1}]
+        spec["process"]["execCPUAffinity"] = {"final": "1-"}
+        spec["root"]["path"] = "nowhere"
+        spec["mounts"] += [{"destination": "/a", "source": "/none-such", "options": ["bind"]},
+                           {"destination": "/b", "type": "bind", "source": "/tmp", "options": ["size=1"]},
+                           {"destination": "/c"}]
+        spec["hooks"] = {"poststop": [{"path": "relative"}, {"path": "/none-such", "timeout": 0}]}
+        spec["linux"]["namespaces"] = [n for n in spec["linux"]["namespaces"] if n["type"] != "uts"]
+        spec["linux"]["namespaces"] += [{"type": "user", "path": "/proc/self/ns/net"}, {"type": "mount"}]
+        spec["linux"]["sysctl"] = {"kernel.foo": "1", "net/ipv4/ip_forward": "1"}
+        spec["linux"]["timeOffsets"] = {"monotonic": {"secs": 1}}
+        spec["linux"]["devices"] = [{"path": "x", "type": "z", "major": 1, "minor": 1}]
+        spec["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_WHAT"}
+        spec["linux"]["memoryPolicy"] = {"mode": "MPOL_BIND"}
+        spec["linux"]["netDevices"] = {"a/b": {}}
+        spec["linux"]["typo"] = 1
+
+    found = findings(box, change)
+    mounts = len(box.bundle and json.loads((box.root / "b1/config.json").read_text())["mounts"])
+    for pointer in ("/ociVersion", "/hostname", "/process/cwd", "/process/env/1", "/process/rlimits/1", "/root/path",
+                    "/process/execCPUAffinity/final", f"/mounts/{mounts - 3}/source", f"/mounts/{mounts - 2}/options",
+                    f"/mounts/{mounts - 1}/type", "/hooks/poststop/0/path", "/hooks/poststop/1/path",
+                    "/hooks/poststop/1/timeout", "/linux/namespaces/4/path", "/linux/namespaces/5",
+                    "/linux/sysctl/kernel.foo", "/linux/timeOffsets", "/linux/devices/0/path", "/linux/devices/0/type",
+                    "/linux/seccomp", "/linux/memoryPolicy", "/linux/netDevices"):
+        assert found.get(pointer, ("nothing",))[0] == "error", (pointer, found)
+    assert found["/linux/typo"] == ("warning", "unknown property, is ignored")
+
+
+def test_check_of_the_form(box):
+    def change(spec):
+        spec["process"]["user"]["uid"] = -1
+        spec["process"]["args"] = ["true", 7]
+        spec["process"]["terminal"] = "yes"
+        spec["mounts"][0]["options"] = "ro"
+        spec["linux"]["resources"]["pids"] = {"limit": 1.5}
+        spec["annotations"] = {"a/b~c": 1}
+        del spec["root"]["path"]
+
+    found = findings(box, change)
+    assert found["/process/user/uid"][1] == "must not be negative"
+    assert found["/process/args/1"][1] == "expected a string"
+    assert found["/process/terminal"][1] == "expected true or false"
+    assert found["/mounts/0/options"][1] == "expected an array of strings"
+    assert found["/linux/resources/pids/limit"][1] == "expected a whole number"
+    assert found["/annotations/a~1b~0c"][1] == "expected a string"
+    assert found["/root/path"][1] == "is missing"
+
+
+def test_check_finds_the_program_in_the_rootfs(box):
+    assert "/process/args/0" in findings(box, args=["/bin/nonesuch"])
+    assert "/process/args/0" in findings(box, args=["nonesuch"])
+    assert "/process/args/0" not in findings(box, args=["/bin/true"])
+    # A mount may bring it.
+    mount = {"destination": "/opt", "type": "tmpfs", "source": "tmpfs"}
+    assert "/process/args/0" not in findings(box, lambda s: s["mounts"].append(mount), args=["/opt/it"])
+
+
+def test_check_text_and_failures(box):
+    bundle = box.bundle(["nonesuch"])
+    run = box.call("check", bundle, check=False)
+    assert run.returncode == 1 and 'error   /process/args/0: "nonesuch"' in run.stdout
+    (bundle / "config.json").write_text("{")
+    run = box.call("check", bundle, check=False)
+    assert run.returncode == 1 and "invalid JSON: line 1" in run.stderr
+    assert "No such file" in box.call("check", box.root, check=False).stderr
