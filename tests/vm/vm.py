@@ -15,7 +15,7 @@ CACHE = pathlib.Path(os.environ.get("KIST_VM_CACHE", pathlib.Path.home() / ".cac
 # What the tests need beyond the kernel proper; modules that these need come with them.
 MODULES = [
     "overlay", "veth", "bridge", "br_netfilter", "dummy", "nf_tables", "nft_chain_nat", "nft_nat", "nft_masq",
-    "nft_ct", "nft_fib", "nft_fib_ipv4", "nf_nat", "nf_conntrack", "nf_conntrack_netlink",
+    "nft_ct", "nft_fib", "nft_fib_ipv4", "nft_fib_ipv6", "nft_fib_inet", "nf_nat", "nf_conntrack", "nf_conntrack_netlink",
     "virtio_pci", "virtio_blk", "crc32c_generic", "ext4",
 ]
 
@@ -61,7 +61,11 @@ def _run(*argv, **options):
 
 
 def kernel():
-    """(vmlinuz, modules folder) of Debian's cloud kernel, downloaded once."""
+    """(vmlinuz, modules folder) of Debian's cloud kernel, downloaded once; KIST_VM_KERNEL: an unpacked package to use instead."""
+    if "KIST_VM_KERNEL" in os.environ:
+        folder = pathlib.Path(os.environ["KIST_VM_KERNEL"])
+        (vmlinuz,) = folder.glob("boot/vmlinuz-*")
+        return vmlinuz, folder / "lib" / "modules" / vmlinuz.name.removeprefix("vmlinuz-")
     depends = _run("apt-cache", "depends", "linux-image-cloud-amd64")
     package = re.search(r"Depends: (linux-image-\S+)", depends).group(1)
     folder = CACHE / package
