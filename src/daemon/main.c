@@ -27,6 +27,7 @@
 #include "daemon/systemd.h"
 #include "engine/engine.h"
 #include "http/server.h"
+#include "sys/mount_api.h"
 
 #define FIRST_INHERITED_FD 3
 #define DEFAULT_SHUTDOWN_TIMEOUT_S 15
@@ -55,10 +56,12 @@ static void raise_descriptor_limit(void)
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-static int check_root(struct error *err)
+static int check_host(struct error *err)
 {
 	if (geteuid() != 0)
 		return error_set(err, ERR_FORBIDDEN, "kistd needs to be started with root privileges");
+	if (!mount_api_available())
+		return error_set(err, ERR_UNSUPPORTED, "kistd needs Linux 5.12 or later (mount_setattr)");
 	return 0;
 }
 
@@ -332,7 +335,7 @@ static int run(struct daemon *daemon, struct error *err)
 				    .level = daemon_config_log_level(&daemon->config),
 				    .json = text_equal(daemon->config.log_format, "json") };
 	raise_descriptor_limit();
-	if (check_root(err) < 0 || start(daemon, err) < 0)
+	if (check_host(err) < 0 || start(daemon, err) < 0)
 		return -1;
 	wait_for_end(daemon);
 	return 0;

@@ -33,6 +33,7 @@
 #include "runtime/resctrl.h"
 #include "runtime/self_seal.h"
 #include "runtime/trace.h"
+#include "sys/mount_api.h"
 #include "sys/pidfd_wait.h"
 
 #define CONFIG_MAX (16 << 20)
@@ -524,13 +525,21 @@ static int create(struct creation *creation, struct runtime_process *out_process
 	return 0;
 }
 
+/* The one call of Linux 5.12 that nothing replaces. */
+static int explain_kernel(struct error *err)
+{
+	if (err->errnum != ENOSYS || mount_api_available())
+		return -1;
+	return error_prefix(err, "kist-runtime needs Linux 5.12 or later");
+}
+
 int runtime_create(struct runtime_process *out_process, const struct runtime *runtime,
 		   const struct runtime_create_options *options, struct error *err)
 {
 	AUTO(creation_fini) struct creation creation;
 
 	creation_init(&creation);
-	return create(&creation, out_process, runtime, options, false, err);
+	return create(&creation, out_process, runtime, options, false, err) < 0 ? explain_kernel(err) : 0;
 }
 
 /* ---- run ---- */
@@ -554,7 +563,7 @@ int runtime_run(struct runtime_process *out_process, struct runtime_running **ou
 
 	creation_init(&running->creation);
 	if (create(&running->creation, out_process, runtime, options, true, err) < 0)
-		return -1;
+		return explain_kernel(err);
 	if (out_running)
 		*out_running = take_ptr(running);
 	return 0;
