@@ -112,9 +112,11 @@ static const uint64_t kept_capabilities = UINT64_C(1) << CAP_CHOWN | UINT64_C(1)
 					  UINT64_C(1) << CAP_MKNOD | UINT64_C(1) << CAP_SETFCAP |
 					  UINT64_C(1) << CAP_SYS_ADMIN;
 
-/* A copy of the mount with fewer rights, whose root is the directory itself: ".." cannot leave it. */
-static int lock_directory(int *fd, uint64_t attributes, struct error *err)
+/* The copy's root is the directory itself: ".." cannot leave it. */
+int jail_lock_directory(int *fd, bool read_only, struct error *err)
 {
+	uint64_t attributes = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC |
+			      (read_only ? MOUNT_ATTR_RDONLY : 0);
 	int copy = mount_clone(*fd, "", 0); /* O_PATH; closing it would unmount the copy */
 	int r;
 
@@ -188,16 +190,19 @@ static int allow_calls(struct error *err)
 	return r < 0 ? error_set_errno(err, ERR_INTERNAL, r, "restrict system calls") : 0;
 }
 
-int jail_enter(int *target_fd, int *lower_fds, size_t lower_count, struct error *err)
+int jail_confine(int *root_fd, struct error *err)
 {
-	if (lock_directory(target_fd, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, err) < 0)
-		return -1;
-	for (size_t i = 0; i < lower_count; i++)
-		if (lock_directory(&lower_fds[i],
-				   MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
-				   err) < 0)
-			return -1;
-	if (enter_root(target_fd, err) < 0 || set_limits(err) < 0 || drop_capabilities(err) < 0)
+	if (enter_root(root_fd, err) < 0 || set_limits(err) < 0 || drop_capabilities(err) < 0)
 		return -1;
 	return SANITIZED ? 0 : allow_calls(err);
+}
+
+int jail_enter(int *target_fd, int *lower_fds, size_t lower_count, struct error *err)
+{
+	if (jail_lock_directory(target_fd, false, err) < 0)
+		return -1;
+	for (size_t i = 0; i < lower_count; i++)
+		if (jail_lock_directory(&lower_fds[i], true, err) < 0)
+			return -1;
+	return jail_confine(target_fd, err);
 }

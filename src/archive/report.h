@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* report.h - what kist-unpack writes on its report descriptor behind an 'R'; see unpack_main.c. */
+/* report.h - what kist-unpack and kist-files write on their report descriptors behind an 'R'. */
 #pragma once
 
 #include <stdint.h>
@@ -9,4 +9,10 @@ struct unpack_report {
 	uint64_t bytes;
 	uint64_t has_root;
 	uint64_t deferred_size; /* bytes that follow */
+};
+
+struct files_report {
+	uint64_t entries;
+	uint64_t bytes;	  /* of file content */
+	uint64_t changed; /* there is something in the result */
 };

@@ -20,6 +20,7 @@ static const struct {
 	{ "kist-registry", "registryd" },
 	{ "kist-shim", "shim" },
 	{ "kist-transfer", "transfer" },
+	{ "kist-files", "archive" },
 	{ "kist-unpack", "archive" },
 	{ "kist-init", "init" },
 };

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "archive/tar_header.h"
+#include "archive/tar_writer.h"
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/map.h"
@@ -151,16 +151,18 @@ static int put(struct save *save, const void *data, size_t size, struct error *e
 /* 1 if a file of this name and size is to follow now; 0 if it is there already. */
 static int begin_file(struct save *save, const char *path, uint64_t size, struct error *err)
 {
-	uint8_t header[TAR_HEADER_MAX];
-	int header_size;
+	bool is_folder = text_has_suffix(path, "/");
+	const struct tar_entry entry = { .path = path,
+					 .type = is_folder ? TAR_DIRECTORY : TAR_FILE,
+					 .mode = is_folder ? 0755 : 0644,
+					 .size = is_folder ? 0 : size };
+	AUTO(text_fini) struct text header = { 0 };
 
 	if (map_get(&save->written, path))
 		return 0;
 	map_set(&save->written, path, save);
-	header_size = tar_header(header, path, size);
-	if (header_size < 0)
-		return error_set(err, ERR_INTERNAL, "the name %s is too long for an archive", path);
-	return put(save, header, (size_t)header_size, err) < 0 ? -1 : 1;
+	tar_add_header(&header, &entry);
+	return put(save, header.data, header.size, err) < 0 ? -1 : 1;
 }
 
 static int end_file(struct save *save, uint64_t size, struct error *err)

@@ -58,6 +58,7 @@ def program(build_dir):
         "kist-transfer": "transfer",
         "kist-unpack": "archive",
         "kist-init": "init",
+        "kist-files": "archive",
     }
 
     def find(name):

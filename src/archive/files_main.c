@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kist-files - work on files that strangers named: COPY into an image, the
+ * changes of a container as a layer. Run by store/files.c only:
+ *
+ *   kist-files copy|hash|mkdir|diff|changes
+ *
+ * Descriptors: 0 the request, "key=value" texts each ended by a NUL; 1 the
+ * output (hash, diff: a tar stream; changes: see changes.h); 3 the report;
+ * 4 the source directory, if the request says "source-fd=1". Paths of layers
+ * in the request are kistd's own; everything else is looked up inside roots.
+ * The overlay of a target or source is mounted detached: it has no path and
+ * goes with this process. The report is 'R' and struct files_report, or 'E' and
+ * the error.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "archive/changes.h"
+#include "archive/copy.h"
+#include "archive/jail.h"
+#include "archive/pack.h"
+#include "archive/report.h"
+#include "archive/stubs.h"
+#include "archive/tree.h"
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "sys/mount_api.h"
+
+#define REPORT_FD 3
+#define SOURCE_FD 4
+#define REQUEST_MAX (16 * 1024 * 1024)
+#define LOWER_MAX 500
+
+struct request {
+	struct copy_settings copy;
+	struct text_list source_lower; /* paths, highest first */
+	struct text_list lower;	       /* of the target or the upper directory */
+	const char *upper;
+	const char *work;
+	const char *path; /* mkdir */
+	struct text_list mounts;
+	bool source_is_fd;
+	bool remove_stubs;
+	bool hash_owners;
+	int64_t latest_s;
+};
+
+static int usage(struct error *err)
+{
+	return error_set(err, ERR_INVALID, "kist-files is started by kistd only");
+}
+
+/* ---- the request ---- */
+
+static bool set_text(struct request *request, const char *key, const char *value)
+{
+	const struct {
+		const char *key;
+		const char **target;
+	} texts[] = {
+		{ "upper", &request->upper },	   { "work", &request->work },
+		{ "path", &request->path },	   { "destination", &request->copy.destination },
+		{ "chown", &request->copy.chown }, { "chmod", &request->copy.chmod },
+	};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+		if (text_equal(texts[i].key, key)) {
+			*texts[i].target = value;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool add_item(struct request *request, const char *key, const char *value)
+{
+	const struct {
+		const char *key;
+		struct text_list *target;
+	} lists[] = {
+		{ "source-lower", &request->source_lower },
+		{ "lower", &request->lower },
+		{ "mount", &request->mounts },
+		{ "source", &request->copy.sources },
+	};
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
+		if (text_equal(lists[i].key, key)) {
+			text_list_add(lists[i].target, value);
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool set_flag(struct request *request, const char *key)
+{
+	const struct {
+		const char *key;
+		bool *target;
+	} flags[] = {
+		{ "source-fd", &request->source_is_fd },     { "remove-stubs", &request->remove_stubs },
+		{ "keep-owner", &request->copy.keep_owner }, { "parents", &request->copy.parents },
+		{ "hash-owners", &request->hash_owners },
+	};
+
+	for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++) {
+		if (text_equal(flags[i].key, key)) {
+			*flags[i].target = true;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* data ends with a NUL of its own behind the last text's. */
+static int parse_request(struct request *request, char *data, size_t size, struct error *err)
+{
+	char *end = data + size;
+	char *next;
+
+	for (char *key = data; key < end; key = next) {
+		char *value = strchr(key, '=');
+
+		next = key + strlen(key) + 1;
+		if (!value)
+			return usage(err);
+		*value++ = '\0';
+		if (text_equal(key, "exclude")) {
+			if (pattern_list_add(&request->copy.excludes, value, err) < 0)
+				return -1;
+		} else if (text_equal(key, "latest")) {
+			if (text_parse_i64(&request->latest_s, value, INT64_MIN, INT64_MAX) < 0)
+				return usage(err);
+		} else if (!set_text(request, key, value) && !add_item(request, key, value) &&
+			   !set_flag(request, key)) {
+			return usage(err);
+		}
+	}
+	return 0;
+}
+
+/* ---- mounts ---- */
+
+static int open_path(const char *path, struct error *err)
+{
+	int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	return fd < 0 ? error_set_errno(err, ERR_INTERNAL, errno, "open %s", path) : fd;
+}
+
+/* All layers as one tree. upper NULL: read-only. */
+static int mount_tree(const struct text_list *lower, const char *upper, const char *work, struct error *err)
+{
+	AUTO_FREE char *lowers = text_list_join(lower, ":");
+	AUTO_FREE char *data = NULL;
+
+	if (lower->count == 0 || (lower->count == 1 && !upper)) {
+		int fd = open_path(upper ? upper : lower->items[0], err);
+
+		return fd < 0 || jail_lock_directory(&fd, !upper, err) < 0 ? -1 : fd;
+	}
+	data = upper ? xasprintf("lowerdir=%s,upperdir=%s,workdir=%s,index=off,redirect_dir=off,metacopy=off", lowers,
+				 upper, work)
+		     : xasprintf("lowerdir=%s", lowers);
+	return mount_new("overlay", "overlay", data, 0,
+			 MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | (upper ? 0 : MOUNT_ATTR_RDONLY),
+			 err);
+}
+
+static int open_source(const struct request *request, struct error *err)
+{
+	int fd = SOURCE_FD;
+
+	if (!request->source_is_fd)
+		return request->source_lower.count ? mount_tree(&request->source_lower, NULL, NULL, err) : usage(err);
+	return jail_lock_directory(&fd, true, err) < 0 ? -1 : fd;
+}
+
+/* ---- verbs ---- */
+
+static int run_copy(struct request *request, struct files_report *report, struct error *err)
+{
+	if (!request->upper || !request->copy.destination || request->copy.sources.count == 0)
+		return usage(err);
+	request->copy.source_fd = open_source(request, err);
+	if (request->copy.source_fd < 0)
+		return -1;
+	request->copy.target_fd = mount_tree(&request->lower, request->upper, request->work, err);
+	if (request->copy.target_fd < 0 || jail_confine(&request->copy.target_fd, err) < 0)
+		return -1;
+	report->changed = 1;
+	return copy_run(&request->copy, err);
+}
+
+static int run_mkdir(struct request *request, struct files_report *report, struct error *err)
+{
+	int target_fd;
+	int r;
+
+	if (!request->upper || !request->path)
+		return usage(err);
+	target_fd = mount_tree(&request->lower, request->upper, request->work, err);
+	if (target_fd < 0 || jail_confine(&target_fd, err) < 0)
+		return -1;
+	r = copy_make_directory(target_fd, request->path, request->copy.chown, err);
+	report->changed = r > 0;
+	return r < 0 ? -1 : 0;
+}
+
+static int run_hash(struct request *request, struct files_report *report, struct error *err)
+{
+	const struct pack_settings settings = { .out_fd = STDOUT_FILENO,
+						.no_times = true,
+						.no_owners = !request->hash_owners,
+						.latest_s = -1,
+						.excludes = &request->copy.excludes };
+	AUTO(pack_freep) struct pack *pack = NULL;
+	struct pack_counts counts;
+
+	request->copy.source_fd = open_source(request, err);
+	if (request->copy.source_fd < 0 || jail_confine(&request->copy.source_fd, err) < 0)
+		return -1;
+	pack = pack_new(&settings);
+	if (copy_pack(&request->copy, pack, err) < 0 || pack_finish(pack, &counts, err) < 0)
+		return -1;
+	report->entries = counts.entries;
+	report->bytes = counts.bytes;
+	return 0;
+}
+
+/* The upper directory and the layers below it, each alone. */
+static int open_search(struct stub_search *search, int *lower_fds, const struct request *request, struct error *err)
+{
+	if (!request->upper || request->lower.count > LOWER_MAX)
+		return usage(err);
+	search->upper_fd = open_path(request->upper, err);
+	if (search->upper_fd < 0 || jail_lock_directory(&search->upper_fd, !request->remove_stubs, err) < 0)
+		return -1;
+	for (size_t i = 0; i < request->lower.count; i++) {
+		lower_fds[i] = open_path(request->lower.items[i], err);
+		if (lower_fds[i] < 0 || jail_lock_directory(&lower_fds[i], true, err) < 0)
+			return -1;
+	}
+	search->lower_fds = lower_fds;
+	search->lower_count = request->lower.count;
+	search->mounts = request->mounts;
+	return jail_confine(&search->upper_fd, err);
+}
+
+/* Whether the root directory itself is not as below (or as a new one would be). */
+static bool root_changed(const struct stub_search *search)
+{
+	struct stat below = { .st_mode = S_IFDIR | 0755 };
+	struct stat upper;
+
+	if (fstat(search->upper_fd, &upper) < 0 || (search->lower_count > 0 && fstat(search->lower_fds[0], &below) < 0))
+		return false;
+	return upper.st_mode != below.st_mode || upper.st_uid != below.st_uid || upper.st_gid != below.st_gid;
+}
+
+static int pack_upper(const struct request *request, const struct stub_search *search, const struct map *stubs,
+		      struct files_report *report, struct error *err)
+{
+	const struct pack_settings settings = {
+		.out_fd = STDOUT_FILENO, .overlay = true, .latest_s = request->latest_s, .skip = stubs
+	};
+	AUTO(pack_freep) struct pack *pack = pack_new(&settings);
+	struct pack_counts counts;
+
+	if ((root_changed(search) && pack_add_root(pack, search->upper_fd, err) < 0) ||
+	    pack_add_below(pack, search->upper_fd, "", err) < 0 || pack_finish(pack, &counts, err) < 0)
+		return -1;
+	report->entries = counts.entries;
+	report->bytes = counts.bytes;
+	report->changed = counts.entries > 0;
+	return 0;
+}
+
+static int run_upper(struct request *request, bool list, struct files_report *report, struct error *err)
+{
+	AUTO(text_fini) struct text out = { 0 };
+	struct stub_search search = { .upper_fd = -1 };
+	int lower_fds[LOWER_MAX];
+	struct map stubs;
+	int r = 0;
+
+	if (open_search(&search, lower_fds, request, err) < 0)
+		return -1;
+	map_init(&stubs, NULL);
+	r = stubs_find(&stubs, &search, err);
+	if (r == 0 && request->remove_stubs)
+		r = stubs_remove(&stubs, &search, err);
+	if (r == 0 && !list)
+		r = pack_upper(request, &search, &stubs, report, err);
+	if (r == 0 && list)
+		r = changes_list(&out, &search, &stubs, err);
+	map_fini(&stubs);
+	if (r == 0 && out.size > 0) {
+		r = write_full(STDOUT_FILENO, out.data, out.size);
+		if (r < 0)
+			return error_set_errno(err, ERR_INTERNAL, r, "write the list");
+	}
+	return r;
+}
+
+static int run(struct files_report *report, int argc, char **argv, struct error *err)
+{
+	struct request request = { .latest_s = -1 };
+	char *data = NULL;
+	size_t size;
+	int r;
+
+	if (argc != 2)
+		return usage(err);
+	/* Never freed: the request points into it, and the process ends with it. */
+	r = fd_read_all(&data, &size, STDIN_FILENO, REQUEST_MAX);
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, r, "read the request");
+	if (parse_request(&request, data, size, err) < 0)
+		return -1;
+	if (text_equal(argv[1], "copy"))
+		return run_copy(&request, report, err);
+	if (text_equal(argv[1], "mkdir"))
+		return run_mkdir(&request, report, err);
+	if (text_equal(argv[1], "hash"))
+		return run_hash(&request, report, err);
+	if (text_equal(argv[1], "diff"))
+		return run_upper(&request, false, report, err);
+	if (text_equal(argv[1], "changes"))
+		return run_upper(&request, true, report, err);
+	return usage(err);
+}
+
+int main(int argc, char **argv)
+{
+	struct files_report report = { 0 };
+	struct error err = { 0 };
+
+	/* Without kistd nobody wants the result. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	signal(SIGPIPE, SIG_IGN);
+	if (run(&report, argc, argv, &err) == 0)
+		_exit(write_full(REPORT_FD, "R", 1) < 0 || write_full(REPORT_FD, &report, sizeof(report)) < 0);
+	if (write_full(REPORT_FD, "E", 1) < 0 || error_send(REPORT_FD, &err) < 0)
+		dprintf(STDERR_FILENO, "kist-files: %s\n", err.message);
+	_exit(EXIT_FAILURE);
+}
