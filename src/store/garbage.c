@@ -79,6 +79,14 @@ static int mark_blobs(struct marks *marks, struct error *err)
 		return -1;
 	while ((r = query_next(query, err)) > 0)
 		mark(marks, query_text(query, 0));
+	if (r < 0)
+		return -1;
+	query_free(take_ptr(query));
+	/* A cached build step keeps the layer it made. */
+	if (query_new(&query, store_database(marks->store), "SELECT diff_id FROM build_cache", err) < 0)
+		return -1;
+	while ((r = query_next(query, err)) > 0)
+		mark(marks, query_text(query, 0));
 	return r;
 }
 
@@ -155,7 +163,8 @@ static int load_candidates(struct candidates *list, struct store *store, struct 
 		      "SELECT chain_id, directory, size FROM layer l WHERE NOT EXISTS"
 		      " (SELECT 1 FROM layer WHERE parent = l.chain_id) AND NOT EXISTS"
 		      " (SELECT 1 FROM snapshot WHERE chain_id = l.chain_id) AND NOT EXISTS"
-		      " (SELECT 1 FROM image WHERE chain_id = l.chain_id)",
+		      " (SELECT 1 FROM image WHERE chain_id = l.chain_id) AND NOT EXISTS"
+		      " (SELECT 1 FROM build_cache WHERE chain_id = l.chain_id)",
 		      err) < 0)
 		return -1;
 	while ((r = query_next(query, err)) > 0) {
@@ -177,7 +186,8 @@ static int delete_row(struct store *store, const struct digest *chain_id, struct
 	if (query_new(&query, store_database(store),
 		      "DELETE FROM layer WHERE chain_id = ?1 AND NOT EXISTS (SELECT 1 FROM layer WHERE parent = ?1)"
 		      " AND NOT EXISTS (SELECT 1 FROM snapshot WHERE chain_id = ?1)"
-		      " AND NOT EXISTS (SELECT 1 FROM image WHERE chain_id = ?1)",
+		      " AND NOT EXISTS (SELECT 1 FROM image WHERE chain_id = ?1)"
+		      " AND NOT EXISTS (SELECT 1 FROM build_cache WHERE chain_id = ?1)",
 		      err) < 0)
 		return -1;
 	query_bind_digest(query, 1, chain_id, &memory);

@@ -68,6 +68,27 @@ int layer_writer_new(struct layer_writer **out_writer, struct store *store, stru
 	return 0;
 }
 
+int layer_writer_adopt(struct layer_writer **out_writer, struct store *store, int64_t directory, struct error *err)
+{
+	AUTO(layer_writer_freep) struct layer_writer *writer = xcalloc(1, sizeof(*writer));
+	int root = store_root_fd(store);
+	char from[DIRECTORY_PATH_MAX];
+	char to[DIRECTORY_PATH_MAX];
+
+	writer->store = store;
+	writer->fd = -1;
+	writer->directory = directory;
+	store_directory(from, directory, false, "");
+	if (renameat(root, from, root, store_directory(to, directory, true, "")) < 0)
+		return disk_fail(err, errno, "rename %s to %s", from, to);
+	writer->fd = openat(root, store_directory(to, directory, true, "/fs"),
+			    O_DIRECTORY | O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (writer->fd < 0)
+		return disk_fail(err, errno, "open %s", to);
+	*out_writer = take_ptr(writer);
+	return 0;
+}
+
 int layer_writer_fd(const struct layer_writer *writer)
 {
 	return writer->fd;

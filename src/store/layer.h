@@ -30,6 +30,9 @@ int layer_find(struct layer *out_layer, struct store *store, const struct digest
 
 /* A new empty directory to unpack into. */
 int layer_writer_new(struct layer_writer **out_writer, struct store *store, struct error *err);
+/* A snapshot's own layer, as it is now: the snapshot is gone afterwards, its files go with the writer. */
+int layer_writer_take_snapshot(struct layer_writer **out_writer, struct store *store, const char *key,
+			       struct error *err);
 /* The directory (borrowed), for unpack.h. */
 int layer_writer_fd(const struct layer_writer *writer);
 /* Also throws the directory away (in the background), unless it was committed. */

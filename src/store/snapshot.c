@@ -152,6 +152,8 @@ static void add_overlay_options(struct snapshot_mount *mount, struct store *stor
 	text_list_addf(&mount->options, "upperdir=%s", upper);
 	text_list_addf(&mount->options, "workdir=%s", work);
 	text_list_add(&mount->options, "index=off");
+	/* A renamed directory of a layer must be whole in the upper directory, or a commit of it would not be. */
+	text_list_add(&mount->options, "redirect_dir=off");
 }
 
 int snapshot_mount(struct snapshot_mount *out_mount, struct store *store, const char *key, struct error *err)
@@ -203,6 +205,25 @@ int snapshot_remove(struct store *store, const char *key, struct error *err)
 	return store_discard(store, store_directory(path, snapshot.directory, false, ""), err);
 }
 
+int layer_writer_take_snapshot(struct layer_writer **out_writer, struct store *store, const char *key,
+			       struct error *err)
+{
+	AUTO(query_freep) struct query *query = NULL;
+	char path[DIRECTORY_PATH_MAX];
+	struct snapshot snapshot;
+
+	if (get(&snapshot, store, key, err) < 0 ||
+	    query_new(&query, store_database(store), "DELETE FROM snapshot WHERE key = ?1", err) < 0)
+		return -1;
+	query_bind_text(query, 1, key);
+	if (query_run(query, err) < 0)
+		return error_prefix(err, "take snapshot %s", key);
+	store_directory(path, snapshot.directory, false, "/work");
+	if (store_discard(store, path, err) < 0)
+		return -1;
+	return layer_writer_adopt(out_writer, store, snapshot.directory, err);
+}
+
 /* Deeper than this only mischief goes: a descriptor and stack per level are ours to keep. */
 #define SIZE_DEPTH_MAX 256
 
@@ -247,6 +268,16 @@ int snapshot_parent_size(uint64_t *out_bytes, struct store *store, const char *k
 	if (get(&snapshot, store, key, err) < 0 || layer_stack_load(&stack, store, &snapshot.chain_id, err) < 0)
 		return -1;
 	*out_bytes = stack.size;
+	return 0;
+}
+
+int snapshot_chain_id(struct digest *out_chain_id, struct store *store, const char *key, struct error *err)
+{
+	struct snapshot snapshot;
+
+	if (get(&snapshot, store, key, err) < 0)
+		return -1;
+	*out_chain_id = snapshot.chain_id;
 	return 0;
 }
 

@@ -37,5 +37,7 @@ int snapshot_size(uint64_t *out_bytes, struct store *store, const char *key, str
 int snapshot_parent_size(uint64_t *out_bytes, struct store *store, const char *key, struct error *err);
 /* Absolute path of the writable layer's files ("<root>/snapshots/<n>/fs"), yours. */
 char *snapshot_upper_path(struct store *store, const char *key, struct error *err);
+/* The top layer below it; not set: none. */
+int snapshot_chain_id(struct digest *out_chain_id, struct store *store, const char *key, struct error *err);
 /* Keys of all snapshots, for the engine's recovery: remove those it does not know. */
 int snapshot_list(struct text_list *out_keys, struct store *store, struct error *err);

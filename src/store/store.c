@@ -59,6 +59,10 @@ static const char *const schema[] = {
 	"CREATE TABLE image_name(name TEXT PRIMARY KEY, repository TEXT NOT NULL, is_digest INTEGER NOT NULL,"
 	" image TEXT NOT NULL);"
 	"CREATE INDEX image_name_image ON image_name(image);",
+	"CREATE TABLE build_cache(key TEXT PRIMARY KEY, chain_id TEXT NOT NULL, diff_id TEXT NOT NULL,"
+	" size INTEGER NOT NULL, created_ns INTEGER NOT NULL, text TEXT, description TEXT NOT NULL,"
+	" used_ns INTEGER NOT NULL, use_count INTEGER NOT NULL);"
+	"CREATE INDEX build_cache_chain ON build_cache(chain_id);",
 };
 
 /* ---- shared by the files of store/ ---- */

@@ -24,6 +24,10 @@ int store_root_fd(const struct store *store);
 /* Moves a path below <root> out of sight and wakes the thread that deletes. Not there is fine. */
 int store_discard(struct store *store, const char *path, struct error *err);
 
+/* A writer over snapshots/<n>, which has no row any more. */
+struct layer_writer;
+int layer_writer_adopt(struct layer_writer **out_writer, struct store *store, int64_t directory, struct error *err);
+
 /* For the collector: nothing can be leased between the two. */
 bool store_is_leased_locked(struct store *store, const struct digest *digest);
 void store_lease_lock(struct store *store);
