@@ -187,12 +187,28 @@ static void publish(struct container *container)
 	container_event(container, "create", NULL);
 }
 
+static int create(char **out_id, struct text_list *out_warnings, struct engine *engine, const char *name,
+		  const struct container_create_request *request, const struct image_ready *image, bool build_step,
+		  struct error *err)
+{
+	AUTO(container_unrefp) struct container *container = NULL;
+	char id[65];
+
+	random_hex(id, 32);
+	container = container_new(engine, id);
+	container->document.build_step = build_step;
+	container->document.name = text_empty(name) ? container_make_name(engine) : xstrdup(name);
+	if (fill_document(container, request, image, out_warnings, err) < 0 || build(container, image, err) < 0)
+		return -1;
+	publish(container);
+	*out_id = xstrdup(id);
+	return 0;
+}
+
 int container_create(char **out_id, struct text_list *out_warnings, struct engine *engine, const char *name,
 		     const struct container_create_request *request, struct error *err)
 {
-	AUTO(container_unrefp) struct container *container = NULL;
 	AUTO(image_ready_fini) struct image_ready image = { 0 };
-	char id[65];
 
 	if (name && *name == '/')
 		name++;
@@ -202,12 +218,25 @@ int container_create(char **out_id, struct text_list *out_warnings, struct engin
 		return error_set(err, ERR_INVALID, "no command specified");
 	if (image_resolve(&image, engine, request->config.image, err) < 0)
 		return -1;
-	random_hex(id, 32);
-	container = container_new(engine, id);
-	container->document.name = text_empty(name) ? container_make_name(engine) : xstrdup(name);
-	if (fill_document(container, request, &image, out_warnings, err) < 0 || build(container, &image, err) < 0)
+	return create(out_id, out_warnings, engine, name, request, &image, false, err);
+}
+
+int container_create_step(char **out_id, struct engine *engine, const struct container_create_request *request,
+			  const struct image_ready *image, struct error *err)
+{
+	AUTO(text_list_fini) struct text_list warnings = { 0 };
+
+	return create(out_id, &warnings, engine, NULL, request, image, true, err);
+}
+
+int container_keep_step(struct engine *engine, const char *name, struct error *err)
+{
+	AUTO(container_unrefp) struct container *container = NULL;
+
+	if (container_find(&container, engine, name, err) < 0)
 		return -1;
-	publish(container);
-	*out_id = xstrdup(id);
-	return 0;
+	mutex_lock(&container->mutex);
+	container->document.build_step = false;
+	mutex_unlock(&container->mutex);
+	return container_store(container, err);
 }

@@ -59,6 +59,7 @@ const struct json_field container_document_fields[] = {
 	JSON_OBJECT("state", D, state, container_state_fields, 0),
 	JSON_I64("restartCount", D, restart_count, JSON_OMIT_EMPTY),
 	JSON_MAP("boundPorts", D, bound_ports, port_bindings_fields, JSON_OMIT_EMPTY),
+	JSON_BOOL("buildStep", D, build_step, JSON_OMIT_EMPTY),
 	JSON_END,
 };
 #undef D

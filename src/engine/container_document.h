@@ -66,6 +66,7 @@ struct container_document {
 	int64_t restart_count;
 	struct port_map bound_ports; /* while running */
 	struct text_map wanted_macs; /* network -> MAC address that was asked for */
+	bool build_step;	     /* of a build that dies with this engine */
 };
 
 extern const struct json_field container_document_fields[];

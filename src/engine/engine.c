@@ -257,6 +257,8 @@ static void recover_one(struct container *container)
 	struct container_state *state = &container->document.state;
 
 	if (state->removing) {
+		if (shim_delete(container, &problem) < 0)
+			engine_log_error(container->engine, "cleaning up behind a removal", container->id, &problem);
 		if (container_destroy(container, container->document.host.auto_remove, &err) < 0)
 			engine_log_error(container->engine, "finishing a removal", container->id, &err);
 		return;
@@ -398,6 +400,15 @@ static void await_ended(struct container **items, const bool *ended, size_t coun
 			clock_sleep_ms(5);
 }
 
+/* The build went with the last engine: what ran for it is a stranger now, and is removed. */
+static void forget_step(struct container *container)
+{
+	if (!container->document.build_step)
+		return;
+	container->document.state.running = false;
+	container->document.state.removing = true;
+}
+
 static int recover(struct engine *engine, struct error *err)
 {
 	AUTO_FREE char *folders = path_join(engine->data_root, "containers");
@@ -418,6 +429,8 @@ static int recover(struct engine *engine, struct error *err)
 		wanted[i] = starts_with_engine(items[i]);
 		ended[i] = has_ended(items[i]);
 	}
+	for (size_t i = 0; i < count; i++)
+		forget_step(items[i]);
 	r = restore_network(engine, items, ended, count, err);
 	if (r == 0) {
 		shims_kill_strange(engine);

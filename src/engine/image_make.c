@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/image_make.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "engine/engine.h"
+#include "engine/image_commit.h"
+#include "oci/hasher.h"
+#include "oci/manifest.h"
+#include "store/files.h"
+#include "store/snapshot.h"
+
+#define BLOCK_SIZE (256 * 1024)
+
+/* ---- a snapshot's changes as a layer ---- */
+
+static int wait_readable(int fd, int cancel_fd, struct error *err)
+{
+	struct pollfd polled[2] = { { .fd = fd, .events = POLLIN }, { .fd = cancel_fd, .events = POLLIN } };
+
+	while (poll(polled, 2, -1) < 0)
+		if (errno != EINTR)
+			return error_set_errno(err, ERR_INTERNAL, errno, "poll");
+	return polled[0].revents ? 0 : error_set(err, ERR_CANCELED, "canceled");
+}
+
+static int read_stream(struct blob_writer *writer, int fd, int cancel_fd, struct error *err)
+{
+	AUTO_FREE char *block = xmalloc(BLOCK_SIZE);
+	ssize_t got;
+
+	for (;;) {
+		if (wait_readable(fd, cancel_fd, err) < 0)
+			return -1;
+		got = read(fd, block, BLOCK_SIZE);
+		if (got < 0)
+			return error_set_errno(err, ERR_INTERNAL, errno, "read the layer");
+		if (got == 0)
+			return 0;
+		if (blob_writer_write(writer, block, (size_t)got, err) < 0)
+			return -1;
+	}
+}
+
+/* 1 and the blob is stored, 0 if nothing changed. */
+static int store_changes(struct layer_made *made, struct engine *engine, const struct layer_make *options,
+			 struct error *err)
+{
+	AUTO(blob_writer_freep) struct blob_writer *writer = NULL;
+	AUTO(text_list_fini) struct text_list request = { 0 };
+	AUTO(files_freep) struct files *files = NULL;
+	struct store *store = engine_store(engine);
+	struct files_result result;
+
+	if (files_add_snapshot(&request, store, options->key, err) < 0)
+		return -1;
+	for (size_t i = 0; options->mounts && i < options->mounts->count; i++)
+		text_list_addf(&request, "mount=%s", options->mounts->items[i]);
+	if (!options->keep)
+		text_list_add(&request, "remove-stubs=1");
+	text_list_addf(&request, "latest=%lld", (long long)options->latest_s);
+	if (files_start(&files, "diff", &request, -1, err) < 0 ||
+	    blob_writer_new(&writer, store_blobs(store), BLOB_NO_LIMIT, err) < 0 ||
+	    read_stream(writer, files_output_fd(files), options->cancel_fd, err) < 0 ||
+	    files_wait(&result, files, options->cancel_fd, err) < 0)
+		return -1;
+	if (!result.changed)
+		return 0;
+	made->size_bytes = result.bytes;
+	blob_writer_digest(writer, &made->diff_id);
+	lease_add(options->lease, &made->diff_id);
+	return blob_writer_commit(writer, &made->diff_id, err) < 0 ? -1 : 1;
+}
+
+/* The files of a snapshot that is still in use, from their tar. */
+static int copy_files(struct image_layer *layer, struct store *store, const struct layer_make *options, bool lowest,
+		      struct error *err)
+{
+	AUTO(unpack_freep) struct unpack *unpack = NULL;
+	AUTO_CLOSE int blob_fd = blob_open(store_blobs(store), &layer->diff_id, err);
+	struct unpack_options unpack_options = { .stream_fd = blob_fd, .lowest = lowest };
+
+	if (blob_fd < 0 || layer_writer_new(&layer->writer, store, err) < 0)
+		return -1;
+	unpack_options.target_fd = layer_writer_fd(layer->writer);
+	if (unpack_start(&unpack, &unpack_options, err) < 0)
+		return -1;
+	return unpack_wait(&layer->unpacked, unpack, options->cancel_fd, err);
+}
+
+static int add_below(struct image_layers_new *layers, struct store *store, const struct digest *chain_id,
+		     struct error *err)
+{
+	AUTO(layer_stack_fini) struct layer_stack stack = { 0 };
+
+	if (layer_stack_load(&stack, store, chain_id, err) < 0)
+		return -1;
+	layers->count = stack.count + 1;
+	layers->items = xcalloc(layers->count, sizeof(*layers->items));
+	for (size_t i = 0; i < stack.count; i++) {
+		struct image_layer *layer = &layers->items[stack.count - 1 - i];
+
+		layer->chain_id = stack.items[i].chain_id;
+		layer->diff_id = stack.items[i].diff_id;
+	}
+	return 0;
+}
+
+static int commit_changes(struct layer_made *made, struct engine *engine, const struct layer_make *options,
+			  struct error *err)
+{
+	AUTO(image_layers_fini) struct image_layers_new layers = { 0 };
+	struct store *store = engine_store(engine);
+	struct image_layer *top;
+	struct layer there;
+	int r;
+
+	if (add_below(&layers, store, &made->chain_id, err) < 0)
+		return -1;
+	top = &layers.items[layers.count - 1];
+	chain_id_add(&made->chain_id, &made->diff_id);
+	lease_add(options->lease, &made->chain_id);
+	top->chain_id = made->chain_id;
+	top->diff_id = made->diff_id;
+	top->blob = made->diff_id;
+	r = layer_find(&there, store, &made->chain_id, err);
+	if (r != 0)
+		return r < 0 ? -1 : 0;
+	if (options->keep) {
+		if (copy_files(top, store, options, layers.count == 1, err) < 0)
+			return -1;
+	} else {
+		if (layer_writer_take_snapshot(&top->writer, store, options->key, err) < 0)
+			return -1;
+		top->unpacked.bytes = made->size_bytes;
+		top->unpacked.has_root = true;
+	}
+	return image_layers_commit(&layers, store, err);
+}
+
+int layer_make(struct layer_made *out_made, struct engine *engine, const struct layer_make *options, struct error *err)
+{
+	struct layer_made made = { 0 };
+	int r;
+
+	if (snapshot_chain_id(&made.chain_id, engine_store(engine), options->key, err) < 0)
+		return -1;
+	if (digest_is_set(&made.chain_id))
+		lease_add(options->lease, &made.chain_id);
+	r = store_changes(&made, engine, options, err);
+	if (r > 0 && commit_changes(&made, engine, options, err) < 0)
+		return -1;
+	if (r < 0)
+		return -1;
+	*out_made = made;
+	return options->keep ? 0 : snapshot_remove(engine_store(engine), options->key, err);
+}
+
+/* ---- an image ---- */
+
+static void add_descriptor(struct manifest *manifest, const char *media_type, const char *digest, uint64_t size)
+{
+	struct descriptor *descriptor = json_array_add(&manifest->layers, sizeof(*descriptor));
+
+	descriptor->media_type = xstrdup(media_type);
+	descriptor->digest = xstrdup(digest);
+	descriptor->size = size;
+}
+
+static const char *oci_media_type(const char *media_type)
+{
+	switch (media_type_layer_packing(media_type)) {
+	case LAYER_TAR:
+		return MEDIA_OCI_LAYER;
+	case LAYER_TAR_GZIP:
+		return MEDIA_OCI_LAYER_GZIP;
+	case LAYER_TAR_ZSTD:
+		return MEDIA_OCI_LAYER_ZSTD;
+	default:
+		return media_type;
+	}
+}
+
+/* What the base image says about its own layers. None of it is needed: an image without a manifest is one too. */
+static void add_base_layers(struct manifest *manifest, struct engine *engine, const struct digest *base)
+{
+	AUTO(error_clear) struct error ignored = { 0 };
+	AUTO_FREE char *text = NULL;
+	struct store *store = engine_store(engine);
+	struct manifest below = { 0 };
+	struct image_record record;
+	size_t size;
+
+	if (!digest_is_set(base) || image_record_find(&record, store, base, &ignored) <= 0 ||
+	    !digest_is_set(&record.manifest) ||
+	    blob_read(&text, &size, store_blobs(store), &record.manifest, MANIFEST_SIZE_MAX, &ignored) < 0 ||
+	    manifest_decode(&below, text, size, NULL, &ignored) < 0)
+		return;
+	for (size_t i = 0; i < below.layers.count; i++) {
+		const struct descriptor *layer = &below.layers.items[i];
+
+		add_descriptor(manifest, oci_media_type(layer->media_type), layer->digest, layer->size);
+	}
+	manifest_fini(&below);
+}
+
+/* 1 if every layer has a blob. */
+static int fill_layers(struct manifest *manifest, struct engine *engine, const struct image_make *options,
+		       struct error *err)
+{
+	const struct text_list *diff_ids = &options->config->rootfs.diff_ids;
+
+	add_base_layers(manifest, engine, &options->base);
+	if (manifest->layers.count > diff_ids->count)
+		return 0;
+	for (size_t i = manifest->layers.count; i < diff_ids->count; i++) {
+		struct digest digest;
+		uint64_t size;
+		int r;
+
+		if (digest_parse(&digest, diff_ids->items[i], err) < 0)
+			return -1;
+		r = blob_size(&size, store_blobs(engine_store(engine)), &digest, err);
+		if (r <= 0)
+			return r;
+		lease_add(options->lease, &digest);
+		add_descriptor(manifest, MEDIA_OCI_LAYER, diff_ids->items[i], size);
+	}
+	return 1;
+}
+
+static int put_leased(struct digest *out_digest, struct engine *engine, struct lease *lease, const char *text,
+		      struct error *err)
+{
+	digest_of(out_digest, DIGEST_SHA256, text, strlen(text));
+	lease_add(lease, out_digest);
+	return blob_put(out_digest, store_blobs(engine_store(engine)), text, strlen(text), err);
+}
+
+static int put_manifest(struct digest *out_digest, struct engine *engine, const struct image_make *options,
+			const struct digest *config, uint64_t config_size, struct error *err)
+{
+	AUTO(manifest_fini) struct manifest manifest = { .kind = MANIFEST_IMAGE, .schema_version = 2 };
+	AUTO_FREE char *text = NULL;
+	char digest[DIGEST_TEXT_MAX];
+	int r = fill_layers(&manifest, engine, options, err);
+
+	if (r <= 0)
+		return r;
+	manifest.media_type = xstrdup(MEDIA_OCI_MANIFEST);
+	manifest.config = xcalloc(1, sizeof(*manifest.config));
+	manifest.config->media_type = xstrdup(MEDIA_OCI_CONFIG);
+	manifest.config->digest = xstrdup(digest_text(config, digest));
+	manifest.config->size = config_size;
+	text = manifest_encode(&manifest);
+	return put_leased(out_digest, engine, options->lease, text, err);
+}
+
+int image_make(struct digest *out_id, struct engine *engine, const struct image_make *options, struct error *err)
+{
+	AUTO(image_layers_fini) struct image_layers_new layers = { 0 };
+	AUTO_FREE char *config = image_config_encode(options->config);
+	struct store *store = engine_store(engine);
+	struct image_record there;
+	struct digest manifest = { 0 };
+	int r;
+
+	digest_of(out_id, DIGEST_SHA256, config, strlen(config));
+	lease_add(options->lease, out_id);
+	if (image_layers_init(&layers, options->config, options->lease, err) < 0)
+		return -1;
+	r = image_record_find(&there, store, out_id, err);
+	if (r != 0)
+		return r < 0 ? -1 : 0;
+	if (put_leased(out_id, engine, options->lease, config, err) < 0 ||
+	    put_manifest(&manifest, engine, options, out_id, strlen(config), err) < 0)
+		return -1;
+	return image_commit_record(store, out_id, &manifest, options->config, &layers, err);
+}
