@@ -86,6 +86,11 @@ DOCKER_HANDLER(docker_network_disconnect);
 DOCKER_HANDLER(docker_network_remove);
 DOCKER_HANDLER(docker_network_prune);
 
+/* build.c, commit.c */
+DOCKER_HANDLER(docker_build);
+DOCKER_HANDLER(docker_commit);
+DOCKER_HANDLER(docker_container_changes);
+
 /* absent.c */
 DOCKER_HANDLER(docker_swarm);
 DOCKER_HANDLER(docker_unsupported);

@@ -36,7 +36,7 @@ const struct http_route docker_routes[] = {
 	{ "POST", "/containers/{id...}/attach", docker_container_attach, 0 },
 	{ "POST", "/containers/{id...}/exec", docker_exec_create, 0 },
 	{ "GET", "/containers/{id...}/attach/ws", docker_container_attach_ws, 0 },
-	{ "GET", "/containers/{id...}/changes", docker_unsupported, 0 },
+	{ "GET", "/containers/{id...}/changes", docker_container_changes, 0 },
 	{ "GET", "/containers/{id...}/export", docker_unsupported, 0 },
 	{ "GET", "/containers/{id...}/stats", docker_container_stats, 0 },
 	{ "POST", "/containers/{id...}/update", docker_container_update, 0 },
@@ -47,7 +47,7 @@ const struct http_route docker_routes[] = {
 	{ "POST", "/containers/{id...}/checkpoints", docker_unsupported, 0 },
 	{ "DELETE", "/containers/{id}/checkpoints/{checkpoint}", docker_unsupported, 0 },
 	{ "DELETE", "/containers/{id...}", docker_container_remove, 0 },
-	{ "POST", "/commit", docker_unsupported, 0 },
+	{ "POST", "/commit", docker_commit, 0 },
 
 	{ "POST", "/exec/{id}/start", docker_exec_start, 0 },
 	{ "POST", "/exec/{id}/resize", docker_exec_resize, 0 },
@@ -82,7 +82,7 @@ const struct http_route docker_routes[] = {
 	{ "GET", "/networks/{id...}", docker_network_inspect, 0 },
 	{ "DELETE", "/networks/{id...}", docker_network_remove, 0 },
 
-	{ "POST", "/build", docker_unsupported, HTTP_BODY_STREAM },
+	{ "POST", "/build", docker_build, HTTP_BODY_STREAM },
 	{ "POST", "/build/prune", docker_build_prune, 0 },
 	{ "POST", "/build/cancel", docker_unsupported, 0 },
 	{ "POST", "/session", docker_unsupported, 0 },

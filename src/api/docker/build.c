@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* POST /build of the classic builder: the context in the body, everything else in the query. */
+#include "builder/build.h"
+
+#include <string.h>
+
+#include "api/docker/docker.h"
+#include "api/docker/handlers.h"
+#include "api/docker/request.h"
+#include "base/alloc.h"
+#include "base/base64.h"
+#include "base/quote.h"
+#include "json/value.h"
+
+/* What a request says, decoded. */
+struct build_query {
+	struct text_list tags;
+	struct text_map labels;
+	struct text_map args;
+	struct host_config host;
+	char *registry_config;
+};
+
+static void build_query_fini(struct build_query *query)
+{
+	text_list_fini(&query->tags);
+	text_map_fini(&query->labels);
+	text_map_fini(&query->args);
+	json_free_fields(&query->host, host_config_fields);
+	free(query->registry_config);
+}
+
+/* {"key": "value", "other": null}: null entries are left out. */
+static int read_map(struct text_map *map, const struct http_request *request, const char *key, struct error *err)
+{
+	AUTO(json_value_freep) struct json_value *value = NULL;
+	AUTO(text_list_fini) struct text_list keys = { 0 };
+	const char *text = http_query(request, key);
+
+	if (text_empty(text))
+		return 0;
+	if (json_value_parse(&value, text, strlen(text), err) < 0)
+		return error_prefix(err, "error reading %s", key);
+	if (json_value_type(value) == JSON_TYPE_NULL)
+		return 0;
+	if (json_value_type(value) != JSON_TYPE_OBJECT)
+		return error_set(err, ERR_INVALID, "error reading %s: expected an object", key);
+	json_value_keys(&keys, value, false);
+	for (size_t i = 0; i < keys.count; i++) {
+		const struct json_value *member = json_value_get(value, keys.items[i]);
+
+		if (json_value_type(member) == JSON_TYPE_NULL)
+			continue;
+		if (!json_value_text(member))
+			return error_set(err, ERR_INVALID, "error reading %s: %s is no string", key, keys.items[i]);
+		text_map_set(map, keys.items[i], json_value_text(member));
+	}
+	return 0;
+}
+
+static int read_number(int64_t *target, const struct http_request *request, const char *key, struct error *err)
+{
+	struct optional_i64 value = { 0 };
+
+	if (query_number(&value, request, key, err) < 0)
+		return -1;
+	if (value.set)
+		*target = value.value;
+	return 0;
+}
+
+static void read_text(char **target, const struct http_request *request, const char *key)
+{
+	const char *text = http_query(request, key);
+
+	if (text_empty(text))
+		return;
+	free(*target);
+	*target = xstrdup(text);
+}
+
+static void read_repeated(struct text_list *list, const struct http_request *request, const char *key)
+{
+	const char *text;
+
+	for (size_t i = 0; (text = http_query_at(request, key, i)); i++)
+		if (*text)
+			text_list_add(list, text);
+}
+
+/* The tables of a container's host config know ulimits already. */
+static int read_ulimits(struct host_config *host, const struct http_request *request, struct error *err)
+{
+	const char *text = http_query(request, "ulimits");
+	AUTO_FREE char *object = text_empty(text) ? NULL : xasprintf("{\"Ulimits\":%s}", text);
+
+	if (!object)
+		return 0;
+	if (json_decode(host, host_config_fields, object, strlen(object), err) < 0)
+		return error_prefix(err, "error reading ulimits");
+	return 0;
+}
+
+static int read_host(struct host_config *host, const struct http_request *request, struct error *err)
+{
+	const struct {
+		const char *key;
+		int64_t *target;
+	} numbers[] = {
+		{ "memory", &host->memory },	    { "memswap", &host->memory_swap },
+		{ "cpushares", &host->cpu_shares }, { "cpuperiod", &host->cpu_period },
+		{ "cpuquota", &host->cpu_quota },   { "shmsize", &host->shm_size },
+	};
+
+	/* First: it fills the whole struct. */
+	if (read_ulimits(host, request, err) < 0)
+		return -1;
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
+		if (read_number(numbers[i].target, request, numbers[i].key, err) < 0)
+			return -1;
+	read_text(&host->cpuset_cpus, request, "cpusetcpus");
+	read_text(&host->cpuset_mems, request, "cpusetmems");
+	read_text(&host->cgroup_parent, request, "cgroupparent");
+	read_text(&host->network_mode, request, "networkmode");
+	read_repeated(&host->extra_hosts, request, "extrahosts");
+	read_repeated(&host->security_opt, request, "securityopt");
+	return 0;
+}
+
+/* What cannot be done is said before anything is read. */
+static int check_unsupported(const struct http_request *request, struct error *err)
+{
+	const char *isolation = text_or_empty(http_query(request, "isolation"));
+	const char *version = text_or_empty(http_query(request, "version"));
+	const char *outputs = text_or_empty(http_query(request, "outputs"));
+	const char *remote = text_or_empty(http_query(request, "remote"));
+
+	if (*isolation && !text_equal(isolation, "default"))
+		return error_set(err, ERR_INVALID, "unsupported isolation: \"%s\"", isolation);
+	if (*version && !text_equal(version, "1"))
+		return error_set(err, ERR_UNSUPPORTED,
+				 "builder version %s (BuildKit) is not supported: use DOCKER_BUILDKIT=0", version);
+	if (*outputs && !text_equal(outputs, "[]") && !text_equal(outputs, "null"))
+		return error_set(err, ERR_UNSUPPORTED, "build outputs are not supported by the classic builder");
+	if (*remote)
+		return error_set(err, ERR_UNSUPPORTED,
+				 "remote build contexts are not supported (%s): fetch it and build from a directory",
+				 remote);
+	return 0;
+}
+
+static int read_query(struct build_query *query, struct build_options *options, const struct http_request *request,
+		      struct error *err)
+{
+	const char *header = http_header(request, "X-Registry-Config");
+	size_t size;
+
+	read_repeated(&query->tags, request, "t");
+	if (check_unsupported(request, err) < 0 || read_map(&query->labels, request, "labels", err) < 0 ||
+	    read_map(&query->args, request, "buildargs", err) < 0 || read_host(&query->host, request, err) < 0)
+		return -1;
+	/* A broken header counts as none, as it does for a pull. */
+	if (!text_empty(header) && base64_decode(&query->registry_config, &size, header) < 0)
+		query->registry_config = NULL;
+	options->tags = &query->tags;
+	options->labels = &query->labels;
+	options->args = &query->args;
+	options->host = &query->host;
+	options->registry_config = query->registry_config;
+	options->dockerfile = http_query(request, "dockerfile");
+	options->target = http_query(request, "target");
+	options->platform = http_query(request, "platform");
+	options->no_cache = query_bool(request, "nocache");
+	options->pull = query_bool(request, "pull");
+	options->quiet = query_bool(request, "q");
+	options->squash = query_bool(request, "squash");
+	options->force_remove = query_bool(request, "forcerm");
+	options->remove = !http_query(request, "rm") || query_bool(request, "rm");
+	return 0;
+}
+
+/* ---- the stream ---- */
+
+static void send_message(void *arg, const char *json)
+{
+	struct http_response *response = arg;
+	AUTO(error_clear) struct error err = { 0 };
+	AUTO_FREE char *line = xasprintf("%s\r\n", json);
+
+	if (!http_started(response) && http_start(response, 200, "application/json", &err) < 0)
+		return;
+	/* A client that is gone is seen by the cancel descriptor. */
+	http_write(response, line, strlen(line), &err);
+}
+
+static int send_failure(struct http_response *response, const struct build_failure *failure, struct error *err)
+{
+	AUTO(text_fini) struct text json = { 0 };
+	const char *message = text_or_empty(err->message);
+
+	text_add(&json, "{\"errorDetail\":{");
+	if (failure->code)
+		text_addf(&json, "\"code\":%lld,", (long long)failure->code);
+	text_add(&json, "\"message\":");
+	quote_json(&json, message, strlen(message));
+	text_add(&json, "},\"error\":");
+	quote_json(&json, message, strlen(message));
+	text_add(&json, "}");
+	send_message(response, json.data);
+	error_clear(err);
+	return 0;
+}
+
+static int body_is_whole(void *arg, struct error *err)
+{
+	return http_body_whole(arg, err);
+}
+
+DOCKER_HANDLER(docker_build)
+{
+	struct docker_api *api = context;
+	AUTO(build_query_fini) struct build_query query = { 0 };
+	struct build_options options = { .whole = body_is_whole,
+					 .whole_arg = request,
+					 .registry = api->registry,
+					 .send = send_message,
+					 .send_arg = response,
+					 .cancel_fd = -1 };
+	struct build_failure failure = { 0 };
+	struct digest id;
+
+	if (read_query(&query, &options, request, err) < 0)
+		return -1;
+	options.context_fd = http_body_fd(request);
+	options.cancel_fd = http_cancel_fd(request);
+	if (build_run(&id, &failure, api->engine, &options, err) == 0)
+		return 0;
+	/* Not its own credentials: a 401 would make docker's client ask for a user name. */
+	if (err->kind == ERR_UNAUTHORIZED)
+		err->kind = ERR_INTERNAL;
+	return http_started(response) ? send_failure(response, &failure, err) : -1;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "builder/build.h"
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "builder/build_private.h"
+#include "engine/engine.h"
+#include "oci/reference.h"
+
+static void build_fini(struct build *build)
+{
+	layer_writer_free(build->context);
+	stages_fini(&build->stages);
+	graph_fini(&build->graph);
+	dockerfile_free(build->dockerfile);
+	for (size_t i = 0; i < build->trigger_count; i++)
+		dockerfile_free(build->triggers[i]);
+	free(build->triggers);
+	text_list_fini(&build->consumed);
+	lease_free(build->lease);
+}
+
+static int check_options(const struct build_options *options, struct error *err)
+{
+	for (size_t i = 0; options->tags && i < options->tags->count; i++) {
+		AUTO(reference_fini) struct reference reference = { 0 };
+
+		if (reference_parse(&reference, options->tags->items[i], err) < 0)
+			return error_prefix(err, "invalid tag \"%s\"", options->tags->items[i]);
+		if (digest_is_set(&reference.digest))
+			return error_set(err, ERR_INVALID, "invalid tag \"%s\": it has a digest",
+					 options->tags->items[i]);
+	}
+	if (options->squash)
+		return error_set(err, ERR_INVALID, "squash is only supported with experimental mode");
+	return 0;
+}
+
+/* Set, but nobody asked: most likely a mistake. */
+static void warn_unused(struct build *build)
+{
+	const struct text_map *args = build->options->args;
+	AUTO(text_list_fini) struct text_list unused = { 0 };
+	AUTO_FREE char *joined = NULL;
+
+	for (size_t i = 0; args && i < args->count; i++)
+		if (!text_list_contains(&build->consumed, args->items[i].key))
+			text_list_add(&unused, args->items[i].key);
+	if (unused.count == 0)
+		return;
+	text_list_sort(&unused);
+	joined = text_list_join(&unused, " ");
+	build_print(build, "[Warning] One or more build-args [%s] were not consumed\n", joined);
+}
+
+static int run(struct digest *out_id, struct build *build, struct error *err)
+{
+	const struct build_options *options = build->options;
+
+	if (check_options(options, err) < 0 || context_receive(build, err) < 0)
+		return -1;
+	if (stages_load(&build->stages, build->dockerfile, options->args, options->platform, options->target,
+			&build->consumed, err) < 0 ||
+	    compile(build, err) < 0 || solve(build, err) < 0)
+		return -1;
+	warn_unused(build);
+	return export_image(out_id, build, err);
+}
+
+int build_run(struct digest *out_id, struct build_failure *out_failure, struct engine *engine,
+	      const struct build_options *options, struct error *err)
+{
+	AUTO(build_fini)
+	struct build build = {
+		.engine = engine, .store = engine_store(engine), .options = options, .failure = out_failure
+	};
+
+	*out_failure = (struct build_failure){ 0 };
+	build.lease = lease_new(build.store);
+	return run(out_id, &build, err);
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * build_private.h - one build as the room's own files see it. One thread.
+ *
+ * Order: context.c receives, stage.c splits, compile.c makes steps and nodes
+ * (base images are resolved and pulled here), solve.c runs what is not cached,
+ * export.c makes the image.
+ */
+#pragma once
+
+#include "builder/build.h"
+#include "builder/expand.h"
+#include "builder/graph.h"
+#include "builder/stage.h"
+#include "store/layer.h"
+
+struct build {
+	struct engine *engine;
+	struct store *store;
+	const struct build_options *options;
+	struct lease *lease;
+	struct build_failure *failure;
+	struct layer_writer *context; /* NULL: none received yet */
+	struct dockerfile *dockerfile;
+	struct dockerfile **triggers; /* ONBUILD instructions; they must live as long as the stages */
+	size_t trigger_count;
+	size_t trigger_capacity;
+	struct stages stages;
+	struct stage *target;
+	struct graph graph;
+	struct text_list consumed; /* build args that something declared */
+	size_t step_total;
+	size_t step_number;
+};
+
+/* ---- output.c ---- */
+
+void build_print(struct build *build, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void build_print_bytes(struct build *build, const void *data, size_t size);
+void build_send_id(struct build *build, const struct digest *id);
+
+/* ---- context.c ---- */
+
+int context_receive(struct build *build, struct error *err);
+/* The directory (borrowed). */
+int context_fd(const struct build *build);
+
+/* ---- compile.c ---- */
+
+/* Decides which stages are needed and makes their steps. */
+int compile(struct build *build, struct error *err);
+
+/* What compile.c and its parts share for one instruction. */
+struct compiler {
+	struct build *build;
+	struct stage *stage;
+	const struct instruction *instruction;
+	struct step *step;
+	char escape;
+};
+
+/* The names an instruction's text may use: ENV before ARG. */
+void compiler_scope(struct compiler *compiler, struct expand_scope *out_scope);
+int compiler_expand(char **out_text, struct compiler *compiler, const char *word, struct error *err);
+
+struct flag_spec {
+	const char *name; /* NULL ends the table */
+	char **text;
+	bool *on;
+	struct text_list *list;
+};
+int compiler_flags(const struct compiler *compiler, const struct flag_spec *specs, struct error *err);
+
+/* ---- compile_config.c: instructions that change the config only ---- */
+
+/* 1 done, 0 another kind. */
+int compile_config(struct compiler *compiler, struct error *err);
+char *quoted_list(const struct text_list *list);
+
+/* ---- compile_run.c, compile_copy.c, compile_from.c ---- */
+
+int compile_run(struct compiler *compiler, struct error *err);
+int compile_copy(struct compiler *compiler, struct error *err);
+int compile_workdir(struct compiler *compiler, struct error *err);
+int compile_from(struct build *build, struct stage *stage, struct error *err);
+/* The node of an image, pulled if it is not here; *out_image (may be NULL) is yours. */
+int compile_image(struct node **out_node, struct image_ready *out_image, struct build *build, const char *name,
+		  const char *platform, struct error *err);
+
+/* ---- solve.c, run_exec.c, run_copy.c ---- */
+
+/* Runs or finds every step of the needed stages, in order. */
+int solve(struct build *build, struct error *err);
+int run_exec(struct build *build, struct node *node, struct build_result *out_result, struct error *err);
+int run_copy(struct build *build, struct node *node, struct build_result *out_result, struct error *err);
+int run_directory(struct build *build, struct node *node, struct build_result *out_result, struct error *err);
+/* What the sources of a COPY contain now. */
+int copy_digest(struct build *build, const struct node *node, struct digest *out_digest, struct error *err);
+
+/* ---- export.c ---- */
+
+int export_image(struct digest *out_id, struct build *build, struct error *err);

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "builder/build_private.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+
+/* ---- what an instruction's text may use ---- */
+
+static const char *get_value(void *arg, const char *name)
+{
+	const struct stage *stage = arg;
+	const char *value = text_list_env(&stage->config.config.env, name);
+
+	return value ? value : text_map_get(&stage->args, name);
+}
+
+void compiler_scope(struct compiler *compiler, struct expand_scope *out_scope)
+{
+	*out_scope = (struct expand_scope){ get_value, compiler->stage, compiler->escape };
+}
+
+int compiler_expand(char **out_text, struct compiler *compiler, const char *word, struct error *err)
+{
+	struct expand_scope scope;
+
+	compiler_scope(compiler, &scope);
+	return expand_word(out_text, word, &scope, err);
+}
+
+/* ---- flags ---- */
+
+static int set_bool(bool *on, const char *name, const char *value, struct error *err)
+{
+	if (!value || text_equal_ignoring_case(value, "true"))
+		*on = true;
+	else if (text_equal_ignoring_case(value, "false"))
+		*on = false;
+	else
+		return error_set(err, ERR_INVALID, "expecting boolean value for flag --%s, not: %s", name, value);
+	return 0;
+}
+
+static int set_flag(const struct flag_spec *spec, const char *value, struct text_list *seen, struct error *err)
+{
+	if (!spec->list && text_list_contains(seen, spec->name))
+		return error_set(err, ERR_INVALID, "duplicate flag specified: --%s", spec->name);
+	text_list_add(seen, spec->name);
+	if (spec->on)
+		return set_bool(spec->on, spec->name, value, err);
+	if (!value)
+		return error_set(err, ERR_INVALID, "missing a value on flag: --%s", spec->name);
+	if (spec->list)
+		text_list_add(spec->list, value);
+	else
+		*spec->text = xstrdup(value);
+	return 0;
+}
+
+/* Quotes around a part of a flag's value are the lexer's: --chown="a b". */
+static char *plain_flag(const char *flag)
+{
+	struct text out = { 0 };
+
+	for (; *flag; flag++)
+		if (*flag != '"' && *flag != '\'')
+			text_add_char(&out, *flag);
+	return text_take(&out);
+}
+
+int compiler_flags(const struct compiler *compiler, const struct flag_spec *specs, struct error *err)
+{
+	const struct text_list *flags = &compiler->instruction->flags;
+	AUTO(text_list_fini) struct text_list seen = { 0 };
+
+	for (size_t i = 0; i < flags->count; i++) {
+		AUTO_FREE char *flag = plain_flag(flags->items[i] + 2);
+		char *value = strchr(flag, '=');
+		const struct flag_spec *spec = specs;
+
+		if (value)
+			*value++ = '\0';
+		while (spec->name && !text_equal(spec->name, flag))
+			spec++;
+		if (!spec->name)
+			return error_set(err, ERR_INVALID, "unknown flag: --%s", flag);
+		if (set_flag(spec, value, &seen, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* ---- instructions ---- */
+
+static int dispatch(struct compiler *compiler, struct error *err)
+{
+	const char *keyword = compiler->instruction->keyword;
+	int r;
+
+	if (text_equal(keyword, "run"))
+		return compile_run(compiler, err);
+	if (text_equal(keyword, "copy") || text_equal(keyword, "add"))
+		return compile_copy(compiler, err);
+	if (text_equal(keyword, "workdir"))
+		return compile_workdir(compiler, err);
+	r = compile_config(compiler, err);
+	if (r == 0)
+		return error_set(err, ERR_INVALID, "unknown instruction: %s", keyword);
+	return r < 0 ? -1 : 0;
+}
+
+static int compile_instruction(struct build *build, struct stage *stage, const struct instruction *instruction,
+			       char escape, struct error *err)
+{
+	struct compiler compiler = { .build = build, .stage = stage, .instruction = instruction, .escape = escape };
+
+	compiler.step = stage_add_step(stage, instruction->original);
+	if (dispatch(&compiler, err) < 0)
+		return error_prefix(err, "dockerfile parse error on line %u", instruction->line);
+	return 0;
+}
+
+/* ---- ONBUILD of the base ---- */
+
+static int compile_trigger(struct build *build, struct stage *stage, const char *text, struct error *err)
+{
+	struct dockerfile *dockerfile = NULL;
+	const char *keyword;
+
+	if (dockerfile_parse(&dockerfile, text, strlen(text), err) < 0)
+		return error_prefix(err, "ONBUILD %s", text);
+	build->triggers = xgrow(build->triggers, &build->trigger_capacity, build->trigger_count + 1,
+				sizeof(*build->triggers));
+	build->triggers[build->trigger_count++] = dockerfile;
+	keyword = dockerfile->instructions[0].keyword;
+	if (text_equal(keyword, "onbuild"))
+		return error_set(err, ERR_INVALID, "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
+	if (dockerfile->count != 1 || text_equal(keyword, "from") || text_equal(keyword, "maintainer"))
+		return error_set(err, ERR_INVALID, "%s isn't allowed as an ONBUILD trigger", keyword);
+	return compile_instruction(build, stage, &dockerfile->instructions[0], dockerfile->escape, err);
+}
+
+static int compile_triggers(struct build *build, struct stage *stage, struct error *err)
+{
+	struct text_list triggers = stage->config.config.on_build;
+	size_t first = stage->step_count;
+	int r = 0;
+
+	stage->config.config.on_build = (struct text_list){ 0 };
+	for (size_t i = 0; i < triggers.count && r == 0; i++)
+		r = compile_trigger(build, stage, triggers.items[i], err);
+	if (r == 0 && triggers.count > 0)
+		stage->steps[first].before = xasprintf("# Executing %zu build trigger%s\n", triggers.count,
+						       triggers.count > 1 ? "s" : "");
+	text_list_fini(&triggers);
+	return r;
+}
+
+/* ---- stages ---- */
+
+static int compile_stage(struct build *build, struct stage *stage, struct error *err)
+{
+	if (compile_from(build, stage, err) < 0 || compile_triggers(build, stage, err) < 0)
+		return -1;
+	for (size_t i = 0; i < stage->count; i++)
+		if (compile_instruction(build, stage, &stage->first[i], build->dockerfile->escape, err) < 0)
+			return -1;
+	stage->compiled = true;
+	return 0;
+}
+
+static void mark_instruction(struct build *build, const struct stage *stage, const struct instruction *instruction);
+
+static void mark(struct build *build, struct stage *stage)
+{
+	if (stage->needed)
+		return;
+	stage->needed = true;
+	if (stage->base)
+		mark(build, stage->base);
+	for (size_t i = 0; i < stage->count; i++)
+		mark_instruction(build, stage, &stage->first[i]);
+}
+
+/* --from=stage and RUN --mount=from=stage. A stage only ever needs earlier ones, so this ends. */
+static void mark_instruction(struct build *build, const struct stage *stage, const struct instruction *instruction)
+{
+	size_t index = (size_t)(stage - build->stages.items);
+
+	for (size_t i = 0; i < instruction->flags.count; i++) {
+		const char *flag = instruction->flags.items[i];
+		const char *from = text_after(flag, "--from=");
+		AUTO_FREE char *name = NULL;
+		struct stage *source;
+
+		if (!from && text_has_prefix(flag, "--mount=") && (from = strstr(flag, "from=")))
+			from += strlen("from=");
+		if (!from)
+			continue;
+		name = xstrndup(from, strcspn(from, ",\"'"));
+		source = stages_find(&build->stages, name, index);
+		if (source)
+			mark(build, source);
+	}
+}
+
+static int find_target(struct build *build, struct error *err)
+{
+	struct stages *stages = &build->stages;
+	const char *target = build->options->target;
+
+	build->target = &stages->items[stages->count - 1];
+	if (text_empty(target))
+		return 0;
+	build->target = stages_find(stages, target, stages->count);
+	if (!build->target)
+		return error_set(err, ERR_INVALID, "failed to reach build target %s in Dockerfile", target);
+	return 0;
+}
+
+int compile(struct build *build, struct error *err)
+{
+	struct stages *stages = &build->stages;
+
+	if (find_target(build, err) < 0)
+		return -1;
+	mark(build, build->target);
+	for (size_t i = 0; i < stages->count; i++) {
+		struct stage *stage = &stages->items[i];
+
+		if (stage->needed && compile_stage(build, stage, err) < 0)
+			return -1;
+		build->step_total += stage->needed ? stage->step_count : 0;
+	}
+	return 0;
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "builder/build_private.h"
+#include "engine/image_make.h"
+#include "store/image_name.h"
+
+static void add_history(struct image_config *config, const struct step *step)
+{
+	struct image_history *history;
+	char time[CLOCK_TEXT_MAX];
+
+	if (!step->created_by)
+		return;
+	history = json_array_add(&config->history, sizeof(*history));
+	history->created = xstrdup(clock_format(time, step->created_ns));
+	history->created_by = xstrdup(step->created_by);
+	history->comment = xstrdup("buildkit.dockerfile.v0");
+	history->empty_layer = !step->node || !digest_is_set(&step->node->result.diff_id);
+	free(config->created);
+	config->created = xstrdup(time);
+}
+
+/* From the stage that started from an image down to the target. */
+static void add_steps(struct image_config *config, const struct stage *stage)
+{
+	char text[DIGEST_TEXT_MAX];
+
+	if (stage->base)
+		add_steps(config, stage->base);
+	for (size_t i = 0; i < stage->step_count; i++) {
+		const struct step *step = &stage->steps[i];
+
+		add_history(config, step);
+		if (step->created_by && step->node && digest_is_set(&step->node->result.diff_id))
+			text_list_add(&config->rootfs.diff_ids, digest_text(&step->node->result.diff_id, text));
+	}
+}
+
+static void add_labels(struct image_config *config, const struct text_map *labels)
+{
+	for (size_t i = 0; labels && i < labels->count; i++)
+		text_map_set(&config->config.labels, labels->items[i].key, labels->items[i].value);
+}
+
+static int set_names(struct build *build, const struct digest *id, struct error *err)
+{
+	const struct text_list *tags = build->options->tags;
+
+	for (size_t i = 0; tags && i < tags->count; i++) {
+		AUTO(reference_fini) struct reference reference = { 0 };
+		AUTO_FREE char *shown = NULL;
+		struct digest there;
+		int r;
+
+		if (reference_parse(&reference, tags->items[i], err) < 0)
+			return -1;
+		reference_default_tag(&reference);
+		r = image_name_find(&there, build->store, &reference, err);
+		if (r < 0)
+			return -1;
+		if ((r == 0 || !digest_equal(&there, id)) &&
+		    image_name_set(build->store, &reference, id, NULL, err) < 0)
+			return -1;
+		shown = reference_familiar(&reference);
+		build_print(build, "Successfully tagged %s\n", shown);
+	}
+	return 0;
+}
+
+int export_image(struct digest *out_id, struct build *build, struct error *err)
+{
+	AUTO(image_config_fini) struct image_config config = { 0 };
+	struct stage *target = build->target;
+	const struct image_make make = { .config = &config, .base = target->base_image, .lease = build->lease };
+	char hex[DIGEST_TEXT_MAX];
+
+	json_copy_fields(&config, &target->config, image_config_fields);
+	if (!config.rootfs.type)
+		config.rootfs.type = xstrdup("layers");
+	add_steps(&config, target);
+	add_labels(&config, build->options->labels);
+	if (target->step_count <= 1 && !target->base && text_equal(target->base_name, "scratch"))
+		return error_set(err, ERR_INVALID, "No image was generated. Is your Dockerfile empty?");
+	if (!config.created)
+		config.created = xstrdup("1970-01-01T00:00:00Z");
+	if (image_make(out_id, build->engine, &make, err) < 0)
+		return -1;
+	build_send_id(build, out_id);
+	build_print(build, "Successfully built %.12s\n", digest_hex(out_id, hex));
+	return set_names(build, out_id, err);
+}

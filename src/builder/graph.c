@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "builder/graph.h"
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+
+struct node *graph_add(struct graph *graph, enum node_kind kind, struct node *input)
+{
+	struct node *node = xcalloc(1, sizeof(*node));
+
+	node->kind = kind;
+	node->input = input;
+	graph->nodes = xgrow(graph->nodes, &graph->capacity, graph->count + 1, sizeof(*graph->nodes));
+	graph->nodes[graph->count++] = node;
+	return node;
+}
+
+static void exec_fini(struct exec_data *exec)
+{
+	text_list_fini(&exec->args);
+	text_list_fini(&exec->env);
+	text_list_fini(&exec->hidden);
+	free(exec->user);
+	free(exec->workdir);
+	free(exec->network);
+	free(exec->script);
+	free(exec->script_name);
+	free(exec->shown);
+}
+
+static void copy_fini(struct copy_data *copy)
+{
+	text_list_fini(&copy->sources);
+	text_list_fini(&copy->bodies);
+	text_list_fini(&copy->excludes);
+	free(copy->destination);
+	free(copy->chown);
+	free(copy->chmod);
+}
+
+void graph_fini(struct graph *graph)
+{
+	for (size_t i = 0; i < graph->count; i++) {
+		struct node *node = graph->nodes[i];
+
+		free(node->description);
+		exec_fini(&node->exec);
+		copy_fini(&node->copy);
+		free(node->path);
+		free(node->owner);
+		build_result_fini(&node->result);
+		free(node);
+	}
+	free(graph->nodes);
+	*graph = (struct graph){ 0 };
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/quote.h"
+#include "builder/build_private.h"
+
+void build_print_bytes(struct build *build, const void *data, size_t size)
+{
+	AUTO(text_fini) struct text json = { 0 };
+
+	if (size == 0 || build->options->quiet)
+		return;
+	text_add(&json, "{\"stream\":");
+	quote_json(&json, data, size);
+	text_add_char(&json, '}');
+	build->options->send(build->options->send_arg, json.data);
+}
+
+void build_print(struct build *build, const char *format, ...)
+{
+	AUTO_FREE char *text = NULL;
+	va_list args;
+
+	va_start(args, format);
+	text = xvasprintf(format, args);
+	va_end(args);
+	build_print_bytes(build, text, strlen(text));
+}
+
+void build_send_id(struct build *build, const struct digest *id)
+{
+	AUTO_FREE char *json = NULL;
+	char text[DIGEST_TEXT_MAX];
+
+	if (build->options->quiet)
+		json = xasprintf("{\"stream\":\"%s\\n\"}", digest_text(id, text));
+	else
+		json = xasprintf("{\"aux\":{\"ID\":\"%s\"}}", digest_text(id, text));
+	build->options->send(build->options->send_arg, json);
+}

@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* COPY, ADD and WORKDIR: kist-files works in a snapshot above the input, which then becomes a layer. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "archive/copy.h"
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/random.h"
+#include "builder/build_private.h"
+#include "engine/image_make.h"
+#include "oci/hasher.h"
+#include "store/files.h"
+#include "store/snapshot.h"
+#include "store/unpack.h"
+#include "sys/in_root.h"
+
+#define BLOCK_SIZE (256 * 1024)
+#define MAGIC_SIZE 512
+#define RESERVED_BYTES (4 * 1024 * 1024)
+
+/* A snapshot of a build's own; gone at the end unless it became a layer. */
+struct scratch {
+	struct store *store;
+	char *key;
+};
+
+static void scratch_fini(struct scratch *scratch)
+{
+	AUTO(error_clear) struct error ignored = { 0 };
+
+	if (scratch->key)
+		snapshot_remove(scratch->store, scratch->key, &ignored);
+	free(scratch->key);
+}
+
+static int scratch_init(struct scratch *scratch, struct build *build, const struct node *node, struct error *err)
+{
+	char hex[33];
+
+	random_hex(hex, 16);
+	scratch->store = build->store;
+	scratch->key = xasprintf("build-%s", hex);
+	return snapshot_create(build->store, scratch->key, &node->input->result.chain_id, err);
+}
+
+static int finish(struct build *build, const struct scratch *scratch, struct build_result *result, struct error *err)
+{
+	const struct layer_make options = {
+		.key = scratch->key, .latest_s = -1, .lease = build->lease, .cancel_fd = build->options->cancel_fd
+	};
+	struct layer_made made;
+
+	if (layer_make(&made, build->engine, &options, err) < 0)
+		return -1;
+	result->chain_id = made.chain_id;
+	result->diff_id = made.diff_id;
+	result->size_bytes = made.size_bytes;
+	return 0;
+}
+
+/* ---- requests ---- */
+
+static void add_options(struct text_list *request, const struct copy_data *copy)
+{
+	text_list_addf(request, "destination=%s", copy->destination);
+	if (copy->chown)
+		text_list_addf(request, "chown=%s", copy->chown);
+	if (copy->chmod)
+		text_list_addf(request, "chmod=%s", copy->chmod);
+}
+
+static void add_selection(struct text_list *request, const struct copy_data *copy)
+{
+	for (size_t i = 0; i < copy->sources.count; i++)
+		text_list_addf(request, "source=%s", copy->sources.items[i]);
+	for (size_t i = 0; i < copy->excludes.count; i++)
+		text_list_addf(request, "exclude=%s", copy->excludes.items[i]);
+	if (copy->parents)
+		text_list_add(request, "parents=1");
+}
+
+static int add_node_source(struct text_list *request, const struct build *build, const struct copy_data *copy,
+			   struct error *err)
+{
+	const struct digest *chain_id = &copy->source->result.chain_id;
+
+	if (!digest_is_set(chain_id))
+		return error_set(err, ERR_NOT_FOUND, "stat %s: file does not exist", copy->sources.items[0]);
+	return files_add_source(request, build->store, chain_id, err);
+}
+
+/* ---- heredocs ---- */
+
+static int write_file(int dir_fd, const char *name, const char *text, mode_t mode, struct error *err)
+{
+	AUTO_CLOSE int fd = -1;
+	int r;
+
+	if (strchr(name, '/') || text_equal(name, ".") || text_equal(name, ".."))
+		return error_set(err, ERR_INVALID, "%s is no name for a file", name);
+	fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
+	r = fd < 0 ? -errno : write_full(fd, text, strlen(text));
+	if (r == 0 && fchmod(fd, mode) < 0)
+		r = -errno;
+	return r < 0 ? error_set_errno(err, ERR_INTERNAL, r, "write %s", name) : 0;
+}
+
+static int write_heredocs(int dir_fd, const struct copy_data *copy, struct error *err)
+{
+	for (size_t i = 0; i < copy->sources.count; i++)
+		if (write_file(dir_fd, copy->sources.items[i], copy->bodies.items[i], 0644, err) < 0)
+			return -1;
+	return 0;
+}
+
+/* ---- archives ---- */
+
+static bool is_archive(const uint8_t *magic, size_t size)
+{
+	static const uint8_t gzip[] = { 0x1f, 0x8b };
+	static const uint8_t zstd[] = { 0x28, 0xb5, 0x2f, 0xfd };
+	static const uint8_t xz[] = { 0xfd, '7', 'z', 'X', 'Z', 0 };
+
+	return (size >= sizeof(gzip) && memcmp(magic, gzip, sizeof(gzip)) == 0) ||
+	       (size >= sizeof(zstd) && memcmp(magic, zstd, sizeof(zstd)) == 0) ||
+	       (size >= sizeof(xz) && memcmp(magic, xz, sizeof(xz)) == 0) ||
+	       (size >= 3 && memcmp(magic, "BZh", 3) == 0) || (size >= 262 && memcmp(magic + 257, "ustar", 5) == 0);
+}
+
+/* The file, if it looks like an archive; -1 with err clean if not. */
+static int open_archive(const struct build *build, const char *path)
+{
+	AUTO_CLOSE int seen = open_in_root(context_fd(build), *path ? path : ".", O_PATH, 0);
+	AUTO_CLOSE int fd = -1;
+	uint8_t magic[MAGIC_SIZE];
+	struct stat st;
+	ssize_t size;
+
+	if (seen < 0 || fstat(seen, &st) < 0 || !S_ISREG(st.st_mode))
+		return -1;
+	fd = open_in_root(context_fd(build), path, O_RDONLY | O_NONBLOCK, 0);
+	if (fd < 0)
+		return -1;
+	size = read_full(fd, magic, sizeof(magic));
+	if (size < 0 || !is_archive(magic, (size_t)size) || lseek(fd, 0, SEEK_SET) < 0)
+		return -1;
+	return take_fd(&fd);
+}
+
+/* A name as it is, for a place that takes patterns. */
+static char *escape_pattern(const char *name)
+{
+	struct text out = { 0 };
+
+	for (; *name; name++) {
+		if (strchr("*?[\\", *name))
+			text_add_char(&out, '\\');
+		text_add_char(&out, *name);
+	}
+	return text_take(&out);
+}
+
+static int copy_from(struct build *build, const struct scratch *scratch, const struct copy_data *copy,
+		     const char *source, int source_fd, bool keep_owner, struct error *err)
+{
+	AUTO(text_list_fini) struct text_list request = { 0 };
+	struct files_result ignored;
+
+	if (files_add_snapshot(&request, build->store, scratch->key, err) < 0)
+		return -1;
+	add_options(&request, copy);
+	text_list_addf(&request, "source=%s", source);
+	text_list_add(&request, "source-fd=1");
+	if (keep_owner)
+		text_list_add(&request, "keep-owner=1");
+	return files_run(&ignored, "copy", &request, source_fd, build->options->cancel_fd, err);
+}
+
+/* 1: it was an archive and its files are there; 0: it only looked like one. */
+static int add_archive(struct build *build, const struct scratch *scratch, const struct copy_data *copy, int archive_fd,
+		       struct error *err)
+{
+	AUTO(layer_writer_freep) struct layer_writer *writer = NULL;
+	AUTO(unpack_result_fini) struct unpack_result result = { 0 };
+	AUTO(unpack_freep) struct unpack *unpack = NULL;
+	AUTO(error_clear) struct error problem = { 0 };
+	struct unpack_options options = { .stream_fd = archive_fd, .lowest = true };
+	uint64_t free_bytes;
+
+	if (store_free_bytes(&free_bytes, build->store, err) < 0 || layer_writer_new(&writer, build->store, err) < 0)
+		return -1;
+	options.limit_bytes = free_bytes > RESERVED_BYTES ? free_bytes - RESERVED_BYTES : 1;
+	options.target_fd = layer_writer_fd(writer);
+	if (unpack_start(&unpack, &options, err) < 0)
+		return -1;
+	if (unpack_wait(&result, unpack, build->options->cancel_fd, &problem) < 0) {
+		if (problem.kind == ERR_INVALID && strstr(problem.message, "not a whole tar archive") &&
+		    result.entries == 0)
+			return 0;
+		return error_move(err, &problem);
+	}
+	return copy_from(build, scratch, copy, ".", layer_writer_fd(writer), true, err) < 0 ? -1 : 1;
+}
+
+/* ADD looks at every file: archives are unpacked, the others copied. */
+static int add_sources(struct build *build, const struct scratch *scratch, const struct node *node, struct error *err)
+{
+	struct copy_data into = node->copy;
+	AUTO_FREE char *directory = NULL;
+	struct copy_settings settings = { .source_fd = context_fd(build), .sources = node->copy.sources };
+	AUTO(text_list_fini) struct text_list paths = { 0 };
+
+	if (copy_find_sources(&paths, &settings, err) < 0)
+		return -1;
+	/* With several sources the destination is a directory. */
+	if (paths.count > 1 && !text_has_suffix(into.destination, "/")) {
+		directory = xasprintf("%s/", into.destination);
+		into.destination = directory;
+	}
+	for (size_t i = 0; i < paths.count; i++) {
+		AUTO_FREE char *plain = escape_pattern(paths.items[i]);
+		AUTO_CLOSE int archive_fd = open_archive(build, paths.items[i]);
+		int r = archive_fd >= 0 ? add_archive(build, scratch, &into, archive_fd, err) : 0;
+
+		if (r == 0)
+			r = copy_from(build, scratch, &into, plain, context_fd(build), false, err);
+		if (r < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* ---- COPY ---- */
+
+static int copy_sources(struct build *build, const struct scratch *scratch, const struct node *node, struct error *err)
+{
+	AUTO(layer_writer_freep) struct layer_writer *heredocs = NULL;
+	AUTO(text_list_fini) struct text_list request = { 0 };
+	const struct copy_data *copy = &node->copy;
+	struct files_result ignored;
+	int source_fd = -1;
+
+	if (files_add_snapshot(&request, build->store, scratch->key, err) < 0)
+		return -1;
+	if (copy->source_kind == COPY_HEREDOC) {
+		if (layer_writer_new(&heredocs, build->store, err) < 0 ||
+		    write_heredocs(layer_writer_fd(heredocs), copy, err) < 0)
+			return -1;
+		source_fd = layer_writer_fd(heredocs);
+	} else if (copy->source_kind == COPY_CONTEXT) {
+		source_fd = context_fd(build);
+	} else {
+		text_list_add(&request, "keep-owner=1");
+		if (add_node_source(&request, build, copy, err) < 0)
+			return -1;
+	}
+	if (source_fd >= 0)
+		text_list_add(&request, "source-fd=1");
+	add_options(&request, copy);
+	add_selection(&request, copy);
+	return files_run(&ignored, "copy", &request, source_fd, build->options->cancel_fd, err);
+}
+
+static int name_failure(const struct node *node, struct error *err)
+{
+	if (err->kind == ERR_CANCELED)
+		return -1;
+	return error_prefix(err, "%s failed", node->copy.unpack ? "ADD" : "COPY");
+}
+
+int run_copy(struct build *build, struct node *node, struct build_result *out_result, struct error *err)
+{
+	AUTO(scratch_fini) struct scratch scratch = { 0 };
+	int r;
+
+	if (scratch_init(&scratch, build, node, err) < 0)
+		return -1;
+	if (node->copy.unpack && node->copy.source_kind == COPY_CONTEXT)
+		r = add_sources(build, &scratch, node, err);
+	else
+		r = copy_sources(build, &scratch, node, err);
+	if (r < 0)
+		return name_failure(node, err);
+	return finish(build, &scratch, out_result, err);
+}
+
+int run_directory(struct build *build, struct node *node, struct build_result *out_result, struct error *err)
+{
+	AUTO(scratch_fini) struct scratch scratch = { 0 };
+	AUTO(text_list_fini) struct text_list request = { 0 };
+	struct files_result result;
+
+	if (scratch_init(&scratch, build, node, err) < 0 ||
+	    files_add_snapshot(&request, build->store, scratch.key, err) < 0)
+		return -1;
+	text_list_addf(&request, "path=%s", node->path);
+	if (!text_empty(node->owner))
+		text_list_addf(&request, "chown=%s", node->owner);
+	if (files_run(&result, "mkdir", &request, -1, build->options->cancel_fd, err) < 0)
+		return err->kind == ERR_CANCELED ? -1 : error_prefix(err, "WORKDIR failed");
+	if (result.changed)
+		return finish(build, &scratch, out_result, err);
+	out_result->chain_id = node->input->result.chain_id;
+	return 0;
+}
+
+/* ---- content ---- */
+
+static int hash_stream(struct hasher *hasher, int fd, struct error *err)
+{
+	AUTO_FREE char *block = xmalloc(BLOCK_SIZE);
+	ssize_t got;
+
+	while ((got = read(fd, block, BLOCK_SIZE)) > 0)
+		hasher_add(hasher, block, (size_t)got);
+	return got < 0 ? error_set_errno(err, ERR_INTERNAL, errno, "read the files to copy") : 0;
+}
+
+static int hash_sources(struct build *build, const struct node *node, struct digest *out_digest, struct error *err)
+{
+	AUTO(hasher_freep) struct hasher *hasher = hasher_new(DIGEST_SHA256);
+	AUTO(text_list_fini) struct text_list request = { 0 };
+	AUTO(files_freep) struct files *files = NULL;
+	const struct copy_data *copy = &node->copy;
+	struct files_result ignored;
+	int source_fd = -1;
+
+	add_selection(&request, copy);
+	if (copy->source_kind == COPY_CONTEXT) {
+		source_fd = context_fd(build);
+		text_list_add(&request, "source-fd=1");
+	} else {
+		text_list_add(&request, "hash-owners=1");
+		if (add_node_source(&request, build, copy, err) < 0)
+			return -1;
+	}
+	if (files_start(&files, "hash", &request, source_fd, err) < 0 ||
+	    hash_stream(hasher, files_output_fd(files), err) < 0 ||
+	    files_wait(&ignored, files, build->options->cancel_fd, err) < 0)
+		return -1;
+	hasher_digest(hasher, out_digest);
+	return 0;
+}
+
+static void hash_list(struct hasher *hasher, const struct text_list *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		hasher_add(hasher, list->items[i], strlen(list->items[i]) + 1);
+	hasher_add(hasher, "\1", 2);
+}
+
+/* What a stack of layers holds at some paths does not change: looked at once. */
+static int hash_node(struct build *build, const struct node *node, struct digest *out_digest, struct error *err)
+{
+	AUTO(hasher_freep) struct hasher *hasher = hasher_new(DIGEST_SHA256);
+	AUTO(build_result_fini) struct build_result memo = { 0 };
+	char text[DIGEST_TEXT_MAX];
+	struct digest key;
+	int r;
+
+	hasher_add(hasher, "kist.content.1", 15);
+	digest_text(&node->copy.source->result.chain_id, text);
+	hasher_add(hasher, text, strlen(text) + 1);
+	hash_list(hasher, &node->copy.sources);
+	hash_list(hasher, &node->copy.excludes);
+	hasher_digest(hasher, &key);
+	r = build_cache_find(&memo, build->store, &key, err);
+	if (r < 0)
+		return -1;
+	if (r > 0 && memo.text)
+		return digest_parse(out_digest, memo.text, err);
+	if (hash_sources(build, node, out_digest, err) < 0)
+		return -1;
+	free(memo.text);
+	memo = (struct build_result){ .text = xstrdup(digest_text(out_digest, text)) };
+	return build_cache_put(build->store, &key, "content of a stage", &memo, err);
+}
+
+int copy_digest(struct build *build, const struct node *node, struct digest *out_digest, struct error *err)
+{
+	AUTO(hasher_freep) struct hasher *hasher = NULL;
+	int r;
+
+	if (node->copy.source_kind == COPY_HEREDOC) {
+		hasher = hasher_new(DIGEST_SHA256);
+		hash_list(hasher, &node->copy.sources);
+		hash_list(hasher, &node->copy.bodies);
+		hasher_digest(hasher, out_digest);
+		return 0;
+	}
+	r = node->copy.source_kind == COPY_NODE ? hash_node(build, node, out_digest, err)
+						: hash_sources(build, node, out_digest, err);
+	return r < 0 ? name_failure(node, err) : 0;
+}

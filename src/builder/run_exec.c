@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * RUN: an ordinary container of the engine on the input's layers; when it ended
+ * well, what it changed is the result.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/path.h"
+#include "base/random.h"
+#include "builder/build_private.h"
+#include "engine/attach.h"
+#include "engine/commit.h"
+#include "engine/container.h"
+#include "engine/engine.h"
+#include "engine/image_make.h"
+
+#define CARRY_MAX 4
+
+struct run {
+	struct build *build;
+	struct node *node;
+	char *id;		  /* of the container; NULL: none */
+	char *folder;		  /* of the heredoc's program; NULL */
+	bool ended;		  /* the container is no longer ours */
+	char carry[2][CARRY_MAX]; /* the first bytes of a character whose rest has not come */
+	size_t carried[2];
+};
+
+static void run_fini(struct run *run)
+{
+	AUTO(error_clear) struct error ignored = { 0 };
+	const struct remove_options options = { .force = true, .volumes = true };
+
+	if (run->id && !run->ended)
+		container_remove(run->build->engine, run->id, &options, -1, &ignored);
+	if (run->folder)
+		remove_tree(AT_FDCWD, run->folder);
+	free(run->folder);
+	free(run->id);
+}
+
+/* ---- the container ---- */
+
+static int write_script(struct run *run, struct container_create_request *request, struct error *err)
+{
+	const struct exec_data *exec = &run->node->exec;
+	AUTO_FREE char *path = NULL;
+	char hex[17];
+	int r;
+
+	if (!exec->script)
+		return 0;
+	if (strchr(exec->script_name, '/') || strchr(exec->script_name, ':'))
+		return error_set(err, ERR_INVALID, "%s is no name for a file", exec->script_name);
+	random_hex(hex, 8);
+	run->folder = xasprintf("%s/build/%s", engine_exec_root(run->build->engine), hex);
+	path = path_join(run->folder, exec->script_name);
+	r = mkdir_all(AT_FDCWD, run->folder, 0711);
+	if (r == 0)
+		r = file_write_atomic(AT_FDCWD, path, exec->script, strlen(exec->script), 0755, FILE_NO_SYNC);
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, r, "write %s", path);
+	text_list_addf(&request->host.binds, "%s:/dev/pipes/%s:ro", path, exec->script_name);
+	return 0;
+}
+
+static void replace_text(char **text, const char *value)
+{
+	free(*text);
+	*text = xstrdup(value);
+}
+
+static int fill_request(struct run *run, struct container_create_request *request, struct error *err)
+{
+	const struct exec_data *exec = &run->node->exec;
+	const struct build_options *options = run->build->options;
+
+	if (options->host)
+		json_copy_fields(&request->host, options->host, host_config_fields);
+	text_list_add_all(&request->config.cmd, &exec->args);
+	text_list_add_all(&request->config.env, &exec->env);
+	text_list_add_all(&request->config.env, &exec->hidden);
+	request->config.user = xstrdup(exec->user);
+	request->config.working_dir = xstrdup(exec->workdir);
+	request->config.attach_stdout = true;
+	request->config.attach_stderr = true;
+	/* What the step prints goes to the client, and nowhere else. */
+	replace_text(&request->host.log_config.type, "none");
+	if (exec->network && !text_equal(exec->network, "default"))
+		replace_text(&request->host.network_mode, exec->network);
+	return write_script(run, request, err);
+}
+
+static int create(struct run *run, struct error *err)
+{
+	struct container_create_request request = { 0 };
+	struct image_ready image = { .chain_id = run->node->input->result.chain_id };
+	int r = fill_request(run, &request, err);
+
+	image.id = xstrdup("");
+	image.name = xstrdup("");
+	image.manifest = xstrdup("");
+	if (r == 0)
+		r = container_create_step(&run->id, run->build->engine, &request, &image, err);
+	image_ready_fini(&image);
+	container_create_request_fini(&request);
+	return r;
+}
+
+/* ---- output ---- */
+
+/* How many of the last bytes begin a character that is not whole yet. */
+static size_t unfinished(const char *data, size_t size)
+{
+	for (size_t back = 1; back <= 3 && back <= size; back++) {
+		unsigned char c = (unsigned char)data[size - back];
+		size_t length = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 0;
+
+		if (length)
+			return length > back ? back : 0;
+		if (c < 0x80)
+			return 0;
+	}
+	return 0;
+}
+
+static void show(struct run *run, const struct stream_frame *frame)
+{
+	AUTO(text_fini) struct text text = { 0 };
+	size_t which = frame->stream == STREAM_STDERR;
+	size_t keep;
+
+	text_add_bytes(&text, run->carry[which], run->carried[which]);
+	text_add_bytes(&text, frame->data, frame->size);
+	keep = unfinished(text.data, text.size);
+	build_print_bytes(run->build, text.data, text.size - keep);
+	memcpy(run->carry[which], text.data + text.size - keep, keep);
+	run->carried[which] = keep;
+}
+
+static int follow(struct run *run, struct attach *attach, struct error *err)
+{
+	struct stream_frame frame;
+	int r;
+
+	while ((r = attach_read(attach, &frame, run->build->options->cancel_fd, err)) > 0)
+		show(run, &frame);
+	for (size_t i = 0; i < 2; i++)
+		build_print_bytes(run->build, run->carry[i], run->carried[i]);
+	return r;
+}
+
+/* ---- its end ---- */
+
+static int judge(struct run *run, int64_t code, struct error *err)
+{
+	struct container_inspect inspect = { 0 };
+	AUTO(error_clear) struct error ignored = { 0 };
+	bool oom = false;
+
+	if (code == 0)
+		return 0;
+	if (container_inspect(&inspect, run->build->engine, run->id, false, &ignored) == 0)
+		oom = inspect.state.oom_killed;
+	json_free_fields(&inspect, container_inspect_fields);
+	run->build->failure->code = code;
+	return error_set(err, ERR_INVALID, "The command '%s' returned a non-zero code: %lld%s", run->node->exec.shown,
+			 (long long)code, oom ? " (it was killed: out of memory)" : "");
+}
+
+static int execute(struct run *run, struct error *err)
+{
+	const struct attach_options options = { .stdout_wanted = true, .stderr_wanted = true, .stream = true };
+	AUTO(container_waiter_freep) struct container_waiter *waiter = NULL;
+	AUTO(attach_freep) struct attach *attach = NULL;
+	struct engine *engine = run->build->engine;
+	int cancel_fd = run->build->options->cancel_fd;
+	struct wait_result result = { 0 };
+
+	if (container_attach(&attach, engine, run->id, &options, err) < 0 ||
+	    container_wait_begin(&waiter, engine, run->id, WAIT_NEXT_EXIT, err) < 0 ||
+	    container_start(engine, run->id, cancel_fd, err) < 0 || follow(run, attach, err) < 0 ||
+	    container_wait_finish(&result, waiter, cancel_fd, err) < 0)
+		return -1;
+	free(result.error_message);
+	return judge(run, result.exit_code, err);
+}
+
+/* Ended with an error: it stays for whoever wants to look, as docker's does, unless it was asked to go. */
+static int fail(struct run *run, struct error *err)
+{
+	AUTO(error_clear) struct error ignored = { 0 };
+
+	if (err->kind != ERR_CANCELED && run->build->failure->code != 0 && !run->build->options->force_remove &&
+	    container_keep_step(run->build->engine, run->id, &ignored) == 0)
+		run->ended = true;
+	return -1;
+}
+
+static int take_layer(struct run *run, struct build_result *result, struct error *err)
+{
+	struct build *build = run->build;
+	AUTO(text_list_fini) struct text_list mounts = { 0 };
+	const struct layer_make options = { .key = run->id,
+					    .mounts = &mounts,
+					    .keep = !build->options->remove && !build->options->force_remove,
+					    .latest_s = -1,
+					    .lease = build->lease,
+					    .cancel_fd = build->options->cancel_fd };
+	struct layer_made made;
+
+	if (container_mount_points(&mounts, build->engine, run->id, err) < 0 ||
+	    layer_make(&made, build->engine, &options, err) < 0)
+		return -1;
+	result->chain_id = made.chain_id;
+	result->diff_id = made.diff_id;
+	result->size_bytes = made.size_bytes;
+	if (!options.keep) {
+		build_print(build, " ---> Removed intermediate container %.12s\n", run->id);
+		return 0;
+	}
+	run->ended = true;
+	return container_keep_step(build->engine, run->id, err);
+}
+
+int run_exec(struct build *build, struct node *node, struct build_result *out_result, struct error *err)
+{
+	AUTO(run_fini) struct run run = { .build = build, .node = node };
+
+	if (create(&run, err) < 0)
+		return -1;
+	build_print(build, " ---> Running in %.12s\n", run.id);
+	if (execute(&run, err) < 0)
+		return fail(&run, err);
+	return take_layer(&run, out_result, err);
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How it works: a node's key is the digest of its own data and of the chain id
+ * of the root it works on, so equal files below are equal whatever made them;
+ * a COPY adds the digest of what it copies. A step's key chains all steps
+ * before it: it remembers when a step that changes only the config was first
+ * made, so that a build that is all cached gives the very same image.
+ */
+#include "builder/build_private.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "oci/hasher.h"
+
+/* ---- keys ---- */
+
+static void add_text(struct hasher *hasher, const char *text)
+{
+	hasher_add(hasher, text_or_empty(text), strlen(text_or_empty(text)) + 1);
+}
+
+static void add_list(struct hasher *hasher, const struct text_list *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		add_text(hasher, list->items[i]);
+	hasher_add(hasher, "\1", 2);
+}
+
+static void add_digest(struct hasher *hasher, const struct digest *digest)
+{
+	char text[DIGEST_TEXT_MAX];
+
+	add_text(hasher, digest_text(digest, text));
+}
+
+static void add_exec(struct hasher *hasher, const struct exec_data *exec)
+{
+	add_list(hasher, &exec->args);
+	add_list(hasher, &exec->env);
+	add_text(hasher, exec->user);
+	add_text(hasher, exec->workdir);
+	add_text(hasher, exec->network);
+	add_text(hasher, exec->script);
+}
+
+static void add_copy(struct hasher *hasher, const struct copy_data *copy, const struct digest *content)
+{
+	add_digest(hasher, content);
+	add_list(hasher, &copy->sources);
+	add_list(hasher, &copy->excludes);
+	add_text(hasher, copy->destination);
+	add_text(hasher, copy->chown);
+	add_text(hasher, copy->chmod);
+	add_text(hasher, copy->parents ? "parents" : "");
+	add_text(hasher, copy->unpack ? "unpack" : "");
+	add_text(hasher, copy->source_kind == COPY_NODE ? "owners" : "");
+}
+
+static int find_key(struct build *build, struct node *node, struct error *err)
+{
+	AUTO(hasher_freep) struct hasher *hasher = hasher_new(DIGEST_SHA256);
+	struct digest content = { 0 };
+
+	if (node->kind == NODE_COPY && copy_digest(build, node, &content, err) < 0)
+		return -1;
+	add_text(hasher, "kist.build.1");
+	add_digest(hasher, &node->input->result.chain_id);
+	switch (node->kind) {
+	case NODE_EXEC:
+		add_text(hasher, "exec");
+		add_exec(hasher, &node->exec);
+		break;
+	case NODE_COPY:
+		add_text(hasher, "copy");
+		add_copy(hasher, &node->copy, &content);
+		break;
+	case NODE_DIRECTORY:
+		add_text(hasher, "directory");
+		add_text(hasher, node->path);
+		add_text(hasher, node->owner);
+		break;
+	case NODE_SCRATCH:
+	case NODE_IMAGE:
+		break;
+	}
+	hasher_digest(hasher, &node->key);
+	return 0;
+}
+
+/* ---- nodes ---- */
+
+static int run_node(struct build *build, struct node *node, struct error *err)
+{
+	node->result.created_ns = clock_wall_ns();
+	if (node->kind == NODE_EXEC)
+		return run_exec(build, node, &node->result, err);
+	if (node->kind == NODE_COPY)
+		return run_copy(build, node, &node->result, err);
+	return run_directory(build, node, &node->result, err);
+}
+
+static void lease_result(const struct build *build, const struct build_result *result)
+{
+	if (digest_is_set(&result->chain_id))
+		lease_add(build->lease, &result->chain_id);
+	if (digest_is_set(&result->diff_id))
+		lease_add(build->lease, &result->diff_id);
+}
+
+static int find_cached(struct build *build, struct node *node, struct error *err)
+{
+	int r;
+
+	if (build->options->no_cache)
+		return 0;
+	r = build_cache_find(&node->result, build->store, &node->key, err);
+	if (r <= 0)
+		return r;
+	/* Leased, then looked at again: the collector may just have been at it. */
+	lease_result(build, &node->result);
+	build_result_fini(&node->result);
+	return build_cache_find(&node->result, build->store, &node->key, err);
+}
+
+static int solve_node(struct build *build, struct node *node, struct error *err)
+{
+	int r;
+
+	if (node->solved)
+		return 0;
+	if (node->kind == NODE_SCRATCH || node->kind == NODE_IMAGE) {
+		node->result.chain_id = node->chain_id;
+		node->solved = true;
+		return 0;
+	}
+	if (solve_node(build, node->input, err) < 0 ||
+	    (node->copy.source && solve_node(build, node->copy.source, err) < 0) || find_key(build, node, err) < 0)
+		return -1;
+	r = find_cached(build, node, err);
+	if (r < 0)
+		return -1;
+	node->cached = r > 0;
+	if (node->cached) {
+		build_print(build, " ---> Using cache\n");
+	} else if (run_node(build, node, err) < 0 ||
+		   build_cache_put(build->store, &node->key, node->description, &node->result, err) < 0) {
+		return -1;
+	}
+	node->solved = true;
+	return 0;
+}
+
+/* ---- steps ---- */
+
+static void step_key(struct step *step, const struct step *before, const struct stage *stage)
+{
+	AUTO(hasher_freep) struct hasher *hasher = hasher_new(DIGEST_SHA256);
+
+	add_text(hasher, "kist.step.1");
+	if (before)
+		add_digest(hasher, &before->key);
+	else
+		add_digest(hasher, &stage->base_image);
+	add_text(hasher, step->created_by);
+	if (step->node)
+		add_digest(hasher, &step->node->result.chain_id);
+	hasher_digest(hasher, &step->key);
+}
+
+/* When a step without files was made first. */
+static int date_step(struct build *build, struct step *step, struct error *err)
+{
+	AUTO(build_result_fini) struct build_result result = { 0 };
+	int r = build->options->no_cache ? 0 : build_cache_find(&result, build->store, &step->key, err);
+
+	if (r < 0)
+		return -1;
+	if (r > 0) {
+		build_print(build, " ---> Using cache\n");
+		step->created_ns = result.created_ns;
+		return 0;
+	}
+	result.created_ns = clock_wall_ns();
+	step->created_ns = result.created_ns;
+	return build_cache_put(build->store, &step->key, step->text, &result, err);
+}
+
+static const struct step *step_before(const struct stage *stage, size_t index)
+{
+	if (index > 0)
+		return &stage->steps[index - 1];
+	return stage->base && stage->base->step_count > 0 ? &stage->base->steps[stage->base->step_count - 1] : NULL;
+}
+
+static void print_id(struct build *build, const struct stage *stage, const struct step *step)
+{
+	bool is_base = !step->created_by && step == stage->steps && digest_is_set(&stage->base_image) && !stage->base;
+	char hex[DIGEST_TEXT_MAX];
+
+	if (!step->created_by && !is_base && !stage->base)
+		build_print(build, " ---> \n");
+	else
+		build_print(build, " ---> %.12s\n", digest_hex(is_base ? &stage->base_image : &step->key, hex));
+}
+
+static int solve_step(struct build *build, struct stage *stage, size_t index, struct error *err)
+{
+	struct step *step = &stage->steps[index];
+
+	if (step->before)
+		build_print(build, "%s", step->before);
+	build_print(build, "Step %zu/%zu : %s", ++build->step_number, build->step_total, step->text);
+	build_print(build, "\n");
+	if (step->node && solve_node(build, step->node, err) < 0)
+		return -1;
+	step_key(step, step_before(stage, index), stage);
+	if (step->node && step->node->kind != NODE_IMAGE && step->node->kind != NODE_SCRATCH && step->created_by)
+		step->created_ns = step->node->result.created_ns;
+	else if (step->created_by && date_step(build, step, err) < 0)
+		return -1;
+	print_id(build, stage, step);
+	return 0;
+}
+
+int solve(struct build *build, struct error *err)
+{
+	struct stages *stages = &build->stages;
+
+	for (size_t i = 0; i < stages->count; i++) {
+		struct stage *stage = &stages->items[i];
+
+		for (size_t j = 0; stage->needed && j < stage->step_count; j++)
+			if (solve_step(build, stage, j, err) < 0)
+				return -1;
+	}
+	return 0;
+}
