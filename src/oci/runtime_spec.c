@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "oci/runtime_spec.h"
 
+#include <string.h>
+
 #define NONE JSON_OMIT_EMPTY
 
 static const struct json_field number_fields[] = { JSON_U64("", struct spec_number, value, 0), JSON_END };
@@ -351,6 +353,18 @@ int spec_parse(struct spec *out_spec, const char *text, size_t size, struct erro
 {
 	*out_spec = (struct spec){ 0 };
 	return json_decode(out_spec, spec_fields, text, size, err);
+}
+
+int spec_mounts_parse(struct spec *out_spec, const char *text, size_t size, struct error *err)
+{
+	static const struct json_field section_fields[] = {
+		JSON_ARRAY("mounts", struct spec, mounts, mount_fields, JSON_REQUIRED), JSON_END
+	};
+
+	*out_spec = (struct spec){ 0 };
+	if (size > 0 && text[strspn(text, " \t\r\n")] == '[')
+		return json_decode_array(&out_spec->mounts, mount_fields, sizeof(struct spec_mount), text, size, err);
+	return json_decode(out_spec, section_fields, text, size, err);
 }
 
 void spec_fini(struct spec *spec)

@@ -342,6 +342,8 @@ extern const struct json_field spec_state_fields[];
 extern const struct json_field spec_seccomp_fields[];
 
 int spec_parse(struct spec *out_spec, const char *text, size_t size, struct error *err);
+/* Only `mounts` is filled: from an array of mounts, or an object that has them. */
+int spec_mounts_parse(struct spec *out_spec, const char *text, size_t size, struct error *err);
 void spec_fini(struct spec *spec);
 /* Indented by tabs, as `runc spec` writes it. */
 char *spec_format(const struct spec *spec);

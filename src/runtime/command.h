@@ -67,8 +67,8 @@ int command_listen_fds(void);
 
 /*
  * Waits for a foreground process: its terminal and signals are ours meanwhile.
- * Returns its exit code, or 128 + signal.
+ * Returns its exit code, or 128 + signal; *out_wait_status (may be NULL) is what wait(2) said.
  */
-int foreground_wait(struct runtime_process *process, struct error *err);
+int foreground_wait(struct runtime_process *process, int *out_wait_status, struct error *err);
 /* Before the process is made: from here on signals wait for foreground_wait(). */
 void foreground_begin(void);

@@ -14,6 +14,7 @@
 
 struct create_options {
 	const char *bundle;
+	const char *config;
 	const char *console_socket;
 	const char *pidfd_socket;
 	const char *pid_file;
@@ -27,6 +28,7 @@ struct create_options {
 
 #define CREATE_OPTIONS                                                                                                 \
 	OPTION_TEXT("bundle", 'b', struct create_options, bundle, "dir", "folder of config.json (default: .)"),        \
+		OPTION_TEXT("config", 'f', struct create_options, config, "file", "another name for config.json"),     \
 		OPTION_TEXT("console-socket", 0, struct create_options, console_socket, "socket",                      \
 			    "gets the terminal's master side"),                                                        \
 		OPTION_TEXT("pidfd-socket", 0, struct create_options, pidfd_socket, "socket", "gets the pidfd"),       \
@@ -56,6 +58,7 @@ static struct runtime_create_options convert(const struct create_options *option
 {
 	return (struct runtime_create_options){ .id = id,
 						.bundle = options->bundle,
+						.config = options->config,
 						.process = { .stdio = RUNTIME_STDIO_INHERIT,
 							     .console_socket = options->console_socket,
 							     .pidfd_socket = options->pidfd_socket,
@@ -108,6 +111,7 @@ static int run(const struct runtime *runtime, const struct create_options *optio
 {
 	AUTO(runtime_process_fini) struct runtime_process process = RUNTIME_PROCESS_NONE;
 	AUTO(runtime_running_freep) struct runtime_running *running = NULL;
+	int wait_status;
 	int r;
 
 	if (!options->detach) {
@@ -119,8 +123,10 @@ static int run(const struct runtime *runtime, const struct create_options *optio
 			   : runtime_run(&process, &running, runtime, create, err);
 	if (r < 0 || options->detach)
 		return r;
-	r = foreground_wait(&process, err);
+	r = foreground_wait(&process, &wait_status, err);
 	trace_mark(runtime->trace, "the program");
+	if (r >= 0 && options->keep && runtime_note_end(runtime, create->id, wait_status, err) < 0)
+		return -1;
 	if (r < 0 || options->keep)
 		return r;
 	if ((running ? runtime_finish(running, err) : runtime_delete(runtime, create->id, true, err)) < 0)

@@ -179,7 +179,7 @@ static int execute(const struct runtime *runtime, const char *id, const struct s
 		foreground_begin();
 	if (runtime_exec(&made, runtime, id, &exec, err) < 0)
 		return -1;
-	return options->detach ? 0 : foreground_wait(&made, err);
+	return options->detach ? 0 : foreground_wait(&made, NULL, err);
 }
 
 static int run(const struct runtime *runtime, struct exec_options *options, const struct text_list *operands,

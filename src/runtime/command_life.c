@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
+#include <regex.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,9 @@ struct state_document {
 	char *created;
 	char *owner;
 	struct text_map annotations;
+	struct optional_i64 exit_status;
+	struct optional_i64 signal;
+	struct optional_bool oom_killed;
 };
 
 static const struct json_field state_document_fields[] = {
@@ -39,6 +43,9 @@ static const struct json_field state_document_fields[] = {
 	JSON_TEXT("created", struct state_document, created, 0),
 	JSON_TEXT_MAP("annotations", struct state_document, annotations, JSON_OMIT_EMPTY),
 	JSON_TEXT("owner", struct state_document, owner, 0),
+	JSON_OPT_I64("exitStatus", struct state_document, exit_status, JSON_OMIT_EMPTY),
+	JSON_OPT_I64("signal", struct state_document, signal, JSON_OMIT_EMPTY),
+	JSON_OPT_BOOL("oomKilled", struct state_document, oom_killed, JSON_OMIT_EMPTY),
 	JSON_END,
 };
 
@@ -53,7 +60,10 @@ static struct state_document document_of(const struct runtime_state *state)
 					.rootfs = state->rootfs,
 					.created = state->created,
 					.owner = state->owner,
-					.annotations = state->annotations };
+					.annotations = state->annotations,
+					.exit_status = state->exit_status,
+					.signal = state->signal,
+					.oom_killed = state->oom_killed };
 }
 
 int command_state(const struct runtime *runtime, int argc, char *const *argv, struct error *err)
@@ -165,18 +175,45 @@ int command_list(const struct runtime *runtime, int argc, char *const *argv, str
 
 /* ---- kill, delete, pause, resume ---- */
 
+/* The ids a word stands for: itself, or (crun's --regex) all that match it. */
+static int find_ids(struct text_list *out_ids, const struct runtime *runtime, const char *word, bool is_pattern,
+		    struct error *err)
+{
+	AUTO(text_list_fini) struct text_list all = { 0 };
+	regex_t pattern;
+	int r;
+
+	if (!is_pattern) {
+		text_list_add(out_ids, word);
+		return 0;
+	}
+	if (runtime_list(&all, runtime, err) < 0)
+		return -1;
+	r = regcomp(&pattern, word, REG_EXTENDED | REG_NOSUB);
+	if (r != 0)
+		return error_set(err, ERR_INVALID, "--regex: \"%s\" is no regular expression", word);
+	for (size_t i = 0; i < all.count; i++)
+		if (regexec(&pattern, all.items[i], 0, NULL, 0) == 0)
+			text_list_add(out_ids, all.items[i]);
+	regfree(&pattern);
+	return 0;
+}
+
 struct kill_options {
 	bool all;
+	bool regex;
 };
 
 static const struct option_spec kill_table[] = {
 	OPTION_FLAG("all", 'a', struct kill_options, all, "signal every process of the container"),
+	OPTION_FLAG("regex", 'r', struct kill_options, regex, "CONTAINER is a regular expression"),
 	OPTION_END,
 };
 
 int command_kill(const struct runtime *runtime, int argc, char *const *argv, struct error *err)
 {
 	AUTO(text_list_fini) struct text_list operands = { 0 };
+	AUTO(text_list_fini) struct text_list ids = { 0 };
 	struct kill_options options = { 0 };
 	int signal = SIGTERM;
 	int r = command_parse(kill_table, &options, argc, argv, 0, &operands, 1, 2, err);
@@ -187,28 +224,41 @@ int command_kill(const struct runtime *runtime, int argc, char *const *argv, str
 		signal = text_equal(operands.items[1], "0") ? 0 : signal_parse(operands.items[1]);
 	if (signal < 0)
 		return error_set(err, ERR_INVALID, "unknown signal \"%s\"", operands.items[1]);
-	return runtime_kill(runtime, operands.items[0], signal, options.all, err);
+	if (find_ids(&ids, runtime, operands.items[0], options.regex, err) < 0)
+		return -1;
+	for (size_t i = 0; i < ids.count; i++)
+		if (runtime_kill(runtime, ids.items[i], signal, options.all, err) < 0)
+			return -1;
+	return 0;
 }
 
 struct delete_options {
 	bool force;
+	bool regex;
 };
 
 static const struct option_spec delete_table[] = {
 	OPTION_FLAG("force", 'f', struct delete_options, force, "kill it first if it runs; no error if it is gone"),
+	OPTION_FLAG("regex", 0, struct delete_options, regex, "CONTAINER is a regular expression"),
 	OPTION_END,
 };
 
 int command_delete(const struct runtime *runtime, int argc, char *const *argv, struct error *err)
 {
 	AUTO(text_list_fini) struct text_list operands = { 0 };
+	AUTO(text_list_fini) struct text_list ids = { 0 };
 	struct delete_options options = { 0 };
 	int r = command_parse(delete_table, &options, argc, argv, 0, &operands, 1, SIZE_MAX, err);
 
-	for (size_t i = 0; r > 0 && i < operands.count; i++)
-		if (runtime_delete(runtime, operands.items[i], options.force, err) < 0)
+	if (r <= 0)
+		return r;
+	for (size_t i = 0; i < operands.count; i++)
+		if (find_ids(&ids, runtime, operands.items[i], options.regex, err) < 0)
 			return -1;
-	return r > 0 ? 0 : r;
+	for (size_t i = 0; i < ids.count; i++)
+		if (runtime_delete(runtime, ids.items[i], options.force, err) < 0)
+			return -1;
+	return 0;
 }
 
 static int with_id(const struct runtime *runtime, int argc, char *const *argv,

@@ -26,6 +26,10 @@ struct update_options {
 	struct optional_i64 cpu_rt_runtime;
 	struct optional_i64 cpu_idle;
 	struct optional_i64 pids_limit;
+	const char *l3_cache_schema;
+	const char *mem_bw_schema;
+	const char *kernel_memory;
+	const char *kernel_memory_tcp;
 };
 
 static const struct option_spec update_table[] = {
@@ -44,6 +48,10 @@ static const struct option_spec update_table[] = {
 	OPTION_TEXT("memory-reservation", 0, struct update_options, memory_reservation, "bytes", "soft memory limit"),
 	OPTION_TEXT("memory-swap", 0, struct update_options, memory_swap, "bytes", "memory and swap; -1: unlimited"),
 	OPTION_OPT_I64("pids-limit", 0, struct update_options, pids_limit, "processes at most; -1: unlimited"),
+	OPTION_TEXT("l3-cache-schema", 0, struct update_options, l3_cache_schema, "schema", "Intel RDT: L3 cache"),
+	OPTION_TEXT("mem-bw-schema", 0, struct update_options, mem_bw_schema, "schema", "Intel RDT: memory bandwidth"),
+	OPTION_TEXT("kernel-memory", 0, struct update_options, kernel_memory, "bytes", NULL),
+	OPTION_TEXT("kernel-memory-tcp", 0, struct update_options, kernel_memory_tcp, "bytes", NULL),
 	OPTION_END,
 };
 
@@ -117,6 +125,11 @@ int command_update(const struct runtime *runtime, int argc, char *const *argv, s
 		return r;
 	r = options.resources ? read_resources(&resources, options.resources, err) : fill(&resources, &options, err);
 	if (r < 0)
+		return -1;
+	if (runtime->log && (options.kernel_memory || options.kernel_memory_tcp))
+		log_warn(runtime->log, "Kernel memory settings are ignored and will be removed");
+	if ((options.l3_cache_schema || options.mem_bw_schema) &&
+	    runtime_update_resctrl(runtime, operands.items[0], options.l3_cache_schema, options.mem_bw_schema, err) < 0)
 		return -1;
 	return runtime_update(runtime, operands.items[0], &resources, err);
 }

@@ -110,7 +110,7 @@ static bool step(struct foreground *foreground)
 	return !fds[0].revents;
 }
 
-int foreground_wait(struct runtime_process *process, struct error *err)
+int foreground_wait(struct runtime_process *process, int *out_wait_status, struct error *err)
 {
 	struct foreground foreground = { .process = process, .input_open = true };
 	sigset_t all;
@@ -134,5 +134,7 @@ int foreground_wait(struct runtime_process *process, struct error *err)
 	r = pidfd_wait(process->pidfd, true, &status);
 	if (r < 0)
 		return error_set_errno(err, ERR_INTERNAL, r, "wait for the process");
+	if (out_wait_status)
+		*out_wait_status = status;
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }

@@ -110,11 +110,12 @@ static void creation_fini(struct creation *creation)
 
 static int load_config(struct creation *creation, const char *bundle, struct error *err)
 {
-	AUTO_FREE char *path = path_join(bundle, "config.json");
+	const char *name = creation->plan.create->config ? creation->plan.create->config : "config.json";
+	AUTO_FREE char *path = *name == '/' ? xstrdup(name) : path_join(bundle, name);
 	int r = file_read(&creation->config, &creation->config_size, AT_FDCWD, path, CONFIG_MAX);
 
 	if (r == -ENOENT)
-		return error_set(err, ERR_NOT_FOUND, "JSON specification file config.json not found: %s", path);
+		return error_set(err, ERR_NOT_FOUND, "JSON specification file %s not found: %s", name, path);
 	if (r < 0)
 		return error_set_errno(err, ERR_INVALID, r, "read %s", path);
 	if (spec_parse(&creation->spec, creation->config, creation->config_size, err) < 0)
@@ -305,7 +306,7 @@ static int prepare(struct creation *creation, struct error *err)
 	plan_idmap(creation);
 	if (host_clone_plan_namespaces(&creation->plan, &creation->spec, err) < 0)
 		return -1;
-	return net_device_plan(&creation->plan, err) < 0 ? -1 : host_mount_open_sources(&creation->plan, err);
+	return net_device_plan(&creation->plan, err) < 0 ? -1 : host_mount_open_sources(&creation->plan, false, err);
 }
 
 static int enter_resctrl(struct creation *creation, struct error *err)

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -21,6 +22,7 @@
 #include "runtime/host_cgroup.h"
 #include "runtime/host_found.h"
 #include "runtime/host_process.h"
+#include "runtime/resctrl.h"
 #include "runtime/sync.h"
 #include "sys/pidfd_wait.h"
 
@@ -106,6 +108,35 @@ void runtime_state_fini(struct runtime_state *state)
 	*state = (struct runtime_state){ 0 };
 }
 
+/* The group tells of the OOM killer as long as it is there; only what a SIGKILL ended can be its work. */
+static void look_at_end(struct found *found, struct runtime_state *state)
+{
+	AUTO(error_clear) struct error ignored = { 0 };
+	int status;
+
+	if (found->status != RUNTIME_STOPPED)
+		return;
+	if (record_read_end(&found->record, &status)) {
+		if (WIFSIGNALED(status))
+			state->signal = (struct optional_i64){ true, WTERMSIG(status) };
+		else
+			state->exit_status = (struct optional_i64){ true, WEXITSTATUS(status) };
+	}
+	if (found_open_cgroup(found, &ignored) == 0)
+		state->oom_killed = (struct optional_bool){ true, !state->exit_status.set &&
+									  cgroup_oom_kills(found->cgroup) > 0 };
+}
+
+int runtime_note_end(const struct runtime *runtime, const char *id, int wait_status, struct error *err)
+{
+	AUTO(found_fini) struct found found = FOUND_NONE;
+
+	if (found_open(&found, runtime, id, err) < 0)
+		return -1;
+	found.record.wait_status = (struct optional_i64){ true, wait_status };
+	return record_save(found.folder_fd, &found.record, err);
+}
+
 int runtime_load_state(struct runtime_state *out_state, const struct runtime *runtime, const char *id,
 		       struct error *err)
 {
@@ -122,6 +153,7 @@ int runtime_load_state(struct runtime_state *out_state, const struct runtime *ru
 					     .status = found.status,
 					     .pid = is_alive(&found) ? (pid_t)found.record.pid : 0 };
 	text_map_copy(&out_state->annotations, &found.record.annotations);
+	look_at_end(&found, out_state);
 	return 0;
 }
 
@@ -434,6 +466,25 @@ int runtime_update(const struct runtime *runtime, const char *id, const struct s
 	if (open_alive(&found, runtime, id, err) < 0)
 		return -1;
 	return host_cgroup_apply(found.cgroup, resources, resources->devices.count > 0, err);
+}
+
+int runtime_update_resctrl(const struct runtime *runtime, const char *id, const char *l3_cache_schema,
+			   const char *mem_bw_schema, struct error *err)
+{
+	AUTO(found_fini) struct found found = FOUND_NONE;
+	AUTO(spec_fini) struct spec spec = { 0 };
+	struct spec_intel_rdt change = { .l3_cache_schema = (char *)l3_cache_schema,
+					 .mem_bw_schema = (char *)mem_bw_schema };
+
+	if (found_open(&found, runtime, id, err) < 0 || record_load_spec(&spec, found.folder_fd, err) < 0)
+		return -1;
+	if (!spec.linux_.intel_rdt)
+		return error_set(err, ERR_UNSUPPORTED,
+				 "updating a non-existent Intel RDT configuration is not supported");
+	if (resctrl_check(spec.linux_.intel_rdt, err) < 0)
+		return -1;
+	change.clos_id = spec.linux_.intel_rdt->clos_id;
+	return resctrl_update(resctrl_root(), &change, id, err);
 }
 
 int runtime_list_pids(struct runtime_pids *out_pids, const struct runtime *runtime, const char *id, struct error *err)

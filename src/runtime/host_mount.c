@@ -107,7 +107,8 @@ int host_mount_apply_idmap(const struct plan *plan, size_t index, int fd, struct
 	return apply_idmap(plan, mount, &options, fd, err);
 }
 
-static int open_source(const struct plan *plan, const struct spec_mount *mount, int *out_fd, struct error *err)
+static int open_source(const struct plan *plan, const struct spec_mount *mount, bool all, int *out_fd,
+		       struct error *err)
 {
 	AUTO(mount_options_fini) struct mount_options options = { 0 };
 	AUTO_FREE char *source = NULL;
@@ -121,10 +122,10 @@ static int open_source(const struct plan *plan, const struct spec_mount *mount, 
 		return error_set(err, ERR_UNSUPPORTED, "mount %s: id-mapped mounts are supported for binds only",
 				 mount->destination);
 	/* Without privileges nobody can open a tree here; init can, in the user namespace that makes it privileged. */
-	if (!options.bind || (!mapped && (!(plan->new_namespaces & CLONE_NEWUSER) || geteuid() != 0)))
+	if (!options.bind || (!all && !mapped && (!(plan->new_namespaces & CLONE_NEWUSER) || geteuid() != 0)))
 		return 0;
 	source = host_mount_source(plan, mount);
-	if (host_mount_source_in_root(plan, source))
+	if (!all && host_mount_source_in_root(plan, source))
 		return 0;
 	fd = host_mount_clone(source, &options);
 	if (fd < 0)
@@ -135,7 +136,7 @@ static int open_source(const struct plan *plan, const struct spec_mount *mount, 
 	return 0;
 }
 
-int host_mount_open_sources(struct plan *plan, struct error *err)
+int host_mount_open_sources(struct plan *plan, bool all, struct error *err)
 {
 	size_t count = plan->spec->mounts.count;
 
@@ -143,7 +144,7 @@ int host_mount_open_sources(struct plan *plan, struct error *err)
 	for (size_t i = 0; i < count; i++)
 		plan->mount_fds[i] = -1;
 	for (size_t i = 0; i < count; i++)
-		if (open_source(plan, &plan->spec->mounts.items[i], &plan->mount_fds[i], err) < 0)
+		if (open_source(plan, &plan->spec->mounts.items[i], all, &plan->mount_fds[i], err) < 0)
 			return -1;
 	return 0;
 }

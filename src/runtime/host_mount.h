@@ -9,8 +9,8 @@
 #include "runtime/mount_option.h"
 #include "runtime/plan.h"
 
-/* Detached trees for plan->mount_fds; nothing without a user namespace or id maps. */
-int host_mount_open_sources(struct plan *plan, struct error *err);
+/* Detached trees for plan->mount_fds; unless `all`, nothing without a user namespace or id maps. */
+int host_mount_open_sources(struct plan *plan, bool all, struct error *err);
 void host_mount_close(struct plan *plan);
 /* Gives mount `index` of the specification, a detached tree that init made, its id map. */
 int host_mount_apply_idmap(const struct plan *plan, size_t index, int fd, struct error *err);

@@ -44,6 +44,8 @@ int init_mount_cgroup(struct init *init, const struct spec_mount *mount, struct 
 int init_device_make_all(struct init *init, struct error *err);
 /* A device node of the host, checked to be what it should be, as a detached mount: "/dev/null", 1, 3. */
 int init_device_clone(const char *path, unsigned major, unsigned minor, struct error *err);
+/* A tmpfs is read-only only when all that goes into it is there. */
+int init_mask_finish(struct init *init, struct error *err);
 int init_mask_all(struct init *init, struct error *err);
 
 /* ---- kernel ---- */

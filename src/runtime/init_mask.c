@@ -95,8 +95,7 @@ static bool is_repeated(const struct text_list *paths, size_t index)
 	return false;
 }
 
-/* A tmpfs is read-only only when all that goes into it is there. */
-static int finish_readonly(struct init *init, struct error *err)
+int init_mask_finish(struct init *init, struct error *err)
 {
 	for (size_t i = 0; i < init->late_readonly_count; i++) {
 		int r = mount_change(init->late_readonly[i], 0, MOUNT_ATTR_RDONLY, 0, 0);
@@ -118,5 +117,5 @@ int init_mask_all(struct init *init, struct error *err)
 	for (size_t i = 0; i < l->masked_paths.count; i++)
 		if (!is_repeated(&l->masked_paths, i) && mask(init, &covers, l->masked_paths.items[i], err) < 0)
 			return -1;
-	return finish_readonly(init, err);
+	return init_mask_finish(init, err);
 }

@@ -27,6 +27,7 @@ static const struct command commands[] = {
 	{ "features", "", "show the enabled features", command_features, false },
 	{ "kill", "CONTAINER [SIGNAL]", "send a signal to a container's init (default SIGTERM)", command_kill, false },
 	{ "list", "", "list the containers below the root", command_list, false },
+	{ "mounts", "add|remove CONTAINER FILE", "change the mounts of a running container", command_mounts, true },
 	{ "pause", "CONTAINER", "suspend all processes of a container", command_pause, false },
 	{ "ps", "CONTAINER [PS OPTION...]", "list the processes of a container", command_ps, false },
 	{ "resume", "CONTAINER", "resume all processes of a container", command_resume, false },

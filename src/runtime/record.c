@@ -35,6 +35,7 @@ static const struct json_field record_fields[] = {
 	JSON_U64("creatorStart", struct record, creator_start, 0),
 	JSON_U32("owner", struct record, owner, 0),
 	JSON_BOOL("ownPidNamespace", struct record, own_pid_namespace, 0),
+	JSON_OPT_I64("waitStatus", struct record, wait_status, JSON_OMIT_EMPTY),
 	JSON_BOOL("hasPoststop", struct record, has_poststop, 0),
 	JSON_TEXT_MAP("annotations", struct record, annotations, 0),
 	JSON_END,
@@ -196,8 +197,21 @@ int record_load_spec(struct spec *out_spec, int folder_fd, struct error *err)
 	return spec_parse(out_spec, text, size, err);
 }
 
-/* proc(5): "pid (comm) state ..."; comm may hold anything, so the last ')' counts. start time is field 22. */
-static bool read_process(pid_t pid, char *out_state, uint64_t *out_start)
+/* proc(5): "pid (comm) state ..."; comm may hold anything, so the last ')' counts. */
+struct process_stat {
+	char state;
+	uint64_t start;
+	int exit_code; /* of a zombie, in wait(2)'s form; 0 if we may not know */
+};
+
+static const char *skip_fields(const char *at, int count)
+{
+	for (; count > 0 && at; count--)
+		at = strchr(at + 1, ' ');
+	return at;
+}
+
+static bool read_process(pid_t pid, struct process_stat *out_stat)
 {
 	char path[32];
 	char line[1024];
@@ -214,22 +228,37 @@ static bool read_process(pid_t pid, char *out_state, uint64_t *out_start)
 	at = strrchr(line, ')');
 	if (!at || at[1] != ' ')
 		return false;
-	*out_state = at[2];
-	at += 2;
-	for (int field = 3; field < 22 && at; field++)
-		at = strchr(at + 1, ' ');
-	*out_start = at ? strtoull(at + 1, NULL, 10) : 0;
-	return at != NULL;
+	out_stat->state = at[2];
+	at = skip_fields(at + 1, 22 - 3);
+	out_stat->start = at ? strtoull(at + 1, NULL, 10) : 0;
+	at = skip_fields(at, 52 - 22);
+	out_stat->exit_code = at ? (int)strtol(at + 1, NULL, 10) : 0;
+	return out_stat->start != 0;
 }
 
 static bool is_running(int64_t pid, uint64_t start_time)
 {
-	char state;
-	uint64_t start;
+	struct process_stat stat;
 
-	if (pid <= 0 || !read_process((pid_t)pid, &state, &start))
+	if (pid <= 0 || !read_process((pid_t)pid, &stat))
 		return false;
-	return start == start_time && state != 'Z' && state != 'X';
+	return stat.start == start_time && stat.state != 'Z' && stat.state != 'X';
+}
+
+bool record_read_end(const struct record *record, int *out_wait_status)
+{
+	struct process_stat stat;
+
+	if (record->wait_status.set) {
+		*out_wait_status = (int)record->wait_status.value;
+		return true;
+	}
+	/* Whoever may not look into the process reads 0, which would be a lie. */
+	if (geteuid() != 0 || record->pid <= 0 || !read_process((pid_t)record->pid, &stat) ||
+	    stat.start != record->start_time || stat.state != 'Z')
+		return false;
+	*out_wait_status = stat.exit_code;
+	return true;
 }
 
 bool record_is_alive(const struct record *record)

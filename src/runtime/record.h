@@ -27,6 +27,7 @@ struct record {
 	int64_t creator;     /* who makes the container; counts while pid is 0 */
 	uint64_t creator_start;
 	uint32_t owner;
+	struct optional_i64 wait_status; /* how it ended, if somebody who waited for it told us */
 	bool own_pid_namespace;
 	bool has_poststop;
 	struct text_map annotations;
@@ -52,6 +53,8 @@ int record_load_spec(struct spec *out_spec, int folder_fd, struct error *err);
 
 /* Whether the recorded process runs (a zombie does not). */
 bool record_is_alive(const struct record *record);
+/* How the process ended, in wait(2)'s form, if that is known: told to us, or still to be read from a zombie. */
+bool record_read_end(const struct record *record, int *out_wait_status);
 /* The container is not complete, and the process that made it has ended. */
 bool record_is_abandoned(const struct record *record);
 /* Without a look at the freezer: created, running or stopped (creating with pid 0). */

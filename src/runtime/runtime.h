@@ -21,9 +21,11 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/optional.h"
 #include "base/text.h"
 
 struct cgroup_stats;
+struct spec;
 struct spec_process;
 struct spec_resources;
 struct trace;
@@ -79,6 +81,7 @@ struct runtime_process_options {
 struct runtime_create_options {
 	const char *id;
 	const char *bundle; /* folder of config.json and, if relative, root.path */
+	const char *config; /* another name for config.json, below the bundle if relative; NULL: that */
 	struct runtime_process_options process;
 	const struct runtime_rootfs_mount *rootfs_mounts;
 	size_t rootfs_mount_count;
@@ -129,6 +132,13 @@ int runtime_resume(const struct runtime *runtime, const char *id, struct error *
 int runtime_update(const struct runtime *runtime, const char *id, const struct spec_resources *resources,
 		   struct error *err);
 
+/* crun's: changes the mounts of a running container. Only `mounts` of the specification given counts. */
+int runtime_mounts_add(const struct runtime *runtime, const char *id, const struct spec *spec, struct error *err);
+int runtime_mounts_remove(const struct runtime *runtime, const char *id, const struct spec *spec, struct error *err);
+/* New schemata for a container that was made with linux.intelRdt; "" leaves one as it is. */
+int runtime_update_resctrl(const struct runtime *runtime, const char *id, const char *l3_cache_schema,
+			   const char *mem_bw_schema, struct error *err);
+
 struct runtime_pids {
 	pid_t *pids; /* owned: free() */
 	size_t count;
@@ -153,6 +163,10 @@ struct runtime_state {
 	char *owner;   /* uid that made it, as a number */
 	enum runtime_status status;
 	pid_t pid; /* 0 when stopped */
+	/* When stopped, as far as it is known: */
+	struct optional_i64 exit_status; /* of an exit */
+	struct optional_i64 signal;	 /* that killed it */
+	struct optional_bool oom_killed;
 	struct text_map annotations;
 };
 void runtime_state_fini(struct runtime_state *state);
@@ -160,5 +174,7 @@ void runtime_state_fini(struct runtime_state *state);
 /* ERR_NOT_FOUND "container does not exist". */
 int runtime_load_state(struct runtime_state *out_state, const struct runtime *runtime, const char *id,
 		       struct error *err);
+/* Keeps how the container's process ended, for the state; by whoever waited for it. */
+int runtime_note_end(const struct runtime *runtime, const char *id, int wait_status, struct error *err);
 /* Ids of all containers below root, sorted. */
 int runtime_list(struct text_list *out_ids, const struct runtime *runtime, struct error *err);

@@ -502,3 +502,74 @@ def test_who_never_gets_ready_ends_the_start(box):
     name = box.create(["true"], env=systemd.env)
     box.call("start", name, env=systemd.env)
     assert "READY" not in systemd.words()
+
+
+# ---- crun's commands and options ----
+
+
+def test_mounts_of_a_running_container(box):
+    source = box.root / "late"
+    source.mkdir()
+    (source / "file").write_text("hot\n")
+    name = box.started()
+    mounts = [{"destination": "/hot", "source": str(source), "options": ["bind", "ro"]},
+              {"destination": "/scratch", "type": "tmpfs", "source": "tmpfs", "options": ["size=64k", "nosuid"]}]
+    file = box.root / "mounts.json"
+    file.write_text(json.dumps({"mounts": mounts}))
+    box.call("mounts", "add", name, file)
+    assert box.call("exec", name, "cat", "/hot/file").stdout == "hot\n"
+    assert "Read-only" in box.call("exec", name, "touch", "/hot/x", check=False).stderr
+    assert "nosuid" in flags_of(box.call("exec", name, "grep", " /scratch ", "/proc/mounts").stdout)
+    assert str(source) not in pathlib.Path("/proc/mounts").read_text()
+    # An array alone is fine too.
+    file.write_text(json.dumps(mounts))
+    box.call("mounts", "remove", name, file)
+    assert box.call("exec", name, "ls", "/hot", "/scratch").stdout.split() == ["/hot:", "/scratch:"]
+    run = box.call("mounts", "remove", name, file, check=False)
+    assert run.returncode == 1 and "nothing is mounted there" in run.stderr
+    file.write_text(json.dumps([{"destination": "/x", "source": "/none-such", "options": ["bind"]}]))
+    assert "No such file" in box.call("mounts", "add", name, file, check=False).stderr
+    file.write_text("[]")
+    assert "no mounts are in it" in box.call("mounts", "add", name, file, check=False).stderr
+    assert "neither add nor remove" in box.call("mounts", "move", name, file, check=False).stderr
+
+
+def test_mounts_do_not_leave_the_root(box):
+    """A symlink of the container's leads to its own /etc, not to the host's."""
+    name = box.started(["sh", "-c", "ln -s /../../etc /way; exec sleep 1000"])
+    file = box.root / "mounts.json"
+    file.write_text(json.dumps([{"destination": "/way/kist-e2e", "type": "tmpfs", "source": "tmpfs"}]))
+    wait_for(lambda: box.call("exec", name, "test", "-L", "/way", check=False).returncode == 0, 5, "the link")
+    box.call("mounts", "add", name, file)
+    assert " /etc/kist-e2e " in box.call("exec", name, "cat", "/proc/mounts").stdout
+    assert not pathlib.Path("/etc/kist-e2e").exists()
+
+
+def test_another_name_for_the_configuration(box):
+    bundle = box.bundle(["echo", "one"])
+    other = (bundle / "config.json").read_text().replace('"one"', '"two"')
+    (bundle / "other.json").write_text(other)
+    assert box.call("run", "--bundle", bundle, "--config", "other.json", box.name()).stdout == "two\n"
+    (box.root / "third.json").write_text(other)
+    assert box.call("run", "--bundle", bundle, "-f", box.root / "third.json", box.name()).stdout == "two\n"
+    run = box.call("run", "--bundle", bundle, "-f", "none.json", box.name(), check=False)
+    assert run.returncode == 1 and "JSON specification file none.json not found" in run.stderr
+
+
+def test_regular_expressions_for_ids(box):
+    first, second, third = (box.started() for _ in range(3))
+    box.call("kill", "--regex", f"^({first}|{second})$", "KILL")
+    box.wait_status(first, "stopped")
+    box.wait_status(second, "stopped")
+    assert box.status(third) == "running"
+    box.call("delete", "--regex", f"{first[5:]}|{second[5:]}")
+    assert box.call("list", "-q").stdout.split() == [third]
+    assert "no regular expression" in box.call("delete", "--regex", "(", check=False).stderr
+
+
+@pytest.mark.parametrize("option", ["--l3-cache-schema", "--mem-bw-schema"])
+def test_update_of_what_was_not_asked_for(box, option):
+    name = box.started()
+    run = box.call("update", option, "L3:0=f", name, check=False)
+    assert run.returncode == 1 and "non-existent Intel RDT configuration" in run.stderr
+    assert "ignored" in box.call("update", "--kernel-memory", "1m", name).stderr

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """kist-runtime: what it tells people: `check`, errors with their cause, what is known of the end."""
 import json
+import pathlib
 
 import pytest
 from lib.runtime_box import Box, adopt_orphans
@@ -102,3 +103,43 @@ def test_check_text_and_failures(box):
     run = box.call("check", bundle, check=False)
     assert run.returncode == 1 and "invalid JSON: line 1" in run.stderr
     assert "No such file" in box.call("check", box.root, check=False).stderr
+
+
+# ---- the end ----
+
+
+def state(box, name):
+    return json.loads(box.call("state", name).stdout)
+
+
+def test_state_tells_how_a_kept_container_ended(box):
+    bundle, first, second = box.bundle(["sh", "-c", "exit 7"]), box.name(), box.name()
+    assert box.call("run", "--keep", "--bundle", bundle, first, check=False).returncode == 7
+    assert state(box, first)["exitStatus"] == 7 and "signal" not in state(box, first)
+    assert state(box, first)["oomKilled"] is False
+    bundle = box.bundle(["sh", "-c", "kill -9 $$"], lambda s: s["linux"].update(namespaces=[{"type": "mount"}], hostname=None))
+    spec = json.loads((bundle / "config.json").read_text())
+    del spec["hostname"]
+    (bundle / "config.json").write_text(json.dumps(spec))
+    assert box.call("run", "--keep", "--bundle", bundle, second, check=False).returncode == 137
+    assert state(box, second)["signal"] == 9 and "exitStatus" not in state(box, second)
+
+
+def test_state_reads_the_end_of_a_zombie(box):
+    """Nobody has waited for it yet: it counts as stopped, and the kernel still knows."""
+    adopt_orphans()
+    name = box.create(["sh", "-c", "exit 3"])
+    box.call("start", name)
+    box.wait_status(name, "stopped")
+    assert state(box, name)["exitStatus"] == 3
+    assert "container not running" in box.call("kill", name, "KILL", check=False).stderr
+
+
+@pytest.mark.skipif(not pathlib.Path("/sys/fs/cgroup/memory").is_dir(), reason="needs the v1 memory controller")
+def test_state_tells_of_the_oom_killer(box):
+    def change(spec):
+        spec["linux"]["resources"]["memory"] = {"limit": 16 << 20, "swap": 16 << 20}
+
+    bundle, name = box.bundle(["sh", "-c", "x=$(dd if=/dev/zero bs=1M count=64 | tr '\\0' x)"], change), box.name()
+    assert box.call("run", "--keep", "--bundle", bundle, name, check=False).returncode != 0
+    assert state(box, name)["oomKilled"] is True
