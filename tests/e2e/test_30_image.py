@@ -27,7 +27,7 @@ def entries(folder):
     return sorted(os.listdir(folder))
 
 
-def wait_for(condition, patience=10):
+def wait_for(condition, patience=60):
     end = time.monotonic() + patience
     while time.monotonic() < end:
         if condition():
@@ -388,7 +388,7 @@ def test_kill_during_pull_then_resume(daemon, fake):
     )
     assert wait_for(lambda: fake.sent(digests[1]) > 3_000_000)
     daemon.kill()
-    client.wait(20)
+    client.wait(60)
     before = fake.sent(digests[1])
     assert before < size
     daemon.start()
@@ -418,7 +418,7 @@ def test_canceled_pull_goes_on_later(daemon, fake):
     )
     assert wait_for(lambda: fake.sent(digests[0]) > 2_000_000)
     client.terminate()
-    client.wait(20)
+    client.wait(60)
     root = daemon.root / "d"
     assert wait_for(lambda: not entries(root / "snapshots")), entries(root / "snapshots")
     assert daemon.docker("images", "-aq").stdout == ""
@@ -505,7 +505,7 @@ def test_unpacker_is_locked_in(tmp_root, program):
         os.write(stream_write, tar_of(("f", "file", b"x")))
         os.close(stream_write)
         os.close(stream_read)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         assert os.read(report_read, 1) == b"R"
     finally:
         if process.poll() is None:

@@ -20,10 +20,10 @@ SERVER = "mkdir -p /www; echo hello from $HOSTNAME > /www/index.html; exec httpd
 
 
 def run(*argv, check=True, **options):
-    return subprocess.run(argv, capture_output=True, text=True, check=check, timeout=30, **options)
+    return subprocess.run(argv, capture_output=True, text=True, check=check, timeout=120, **options)
 
 
-def fetch(url, patience=5.0):
+def fetch(url, patience=60.0):
     """The page, or None; tries while a server may still be starting."""
     end = time.monotonic() + patience
     while True:
@@ -55,7 +55,7 @@ class Outside:
         run("ip", "-n", self.namespace, "route", "add", "default", "via", self.host)
         self.servers = []
 
-    def get(self, url, patience=5.0):
+    def get(self, url, patience=60.0):
         end = time.monotonic() + patience
         while True:
             page = run("ip", "netns", "exec", self.namespace, "timeout", "3", "busybox", "wget", "-q", "-O", "-", url,
@@ -103,7 +103,7 @@ def inside(engine, name, *command, check=True):
 
 def wget(engine, name, url):
     """A page as a container gets it, or None."""
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while True:
         page = inside(engine, name, "busybox", "timeout", "3", "wget", "-q", "-O", "-", url, check=False)
         if page.returncode == 0 or time.monotonic() > end:

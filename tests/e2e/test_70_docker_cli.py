@@ -34,7 +34,7 @@ def name():
     return "t" + secrets.token_hex(4)
 
 
-def wait_until(condition, patience=15):
+def wait_until(condition, patience=60):
     end = time.monotonic() + patience
     while time.monotonic() < end:
         if condition():
@@ -52,7 +52,7 @@ class Terminal:
         if self.pid == 0:
             os.execvpe(argv[0], argv, environment)
 
-    def expect(self, needle, patience=15):
+    def expect(self, needle, patience=60):
         end = time.monotonic() + patience
         while needle not in self.output:
             left = end - time.monotonic()
@@ -68,7 +68,7 @@ class Terminal:
     def type(self, data):
         os.write(self.fd, data)
 
-    def end(self, patience=15):
+    def end(self, patience=60):
         """The exit code."""
         end = time.monotonic() + patience
         while time.monotonic() < end:
@@ -276,7 +276,8 @@ def test_run_detached_with_port(cli):
 @pytest.fixture
 def sleeper(cli):
     n = name()
-    cli.docker("run", "-d", "--name", n, "--label", f"who={n}", "bb", "sh", "-c", "trap 'exit 4' TERM; sleep 1000 & wait")
+    cli.docker("run", "-d", "--name", n, "--label", f"who={n}", "bb", "sh", "-c", "trap 'exit 4' TERM; touch /ready; sleep 1000 & wait")
+    wait_until(lambda: cli.docker("exec", n, "test", "-e", "/ready", check=False).returncode == 0)
     yield n
     cli.docker("rm", "-f", n, check=False)
 
@@ -295,7 +296,6 @@ def test_ps_and_filters(cli, sleeper):
 
 
 def test_stop_start_restart(cli, sleeper):
-    time.sleep(0.3)
     assert cli.docker("stop", "-t", "10", sleeper).stdout == f"{sleeper}\n"
     state = cli.inspect(sleeper)["State"]
     assert (state["Status"], state["ExitCode"]) == ("exited", 4)
@@ -315,7 +315,7 @@ def test_kill_and_wait(cli, sleeper):
     waiter.start()
     time.sleep(0.5)
     cli.docker("kill", sleeper)
-    waiter.join(20)
+    waiter.join(60)
     assert codes == ["137"]
     run = cli.docker("kill", sleeper, check=False)
     assert run.returncode == 1
@@ -409,11 +409,11 @@ def test_logs_follow_is_live(cli, sleeper):
         ["docker", "logs", "-f", sleeper], env=cli.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
     cli.docker("exec", sleeper, "sh", "-c", "echo live > /proc/1/fd/1")
-    ready = select.select([follower.stdout], [], [], 10)[0]
+    ready = select.select([follower.stdout], [], [], 60)[0]
     assert ready
     assert follower.stdout.readline() == b"live\n"
     follower.terminate()
-    follower.wait(10)
+    follower.wait(60)
 
 
 # ---- exec ----
@@ -472,14 +472,20 @@ def test_events_are_live(cli):
     watcher = subprocess.Popen(
         ["docker", "events", "--filter", "type=volume"], env=cli.environment, stdout=subprocess.PIPE, text=True
     )
-    time.sleep(0.5)
-    n = name()
-    cli.docker("volume", "create", n)
-    assert select.select([watcher.stdout], [], [], 10)[0]
-    assert n in watcher.stdout.readline()
+    # Until it listens: what came before is not told.
+    made = []
+
+    def is_told():
+        made.append(name())
+        cli.docker("volume", "create", made[-1])
+        return select.select([watcher.stdout], [], [], 0.5)[0]
+
+    wait_until(is_told)
+    line = watcher.stdout.readline()
+    assert any(n in line for n in made)
     watcher.terminate()
-    watcher.wait(10)
-    cli.docker("volume", "rm", n)
+    watcher.wait(60)
+    cli.docker("volume", "rm", *made)
 
 
 def test_inspect_shape(cli, sleeper):

@@ -283,7 +283,7 @@ def test_bind_source_missing(shared_daemon, odd_image):
 def request(daemon, method, path, body=b"", headers=()):
     """A raw request: (status, body)."""
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(10)
+        client.settimeout(60)
         client.connect(str(daemon.socket))
         head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n"
         head += "".join(f"{key}: {value}\r\n" for key, value in headers)
@@ -341,7 +341,7 @@ def test_half_a_request_and_silence(shared_daemon):
     clients = []
     for data in (b"", b"GET", b"GET /_ping HTTP/1.1\r\nHost", CREATE + b"Content-Length: 100\r\n\r\n{"):
         client = socket.socket(socket.AF_UNIX)
-        client.settimeout(5)
+        client.settimeout(60)
         client.connect(str(shared_daemon.socket))
         client.sendall(data)
         clients.append(client)

@@ -56,7 +56,7 @@ class Daemon:
         if wait:
             self.wait_ready()
 
-    def wait_ready(self, patience=30):
+    def wait_ready(self, patience=120):
         end = time.monotonic() + patience
         while time.monotonic() < end:
             assert self.process.poll() is None, "kistd ended: " + self.log.read_text()
@@ -76,13 +76,13 @@ class Daemon:
         """A graceful end: containers go on."""
         if self.process and self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(30)
+            self.process.wait(60)
         self.process = None
 
     def kill(self):
         """kill -9."""
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(60)
         self.process = None
 
     def restart(self):
@@ -97,7 +97,7 @@ class Daemon:
         return self._run([self.program("kist"), *args], check, options)
 
     def _run(self, argv, check, options):
-        options.setdefault("timeout", 60)
+        options.setdefault("timeout", 120)
         run = subprocess.run(
             [str(a) for a in argv], capture_output=True, text=True, errors="replace", env=self.environment, **options
         )

@@ -160,7 +160,7 @@ class FakeRegistry:
             status, data = 206, data[start:]
         is_layer = len(data) > 2000 or status == 206
         if self.hold and is_layer:
-            self.hold.wait(20)
+            self.hold.wait(60)
         with self.lock:
             cut = self.cuts.pop(0) if self.cuts and is_layer else None
         if cut is None:

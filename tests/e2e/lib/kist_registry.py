@@ -31,7 +31,7 @@ class KistRegistry(Registry):
                 stderr=log,
                 stdin=subprocess.DEVNULL,
             )
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             try:
                 self.request("GET", "/v2/")

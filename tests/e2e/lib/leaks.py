@@ -70,7 +70,7 @@ def tables(name):
     return [line for line in run.stdout.splitlines() if line.split()[-1] == name]
 
 
-def find(root, patience=5.0):
+def find(root, patience=30.0):
     """Everything of `root` that is still there after at most `patience` seconds."""
     end = time.monotonic() + patience
     while True:

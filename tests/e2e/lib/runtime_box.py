@@ -31,7 +31,7 @@ class Box:
         self.names.append(name)
         return name
 
-    def call(self, *words, check=True, timeout=30, **options):
+    def call(self, *words, check=True, timeout=120, **options):
         options.setdefault("capture_output", True)
         run = subprocess.run(
             [self.runtime, "--root", str(self.state), *map(str, words)],
@@ -85,7 +85,7 @@ class Box:
                 stdout=out,
                 stderr=out,
                 check=False,
-                timeout=30,
+                timeout=120,
                 **more,
             )
         assert run.returncode == 0, (self.root / "out").read_text()
@@ -103,7 +103,7 @@ class Box:
     def pid(self, name):
         return json.loads(self.call("state", name).stdout)["pid"]
 
-    def wait_status(self, name, wanted, patience=5):
+    def wait_status(self, name, wanted, patience=60):
         wait_for(lambda: self.status(name) == wanted, patience, f"{name} to be {wanted}, is {self.status(name)}")
 
     def delete(self, name):
@@ -121,7 +121,7 @@ class Box:
         reap()
 
 
-def wait_for(condition, patience=5, what="condition"):
+def wait_for(condition, patience=60, what="condition"):
     end = time.monotonic() + patience
     while not condition():
         assert time.monotonic() < end, f"waited {patience} s for {what}"
@@ -154,7 +154,7 @@ class ConsoleSocket:
         self.server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.server.bind(self.path)
         self.server.listen(1)
-        self.server.settimeout(10)
+        self.server.settimeout(60)
 
     def receive(self):
         peer, _ = self.server.accept()
@@ -168,7 +168,7 @@ class ConsoleSocket:
         self.server.close()
 
 
-def read_until(fd, wanted, patience=5):
+def read_until(fd, wanted, patience=60):
     """Reads a terminal until `wanted` was seen."""
     end = time.monotonic() + patience
     seen = b""

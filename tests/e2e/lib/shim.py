@@ -102,7 +102,7 @@ def connect(path):
         sock.connect(f"/proc/self/fd/{fd}/{path.name}")
     finally:
         os.close(fd)
-    sock.settimeout(20)
+    sock.settimeout(60)
     return sock
 
 
@@ -122,7 +122,7 @@ class Client:
         self.sock.sendall(struct.pack(">IIBB", len(data), stream_id, 1, 0) + data)
         return stream_id
 
-    def answer(self, stream_id, timeout=20):
+    def answer(self, stream_id, timeout=60):
         self.sock.settimeout(timeout)
         while stream_id not in self.answers:
             got, kind, data = receive_frame(self.sock)
@@ -134,7 +134,7 @@ class Client:
             raise RpcError(status[1][0], status.get(2, [b""])[0].decode())
         return decode(response.get(2, [b""])[0])
 
-    def call(self, method, *fields, timeout=20):
+    def call(self, method, *fields, timeout=60):
         return self.answer(self.send(method, fields), timeout)
 
     def close(self):
@@ -226,7 +226,7 @@ class Shim:
             env["TTRPC_ADDRESS"] = self.events.path
         done = subprocess.run(
             [self.program, "-namespace", "t-shim", "-address", str(self.root / "engine.sock"), "-id", self.id,
-             *command], cwd=self.bundle, env=env, input=data, capture_output=True, timeout=20)
+             *command], cwd=self.bundle, env=env, input=data, capture_output=True, timeout=60)
         if check:
             assert done.returncode == 0, done.stderr.decode()
             assert done.stderr == b""
@@ -238,7 +238,7 @@ class Shim:
         self.pid = self.call("Connect", (1, self.id))[1][0]
         return self
 
-    def call(self, method, *fields, timeout=20):
+    def call(self, method, *fields, timeout=60):
         return self.client.call(method, *fields, timeout=timeout)
 
     def create(self, config, stdin="", stdout="", stderr="", overlay=True):
@@ -260,7 +260,7 @@ class Shim:
     def start(self, exec_id=""):
         return self.call("Start", (1, self.id), (2, exec_id))[1][0]
 
-    def wait(self, exec_id="", timeout=20):
+    def wait(self, exec_id="", timeout=60):
         return self.call("Wait", (1, self.id), (2, exec_id), timeout=timeout).get(1, [0])[0]
 
     def exec(self, exec_id, args, stdin="", stdout="none:", terminal=False, **process):
@@ -353,7 +353,7 @@ def process_runs(pid):
         return False
 
 
-def wait_until(what, timeout=10):
+def wait_until(what, timeout=60):
     end = time.monotonic() + timeout
     while time.monotonic() < end:
         if what():

@@ -112,7 +112,7 @@ class Transfer:
         self.socket.close()
         self.input.close()
         try:
-            self.process.wait(timeout=10)
+            self.process.wait(timeout=60)
         finally:
             self.process.kill()
             self.process.wait()

@@ -168,7 +168,7 @@ static void test_kill_all(void **state)
 	pid_t pid = start_in(cgroup, fork_on);
 
 	(void)state;
-	for (int i = 0; i < 200 && count < 9; i++) {
+	for (int i = 0; i < 6000 && count < 9; i++) {
 		AUTO_FREE pid_t *pids = NULL;
 
 		assert_no_error(cgroup_pids(cgroup, &pids, &count, &err), &err);
@@ -193,7 +193,7 @@ static void test_pids_limit(void **state)
 	(void)state;
 	assert_no_error(cgroup_apply(cgroup, &limits, &err), &err);
 	pid = start_in(cgroup, fork_on);
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < 6000; i++) {
 		cgroup_stats_fini(&stats);
 		assert_no_error(cgroup_stats_read(cgroup, &stats, &err), &err);
 		if (stats.pids_current >= 4)
