@@ -141,6 +141,7 @@ int shim_serve(const struct shim_options *options, struct error *err)
 {
 	AUTO_FREE char *bundle = path_absolute(text_empty(options->bundle) ? "." : options->bundle);
 	struct server server = { .signal_fd = -1 };
+	AUTO_CLOSE int log_fd = -1;
 	int r;
 
 	if (fcntl(LISTEN_FD, F_SETFD, FD_CLOEXEC) < 0)
@@ -157,7 +158,11 @@ int shim_serve(const struct shim_options *options, struct error *err)
 	prctl(PR_SET_NAME, "kist-shim", 0, 0, 0);
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
 		return error_set_errno(err, ERR_INTERNAL, errno, "become the reaper of orphans");
-	server.log = (struct log){ .fd = STDERR_FILENO, .level = options->debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO };
+	/* Not 2: that one becomes the container's in a child which still logs as it makes the container. */
+	log_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, LISTEN_FD + 1);
+	if (log_fd < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "duplicate standard error");
+	server.log = (struct log){ .fd = log_fd, .level = options->debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO };
 	loop_init(&server.loop);
 	server.host.loop = &server.loop;
 	server.host.log = &server.log;
