@@ -2,8 +2,13 @@
 #include "cli/commands.h"
 
 const struct command_group command_groups[] = {
-	{ "container", "Manage containers" }, { "image", "Manage images" },   { "network", "Manage networks" },
-	{ "system", "Manage kist" },	      { "volume", "Manage volumes" }, { NULL, NULL },
+	{ "container", "Manage containers" },
+	{ "image", "Manage images" },
+	{ "network", "Manage networks" },
+	{ "store", "Manage the store on disk" },
+	{ "system", "Manage kist" },
+	{ "volume", "Manage volumes" },
+	{ NULL, NULL },
 };
 
 const struct command_entry command_entries[] = {
@@ -80,6 +85,8 @@ const struct command_entry command_entries[] = {
 	{ "network", "inspect", &command_network_inspect, 0 },
 	{ "network", "list", &command_network_ls, COMMAND_HIDDEN },
 	{ "network", "ls", &command_network_ls, 0 },
+	{ "store", "check", &command_store_check, 0 },
+	{ "system", "df", &command_system_df, 0 },
 	{ "system", "events", &command_events, 0 },
 	{ "system", "info", &command_info, 0 },
 	{ "system", "prune", &command_system_prune, 0 },

@@ -12,9 +12,9 @@ extern const struct command command_attach, command_completion, command_containe
 	command_images, command_import, command_info, command_inspect, command_kill, command_load, command_login,
 	command_logout, command_logs, command_network_inspect, command_network_ls, command_pause, command_port,
 	command_ps, command_pull, command_push, command_rename, command_restart, command_rm, command_rmi, command_run,
-	command_save, command_start, command_stop, command_system_prune, command_tag, command_top, command_unpause,
-	command_update, command_version, command_volume_create, command_volume_inspect, command_volume_ls,
-	command_volume_prune, command_volume_rm, command_wait;
+	command_save, command_start, command_stop, command_store_check, command_system_df, command_system_prune,
+	command_tag, command_top, command_unpause, command_update, command_version, command_volume_create,
+	command_volume_inspect, command_volume_ls, command_volume_prune, command_volume_rm, command_wait;
 
 /* Adds X-Registry-Auth for the registry of this image, as config.json and its helpers know it. */
 int auth_header(struct text_list *headers, const struct config *config, const char *image, struct error *err);

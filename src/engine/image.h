@@ -170,6 +170,7 @@ struct image_pull_options {
 	const char *image;			 /* fromImage: "debian", "debian:12" */
 	const char *tag;			 /* "", "12", "sha256:..."; wins over the one in image */
 	const char *platform;			 /* "" or NULL: this machine */
+	bool whole;				 /* also blobs that are missing although their layers are here */
 	const char *auth;			 /* JSON of X-Registry-Auth, decoded; NULL: none */
 	const struct session_settings *registry; /* transfer/session.h; NULL: defaults */
 	image_progress progress;
@@ -204,9 +205,9 @@ struct image_save_options {
 int image_save(struct engine *engine, const struct image_save_options *options, struct error *err);
 
 struct image_load_options {
-	int stream_fd;	      /* tar, plain, gzip or zstd (borrowed) */
-	const char *platform; /* as above */
-	bool quiet;	      /* no progress of layers */
+	int stream_fd;				    /* tar, plain, gzip or zstd (borrowed) */
+	const char *platform;			    /* as above */
+	bool quiet;				    /* no progress of layers */
 	int (*whole)(void *arg, struct error *err); /* as for import */
 	void *whole_arg;
 	image_progress progress;

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "oci/hasher.h"
+#include "store/image_name.h"
 
 #define BLOCK_SIZE (256 * 1024)
 
@@ -172,4 +173,19 @@ int image_commit_record(struct store *store, const struct digest *id, const stru
 		return -1;
 	record.size = stack.size;
 	return image_record_put(store, &record, err);
+}
+
+int image_commit_named(struct store *store, const struct digest *id, const struct digest *manifest,
+		       const struct image_config *config, const struct image_layers_new *layers,
+		       const struct reference *names, size_t count, struct digest *out_previous, struct error *err)
+{
+	AUTO(transaction_freep) struct transaction *transaction = NULL;
+
+	if (transaction_begin(&transaction, store_database(store), FILE_SYNC_ALL, err) < 0 ||
+	    image_commit_record(store, id, manifest, config, layers, err) < 0)
+		return -1;
+	for (size_t i = 0; i < count; i++)
+		if (image_name_set(store, &names[i], id, out_previous ? &out_previous[i] : NULL, err) < 0)
+			return -1;
+	return transaction_commit(transaction, err);
 }

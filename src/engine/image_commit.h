@@ -6,6 +6,7 @@
 #pragma once
 
 #include "oci/image_config.h"
+#include "oci/reference.h"
 #include "store/image_record.h"
 #include "store/layer.h"
 #include "store/unpack.h"
@@ -35,3 +36,10 @@ int image_layers_commit(struct image_layers_new *layers, struct store *store, st
 /* The row of an image whose config, manifest and layers are stored. */
 int image_commit_record(struct store *store, const struct digest *id, const struct digest *manifest,
 			const struct image_config *config, const struct image_layers_new *layers, struct error *err);
+/*
+ * The same, and its names (each with a tag or else a digest), in one step: no prune finds it nameless. What a name
+ * meant before goes to *out_previous[i], if that is not NULL.
+ */
+int image_commit_named(struct store *store, const struct digest *id, const struct digest *manifest,
+		       const struct image_config *config, const struct image_layers_new *layers,
+		       const struct reference *names, size_t count, struct digest *out_previous, struct error *err);

@@ -46,6 +46,9 @@ struct loading {
 	struct digest id;
 	struct image_config config;
 	struct image_layers_new layers;
+	struct reference *names;
+	struct digest *previous; /* what each meant before */
+	size_t name_count;
 };
 
 static int folder_fd(const struct load *load)
@@ -335,42 +338,33 @@ static int keep_manifest(struct digest *out_manifest, struct loading *loading, s
 	return put_leased(out_manifest, loading->load, text, size, err) < 0 ? -1 : 1;
 }
 
-/* Of an image that is here and can be pushed, nothing changes. */
+/* One of our own, for what is stored. */
 static int make_manifest(struct digest *out_manifest, struct loading *loading, struct error *err)
 {
 	AUTO(image_source_fini) struct image_source source = { 0 };
+	struct image_record record = { .id = loading->id };
 	AUTO_FREE char *text = NULL;
 	struct load *load = loading->load;
-	struct image_record record;
-	int r = image_record_find(&record, load->store, &loading->id, err);
 
-	if (r > 0)
-		r = image_source_load(&source, load->engine, &record, load->lease, err);
-	if (r < 0)
+	if (image_source_load(&source, load->engine, &record, load->lease, err) < 0)
 		return -1;
 	text = image_source_manifest(&source, out_manifest);
 	return put_leased(out_manifest, load, text, strlen(text), err);
 }
 
-static int put_record(struct loading *loading, struct error *err)
+/* Of an image that is here already, nothing changes: not set. */
+static int find_manifest(struct digest *out_manifest, struct loading *loading, struct error *err)
 {
-	struct digest manifest = { 0 };
 	struct image_record before = { 0 };
-	struct store *store = loading->load->store;
-	int there = image_record_find(&before, store, &loading->id, err);
-	int kept = there < 0 ? -1 : keep_manifest(&manifest, loading, err);
+	int r = image_record_find(&before, loading->load->store, &loading->id, err);
 
-	if (kept < 0)
-		return -1;
-	if (there && digest_is_set(&before.manifest))
-		manifest = (struct digest){ 0 };
-	if (image_commit_record(store, &loading->id, &manifest, &loading->config, &loading->layers, err) < 0)
-		return -1;
-	if (kept)
-		return 0;
-	if (make_manifest(&manifest, loading, err) < 0)
-		return -1;
-	return image_commit_record(store, &loading->id, &manifest, &loading->config, &loading->layers, err);
+	*out_manifest = (struct digest){ 0 };
+	if (r < 0 || (r > 0 && digest_is_set(&before.manifest)))
+		return r < 0 ? -1 : 0;
+	r = keep_manifest(out_manifest, loading, err);
+	if (r == 0)
+		r = make_manifest(out_manifest, loading, err);
+	return r < 0 ? -1 : 0;
 }
 
 /* ---- names ---- */
@@ -392,56 +386,52 @@ static void tell(struct load *load, const char *format, ...)
 }
 
 /* Before anything else is done. */
-static int check_names(const struct archive_image *image, struct error *err)
+static int read_names(struct loading *loading, struct error *err)
 {
-	for (size_t i = 0; i < image->repo_tags.count; i++) {
-		AUTO(reference_fini) struct reference reference = { 0 };
+	const struct text_list *names = &loading->image->repo_tags;
 
-		if (reference_parse(&reference, image->repo_tags.items[i], err) < 0)
-			return error_prefix(err, "name \"%s\" in the archive", image->repo_tags.items[i]);
+	loading->names = xcalloc(names->count + 1, sizeof(*loading->names));
+	loading->previous = xcalloc(names->count + 1, sizeof(*loading->previous));
+	for (size_t i = 0; i < names->count; i++) {
+		struct reference *name = &loading->names[loading->name_count];
+
+		if (reference_parse(name, names->items[i], err) < 0)
+			return error_prefix(err, "name \"%s\" in the archive", names->items[i]);
+		loading->name_count++;
+		if (digest_is_set(&name->digest))
+			reference_fini(&loading->names[--loading->name_count]);
+		else
+			reference_default_tag(name);
 	}
 	return 0;
 }
 
-static int set_name(struct loading *loading, const char *name, struct error *err)
+static void tell_names(struct loading *loading)
 {
-	AUTO(reference_fini) struct reference reference = { 0 };
-	AUTO_FREE char *familiar = NULL;
-	struct digest previous = { 0 };
 	char text[DIGEST_TEXT_MAX];
 
-	if (reference_parse(&reference, name, err) < 0)
-		return -1;
-	if (digest_is_set(&reference.digest))
-		return 0;
-	reference_default_tag(&reference);
-	familiar = reference_familiar(&reference);
-	if (image_name_set(loading->load->store, &reference, &loading->id, &previous, err) < 0)
-		return -1;
-	if (digest_is_set(&previous) && !digest_equal(&previous, &loading->id))
-		tell(loading->load, "The image %s already exists, renaming the old one with ID %s to empty string\n",
-		     familiar, digest_text(&previous, text));
-	tell(loading->load, "Loaded image: %s\n", familiar);
-	return 0;
-}
+	for (size_t i = 0; i < loading->name_count; i++) {
+		AUTO_FREE char *familiar = reference_familiar(&loading->names[i]);
+		const struct digest *previous = &loading->previous[i];
 
-static int name_image(struct loading *loading, struct error *err)
-{
-	const struct text_list *names = &loading->image->repo_tags;
-	char text[DIGEST_TEXT_MAX];
-
-	for (size_t i = 0; i < names->count; i++)
-		if (set_name(loading, names->items[i], err) < 0)
-			return -1;
+		if (digest_is_set(previous) && !digest_equal(previous, &loading->id))
+			tell(loading->load,
+			     "The image %s already exists, renaming the old one with ID %s to empty string\n", familiar,
+			     digest_text(previous, text));
+		tell(loading->load, "Loaded image: %s\n", familiar);
+	}
 	digest_text(&loading->id, text);
-	if (names->count == 0)
+	if (loading->name_count == 0)
 		tell(loading->load, "Loaded image ID: %s\n", text);
 	image_event(loading->load->engine, "load", text, &loading->id, text);
-	return 0;
 }
 
 static void loading_fini(struct loading *loading)
 {
+	for (size_t i = 0; i < loading->name_count; i++)
+		reference_fini(&loading->names[i]);
+	free(loading->names);
+	free(loading->previous);
 	image_config_fini(&loading->config);
 	image_layers_fini(&loading->layers);
 }
@@ -450,10 +440,15 @@ static int load_image(struct load *load, const struct archive_image *image, stru
 {
 	AUTO(loading_fini) struct loading loading = { .load = load, .image = image };
 
-	if (check_names(image, err) < 0 || load_config(&loading, err) < 0 || load_layers(&loading, err) < 0 ||
-	    put_record(&loading, err) < 0)
+	struct digest manifest;
+
+	if (read_names(&loading, err) < 0 || load_config(&loading, err) < 0 || load_layers(&loading, err) < 0 ||
+	    find_manifest(&manifest, &loading, err) < 0 ||
+	    image_commit_named(load->store, &loading.id, &manifest, &loading.config, &loading.layers, loading.names,
+			       loading.name_count, loading.previous, err) < 0)
 		return -1;
-	return name_image(&loading, err);
+	tell_names(&loading);
+	return 0;
 }
 
 /* ---- all of it ---- */

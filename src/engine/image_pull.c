@@ -163,6 +163,8 @@ static int have_layer(void *arg, const struct session_layer *layer, struct error
 	arrival = &pull->arrivals[layer->index];
 	descriptor_digest(layer->descriptor, &pull->layers.items[layer->index].blob);
 	r = layer_find(&stored, pull->store, &pull->layers.items[layer->index].chain_id, err);
+	if (r > 0 && pull->options->whole)
+		r = blob_exists(store_blobs(pull->store), &pull->layers.items[layer->index].blob, err);
 	if (r != 0)
 		return r;
 	arrival->repeats = repeats_lower(pull, layer->index);
@@ -334,16 +336,22 @@ static int unpack_repeats(struct pull *pull, struct error *err)
 	return 0;
 }
 
-/* "debian@sha256:...": the digest under which the registry gives this. */
-static int set_digest_name(struct pull *pull, const char *digest, struct error *err)
+/* The row with its names: the one that was asked for, and "debian@sha256:...", the digest the registry gives it under. */
+static int commit_record(struct pull *pull, const char *digest, struct error *err)
 {
-	AUTO(reference_fini) struct reference reference = { 0 };
+	struct reference names[2] = { 0 };
+	size_t count = pull->reference.tag ? 2 : 1;
+	int r;
 
-	reference_copy(&reference, &pull->reference);
-	free(take_ptr(reference.tag));
-	if (digest_parse(&reference.digest, digest, err) < 0)
-		return -1;
-	return image_name_set(pull->store, &reference, &pull->config_digest, NULL, err);
+	reference_copy(&names[0], &pull->reference);
+	free(take_ptr(names[0].tag));
+	r = digest_parse(&names[0].digest, digest, err);
+	names[1] = pull->reference;
+	if (r == 0)
+		r = image_commit_named(pull->store, &pull->config_digest, &pull->manifest, &pull->config, &pull->layers,
+				       names, count, NULL, err);
+	reference_fini(&names[0]);
+	return r;
 }
 
 static int commit(struct pull *pull, const struct session_pulled *pulled, struct error *err)
@@ -354,12 +362,9 @@ static int commit(struct pull *pull, const struct session_pulled *pulled, struct
 	if (syncfs(blob_store_root(store_blobs(pull->store))) < 0)
 		return error_set_errno(err, ERR_INTERNAL, errno, "sync");
 	if (commit_blobs(pull, err) < 0 || unpack_repeats(pull, err) < 0 ||
-	    image_layers_commit(&pull->layers, pull->store, err) < 0 ||
-	    image_commit_record(pull->store, &pull->config_digest, &pull->manifest, &pull->config, &pull->layers, err) <
-		    0 ||
-	    set_digest_name(pull, pulled->digest, err) < 0)
+	    image_layers_commit(&pull->layers, pull->store, err) < 0)
 		return -1;
-	return pull->reference.tag ? image_name_set(pull->store, &pull->reference, &pull->config_digest, NULL, err) : 0;
+	return commit_record(pull, pulled->digest, err);
 }
 
 static void report_end(struct pull *pull, const char *digest, bool was_current)

@@ -251,29 +251,37 @@ static int run_session(struct session_pushed *out_pushed, struct push *push, con
 
 /* ---- the end ---- */
 
-/* The image is from now on what was pushed. */
-static int keep_manifest(struct push *push, struct digest *out_digest, struct error *err)
+/* The image is from now on what was pushed, and known under its digest there; unless it was removed meanwhile. */
+static int keep_pushed(struct push *push, const struct digest *digest, struct error *err)
 {
-	AUTO_FREE char *text = image_source_manifest(&push->source, out_digest);
-	struct image_record record = push->record;
-
-	if (digest_equal(out_digest, &record.manifest))
-		return 0;
-	lease_add(push->lease, out_digest);
-	if (blob_put(out_digest, store_blobs(push->store), text, strlen(text), err) < 0)
-		return -1;
-	record.manifest = *out_digest;
-	return image_record_put(push->store, &record, err);
-}
-
-static int set_digest_name(struct push *push, const struct digest *digest, struct error *err)
-{
+	AUTO(transaction_freep) struct transaction *transaction = NULL;
 	AUTO(reference_fini) struct reference reference = { 0 };
+	struct image_record record;
+	int r;
 
+	if (transaction_begin(&transaction, store_database(push->store), FILE_SYNC_ALL, err) < 0)
+		return -1;
+	r = image_record_find(&record, push->store, &push->source.id, err);
+	if (r <= 0)
+		return r;
+	record.manifest = *digest;
 	reference_copy(&reference, &push->reference);
 	free(take_ptr(reference.tag));
 	reference.digest = *digest;
-	return image_name_set(push->store, &reference, &push->source.id, NULL, err);
+	if (image_record_put(push->store, &record, err) < 0 ||
+	    image_name_set(push->store, &reference, &push->source.id, NULL, err) < 0)
+		return -1;
+	return transaction_commit(transaction, err);
+}
+
+static int keep_manifest(struct push *push, struct digest *out_digest, struct error *err)
+{
+	AUTO_FREE char *text = image_source_manifest(&push->source, out_digest);
+
+	lease_add(push->lease, out_digest);
+	if (blob_put(out_digest, store_blobs(push->store), text, strlen(text), err) < 0)
+		return -1;
+	return keep_pushed(push, out_digest, err);
 }
 
 static void report_end(struct push *push, const struct digest *digest, uint64_t size)
@@ -299,7 +307,7 @@ static int push_loaded(struct push *push, const struct image_auth *auth, struct 
 
 	list_blobs(push);
 	if (find_mounts(push, err) < 0 || run_session(&pushed, push, auth, err) < 0 ||
-	    keep_manifest(push, &digest, err) < 0 || set_digest_name(push, &digest, err) < 0)
+	    keep_manifest(push, &digest, err) < 0)
 		return -1;
 	report_end(push, &digest, pushed.size);
 	return 0;

@@ -145,7 +145,18 @@ static int report_layers(struct removal *removal, const struct layer_stack *stac
 	return 0;
 }
 
-static int delete_image(struct removal *removal, struct error *err)
+/* The row, unless somebody named the image meanwhile and that is to count: 1 if it went. */
+static int remove_record(const struct removal *removal, bool with_tags, struct error *err)
+{
+	struct store *store = engine_store(removal->engine);
+
+	if (!with_tags)
+		return image_record_remove_untagged(store, &removal->id, err);
+	return image_record_remove(store, &removal->id, err) < 0 ? -1 : 1;
+}
+
+/* 1 if it went. */
+static int delete_image(struct removal *removal, bool with_tags, struct error *err)
 {
 	AUTO(error_clear) struct error ignored = { 0 };
 	AUTO(layer_stack_fini) struct layer_stack stack = { 0 };
@@ -159,12 +170,15 @@ static int delete_image(struct removal *removal, struct error *err)
 		return r;
 	/* A damaged stack must not make an image undeletable. */
 	layer_stack_load(&stack, store, &record.chain_id, &ignored);
+	r = remove_record(removal, with_tags, err);
+	if (r <= 0)
+		return r;
 	digest_text(&removal->id, text);
 	image_event(removal->engine, "delete", text, &removal->id, text);
-	if (image_record_remove(store, &removal->id, err) < 0 || store_collect(&garbage, store, err) < 0)
+	if (store_collect(&garbage, store, err) < 0)
 		return -1;
 	add_deleted(removal, &removal->id);
-	return report_layers(removal, &stack, err);
+	return report_layers(removal, &stack, err) < 0 ? -1 : 1;
 }
 
 static int untag_all(struct removal *removal, struct error *err)
@@ -232,7 +246,7 @@ static int remove_by_name(struct removal *removal, const struct reference *refer
 	/* Forced, and still used: the name went, the image stays, nameless. */
 	if (check_containers(removal, &kept) < 0)
 		return 0;
-	return delete_image(removal, err);
+	return delete_image(removal, false, err) < 0 ? -1 : 0;
 }
 
 static int remove_by_id(struct removal *removal, struct error *err)
@@ -245,7 +259,7 @@ static int remove_by_id(struct removal *removal, struct error *err)
 		return cannot_delete(removal, false, "image is referenced in multiple repositories", "", err);
 	if (untag_all(removal, err) < 0)
 		return -1;
-	return delete_image(removal, err);
+	return delete_image(removal, true, err) < 0 ? -1 : 0;
 }
 
 static int remove_hit(struct image_removals *list, struct engine *engine, const struct image_hit *hit,
@@ -337,9 +351,11 @@ static int prune_one(struct prune *prune, const struct image_record *record, str
 	r = prune_wants(prune, record, &names, err);
 	if (r <= 0 || find_user(&removal, container, &running))
 		return r < 0 ? -1 : 0;
-	if (untag_all(&removal, err) < 0)
-		return -1;
-	return delete_image(&removal, err);
+	/* A pull may give it a name right now: then it stays. */
+	r = delete_image(&removal, !prune->dangling_only, err);
+	for (size_t i = 0; r > 0 && i < names.count; i++)
+		add_untagged(&removal, names.items[i].name);
+	return r < 0 ? -1 : 0;
 }
 
 static int read_prune_filters(struct prune *prune, struct error *err)

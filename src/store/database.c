@@ -15,6 +15,7 @@ struct database {
 	sqlite3 *handle;
 	pthread_mutex_t lock;  /* recursive: a query inside a transaction */
 	struct map statements; /* SQL text -> idle sqlite3_stmt */
+	int depth;	       /* transactions inside each other */
 };
 
 struct query {
@@ -28,6 +29,7 @@ struct transaction {
 	struct database *database; /* borrowed, locked */
 	enum file_sync sync;
 	bool open;
+	bool inner; /* a savepoint of the one around it */
 };
 
 static int database_fail(struct database *database, const char *what, struct error *err)
@@ -208,11 +210,14 @@ int transaction_begin(struct transaction **out_transaction, struct database *dat
 
 	pthread_mutex_lock(&database->lock);
 	transaction->database = database;
-	transaction->sync = sync;
+	transaction->inner = database->depth > 0;
+	/* The one around it decides when the disk is waited for. */
+	transaction->sync = transaction->inner ? FILE_NO_SYNC : sync;
+	database->depth++;
 	/* FULL syncs the log at the commit; NORMAL only at checkpoints. */
-	if (sync == FILE_SYNC_ALL && database_run(database, "PRAGMA synchronous=FULL", err) < 0)
+	if (transaction->sync == FILE_SYNC_ALL && database_run(database, "PRAGMA synchronous=FULL", err) < 0)
 		return -1;
-	if (database_run(database, "BEGIN IMMEDIATE", err) < 0)
+	if (database_run(database, transaction->inner ? "SAVEPOINT inner" : "BEGIN IMMEDIATE", err) < 0)
 		return -1;
 	transaction->open = true;
 	*out_transaction = take_ptr(transaction);
@@ -221,7 +226,7 @@ int transaction_begin(struct transaction **out_transaction, struct database *dat
 
 int transaction_commit(struct transaction *transaction, struct error *err)
 {
-	if (database_run(transaction->database, "COMMIT", err) < 0)
+	if (database_run(transaction->database, transaction->inner ? "RELEASE inner" : "COMMIT", err) < 0)
 		return -1;
 	transaction->open = false;
 	return 0;
@@ -235,9 +240,11 @@ void transaction_free(struct transaction *transaction)
 		return;
 	database = transaction->database;
 	if (transaction->open)
-		sqlite3_exec(database->handle, "ROLLBACK", NULL, NULL, NULL);
+		sqlite3_exec(database->handle, transaction->inner ? "ROLLBACK TO inner; RELEASE inner" : "ROLLBACK",
+			     NULL, NULL, NULL);
 	if (transaction->sync == FILE_SYNC_ALL)
 		sqlite3_exec(database->handle, "PRAGMA synchronous=NORMAL", NULL, NULL, NULL);
+	database->depth--;
 	free(transaction);
 	pthread_mutex_unlock(&database->lock);
 }

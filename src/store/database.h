@@ -62,6 +62,7 @@ char *query_text_copy(struct query *query, int column);
 
 /* ---- transaction: AUTO(transaction_freep) struct transaction *transaction = NULL; ---- */
 
+/* Inside another of the same thread it is a part of that: undone alone, but on disk only when the outer one commits. */
 int transaction_begin(struct transaction **out_transaction, struct database *database, enum file_sync sync,
 		      struct error *err);
 int transaction_commit(struct transaction *transaction, struct error *err);

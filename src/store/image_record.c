@@ -154,3 +154,31 @@ int image_record_remove(struct store *store, const struct digest *id, struct err
 		return -1;
 	return transaction_commit(transaction, err);
 }
+
+static int has_tag(struct store *store, const struct digest *id, struct error *err)
+{
+	AUTO(query_freep) struct query *query = NULL;
+	struct digest_param memory;
+
+	if (query_new(&query, store_database(store),
+		      "SELECT 1 FROM image_name WHERE image = ?1 AND NOT is_digest LIMIT 1", err) < 0)
+		return -1;
+	query_bind_digest(query, 1, id, &memory);
+	return query_next(query, err);
+}
+
+int image_record_remove_untagged(struct store *store, const struct digest *id, struct error *err)
+{
+	AUTO(transaction_freep) struct transaction *transaction = NULL;
+	int tagged;
+
+	/* Between the look and the removal nobody can name it. */
+	if (transaction_begin(&transaction, store_database(store), FILE_SYNC_ALL, err) < 0)
+		return -1;
+	tagged = has_tag(store, id, err);
+	if (tagged != 0)
+		return tagged < 0 ? -1 : 0;
+	if (image_record_remove(store, id, err) < 0 || transaction_commit(transaction, err) < 0)
+		return -1;
+	return 1;
+}

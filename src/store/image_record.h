@@ -39,3 +39,5 @@ int image_record_list_load(struct image_record_list *out_list, struct store *sto
 void image_record_list_fini(struct image_record_list *list);
 /* Removes the row and its names; store_collect() does the rest. */
 int image_record_remove(struct store *store, const struct digest *id, struct error *err);
+/* The same, but only if no tag names it by now: 1 if it went, 0 if not. */
+int image_record_remove_untagged(struct store *store, const struct digest *id, struct error *err);

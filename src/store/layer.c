@@ -171,6 +171,44 @@ int layer_commit(struct layer_writer *writer, const struct layer *layer, struct 
 	return r < 0 ? -1 : 0;
 }
 
+static int move_row(struct store *store, const struct layer *layer, int64_t directory, struct error *err)
+{
+	AUTO(query_freep) struct query *query = NULL;
+	struct digest_param memory;
+
+	if (query_new(&query, store_database(store),
+		      "UPDATE layer SET directory = ?2 WHERE chain_id = ?1 AND directory = ?3", err) < 0)
+		return -1;
+	query_bind_digest(query, 1, &layer->chain_id, &memory);
+	query_bind_i64(query, 2, directory);
+	query_bind_i64(query, 3, layer->directory);
+	return query_run(query, err);
+}
+
+int layer_replace(struct layer_writer *writer, const struct layer *layer, struct error *err)
+{
+	int root = store_root_fd(writer->store);
+	char from[DIRECTORY_PATH_MAX];
+	char to[DIRECTORY_PATH_MAX];
+	int r;
+
+	if (syncfs(writer->fd) < 0)
+		return disk_fail(err, errno, "sync a layer");
+	store_directory(from, writer->directory, true, "");
+	store_directory(to, writer->directory, false, "");
+	if (renameat(root, from, root, to) < 0)
+		return disk_fail(err, errno, "rename %s to %s", from, to);
+	if (disk_sync_name(root, to, err) < 0)
+		return -1;
+	r = move_row(writer->store, layer, writer->directory, err);
+	if (r <= 0) {
+		renameat(root, to, root, from);
+		return r;
+	}
+	writer->committed = true;
+	return store_discard(writer->store, store_directory(from, layer->directory, false, ""), err);
+}
+
 int layer_set_blob(struct store *store, const struct digest *chain_id, const struct digest *blob, struct error *err)
 {
 	AUTO(query_freep) struct query *query = NULL;

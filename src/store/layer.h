@@ -45,6 +45,9 @@ DEFINE_AUTO(struct layer_writer, layer_writer_free)
  */
 int layer_commit(struct layer_writer *writer, const struct layer *layer, struct error *err);
 
+/* The files of a layer that is there were damaged: this directory takes their place. Nothing may be using them. */
+int layer_replace(struct layer_writer *writer, const struct layer *layer, struct error *err);
+
 /* The blob it can be had from is another now: compressed, or pulled again. */
 int layer_set_blob(struct store *store, const struct digest *chain_id, const struct digest *blob, struct error *err);
 

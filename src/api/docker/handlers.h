@@ -67,6 +67,9 @@ DOCKER_HANDLER(docker_image_save);
 DOCKER_HANDLER(docker_image_save_all);
 DOCKER_HANDLER(docker_image_load);
 
+/* store.c */
+DOCKER_HANDLER(docker_store_check);
+
 /* image_push.c */
 DOCKER_HANDLER(docker_image_push);
 

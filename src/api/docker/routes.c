@@ -67,6 +67,8 @@ const struct http_route docker_routes[] = {
 	{ "DELETE", "/images/{name...}", docker_image_remove, 0 },
 	{ "GET", "/distribution/{name...}/json", docker_unsupported, 0 },
 
+	{ "POST", "/store/check", docker_store_check, 0 },
+
 	{ "GET", "/volumes", docker_volume_list, 0 },
 	{ "POST", "/volumes/create", docker_volume_create, 0 },
 	{ "POST", "/volumes/prune", docker_volume_prune, 0 },

@@ -13,6 +13,7 @@
 #include "engine/event.h"
 #include "engine/image.h"
 #include "engine/volume.h"
+#include "store/layer.h"
 
 DOCKER_HANDLER(docker_ping)
 {
@@ -170,14 +171,13 @@ static int add_images(struct text *out, struct engine *engine, struct error *err
 	const struct image_list_options options = { .all = true, .shared_size = true, .containers = true };
 	struct image_summaries list = { 0 };
 	AUTO_FREE char *json = NULL;
-	int64_t size = 0;
+	uint64_t size = 0;
 
-	if (image_list(&list, engine, &options, err) < 0)
+	/* What images share counts once. */
+	if (layer_total_size(&size, engine_store(engine), err) < 0 || image_list(&list, engine, &options, err) < 0)
 		return -1;
-	for (size_t i = 0; i < list.count; i++)
-		size += list.items[i].size;
 	json = json_encode_array(&list, image_summary_fields, sizeof(*list.items));
-	text_addf(out, "\"LayersSize\":%lld,\"Images\":%s", (long long)size, json);
+	text_addf(out, "\"LayersSize\":%llu,\"Images\":%s", (unsigned long long)size, json);
 	json_free_array(&list, image_summary_fields, sizeof(*list.items));
 	return 0;
 }
