@@ -2,6 +2,7 @@
 """An installed tree runs in place, wherever it stands."""
 import os
 import pathlib
+import re
 import subprocess
 
 import pytest
@@ -32,6 +33,17 @@ def test_units_manuals_and_completions(tree):
         assert (tree / "share/man" / name).exists(), name
     for name in ("bash-completion/completions/kist", "zsh/site-functions/_kist", "fish/vendor_completions.d/kist.fish"):
         assert (tree / "share" / name).exists(), name
+
+
+@pytest.mark.parametrize("name", ["kistd", "kist-runtime", "kist-registry"])
+def test_manuals_are_whole(tree, name):
+    """Each option and each command that a program's help names. (kist.1 is made from kist's help.)"""
+    told = subprocess.run([tree / "bin" / name, "--help"], capture_output=True, text=True, check=True).stdout
+    manual = (tree / f"share/man/man8/{name}.8").read_text().replace("\\-", "-").replace("Fl -", "Fl --")
+    commands = told.partition("COMMANDS:")[2].partition("OPTIONS:")[0]
+    words = re.findall(r"(?<=[ ,])--[a-z][a-z-]+", told) + re.findall(r"^ +([a-z]+) ", commands, re.M)
+    assert len(words) > 5
+    assert [word for word in words if not re.search(rf"(?<![a-z-]){word}(?![a-z-])", manual)] == []
 
 
 def test_versions(tree):
