@@ -41,7 +41,7 @@ def test_manuals_are_whole(tree, name):
     told = subprocess.run([tree / "bin" / name, "--help"], capture_output=True, text=True, check=True).stdout
     manual = (tree / f"share/man/man8/{name}.8").read_text().replace("\\-", "-").replace("Fl -", "Fl --")
     commands = told.partition("COMMANDS:")[2].partition("OPTIONS:")[0]
-    words = re.findall(r"(?<=[ ,])--[a-z][a-z-]+", told) + re.findall(r"^ +([a-z]+) ", commands, re.M)
+    words = re.findall(r"^ +(?:-\w, )?(--[a-z][a-z-]+)", told, re.M) + re.findall(r"^ +([a-z]+) ", commands, re.M)
     assert len(words) > 5
     assert [word for word in words if not re.search(rf"(?<![a-z-]){word}(?![a-z-])", manual)] == []
 
