@@ -78,10 +78,24 @@ static int run_hooks(const struct init *init, const spec_hook_list *hooks, const
 	return hook_run_list(hooks, kind, state, env, err);
 }
 
-static int make_root(struct init *init, struct error *err)
+/* First those of the runtime's namespaces, which the host side runs, then those of the container's. */
+static int run_create_hooks(struct init *init, struct error *err)
 {
 	const struct plan *plan = init->plan;
 	const struct spec_hooks *hooks = &plan->spec->hooks;
+
+	if (has_runtime_hooks(hooks) &&
+	    (sync_send(plan->sync_fd, SYNC_HOOKS, err) < 0 || sync_expect(plan->sync_fd, SYNC_GO, err) < 0))
+		return -1;
+	/* As in runc: the hooks find the mounted root as their current directory. */
+	if (hooks->create_container.count && fchdir(init->root_fd) < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "enter the rootfs for createContainer hooks");
+	return run_hooks(init, &hooks->create_container, "createContainer", RUNTIME_CREATING, NULL, err);
+}
+
+static int make_root(struct init *init, struct error *err)
+{
+	const struct plan *plan = init->plan;
 	struct trace *trace = plan->runtime->trace;
 
 	debug_log(plan->runtime, "child process in init(): mounting %zu file systems below %s",
@@ -98,13 +112,7 @@ static int make_root(struct init *init, struct error *err)
 		return -1;
 	if (plan->process->terminal && init_tty_make(init, true, err) < 0)
 		return -1;
-	if (has_runtime_hooks(hooks) &&
-	    (sync_send(plan->sync_fd, SYNC_HOOKS, err) < 0 || sync_expect(plan->sync_fd, SYNC_GO, err) < 0))
-		return -1;
-	/* As in runc: the hooks find the mounted root as their current directory. */
-	if (hooks->create_container.count && fchdir(init->root_fd) < 0)
-		return error_set_errno(err, ERR_INTERNAL, errno, "enter the rootfs for createContainer hooks");
-	if (run_hooks(init, &hooks->create_container, "createContainer", RUNTIME_CREATING, NULL, err) < 0)
+	if (run_create_hooks(init, err) < 0)
 		return -1;
 	trace_mark(trace, "terminal, hooks");
 	if (init_mask_all(init, err) < 0)

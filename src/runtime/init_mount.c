@@ -272,6 +272,14 @@ static bool is_readonly_later(const char *type, const struct mount_options *opti
 	return text_equal(type, "tmpfs") && options->attr_set & MOUNT_ATTR_RDONLY;
 }
 
+/* In the container's group: the pages are its own. */
+static int copy_up(struct init *init, int from_fd, int to_fd, const char *path, struct error *err)
+{
+	if (init_cgroup_join(init, err) < 0)
+		return -1;
+	return init_copy_tree(from_fd, to_fd, err) < 0 ? error_prefix(err, "mount %s: tmpcopyup", path) : 0;
+}
+
 static int mount_fresh(struct init *init, const struct spec_mount *mount, struct mount_options *options,
 		       const char *path, struct error *err)
 {
@@ -292,10 +300,8 @@ static int mount_fresh(struct init *init, const struct spec_mount *mount, struct
 	if (target < 0 || (!text_equal(type, "proc") && check_not_in_proc(path, target, fd, err) < 0) ||
 	    apply_options(fd, options, false, path, err) < 0)
 		return -1;
-	if (options->copy_up && init_cgroup_join(init, err) < 0)
+	if (options->copy_up && copy_up(init, target, fd, path, err) < 0)
 		return -1;
-	if (options->copy_up && init_copy_tree(target, fd, err) < 0)
-		return error_prefix(err, "mount %s: tmpcopyup", path);
 	r = mount_attach(fd, target);
 	if (r < 0)
 		return error_set_errno(err, ERR_INTERNAL, r, "mount %s: %s", path, type);
