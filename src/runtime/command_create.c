@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/path.h"
 #include "runtime/command.h"
+#include "runtime/learn.h"
 #include "runtime/notify.h"
 #include "runtime/trace.h"
 
@@ -24,6 +25,7 @@ struct create_options {
 	bool detach;
 	bool keep;
 	bool no_subreaper;
+	const char *seccomp_learn;
 };
 
 #define CREATE_OPTIONS                                                                                                 \
@@ -43,6 +45,8 @@ static const struct option_spec run_table[] = {
 	OPTION_FLAG("detach", 'd', struct create_options, detach, "do not wait for the process"),
 	OPTION_FLAG("keep", 0, struct create_options, keep, "do not delete the container when it has ended"),
 	OPTION_FLAG("no-subreaper", 0, struct create_options, no_subreaper, "do not adopt the container's orphans"),
+	OPTION_TEXT("seccomp-learn", 0, struct create_options, seccomp_learn, "file",
+		    "write a seccomp profile of the calls that are made"),
 	OPTION_END,
 };
 
@@ -135,6 +139,26 @@ static int run(const struct runtime *runtime, const struct create_options *optio
 	return r;
 }
 
+/* linux.seccomp does not count meanwhile: what it would deny could not be learned. */
+static int run_learning(const struct runtime *runtime, const struct create_options *options,
+			struct runtime_create_options *create, struct error *err)
+{
+	AUTO(error_clear) struct error problem = { 0 };
+	struct learn learn;
+	int r;
+
+	if (options->detach)
+		return error_set(err, ERR_INVALID, "--seccomp-learn: not with --detach, the learning is done here");
+	if (learn_begin(&learn, options->seccomp_learn, err) < 0)
+		return -1;
+	create->learn = true;
+	create->learn_fd = learn.socket_fd;
+	r = run(runtime, options, create, err);
+	if (learn_end(&learn, &problem) < 0 && r >= 0)
+		return error_move(err, &problem);
+	return r;
+}
+
 int command_run(const struct runtime *runtime, int argc, char *const *argv, struct error *err)
 {
 	AUTO(text_list_fini) struct text_list operands = { 0 };
@@ -149,6 +173,8 @@ int command_run(const struct runtime *runtime, int argc, char *const *argv, stru
 	create = convert(&options, operands.items[0]);
 	create.process.foreground = !options.detach && !options.console_socket;
 	create.process.keep_newlines = create.process.foreground;
+	if (options.seccomp_learn)
+		return run_learning(runtime, &options, &create, err);
 	return run(runtime, &options, &create, err);
 }
 

@@ -295,7 +295,12 @@ static int prepare(struct creation *creation, struct error *err)
 {
 	const struct spec_seccomp *seccomp = creation->spec.linux_.seccomp;
 
-	if (seccomp) {
+	if (creation->plan.create->learn) {
+		seccomp_filter_ask_always(&creation->filter);
+		creation->plan.filter = &creation->filter;
+		if (host_seccomp_learn(&creation->plan, creation->plan.create->learn_fd, err) < 0)
+			return -1;
+	} else if (seccomp) {
 		if (host_seccomp_build(&creation->filter, creation->plan.runtime, seccomp, err) < 0)
 			return -1;
 		creation->plan.filter = &creation->filter;

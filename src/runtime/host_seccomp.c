@@ -2,6 +2,7 @@
 #include "runtime/host_seccomp.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -81,6 +82,26 @@ int host_seccomp_build(struct seccomp_filter *out_filter, const struct runtime *
 	return 0;
 }
 
+static int share_pid(struct plan *plan, struct error *err)
+{
+	void *page = mmap(NULL, sizeof(*plan->shared_pid), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (page == MAP_FAILED)
+		return error_set_errno(err, ERR_INTERNAL, errno, "share memory with the container init");
+	plan->shared_pid = page;
+	return 0;
+}
+
+int host_seccomp_learn(struct plan *plan, int fd, struct error *err)
+{
+	if (share_pid(plan, err) < 0)
+		return -1;
+	plan->listener_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (plan->listener_fd < 0)
+		return error_set_errno(err, ERR_INVALID, errno, "the socket for the listener");
+	return 0;
+}
+
 int host_seccomp_connect(struct plan *plan, struct error *err)
 {
 	const char *path = plan->spec->linux_.seccomp->listener_path;
@@ -90,12 +111,8 @@ int host_seccomp_connect(struct plan *plan, struct error *err)
 	if (text_empty(path))
 		return error_set(err, ERR_INVALID,
 				 "linux.seccomp.listenerPath must be set: a rule has SCMP_ACT_NOTIFY");
-	plan->shared_pid = mmap(NULL, sizeof(*plan->shared_pid), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-				0);
-	if (plan->shared_pid == MAP_FAILED) {
-		plan->shared_pid = NULL;
-		return error_set_errno(err, ERR_INTERNAL, errno, "share memory with the container init");
-	}
+	if (share_pid(plan, err) < 0)
+		return -1;
 	plan->listener_fd = host_process_connect(path, err);
 	return plan->listener_fd < 0
 		       ? error_prefix(err, "linux.seccomp.listenerPath: failed to connect with seccomp agent")

@@ -57,7 +57,8 @@ static int hand_over(void *argument)
 /* The specification's ContainerProcessState. The pid is known outside only. */
 static char *process_state(const struct plan *plan)
 {
-	const char *metadata = text_or_empty(plan->spec->linux_.seccomp->listener_metadata);
+	const struct spec_seccomp *seccomp = plan->spec->linux_.seccomp;
+	const char *metadata = seccomp ? text_or_empty(seccomp->listener_metadata) : "";
 	pid_t pid = *plan->shared_pid;
 	AUTO_FREE char *state = record_state_json(plan->record, plan->create ? RUNTIME_CREATING : RUNTIME_RUNNING,
 						  plan->create ? pid : plan->record->pid);
@@ -102,7 +103,6 @@ int init_listener_load(const struct plan *plan, struct error *err)
 		return error_set_errno(err, ERR_INTERNAL, loaded, "load the system call filter (linux.seccomp)");
 	if (atomic_load(&handover.result) != 0)
 		return error_set_errno(err, ERR_UNAVAILABLE, atomic_load(&handover.result),
-				       "linux.seccomp.listenerPath: send the listener to %s",
-				       plan->spec->linux_.seccomp->listener_path);
+				       "linux.seccomp.listenerPath: send the listener to the agent");
 	return 0;
 }

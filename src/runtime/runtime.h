@@ -87,7 +87,9 @@ struct runtime_create_options {
 	size_t rootfs_mount_count;
 	bool want_netlink;
 	bool no_pivot;
-	bool notify; /* <root>/<id>/notify is mounted on /run/notify, and NOTIFY_SOCKET says notify.sock in it */
+	bool learn;   /* a filter that asks about every system call, in place of linux.seccomp; its listener goes to: */
+	int learn_fd; /* borrowed: a stream socket */
+	bool notify;  /* <root>/<id>/notify is mounted on /run/notify, and NOTIFY_SOCKET says notify.sock in it */
 };
 
 /* Makes the container; its process waits for runtime_start(). On failure nothing is left. */

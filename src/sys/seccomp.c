@@ -7,10 +7,22 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
+
 void seccomp_filter_fini(struct seccomp_filter *filter)
 {
 	free(filter->program);
 	*filter = (struct seccomp_filter){ 0 };
+}
+
+void seccomp_filter_ask_always(struct seccomp_filter *out_filter)
+{
+	struct sock_filter *program = xcalloc(1, sizeof(*program));
+
+	*program = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF);
+	*out_filter = (struct seccomp_filter){
+		.program = program, .count = 1, .flags = SECCOMP_FILTER_FLAG_NEW_LISTENER, .notify = true
+	};
 }
 
 int seccomp_filter_load(const struct seccomp_filter *filter)

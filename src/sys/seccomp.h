@@ -69,6 +69,13 @@ void seccomp_filter_fini(struct seccomp_filter *filter);
  */
 int seccomp_filter_load(const struct seccomp_filter *filter);
 
+/* A filter that asks a listener about every call. */
+void seccomp_filter_ask_always(struct seccomp_filter *out_filter);
+/* "openat" of an AUDIT_ARCH_ and a number, yours, or NULL (in sys_seccomp_dep). */
+char *seccomp_call_name(uint32_t architecture, int number);
+/* "SCMP_ARCH_X86_64" of an AUDIT_ARCH_, or NULL (in sys_seccomp_dep). */
+const char *seccomp_architecture_name(uint32_t architecture);
+
 /* What the kernel and libseccomp know, for `features`: the words in order, NULL behind the last (in sys_dep). */
 const char *seccomp_action_at(size_t index);
 const char *seccomp_operator_at(size_t index);

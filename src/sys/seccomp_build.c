@@ -574,3 +574,23 @@ int seccomp_filter_build(struct seccomp_filter *out_filter, const struct seccomp
 	*out_filter = filter;
 	return 0;
 }
+
+char *seccomp_call_name(uint32_t architecture, int number)
+{
+	AUTO_FREE char *name = seccomp_syscall_resolve_num_arch(architecture, number);
+
+	return name ? xstrdup(name) : NULL;
+}
+
+const char *seccomp_architecture_name(uint32_t architecture)
+{
+	const char *name;
+
+	for (size_t i = 0; (name = seccomp_architecture_at(i)); i++) {
+		const struct word *word = find_word(architecture_words, name);
+
+		if (word && word->value == architecture)
+			return name;
+	}
+	return NULL;
+}

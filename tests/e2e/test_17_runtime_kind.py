@@ -143,3 +143,48 @@ def test_state_tells_of_the_oom_killer(box):
     bundle, name = box.bundle(["sh", "-c", "x=$(dd if=/dev/zero bs=1M count=64 | tr '\\0' x)"], change), box.name()
     assert box.call("run", "--keep", "--bundle", bundle, name, check=False).returncode != 0
     assert state(box, name)["oomKilled"] is True
+
+
+# ---- learning a seccomp profile ----
+
+
+def learn(box, file, args, **more):
+    bundle = box.bundle(args)
+    return box.call("run", "--seccomp-learn", file, "--bundle", bundle, box.name(), **more)
+
+
+def test_seccomp_learn(box):
+    file = box.root / "profile.json"
+    assert learn(box, file, ["sh", "-c", "mkdir /tmp/x; echo done"]).stdout == "done\n"
+    profile = json.loads(file.read_text())
+    names = profile["syscalls"][0]["names"]
+    assert profile["defaultAction"] == "SCMP_ACT_ERRNO" and profile["syscalls"][0]["action"] == "SCMP_ACT_ALLOW"
+    assert {"execve", "exit_group"} <= set(names) and {"mkdir", "mkdirat"} & set(names) and names == sorted(names)
+    assert "symlink" not in names and len(profile["architectures"]) == 1
+
+    # What was learned is enough to run it, and denies the rest.
+    def use(spec):
+        spec["linux"]["seccomp"] = profile
+
+    assert box.sh("mkdir /tmp/x; echo done", use) == "done\n"
+    assert "not permitted" in box.run(["ln", "-s", "a", "/tmp/b"], use, check=False).stderr
+    # A second lesson is added.
+    learn(box, file, ["ln", "-s", "a", "/tmp/b"])
+    more = json.loads(file.read_text())["syscalls"][0]["names"]
+    assert set(names) < set(more) and {"symlink", "symlinkat"} & set(more)
+
+
+def test_seccomp_learn_sees_failures_and_signals(box):
+    file = box.root / "profile.json"
+    assert learn(box, file, ["sh", "-c", "exit 5"], check=False).returncode == 5
+    assert "execve" in file.read_text()
+    run = learn(box, box.root / "none/profile.json", ["true"], check=False)
+    assert run.returncode == 1 and "--seccomp-learn: write" in run.stderr
+    file.write_text("[]")
+    run = learn(box, file, ["true"], check=False)
+    assert run.returncode == 1 and "no profile to add to" in run.stderr and file.read_text() == "[]"
+    run = box.call("run", "--detach", "--seccomp-learn", box.root / "x", box.name(), check=False)
+    assert run.returncode == 1 and "not with --detach" in run.stderr
+    # A container that cannot be made teaches nothing, and nobody waits for it.
+    run = learn(box, box.root / "y", ["nonesuch"], check=False)
+    assert run.returncode == 1 and "executable file not found" in run.stderr
