@@ -78,12 +78,11 @@ static bool container_flag(const struct json_value *container, const char *secti
 
 /* ---- wait ---- */
 
-static int wait_for(struct client *client, void *options, const char *name, struct error *err)
+static int wait_for(struct client *client, const char *name, struct error *err)
 {
 	AUTO(local_response_freep) struct local_response *wait = NULL;
 	int code;
 
-	(void)options;
 	if (wait_open(&wait, client, name, NULL, err) < 0 || wait_result(wait, &code, err) < 0)
 		return -1;
 	printf("%d\n", code);
@@ -92,7 +91,16 @@ static int wait_for(struct client *client, void *options, const char *name, stru
 
 static int run_wait(struct cli *cli, void *options, const struct text_list *operands, struct error *err)
 {
-	return for_each_operand(cli, operands, options, wait_for, err);
+	struct client *client = cli_client(cli, err);
+	int code = 0;
+
+	(void)options;
+	if (!client)
+		return -1;
+	for (size_t i = 0; i < operands->count; i++)
+		if (wait_for(client, operands->items[i], err) < 0)
+			cli_report(&code, err);
+	return code;
 }
 
 const struct command command_wait = {

@@ -77,6 +77,11 @@ static int save_to_file(struct local_response *response, const char *output, str
 	return 0;
 }
 
+int save_answer(struct local_response *response, const char *output, struct error *err)
+{
+	return output ? save_to_file(response, output, err) : copy_out(response, STDOUT_FILENO, err);
+}
+
 static int run_save(struct cli *cli, void *target, const struct text_list *operands, struct error *err)
 {
 	const struct save_options *options = target;
@@ -97,7 +102,7 @@ static int run_save(struct cli *cli, void *target, const struct text_list *opera
 	request.path = path.data;
 	if (!client || client_send(&response, client, &request, err) < 0)
 		return -1;
-	return options->output ? save_to_file(response, options->output, err) : copy_out(response, STDOUT_FILENO, err);
+	return save_answer(response, options->output, err);
 }
 
 const struct command command_save = {

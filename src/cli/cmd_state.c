@@ -9,27 +9,9 @@
 #include "cli/members.h"
 #include "cli/spec.h"
 
-int for_each_operand(struct cli *cli, const struct text_list *operands, void *options,
-		     int (*act)(struct client *client, void *options, const char *name, struct error *err),
-		     struct error *err)
+static int post(struct client *client, const struct text *path, struct error *err)
 {
-	struct client *client = cli_client(cli, err);
-	int code = 0;
-
-	if (!client)
-		return -1;
-	for (size_t i = 0; i < operands->count; i++)
-		if (act(client, options, operands->items[i], err) < 0)
-			cli_report(&code, err);
-	return code;
-}
-
-static int post_and_name(struct client *client, const struct text *path, const char *name, struct error *err)
-{
-	if (client_call(NULL, client, "POST", path->data, NULL, err) < 0)
-		return -1;
-	cli_done(name);
-	return 0;
+	return client_call(NULL, client, "POST", path->data, NULL, err) < 0 ? -1 : OPERAND_DONE;
 }
 
 /* ---- stop, restart ---- */
@@ -55,7 +37,7 @@ static int stop_or_restart(struct client *client, const struct stop_options *opt
 	text_addf(&path, "/containers/%s/%s", name, verb);
 	query_add(&path, "signal", options->signal);
 	query_add(&path, "t", seconds);
-	return post_and_name(client, &path, name, err);
+	return post(client, &path, err);
 }
 
 static int stop_one(struct client *client, void *options, const char *name, struct error *err)
@@ -116,7 +98,7 @@ static int kill_one(struct client *client, void *target, const char *name, struc
 
 	text_addf(&path, "/containers/%s/kill", name);
 	query_add(&path, "signal", options->signal);
-	return post_and_name(client, &path, name, err);
+	return post(client, &path, err);
 }
 
 static int run_kill(struct cli *cli, void *options, const struct text_list *operands, struct error *err)
@@ -142,7 +124,7 @@ static int pause_one(struct client *client, void *options, const char *name, str
 
 	(void)options;
 	text_addf(&path, "/containers/%s/pause", name);
-	return post_and_name(client, &path, name, err);
+	return post(client, &path, err);
 }
 
 static int unpause_one(struct client *client, void *options, const char *name, struct error *err)
@@ -151,7 +133,7 @@ static int unpause_one(struct client *client, void *options, const char *name, s
 
 	(void)options;
 	text_addf(&path, "/containers/%s/unpause", name);
-	return post_and_name(client, &path, name, err);
+	return post(client, &path, err);
 }
 
 static int run_pause(struct cli *cli, void *options, const struct text_list *operands, struct error *err)
@@ -227,37 +209,24 @@ static const struct option_spec rm_options[] = {
 	OPTION_END,
 };
 
-static int run_rm(struct cli *cli, void *target, const struct text_list *operands, struct error *err)
+static int rm_one(struct client *client, void *target, const char *name, struct error *err)
 {
 	const struct rm_options *options = target;
-	struct client *client = cli_client(cli, err);
-	int code = 0;
+	AUTO(text_fini) struct text path = { 0 };
 
-	if (!client)
-		return -1;
-	for (size_t i = 0; i < operands->count; i++) {
-		AUTO(text_fini) struct text path = { 0 };
-		const char *name = operands->items[i];
+	text_addf(&path, "/containers/%s", name + (*name == '/'));
+	query_add_flag(&path, "force", options->force);
+	query_add_flag(&path, "link", options->link);
+	query_add_flag(&path, "v", options->volumes);
+	if (client_call(NULL, client, "DELETE", path.data, NULL, err) == 0)
+		return OPERAND_DONE;
+	/* rm -f of what is not there has done what was asked. */
+	return options->force && err->kind == ERR_NOT_FOUND ? OPERAND_FORGIVEN : -1;
+}
 
-		name += *name == '/';
-		text_addf(&path, "/containers/%s", name);
-		query_add_flag(&path, "force", options->force);
-		query_add_flag(&path, "link", options->link);
-		query_add_flag(&path, "v", options->volumes);
-		if (client_call(NULL, client, "DELETE", path.data, NULL, err) == 0) {
-			cli_done(name);
-			continue;
-		}
-		/* rm -f of what is not there has done what was asked. */
-		if (options->force && err->kind == ERR_NOT_FOUND) {
-			int ignored;
-
-			cli_report(&ignored, err);
-			continue;
-		}
-		cli_report(&code, err);
-	}
-	return code;
+static int run_rm(struct cli *cli, void *options, const struct text_list *operands, struct error *err)
+{
+	return for_each_operand(cli, operands, options, rm_one, err);
 }
 
 const struct command command_rm = {
@@ -343,28 +312,22 @@ static int update_body(struct text *body, const struct update_options *options, 
 	return 0;
 }
 
+static int update_one(struct client *client, void *body, const char *name, struct error *err)
+{
+	AUTO_FREE char *path = xasprintf("/containers/%s/update", name);
+
+	return client_call(NULL, client, "POST", path, body, err) < 0 ? -1 : OPERAND_DONE;
+}
+
 static int run_update(struct cli *cli, void *target, const struct text_list *operands, struct error *err)
 {
 	AUTO(text_fini) struct text body = { 0 };
-	struct client *client;
-	int code = 0;
 
 	if (update_body(&body, target, err) < 0)
 		return -1;
 	if (text_equal(body.data, "{}"))
 		return error_set(err, ERR_INVALID, "you must provide one or more flags when using this command");
-	client = cli_client(cli, err);
-	if (!client)
-		return -1;
-	for (size_t i = 0; i < operands->count; i++) {
-		AUTO_FREE char *path = xasprintf("/containers/%s/update", operands->items[i]);
-
-		if (client_call(NULL, client, "POST", path, body.data, err) < 0)
-			cli_report(&code, err);
-		else
-			cli_done(operands->items[i]);
-	}
-	return code;
+	return for_each_operand(cli, operands, body.data, update_one, err);
 }
 
 const struct command command_update = {

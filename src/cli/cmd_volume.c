@@ -294,10 +294,7 @@ static int remove_volume(struct client *client, void *target, const char *name, 
 
 	text_addf(&path, "/volumes/%s", name);
 	query_add_flag(&path, "force", options->force);
-	if (client_call(NULL, client, "DELETE", path.data, NULL, err) < 0)
-		return -1;
-	cli_done(name);
-	return 0;
+	return client_call(NULL, client, "DELETE", path.data, NULL, err) < 0 ? -1 : OPERAND_DONE;
 }
 
 static int run_volume_rm(struct cli *cli, void *options, const struct text_list *operands, struct error *err)
