@@ -204,6 +204,8 @@ static int add_directory(struct pack *pack, int fd, const char *path, struct tar
 		return -1;
 	if (pack->settings.overlay && is_opaque(fd) && add_opaque_mark(pack, path, entry, err) < 0)
 		return -1;
+	if (pack->settings.hollow && map_get(pack->settings.hollow, path))
+		return 0;
 	return pack_add_below(pack, fd, path, err);
 }
 
@@ -340,6 +342,8 @@ int pack_add_opened(struct pack *pack, int fd, const char *path, struct error *e
 		return add_directory(pack, fd, path, &entry, err);
 	if (S_ISREG(st.st_mode))
 		return add_file(pack, fd, path, &entry, &st, err);
+	if (S_ISLNK(st.st_mode))
+		return add_symlink(pack, fd, "", &entry, err);
 	return S_ISSOCK(st.st_mode) ? 0 : add_special(pack, &st, &entry, err);
 }
 

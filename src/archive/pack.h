@@ -26,6 +26,7 @@ struct pack_settings {
 	int64_t latest_s;		     /* later times become this one; negative: no such bound */
 	const struct pattern_list *excludes; /* of paths below the one given to pack_add_opened(); NULL */
 	const struct map *skip;		     /* paths in the stream that are left out, with all below; NULL */
+	const struct map *hollow;	     /* directories of which only the entry goes in; NULL */
 };
 
 struct pack_counts {

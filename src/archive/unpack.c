@@ -17,6 +17,7 @@
 
 #include "archive/attributes.h"
 #include "archive/inflate.h"
+#include "archive/owner.h"
 #include "archive/tree.h"
 #include "base/alloc.h"
 #include "base/cleanup.h"
@@ -405,13 +406,28 @@ static int apply_mark(struct unpack *unpack, const char *path, struct error *err
 
 /* ---- entries ---- */
 
+/* docker cp without -L: what is there stays a directory, or does not become one. */
+static int check_kind(const struct unpack *unpack, const struct tree_place *place, const char *path, struct error *err)
+{
+	bool directory = !archive_entry_hardlink(unpack->entry) && archive_entry_filetype(unpack->entry) == AE_IFDIR;
+	struct stat st;
+
+	if (fstatat(place->dir_fd, place->name, &st, AT_SYMLINK_NOFOLLOW) < 0 || S_ISDIR(st.st_mode) == directory)
+		return 0;
+	return directory ? error_set(err, ERR_INVALID, "cannot overwrite non-directory \"%s\" with directory \"%s\"",
+				     path, path)
+			 : error_set(err, ERR_INVALID, "cannot overwrite directory \"%s\" with non-directory \"%s\"",
+				     path, path);
+}
+
 static int add_entry(struct unpack *unpack, const char *path, const struct attributes *attributes, struct error *err)
 {
 	struct tree_place place;
 
 	if (!*path)
 		return apply_root(unpack, attributes, err);
-	if (tree_place(&unpack->tree, &place, path, err) < 0)
+	if (tree_place(&unpack->tree, &place, path, err) < 0 ||
+	    (unpack->settings->keep_kinds && check_kind(unpack, &place, path, err) < 0))
 		return -1;
 	if (archive_entry_hardlink(unpack->entry))
 		return add_hard_link(unpack, &place, path, err);
@@ -449,11 +465,15 @@ static int handle_entry(struct unpack *unpack, struct error *err)
 	path = tree_path(raw, err);
 	if (!path)
 		return -1;
-	r = apply_mark(unpack, path, err);
+	r = unpack->settings->plain ? 0 : apply_mark(unpack, path, err);
 	if (r != 0)
 		return r < 0 ? -1 : 0;
 	if (read_attributes(&attributes, unpack->entry, path, err) < 0)
 		return -1;
+	if (unpack->settings->owner) {
+		attributes.uid = unpack->settings->owner->uid;
+		attributes.gid = unpack->settings->owner->gid;
+	}
 	return add_entry(unpack, path, &attributes, err);
 }
 

@@ -24,12 +24,17 @@ enum unpack_devices { UNPACK_DEVICES_ALLOW, UNPACK_DEVICES_SKIP, UNPACK_DEVICES_
 /* As an argument and back: "allow", "skip", "refuse"; -EINVAL. */
 int unpack_devices_parse(enum unpack_devices *out_devices, const char *text);
 
+struct owner;
+
 struct unpack_settings {
 	uint64_t limit_bytes;	/* of the uncompressed stream; 0: no limit */
 	uint64_t limit_entries; /* 0: no limit */
 	enum unpack_devices devices;
-	int tee_fd;  /* gets the uncompressed stream too; 0: none */
-	bool lowest; /* no layer lies below: no whiteouts, nothing is put off */
+	int tee_fd;		   /* gets the uncompressed stream too; 0: none */
+	bool lowest;		   /* no layer lies below: no whiteouts, nothing is put off */
+	bool plain;		   /* an archive of files, not a layer: .wh. is a name as any other */
+	bool keep_kinds;	   /* a directory and anything else do not replace each other: ERR_INVALID */
+	const struct owner *owner; /* of everything; NULL: as the stream says */
 };
 
 struct unpack_counts {

@@ -23,6 +23,7 @@ static const struct {
 	{ "kist-files", "archive" },
 	{ "kist-unpack", "archive" },
 	{ "kist-init", "init" },
+	{ "kist-archive", "archive" },
 };
 
 static const char *room_of(const char *name)

@@ -58,6 +58,7 @@ def program(build_dir):
         "kist-transfer": "transfer",
         "kist-unpack": "archive",
         "kist-init": "init",
+        "kist-archive": "archive",
         "kist-files": "archive",
     }
 

@@ -38,6 +38,12 @@ DOCKER_HANDLER(docker_container_inspect);
 DOCKER_HANDLER(docker_container_top);
 DOCKER_HANDLER(docker_container_logs);
 
+/* archive.c */
+DOCKER_HANDLER(docker_archive_stat);
+DOCKER_HANDLER(docker_archive_get);
+DOCKER_HANDLER(docker_archive_put);
+DOCKER_HANDLER(docker_container_export);
+
 /* stats.c */
 DOCKER_HANDLER(docker_container_stats);
 
