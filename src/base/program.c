@@ -2,12 +2,15 @@
 #include "base/program.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/path.h"
 #include "base/text.h"
+
+#define KEPT_FOLDER "KIST_PROGRAM_FOLDER"
 
 /* Behind the folder of the running program; the last two are the build tree's. */
 static const struct {
@@ -19,6 +22,7 @@ static const struct {
 	{ "kist-runtime", "runtime" },
 	{ "kist-registry", "registryd" },
 	{ "kist-shim", "shim" },
+	{ "kist-systemd-scope", "systemd" },
 	{ "kist-transfer", "transfer" },
 	{ "kist-files", "archive" },
 	{ "kist-unpack", "archive" },
@@ -34,15 +38,35 @@ static const char *room_of(const char *name)
 	return name;
 }
 
+static bool is_own_file(const char *path)
+{
+	struct stat own, there;
+
+	return stat("/proc/self/exe", &own) == 0 && stat(path, &there) == 0 && own.st_dev == there.st_dev &&
+	       own.st_ino == there.st_ino;
+}
+
+/* A program executed through a detached mount has a path that leads elsewhere. */
 static char *own_folder(void)
 {
 	char target[4096];
 	ssize_t size = readlink("/proc/self/exe", target, sizeof(target) - 1);
+	const char *kept = getenv(KEPT_FOLDER);
 
 	if (size <= 0)
 		return NULL;
 	target[size] = '\0';
+	if (kept && *kept == '/' && !is_own_file(target))
+		return xstrdup(kept);
 	return path_parent(target);
+}
+
+void program_keep_folder(void)
+{
+	AUTO_FREE char *folder = own_folder();
+
+	if (folder)
+		setenv(KEPT_FOLDER, folder, 1);
 }
 
 char *program_find(const char *name, struct error *err)

@@ -9,3 +9,5 @@
 
 /* Absolute path of one of our programs ("kist-shim"); NULL with ERR_INTERNAL that names the places looked at. */
 char *program_find(const char *name, struct error *err);
+/* Remembers our folder in the environment: for a program that executes itself again under no name. */
+void program_keep_folder(void);

@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "runtime/command.h"
+#include "runtime/host_systemd.h"
 #include "runtime/memory_policy.h"
 #include "runtime/mount_option.h"
 #include "sys/capability.h"
@@ -120,7 +121,11 @@ static void fill_linux(struct feature_linux *l)
 	text_list_sort(&l->namespaces);
 	for (unsigned i = 0; (capability = capability_name(i)); i++)
 		text_list_add(&l->capabilities, capability);
-	l->cgroup = (struct feature_cgroup){ .v1 = true, .v2 = true, .rdma = true };
+	l->cgroup = (struct feature_cgroup){ .v1 = true,
+					     .v2 = true,
+					     .systemd = host_systemd_is_there(),
+					     .systemd_user = host_systemd_is_there(),
+					     .rdma = true };
 	l->seccomp.enabled = true;
 	add_all(&l->seccomp.actions, seccomp_action_at);
 	add_all(&l->seccomp.operators, seccomp_operator_at);

@@ -4,9 +4,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/path.h"
+#include "runtime/host_systemd.h"
+#include "sys/idmap.h"
 
 #define REMOVE_ATTEMPTS 5
 
@@ -28,26 +31,34 @@ static void limits_fini(struct limits *limits)
 	free(limits->priorities);
 }
 
-char *host_cgroup_path(const struct runtime *runtime, const struct spec *spec, const char *id, struct error *err)
+int host_cgroup_name(struct record *record, const struct runtime *runtime, const struct spec *spec, struct error *err)
 {
 	const char *path = spec->linux_.cgroups_path;
 
-	if (runtime->systemd_cgroup) {
-		error_set(err, ERR_UNSUPPORTED,
-			  "linux.cgroupsPath: systemd cgroups are not supported by this build; run without "
-			  "--systemd-cgroup");
-		return NULL;
-	}
-	if (text_empty(path))
-		return xasprintf("/%s", id);
-	for (const char *at = path; at; at = strchr(at, '/')) {
+	if (runtime->systemd_cgroup)
+		return host_systemd_name(record, spec, err);
+	for (const char *at = path; at && *at; at = strchr(at, '/')) {
 		at += *at == '/';
-		if (strncmp(at, "..", 2) == 0 && (at[2] == '/' || at[2] == '\0')) {
-			error_set(err, ERR_INVALID, "linux.cgroupsPath: \"%s\" must not hold \"..\"", path);
-			return NULL;
-		}
+		if (strncmp(at, "..", 2) == 0 && (at[2] == '/' || at[2] == '\0'))
+			return error_set(err, ERR_INVALID, "linux.cgroupsPath: \"%s\" must not hold \"..\"", path);
 	}
-	return *path == '/' ? path_clean(path) : path_join("/", path);
+	free(record->cgroup_path);
+	if (text_empty(path))
+		record->cgroup_path = xasprintf("/%s", record->id);
+	else
+		record->cgroup_path = *path == '/' ? path_clean(path) : path_join("/", path);
+	return 0;
+}
+
+bool host_cgroup_is_writable(const struct spec *spec)
+{
+	for (size_t i = 0; i < spec->mounts.count; i++) {
+		const struct spec_mount *mount = &spec->mounts.items[i];
+
+		if (text_equal(mount->type, "cgroup") || text_equal(mount->type, "cgroup2"))
+			return !text_list_contains(&mount->options, "ro");
+	}
+	return false;
 }
 
 /*
@@ -208,12 +219,21 @@ static void add_others(struct limits *limits, const struct spec_resources *resou
 	out->network_priority_count = resources->network->priorities.count;
 }
 
+/*
+ * Device rules need CAP_SYS_ADMIN of the host. Who has not got it makes containers in a user namespace, where nobody can
+ * make a node, and a node of the host opens only for whom its mode allows.
+ */
+static bool can_set_devices(void)
+{
+	return geteuid() == 0 && idmap_is_whole();
+}
+
 int host_cgroup_apply(struct cgroup *cgroup, const struct spec_resources *resources, bool with_devices,
 		      struct error *err)
 {
 	AUTO(limits_fini) struct limits limits = { 0 };
 
-	if (with_devices && add_devices(&limits, resources, err) < 0)
+	if (with_devices && can_set_devices() && add_devices(&limits, resources, err) < 0)
 		return -1;
 	if (resources->memory)
 		add_memory(&limits.out, resources->memory);

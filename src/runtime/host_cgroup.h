@@ -3,11 +3,14 @@
 #pragma once
 
 #include "oci/runtime_spec.h"
+#include "runtime/record.h"
 #include "runtime/runtime.h"
 #include "sys/cgroup.h"
 
-/* Where the container's group is, below the mount points; yours. */
-char *host_cgroup_path(const struct runtime *runtime, const struct spec *spec, const char *id, struct error *err);
+/* Sets record->cgroup_path: where the container's group is going to be below the mount points; and record->unit. */
+int host_cgroup_name(struct record *record, const struct runtime *runtime, const struct spec *spec, struct error *err);
+/* Whether the container gets its groups to write to: mounts[] has them without "ro". */
+bool host_cgroup_is_writable(const struct spec *spec);
 /* Removes the group; who still lives in it is killed, frozen or not. */
 int host_cgroup_remove(struct cgroup *cgroup, struct error *err);
 /* Sets what `resources` asks for. with_devices: also the device rules, followed by those every container has. */

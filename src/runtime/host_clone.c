@@ -84,15 +84,21 @@ bool host_clone_needs_go_between(const struct plan *plan)
 	       (plan->new_namespaces & CLONE_NEWUSER && plan->join_count > 0);
 }
 
-int host_clone_join_all(const struct plan *plan, struct error *err)
+static int join_some(const struct plan *plan, int flags, struct error *err)
 {
 	for (size_t i = 0; i < plan->join_count; i++) {
-		int r = namespace_join(plan->joins[i].fd, plan->joins[i].flag);
+		int wanted = plan->joins[i].flag & flags;
+		int r = wanted ? namespace_join(plan->joins[i].fd, wanted) : 0;
 
 		if (r < 0)
 			return error_set_errno(err, ERR_INTERNAL, r, "join %s namespace", plan->joins[i].name);
 	}
 	return 0;
+}
+
+int host_clone_join_rest(const struct plan *plan, struct error *err)
+{
+	return join_some(plan, host_clone_needs_go_between(plan) ? CLONE_NEWCGROUP : ~0, err);
 }
 
 /* What clone3 cannot do at birth: a cgroup namespace must begin in the new cgroup, time offsets come before it lives. */
@@ -124,10 +130,14 @@ int host_clone_cgroup_fd(const struct plan *plan)
 	return cgroup_clone_fd(plan->cgroup);
 }
 
-/* A group that is not ready for processes refuses with EBUSY or EOPNOTSUPP; the caller then moves the process. */
+/* Into the group; or, if that is not allowed from where we are, outside of it: systemd then moves it into its unit. */
 static pid_t clone_once(const struct plan *plan, uint64_t flags, int *out_pidfd)
 {
-	return namespace_clone(flags, host_clone_cgroup_fd(plan), out_pidfd);
+	pid_t pid = namespace_clone(flags, host_clone_cgroup_fd(plan), out_pidfd);
+
+	if (pid == -EACCES && host_clone_cgroup_fd(plan) >= 0 && !text_empty(plan->record->unit))
+		pid = namespace_clone(flags, -1, out_pidfd);
+	return pid;
 }
 
 /* Not dumpable: processes in the namespaces we enter must not look into us (CVE-2016-9962). */
@@ -138,7 +148,11 @@ static _Noreturn void go_between(const struct plan *plan, void (*entry)(const st
 	pid_t pid;
 
 	prctl(PR_SET_DUMPABLE, 0);
-	if (host_clone_join_all(plan, &err) < 0) {
+	/*
+	 * Where cgroup namespaces are delegation boundaries (systemd mounts so), a process in one cannot clone into a group
+	 * from a group outside of it: that one is left to init.
+	 */
+	if (join_some(plan, ~CLONE_NEWCGROUP, &err) < 0) {
 		sync_send_error(plan->sync_fd, &err);
 		_exit(1);
 	}

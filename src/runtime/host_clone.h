@@ -23,8 +23,8 @@ int host_clone_make_late(const struct plan *plan, struct error *err);
 /* Starts entry(plan) in the new process; sync_fd is the host side's end. Sets pid and pidfd of out_process. */
 int host_clone(struct runtime_process *out_process, const struct plan *plan, int sync_fd,
 	       void (*entry)(const struct plan *plan), struct error *err);
-/* In init, or in the go-between: enters what the plan names; the mount namespace last. */
-int host_clone_join_all(const struct plan *plan, struct error *err);
+/* In init, when it is in its cgroup: enters what no go-between has entered for it; the mount namespace last. */
+int host_clone_join_rest(const struct plan *plan, struct error *err);
 /* The cgroup2 folder the process is born in; -1: it enters by itself. */
 int host_clone_cgroup_fd(const struct plan *plan);
 /* A new one, or one to join; else the container lives in the host's. */

@@ -28,6 +28,7 @@
 #include "runtime/host_mount.h"
 #include "runtime/host_process.h"
 #include "runtime/host_seccomp.h"
+#include "runtime/host_systemd.h"
 #include "runtime/net_device.h"
 #include "runtime/plan.h"
 #include "runtime/resctrl.h"
@@ -44,6 +45,7 @@ struct creation {
 	struct record record;
 	struct seccomp_filter filter;
 	struct cgroup *cgroup;
+	struct host_scope scope;
 	struct runtime_process process;
 	char *config; /* text of config.json */
 	size_t config_size;
@@ -74,6 +76,9 @@ static void creation_undo(struct creation *creation)
 	if (creation->record.resctrl)
 		rmdir(creation->record.resctrl);
 	error_clear(&ignored);
+	host_systemd_release(&creation->scope);
+	if (creation->folder_fd >= 0 && host_systemd_stop(&creation->record, &ignored) < 0)
+		error_clear(&ignored);
 	if (creation->hooked) {
 		AUTO_FREE char *state = record_state_json(&creation->record, RUNTIME_STOPPED, 0);
 
@@ -242,6 +247,52 @@ static int without_cgroup(struct creation *creation, struct error *err)
 	return 0;
 }
 
+/* Who the container's own user is outside may manage the groups below, if it can see and write to them. */
+static int delegate(const struct creation *creation, struct error *err)
+{
+	const struct plan *plan = &creation->plan;
+	int64_t owner = idmap_to_host(plan->idmap.uids, plan->idmap.uid_count, creation->spec.process->user.uid);
+
+	if (geteuid() != 0 || !(plan->new_namespaces & CLONE_NEWUSER) || !(plan->new_namespaces & CLONE_NEWCGROUP) ||
+	    owner < 0 || !host_cgroup_is_writable(&creation->spec))
+		return 0;
+	return cgroup_delegate(creation->cgroup, (uid_t)owner, err);
+}
+
+/*
+ * systemd makes the group, with its helper as first process. That one may not count against pids.limit: a container
+ * with a limit of 1 could not be born. settle_unit() puts the limit back.
+ */
+static int make_unit(struct creation *creation, struct error *err)
+{
+	const struct spec_resources *resources = creation->spec.linux_.resources;
+	struct spec_resources most = resources ? *resources : (struct spec_resources){ 0 };
+	struct spec_pids no_limit = { .limit = { true, -1 } };
+
+	creation->whole = true;
+	if (host_systemd_start(&creation->scope, &creation->record, &creation->spec, err) < 0 ||
+	    cgroup_create(&creation->cgroup, creation->record.cgroup_path, 0, err) < 0)
+		return error_prefix(err, "unit %s", creation->record.unit);
+	creation->plan.cgroup = creation->cgroup;
+	if (most.pids)
+		most.pids = &no_limit;
+	if (host_cgroup_apply(creation->cgroup, &most, true, err) < 0)
+		return error_prefix(err, "unit %s", creation->record.unit);
+	return delegate(creation, err);
+}
+
+/* The container lives in its group by now. */
+static int settle_unit(struct creation *creation, struct error *err)
+{
+	const struct spec_resources *resources = creation->spec.linux_.resources;
+	struct spec_resources only_pids = { .pids = resources ? resources->pids : NULL };
+
+	if (text_empty(creation->record.unit))
+		return 0;
+	host_systemd_release(&creation->scope);
+	return only_pids.pids ? host_cgroup_apply(creation->cgroup, &only_pids, false, err) : 0;
+}
+
 static int apply_limits(struct creation *creation, struct error *err)
 {
 	static const struct spec_resources nothing;
@@ -251,7 +302,7 @@ static int apply_limits(struct creation *creation, struct error *err)
 	if (host_cgroup_apply(creation->cgroup, resources ? resources : &nothing, true, err) < 0)
 		return error_prefix(err, "cgroup %s", creation->record.cgroup_path);
 	trace_mark(creation->plan.runtime->trace, "cgroup limits");
-	return 0;
+	return delegate(creation, err);
 }
 
 /* Before the clone: all of it, or what the clone enters at birth. */
@@ -263,6 +314,8 @@ static int make_cgroup(struct creation *creation, struct error *err)
 
 	if (creation->plan.runtime->no_cgroups)
 		return 0;
+	if (!text_empty(creation->record.unit))
+		return make_unit(creation, err);
 	r = in_halves ? cgroup_begin(&creation->cgroup, path, CGROUP_REFUSE_BUSY, err)
 		      : cgroup_create(&creation->cgroup, path, CGROUP_REFUSE_BUSY, err);
 	if (r < 0) {
@@ -428,7 +481,7 @@ static int follow_init(struct creation *creation, struct error *err)
 
 static int commit(struct creation *creation, struct error *err)
 {
-	if (host_process_limit(&creation->process, &creation->plan, err) < 0 ||
+	if (settle_unit(creation, err) < 0 || host_process_limit(&creation->process, &creation->plan, err) < 0 ||
 	    record_commit(creation->folder_fd, &creation->record, err) < 0 ||
 	    host_process_write_pid_file(creation->plan.options->pid_file, creation->process.pid, err) < 0)
 		return -1;
@@ -490,11 +543,8 @@ static int begin(struct creation *creation, const struct runtime *runtime, const
 		return -1;
 	fill_record(creation, options->id, bundle);
 	add_notify(creation, options->id);
-	if (!runtime->no_cgroups) {
-		creation->record.cgroup_path = host_cgroup_path(runtime, &creation->spec, options->id, err);
-		if (!creation->record.cgroup_path)
-			return -1;
-	}
+	if (!runtime->no_cgroups && host_cgroup_name(&creation->record, runtime, &creation->spec, err) < 0)
+		return -1;
 	if (make_folder(creation, options->id, err) < 0)
 		return -1;
 	trace_mark(runtime->trace, "state folder");
@@ -504,6 +554,7 @@ static int begin(struct creation *creation, const struct runtime *runtime, const
 static void creation_init(struct creation *creation)
 {
 	*creation = (struct creation){ .plan = { .sync_fd = -1, .start_fd = -1, .listener_fd = -1 },
+				       .scope = HOST_SCOPE_NONE,
 				       .process = RUNTIME_PROCESS_NONE,
 				       .folder_fd = -1,
 				       .start_fd = -1,
@@ -579,7 +630,7 @@ int runtime_run(struct runtime_process *out_process, struct runtime_running **ou
 static bool is_plain(const struct creation *creation)
 {
 	return creation->cgroup && creation->record.own_pid_namespace && !creation->record.has_poststop &&
-	       text_empty(creation->record.resctrl);
+	       text_empty(creation->record.resctrl) && text_empty(creation->record.unit);
 }
 
 int runtime_finish(struct runtime_running *running, struct error *err)

@@ -22,6 +22,7 @@
 #include "runtime/host_cgroup.h"
 #include "runtime/host_found.h"
 #include "runtime/host_process.h"
+#include "runtime/host_systemd.h"
 #include "runtime/resctrl.h"
 #include "runtime/sync.h"
 #include "sys/pidfd_wait.h"
@@ -311,12 +312,12 @@ static int remove_cgroup(struct found *found, struct error *err)
 		return 0;
 	if (found_open_cgroup(found, &first) < 0) {
 		if (first.kind == ERR_NOT_FOUND)
-			return 0;
+			return host_systemd_stop(&found->record, err);
 		return error_move(err, &first);
 	}
 	if (!found->record.own_pid_namespace && cgroup_kill(found->cgroup, SIGKILL, &first) < 0)
 		error_clear(&first);
-	return host_cgroup_remove(found->cgroup, err);
+	return host_cgroup_remove(found->cgroup, err) < 0 ? -1 : host_systemd_stop(&found->record, err);
 }
 
 static void run_poststop(const struct found *found, const struct runtime *runtime)
@@ -358,14 +359,13 @@ static int end_unreadable(const struct runtime *runtime, int folder_fd, const ch
 	AUTO(spec_fini) struct spec spec = { 0 };
 	AUTO(cgroup_closep) struct cgroup *cgroup = NULL;
 	AUTO(error_clear) struct error ignored = { 0 };
-	AUTO_FREE char *path = NULL;
+	AUTO(record_fini) struct record record = { .id = xstrdup(id) };
 
-	if (runtime->no_cgroups || record_load_spec(&spec, folder_fd, &ignored) < 0)
+	if (runtime->no_cgroups || record_load_spec(&spec, folder_fd, &ignored) < 0 ||
+	    host_cgroup_name(&record, runtime, &spec, &ignored) < 0 ||
+	    cgroup_open(&cgroup, record.cgroup_path, &ignored) < 0)
 		return 0;
-	path = host_cgroup_path(runtime, &spec, id, &ignored);
-	if (!path || cgroup_open(&cgroup, path, &ignored) < 0)
-		return 0;
-	return host_cgroup_remove(cgroup, err);
+	return host_cgroup_remove(cgroup, err) < 0 ? -1 : host_systemd_stop(&record, err);
 }
 
 /* With force, a container that is not there is no error, and a damaged record no reason to keep it. */
@@ -464,6 +464,8 @@ int runtime_update(const struct runtime *runtime, const char *id, const struct s
 	AUTO(found_fini) struct found found = FOUND_NONE;
 
 	if (open_alive(&found, runtime, id, err) < 0)
+		return -1;
+	if (host_systemd_set(&found.record, resources, err) < 0)
 		return -1;
 	return host_cgroup_apply(found.cgroup, resources, resources->devices.count > 0, err);
 }

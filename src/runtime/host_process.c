@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "runtime/host_systemd.h"
 #include "sys/fd_pass.h"
 #include "sys/pidfd_wait.h"
 #include "sys/rlimit.h"
@@ -73,6 +74,8 @@ static int set_oom_score(pid_t pid, struct optional_i64 score, struct error *err
 
 int host_process_prepare(const struct runtime_process *process, const struct plan *plan, struct error *err)
 {
+	if (plan->cgroup && host_systemd_attach(plan->record, process->pid, err) < 0)
+		return -1;
 	if (plan->new_namespaces & CLONE_NEWUSER && idmap_write(process->pid, &plan->idmap, err) < 0)
 		return -1;
 	return set_oom_score(process->pid, plan->process->oom_score_adj, err);

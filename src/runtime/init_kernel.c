@@ -84,9 +84,7 @@ int init_kernel_namespaces(struct init *init, struct error *err)
 {
 	const struct plan *plan = init->plan;
 
-	if (host_clone_make_late(plan, err) < 0)
-		return -1;
-	if (!host_clone_needs_go_between(plan) && host_clone_join_all(plan, err) < 0)
+	if (host_clone_make_late(plan, err) < 0 || host_clone_join_rest(plan, err) < 0)
 		return -1;
 	if (init->joined && init_kernel_cgroup_namespace(plan, err) < 0)
 		return -1;

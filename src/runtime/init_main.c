@@ -241,7 +241,7 @@ static int join_container(struct init *init, struct error *err)
 	    init_sched_affinity(plan, err) < 0 || sync_expect(plan->sync_fd, SYNC_GO, err) < 0)
 		return -1;
 	setsid();
-	if (!host_clone_needs_go_between(plan) && host_clone_join_all(plan, err) < 0)
+	if (host_clone_join_rest(plan, err) < 0)
 		return -1;
 	if (init->in_userns && init_kernel_become_root(err) < 0)
 		return -1;

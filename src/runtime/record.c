@@ -29,6 +29,7 @@ static const struct json_field record_fields[] = {
 	JSON_TEXT("created", struct record, created, 0),
 	JSON_TEXT("cgroupPath", struct record, cgroup_path, 0),
 	JSON_TEXT("resctrl", struct record, resctrl, JSON_OMIT_EMPTY),
+	JSON_TEXT("unit", struct record, unit, 0),
 	JSON_I64("pid", struct record, pid, 0),
 	JSON_U64("startTime", struct record, start_time, 0),
 	JSON_I64("creator", struct record, creator, 0),

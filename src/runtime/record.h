@@ -22,6 +22,7 @@ struct record {
 	char *created;
 	char *cgroup_path; /* empty: none */
 	char *resctrl;	   /* the folder to be removed with it; empty: none */
+	char *unit;	   /* empty: systemd does not know of it */
 	int64_t pid;
 	uint64_t start_time; /* of pid, in ticks since boot */
 	int64_t creator;     /* who makes the container; counts while pid is 0 */

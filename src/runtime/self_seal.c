@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/program.h"
 #include "sys/mount_api.h"
 
 /* Above what a spawned child gets as its numbered descriptors. */
@@ -179,6 +180,7 @@ void self_seal(char *const *argv)
 
 	if (fd < 0)
 		return;
+	program_keep_folder();
 	/* The end of a detached mount is a wait for all processors: not now, see self_seal_release(). */
 	if (seal_in_place(fd) == 0)
 		mount_kept = take_fd(&fd);

@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/path.h"
 #include "base/process.h"
+#include "base/program.h"
 #include "base/text.h"
 #include "rpc/task_messages.h"
 #include "rpc/ttrpc_client.h"
@@ -165,6 +166,7 @@ static int spawn_server(const struct shim_options *options, const char *bundle, 
 
 	if (log_fd < 0)
 		return error_set_errno(err, ERR_INTERNAL, errno, "open shim.log in %s", bundle);
+	program_keep_folder();
 	text_list_add(&arguments, "kist-shim");
 	add_option(&arguments, "-namespace", options->name_space);
 	add_option(&arguments, "-id", options->id);

@@ -182,6 +182,9 @@ int cgroup_add(struct cgroup *cgroup, pid_t pid, struct error *err);
 int cgroup_delegate(struct cgroup *cgroup, uid_t uid, struct error *err);
 
 int cgroup_set_rdma(struct cgroup *cgroup, const struct cgroup_rdma_limit *limit, struct error *err);
+/* Values of v1 as cgroup2 has them: cpu shares and blkio weights onto 1..10000. */
+uint64_t cgroup_weight_of_shares(uint64_t shares);
+uint64_t cgroup_weight_of_blkio(uint64_t weight);
 int cgroup_apply(struct cgroup *cgroup, const struct cgroup_limits *limits, struct error *err);
 
 /* Stops or resumes all processes and waits until it is so. */

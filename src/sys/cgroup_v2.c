@@ -80,7 +80,7 @@ static int set_max_or(const struct cgroup *cgroup, const struct cgroup_tree *tre
 }
 
 /* Maps 2..262144 shares onto 1..10000, with the default 1024 on the default 100; all runtimes agree on this curve. */
-static int64_t weight_of_shares(uint64_t shares)
+uint64_t cgroup_weight_of_shares(uint64_t shares)
 {
 	double l;
 
@@ -89,7 +89,13 @@ static int64_t weight_of_shares(uint64_t shares)
 	if (shares >= 262144)
 		return 10000;
 	l = log2((double)shares);
-	return (int64_t)ceil(pow(10, (l * l + 125 * l) / 612.0 - 7.0 / 34.0));
+	return (uint64_t)ceil(pow(10, (l * l + 125 * l) / 612.0 - 7.0 / 34.0));
+}
+
+/* 10..1000 onto 1..10000 */
+uint64_t cgroup_weight_of_blkio(uint64_t weight)
+{
+	return weight < 10 ? 1 : 1 + (weight - 10) * 9999 / 990;
 }
 
 static int apply_bandwidth(const struct cgroup *cgroup, const struct cgroup_tree *tree,
@@ -128,7 +134,8 @@ static int apply_cpu(const struct cgroup *cgroup, const struct cgroup_tree *tree
 	if (limits->cpu_idle.set && cgroup_set_i64(cgroup, tree, "cpu.idle", limits->cpu_idle.value, err) < 0)
 		return -1;
 	if (optional_u64_or(limits->cpu_shares, 0) && !optional_i64_or(limits->cpu_idle, 0) &&
-	    cgroup_set_i64(cgroup, tree, "cpu.weight", weight_of_shares(limits->cpu_shares.value), err) < 0)
+	    cgroup_set_i64(cgroup, tree, "cpu.weight", (int64_t)cgroup_weight_of_shares(limits->cpu_shares.value),
+			   err) < 0)
 		return -1;
 	if (apply_bandwidth(cgroup, tree, limits, err) < 0)
 		return -1;
@@ -209,10 +216,8 @@ static int apply_io(const struct cgroup *cgroup, const struct cgroup_tree *tree,
 		return error_set(err, ERR_UNSUPPORTED, "cgroup v2 has no blkio leaf weight");
 	if (weight && bfq && cgroup_set_i64(cgroup, tree, "io.bfq.weight", (int64_t)weight, err) < 0)
 		return -1;
-	/* 10..1000 onto 1..10000 */
 	if (weight && !bfq &&
-	    cgroup_set_i64(cgroup, tree, "io.weight", weight < 10 ? 1 : (int64_t)(1 + (weight - 10) * 9999 / 990),
-			   err) < 0)
+	    cgroup_set_i64(cgroup, tree, "io.weight", (int64_t)cgroup_weight_of_blkio(weight), err) < 0)
 		return -1;
 	if (apply_io_list(cgroup, tree, bfq ? "io.bfq.weight" : "io.weight", "", &limits->blkio_weight_device, err) <
 		    0 ||

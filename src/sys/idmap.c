@@ -16,6 +16,8 @@
 #include "base/text.h"
 #include "sys/namespace.h"
 
+#define MAP_MAX (1 << 16)
+
 static char *map_text(const struct idmap_range *ranges, size_t count)
 {
 	struct text text = { 0 };
@@ -99,6 +101,16 @@ int idmap_namespace(const struct idmap *map, struct error *err)
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	return fd < 0 ? -1 : fd;
+}
+
+bool idmap_is_whole(void)
+{
+	AUTO_FREE char *text = NULL;
+	unsigned inside, outside, size;
+
+	return file_read(&text, NULL, AT_FDCWD, "/proc/self/uid_map", MAP_MAX) == 0 &&
+	       sscanf(text, "%u %u %u", &inside, &outside, &size) == 3 && inside == 0 && outside == 0 &&
+	       size == UINT32_MAX;
 }
 
 int64_t idmap_to_host(const struct idmap_range *ranges, size_t count, uint32_t container_id)

@@ -32,5 +32,7 @@ struct idmap {
 int idmap_write(pid_t pid, const struct idmap *map, struct error *err);
 /* A throw-away user namespace with this map, for MOUNT_ATTR_IDMAP: its descriptor. Forks; single-threaded callers. */
 int idmap_namespace(const struct idmap *map, struct error *err);
+/* Whether this process sees every id as it is: it is in the first user namespace. */
+bool idmap_is_whole(void);
 /* Host id of a container id, or -1. */
 int64_t idmap_to_host(const struct idmap_range *ranges, size_t count, uint32_t container_id);
