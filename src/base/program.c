@@ -26,6 +26,7 @@ static const struct {
 	{ "kist-transfer", "transfer" },
 	{ "kist-files", "archive" },
 	{ "kist-unpack", "archive" },
+	{ "kist-resolve", "resolver" },
 	{ "kist-init", "init" },
 	{ "kist-archive", "archive" },
 };

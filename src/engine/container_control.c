@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "engine/container_network.h"
 #include "engine/engine_private.h"
 #include "sys/signal_name.h"
 
@@ -414,6 +415,7 @@ static int rename_held(struct container *container, const char *new_name, struct
 		container_index_rename(container, old, &problem);
 		return -1;
 	}
+	container_network_renamed(container, old);
 	container_event(container, "rename", extras);
 	return 0;
 }

@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "engine/container_ports.h"
+#include "engine/name_server.h"
 #include "engine/network_options.h"
 #include "rpc/attach_frame.h"
 #include "sys/netlink.h"
@@ -290,7 +291,8 @@ int container_network_connect(struct container *container, struct error *err)
 		return 0;
 	if (!text_equal(container->document.host.network_mode, "host")) {
 		netlink_fd = attach_receive_netlink(container->bundle, err);
-		if (netlink_fd < 0 || connect_all(container, netlink_fd, err) < 0)
+		if (netlink_fd < 0 || connect_all(container, netlink_fd, err) < 0 ||
+		    name_server_tell(container, err) < 0)
 			return -1;
 	}
 	publish_events(container, "connect");
@@ -303,6 +305,7 @@ void container_network_detach(struct container *container, bool was_connected)
 
 	if (shares_network(container))
 		return;
+	name_server_forget(container, NULL);
 	for (size_t i = 0; i < endpoints->count; i++)
 		detach_one(container, &endpoints->items[i]);
 	mutex_lock(&container->mutex);
@@ -354,6 +357,35 @@ int container_network_check(struct container *container, struct error *err)
 	return check_together(endpoints, err);
 }
 
+static void rename_locked(struct container *container, const char *old_name)
+{
+	struct endpoint_map *endpoints = &container->document.networking.endpoints;
+
+	mutex_assert_held(&container->mutex);
+	for (size_t i = 0; i < endpoints->count; i++) {
+		struct text_list *names = &endpoints->items[i].dns_names;
+
+		for (size_t j = 0; j < names->count; j++) {
+			if (!text_equal(names->items[j], old_name))
+				continue;
+			free(names->items[j]);
+			names->items[j] = xstrdup(container->document.name);
+		}
+	}
+}
+
+void container_network_renamed(struct container *container, const char *old_name)
+{
+	AUTO(error_clear) struct error err = { 0 };
+
+	mutex_lock(&container->mutex);
+	rename_locked(container, old_name);
+	mutex_unlock(&container->mutex);
+	container_save(container);
+	if (container_is_running(container) && name_server_tell(container, &err) < 0)
+		engine_log_error(container->engine, "the name server was not told of a new name", container->id, &err);
+}
+
 /* ---- joining and leaving ---- */
 
 /* Ports and default route where they belong now; `before`: the key of the place that had the ports, or NULL. */
@@ -381,7 +413,7 @@ static int join_running(struct container *container, struct endpoint_settings *e
 	if (netlink_fd < 0 || reserve_one(container, endpoint, network, NULL, err) < 0)
 		return -1;
 	if (connect_one(container, endpoint, network, netlink_fd, err) < 0 ||
-	    settle_gateways(container, before, netlink_fd, err) < 0) {
+	    settle_gateways(container, before, netlink_fd, err) < 0 || name_server_tell(container, err) < 0) {
 		AUTO_FREE char *key = endpoint_key(container, endpoint);
 
 		network_unlink(container->engine->network, key, netlink_fd);
@@ -500,9 +532,12 @@ static int leave_running(struct container *container, struct endpoint_settings *
 
 	if (netlink_fd < 0)
 		return -1;
+	name_server_forget(container, endpoint);
 	network_unlink(container->engine->network, key, netlink_fd);
 	detach_one(container, endpoint);
-	return settle_gateways(container, before, netlink_fd, err);
+	if (settle_gateways(container, before, netlink_fd, err) < 0)
+		return -1;
+	return name_server_tell(container, err);
 }
 
 static int leave_held(struct container *container, const struct engine_network *network, struct error *err)

@@ -22,6 +22,9 @@ int container_network_files(struct container *container, struct error *err);
 int container_network_connect(struct container *container, struct error *err);
 void container_network_detach(struct container *container, bool was_connected);
 
+/* Its networks call it by its new name. */
+void container_network_renamed(struct container *container, const char *old_name);
+
 /* container_endpoint.c: one place. */
 
 /* "<container>" on the default bridge, else "<container>.<network>": yours. */

@@ -76,6 +76,18 @@ static char *host_hosts_text(const struct container *container)
 	return text_take(&text);
 }
 
+/* On a user-defined network. */
+static bool has_own_resolver(const struct container_document *document)
+{
+	for (size_t i = 0; i < document->networking.endpoints.count; i++) {
+		const struct endpoint_settings *endpoint = &document->networking.endpoints.items[i];
+
+		if (endpoint->dns_names.count && !text_empty(endpoint->endpoint_id))
+			return true;
+	}
+	return false;
+}
+
 int container_network_files(struct container *container, struct error *err)
 {
 	const struct container_document *document = &container->document;
@@ -92,9 +104,11 @@ int container_network_files(struct container *container, struct error *err)
 		.search = &document->host.dns_search,
 		.options = &document->host.dns_options,
 		.host_namespace = host_mode,
+		.internal = has_own_resolver(document),
 	};
 
-	if (file_read(&host_resolver, NULL, AT_FDCWD, host_mode ? "/etc/resolv.conf" : network_host_resolv_conf(),
+	if (file_read(&host_resolver, NULL, AT_FDCWD,
+		      host_mode || resolver.internal ? "/etc/resolv.conf" : network_host_resolv_conf(),
 		      HOST_FILE_MAX) == 0)
 		resolver.host_text = host_resolver;
 	resolver_text = network_resolv_conf_text(&resolver);

@@ -19,6 +19,7 @@
 #include "base/random.h"
 #include "engine/engine_network.h"
 #include "engine/engine_private.h"
+#include "engine/name_server.h"
 #include "engine/shim_scan.h"
 #include "engine/system.h"
 #include "store/snapshot.h"
@@ -211,6 +212,7 @@ static int open_network(struct engine *engine, const struct engine_options *opti
 		return error_prefix(err, "open network");
 	if (network_bridge_add(engine->network, &bridge, &engine->bridge_info, err) < 0)
 		return error_prefix(err, "bridge %s", engine->bridge);
+	name_server_open(engine);
 	return engine_networks_raise_all(engine, err);
 }
 
@@ -439,6 +441,8 @@ static int recover(struct engine *engine, struct error *err)
 		remove_strangers(engine, folders);
 		remove_strange_snapshots(engine);
 		remove_strange_bundles(engine, items, count);
+		if (engine->names)
+			name_server_resume(engine);
 		await_ended(items, ended, count);
 		start_by_policy(engine, items, count, wanted);
 	}
@@ -531,6 +535,7 @@ void engine_close(struct engine *engine)
 	map_fini(&engine->by_id);
 	map_fini(&engine->by_name);
 	map_fini(&engine->execs);
+	name_server_close(engine->names);
 	retire_network(engine);
 	network_close(engine->network);
 	store_close(engine->store);

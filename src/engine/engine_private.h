@@ -53,7 +53,8 @@ struct engine {
 	int64_t opened_ns; /* wall */
 
 	struct store *store;
-	struct network *network; /* NULL: bridge "none" */
+	struct network *network;   /* NULL: bridge "none" */
+	struct name_server *names; /* NULL: bridge "none" */
 	struct event_bus *events;
 
 	struct mutex index; /* guards the maps, the removal of containers from them, and `pruning` */

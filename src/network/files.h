@@ -20,6 +20,9 @@ struct network_hosts {
 
 char *network_hosts_text(const struct network_hosts *hosts);
 
+/* Where our own resolver is, in every user-defined network. */
+#define NETWORK_RESOLVER "127.0.0.11"
+
 struct network_resolver {
 	const char *host_text;		 /* the host's resolv.conf (NULL: it has none) */
 	const char *host_path;		 /* named in the comment; NULL: /etc/resolv.conf */
@@ -27,9 +30,12 @@ struct network_resolver {
 	const struct text_list *search;	 /* --dns-search; "." alone: none */
 	const struct text_list *options; /* --dns-option */
 	bool host_namespace;		 /* shares the host's network: loopback servers work and stay */
+	bool internal;			 /* our own resolver is asked, which knows the servers */
 };
 
 char *network_resolv_conf_text(const struct network_resolver *resolver);
 /* The host's file to copy from: systemd-resolved's real one if /etc/resolv.conf only names its stub. Borrowed. */
 const char *network_host_resolv_conf(void);
 char *network_hostname_text(const char *hostname);
+/* The servers a resolv.conf names, as they are written there; none if it cannot be read. */
+void network_nameservers(struct text_list *out_servers, const char *path);

@@ -43,21 +43,69 @@ int attach_connect(const char *bundle, const char *exec_id, struct error *err)
 	return ttrpc_connect(path, err);
 }
 
-int attach_receive_netlink(const char *bundle, struct error *err)
+void attach_send_sockets(int client_fd, const int *fds, size_t count)
+{
+	int sent[ATTACH_SOCKETS];
+	size_t sent_count = 0;
+	char which = 0;
+
+	for (size_t i = 0; i < count && i < ATTACH_SOCKETS; i++) {
+		if (fds[i] < 0)
+			continue;
+		which |= (char)(1 << i);
+		sent[sent_count++] = fds[i];
+	}
+	(void)fd_pass_send(client_fd, &which, 1, sent, sent_count);
+}
+
+/* A shim of before sends the netlink socket alone, and an 'n'. */
+static void sort_sockets(int out_fds[ATTACH_SOCKETS], int *fds, size_t count, char which)
+{
+	size_t next = 0;
+
+	if (count == 1)
+		which = 1 << ATTACH_NETLINK;
+	for (size_t i = 0; i < ATTACH_SOCKETS; i++)
+		out_fds[i] = which & 1 << i && next < count ? take_fd(&fds[next++]) : -1;
+	while (next < count)
+		close(fds[next++]);
+}
+
+int attach_receive_sockets(int out_fds[ATTACH_SOCKETS], const char *bundle, struct error *err)
 {
 	AUTO_FREE char *path = xasprintf("%s/fds", bundle);
 	AUTO_CLOSE int socket_fd = ttrpc_connect(path, err);
-	int fd = -1;
-	size_t count = 1;
-	char byte;
+	int fds[ATTACH_SOCKETS];
+	size_t count = ATTACH_SOCKETS;
+	char which;
 	ssize_t r;
 
 	if (socket_fd < 0)
 		return -1;
-	r = fd_pass_receive(socket_fd, &byte, 1, &fd, &count);
+	r = fd_pass_receive(socket_fd, &which, 1, fds, &count);
 	if (r < 0)
 		return error_set_errno(err, ERR_UNAVAILABLE, (int)r, "receive from %s", path);
-	if (r == 0 || count != 1)
+	if (r == 0 || count == 0)
 		return error_set(err, ERR_UNAVAILABLE, "%s sent no descriptor", path);
-	return fd;
+	sort_sockets(out_fds, fds, count, which);
+	return 0;
+}
+
+void attach_close_sockets(int fds[ATTACH_SOCKETS])
+{
+	for (size_t i = 0; i < ATTACH_SOCKETS; i++)
+		if (fds[i] >= 0)
+			close(take_fd(&fds[i]));
+}
+
+int attach_receive_netlink(const char *bundle, struct error *err)
+{
+	int fds[ATTACH_SOCKETS];
+	int fd;
+
+	if (attach_receive_sockets(fds, bundle, err) < 0)
+		return -1;
+	fd = take_fd(&fds[ATTACH_NETLINK]);
+	attach_close_sockets(fds);
+	return fd >= 0 ? fd : error_set(err, ERR_UNAVAILABLE, "%s/fds sent no netlink socket", bundle);
 }

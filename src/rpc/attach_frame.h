@@ -28,5 +28,14 @@ int attach_header_parse(const uint8_t header[ATTACH_HEADER_SIZE], enum attach_ty
 
 /* Connects to <bundle>/attach, or attach-<exec_id>. Paths of any length. The caller owns the descriptor. */
 int attach_connect(const char *bundle, const char *exec_id, struct error *err);
-/* Receives the netlink socket born in the container's network namespace from <bundle>/fds; yours. */
+
+/* Sockets born in the container's network namespace, in the order of runtime.h. */
+enum attach_socket { ATTACH_NETLINK, ATTACH_NETFILTER, ATTACH_UDP, ATTACH_TCP, ATTACH_SOCKETS };
+
+/* Sends those that are not -1 to who connected to <bundle>/fds; a byte says which. */
+void attach_send_sockets(int client_fd, const int *fds, size_t count);
+/* Receives them: each yours, -1 where there is none. */
+int attach_receive_sockets(int out_fds[ATTACH_SOCKETS], const char *bundle, struct error *err);
+void attach_close_sockets(int fds[ATTACH_SOCKETS]);
+/* The netlink socket alone; yours. */
 int attach_receive_netlink(const char *bundle, struct error *err);

@@ -23,11 +23,14 @@
 
 void runtime_process_fini(struct runtime_process *process)
 {
-	int *fds[] = { &process->pidfd, &process->tty_fd, &process->netlink_fd };
+	int *fds[] = { &process->pidfd, &process->tty_fd };
 
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		if (*fds[i] >= 0)
 			close(take_fd(fds[i]));
+	for (size_t i = 0; i < RUNTIME_NET_COUNT; i++)
+		if (process->net_fds[i] >= 0)
+			close(take_fd(&process->net_fds[i]));
 }
 
 /* What our caller gave us never closes on exec; what we opened ourselves does, and must not get in. */
@@ -137,7 +140,8 @@ int host_process_deliver(struct runtime_process *process, struct sync_message *m
 	const struct runtime_process_options *options = plan->options;
 
 	process->tty_fd = take_fd(&message->fds[0]);
-	process->netlink_fd = take_fd(&message->fds[1]);
+	for (size_t i = 0; i < RUNTIME_NET_COUNT; i++)
+		process->net_fds[i] = take_fd(&message->fds[1 + i]);
 	if (options->keep_newlines && process->tty_fd >= 0)
 		tty_keep_newlines(process->tty_fd);
 	if (options->console_socket) {

@@ -20,7 +20,7 @@ struct init {
 	int proc_fd; /* a private proc, or -1 */
 	int tty_master_fd;
 	int tty_slave_fd;
-	int netlink_fd;
+	int net_fds[RUNTIME_NET_COUNT];
 	bool in_userns;
 	bool joined;	    /* we are in our cgroups */
 	int *late_readonly; /* mounts that become read-only when all is in them */

@@ -59,6 +59,15 @@ static int enter_time_namespace(const struct plan *plan, struct error *err)
 	return 0;
 }
 
+/* For the host side to use. A kernel without one of them can do without: what needs it says so. */
+static void open_net_sockets(struct init *init, int route_fd)
+{
+	init->net_fds[RUNTIME_NET_ROUTE] = route_fd;
+	init->net_fds[RUNTIME_NET_FILTER] = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+	init->net_fds[RUNTIME_NET_UDP] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	init->net_fds[RUNTIME_NET_TCP] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+}
+
 /* Interface requests work on a socket of any family: so one netlink socket does both. */
 static int bring_up_loopback(struct init *init, struct error *err)
 {
@@ -68,7 +77,7 @@ static int bring_up_loopback(struct init *init, struct error *err)
 	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0)
 		return error_set_errno(err, ERR_INTERNAL, errno, "bring up lo in the new network namespace");
 	if (init->plan->create->want_netlink)
-		init->netlink_fd = take_fd(&fd);
+		open_net_sockets(init, take_fd(&fd));
 	return 0;
 }
 

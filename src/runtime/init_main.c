@@ -214,7 +214,7 @@ static int become_container(struct init *init, int *talk_fd, struct error *err)
 	debug_log(plan->runtime, "init: closing the pipe to signal completion, then waiting for start");
 	/* From here on we wait for words only: the end of the creator is an end of file. */
 	die_with_creator(false);
-	if (sync_send_ready(plan->sync_fd, init->tty_master_fd, init->netlink_fd, err) < 0)
+	if (sync_send_ready(plan->sync_fd, init->tty_master_fd, init->net_fds, err) < 0)
 		return -1;
 	close_host_descriptors(plan);
 	if (sync_expect(plan->sync_fd, SYNC_GO, err) < 0)
@@ -264,7 +264,7 @@ static int become_exec(struct init *init, struct error *err)
 		return -1;
 	trace_mark(plan->runtime->trace, "user, program");
 	debug_log(plan->runtime, "setns_init: about to exec %s", program.path);
-	if (sync_send_ready(plan->sync_fd, init->tty_master_fd, -1, err) < 0)
+	if (sync_send_ready(plan->sync_fd, init->tty_master_fd, NULL, err) < 0)
 		return -1;
 	close_host_descriptors(plan);
 	if (sync_expect(plan->sync_fd, SYNC_GO, err) < 0)
@@ -292,7 +292,7 @@ static struct init start_state(const struct plan *plan)
 			      .proc_fd = -1,
 			      .tty_master_fd = -1,
 			      .tty_slave_fd = -1,
-			      .netlink_fd = -1,
+			      .net_fds = { -1, -1, -1, -1 },
 			      .in_userns = spec_find_namespace(plan->spec, "user") != NULL };
 }
 

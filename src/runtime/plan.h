@@ -72,11 +72,9 @@ enum sync_word {
 	SYNC_HOOKS = 'h', /* init: mounts are done, run the hooks of the runtime namespace */
 	SYNC_IDMAP =
 		'm', /* init: the number (uint32) of a mount follows; its detached tree comes with it, for an id map */
-	SYNC_READY = 'r', /* init: all is prepared; carries tty and netlink descriptors if there are any */
+	SYNC_READY = 'r', /* init: all is prepared; carries the tty and the network's descriptors if there are any */
 	SYNC_ERROR = 'e', /* init: an error follows, then the end */
 	SYNC_CHILD = 'c', /* go-between: the pid (int32) and the pidfd of init follow */
-	SYNC_TTY = 1,	  /* flag byte behind SYNC_READY: a tty master comes with it */
-	SYNC_NETLINK = 2, /* the same for a netlink socket */
 };
 
 /* Runs in the clone; never returns. */

@@ -39,14 +39,24 @@ struct runtime {
 	struct trace *trace;   /* borrowed, NULL: off; see trace.h */
 };
 
+/* Sockets born in the container's new network namespace, which they keep: nobody has to enter it later. */
+enum runtime_net_fd {
+	RUNTIME_NET_ROUTE,  /* NETLINK_ROUTE: links, addresses, routes */
+	RUNTIME_NET_FILTER, /* NETLINK_NETFILTER: rules */
+	RUNTIME_NET_UDP,    /* for the resolver; not bound yet */
+	RUNTIME_NET_TCP,
+	RUNTIME_NET_COUNT
+};
+
 /* A process just made. The descriptors are the caller's: runtime_process_fini() closes what was not taken. */
 struct runtime_process {
-	pid_t pid;	/* in the caller's pid namespace */
-	int pidfd;	/* the process is a child of the caller */
-	int tty_fd;	/* master side, or -1: no terminal, or it went to the console socket */
-	int netlink_fd; /* NETLINK_ROUTE socket born in the new network namespace, or -1 */
+	pid_t pid;			/* in the caller's pid namespace */
+	int pidfd;			/* the process is a child of the caller */
+	int tty_fd;			/* master side, or -1: no terminal, or it went to the console socket */
+	int net_fds[RUNTIME_NET_COUNT]; /* -1: none */
 };
-#define RUNTIME_PROCESS_NONE ((struct runtime_process){ .pid = -1, .pidfd = -1, .tty_fd = -1, .netlink_fd = -1 })
+#define RUNTIME_PROCESS_NONE                                                                                           \
+	((struct runtime_process){ .pid = -1, .pidfd = -1, .tty_fd = -1, .net_fds = { -1, -1, -1, -1 } })
 void runtime_process_fini(struct runtime_process *process);
 
 /* Borrowed descriptors for 0, 1, 2 of the process; ignored with a terminal. -1 means /dev/null. */

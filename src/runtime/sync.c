@@ -2,6 +2,7 @@
 #include "runtime/sync.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -10,7 +11,7 @@
 
 void sync_message_fini(struct sync_message *message)
 {
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < SYNC_FDS; i++)
 		if (message->fds[i] >= 0)
 			close(take_fd(&message->fds[i]));
 }
@@ -38,20 +39,20 @@ int sync_expect(int fd, char word, struct error *err)
 	return 0;
 }
 
-int sync_send_ready(int fd, int tty_fd, int netlink_fd, struct error *err)
+int sync_send_ready(int fd, int tty_fd, const int net_fds[RUNTIME_NET_COUNT], struct error *err)
 {
 	char words[2] = { SYNC_READY, 0 };
-	int fds[2];
+	int fds[SYNC_FDS];
 	size_t count = 0;
 	int r;
 
-	if (tty_fd >= 0) {
-		words[1] |= SYNC_TTY;
-		fds[count++] = tty_fd;
-	}
-	if (netlink_fd >= 0) {
-		words[1] |= SYNC_NETLINK;
-		fds[count++] = netlink_fd;
+	for (size_t i = 0; i < SYNC_FDS; i++) {
+		int one = i == 0 ? tty_fd : net_fds ? net_fds[i - 1] : -1;
+
+		if (one < 0)
+			continue;
+		words[1] |= (char)(1 << i);
+		fds[count++] = one;
 	}
 	r = fd_pass_send(fd, words, sizeof(words), fds, count);
 	if (r < 0)
@@ -71,24 +72,26 @@ int sync_ask_idmap(int fd, uint32_t index, int mount_fd, struct error *err)
 	return sync_expect(fd, SYNC_GO, err);
 }
 
+/* The second byte says which of the descriptors came. */
 static int receive_ready(int fd, struct sync_message *message, struct error *err)
 {
-	int fds[2] = { message->fds[0], message->fds[1] };
+	int fds[SYNC_FDS];
 	char flags = 0;
 	size_t next = 0;
 	ssize_t r = read_full(fd, &flags, 1);
 
 	if (r != 1)
 		return error_set(err, ERR_INTERNAL, "container init died in the middle of a message");
-	message->fds[0] = flags & SYNC_TTY ? fds[next++] : -1;
-	message->fds[1] = flags & SYNC_NETLINK ? fds[next++] : -1;
+	memcpy(fds, message->fds, sizeof(fds));
+	for (size_t i = 0; i < SYNC_FDS; i++)
+		message->fds[i] = flags & 1 << i ? fds[next++] : -1;
 	return 0;
 }
 
 int sync_receive(int fd, struct sync_message *out_message, struct error *err)
 {
-	size_t count = 2;
-	int fds[2] = { -1, -1 };
+	size_t count = SYNC_FDS;
+	int fds[SYNC_FDS];
 	char word = 0;
 	ssize_t r;
 
@@ -100,8 +103,9 @@ int sync_receive(int fd, struct sync_message *out_message, struct error *err)
 		r = 0;
 	if (r < 0)
 		return error_set_errno(err, ERR_INTERNAL, (int)r, "talk between runtime and container init");
-	*out_message = (struct sync_message){ .word = r == 0 ? 0 : word,
-					      .fds = { count > 0 ? fds[0] : -1, count > 1 ? fds[1] : -1 } };
+	*out_message = (struct sync_message){ .word = r == 0 ? 0 : word };
+	for (size_t i = 0; i < SYNC_FDS; i++)
+		out_message->fds[i] = i < count ? fds[i] : -1;
 	if (word == SYNC_READY)
 		return receive_ready(fd, out_message, err);
 	if (word == SYNC_IDMAP &&

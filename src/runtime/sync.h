@@ -11,19 +11,21 @@
 #include "base/error.h"
 #include "runtime/plan.h"
 
+#define SYNC_FDS (1 + RUNTIME_NET_COUNT)
+
 /* What came from init. */
 struct sync_message {
-	char word;	/* 0: end of file */
-	int fds[2];	/* owned: -1 where none came */
-	uint32_t index; /* of SYNC_IDMAP */
+	char word;	   /* 0: end of file */
+	int fds[SYNC_FDS]; /* owned: -1 where none came. READY: tty, then the network's */
+	uint32_t index;	   /* of SYNC_IDMAP */
 };
 void sync_message_fini(struct sync_message *message);
 
 int sync_send(int fd, char word, struct error *err);
 /* Waits for the one word that may come; anything else (end of file) fails. */
 int sync_expect(int fd, char word, struct error *err);
-/* READY with the descriptors there are (-1: none). */
-int sync_send_ready(int fd, int tty_fd, int netlink_fd, struct error *err);
+/* READY with the descriptors there are (-1, and NULL: none). */
+int sync_send_ready(int fd, int tty_fd, const int net_fds[RUNTIME_NET_COUNT], struct error *err);
 /* Has the host side give mount `index` its id map, and waits until it is done. */
 int sync_ask_idmap(int fd, uint32_t index, int mount_fd, struct error *err);
 /* Next message of init; SYNC_ERROR is taken apart here: it fails with init's own error. */

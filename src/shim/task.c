@@ -46,12 +46,15 @@ static void task_free(struct task *task)
 		unlinkat(task->bundle_fd, "fds", 0);
 	if (task->exit_fd >= 0)
 		unlinkat(task->bundle_fd, "exit.json.tmp", 0);
-	for (size_t i = 0; i < 5; i++) {
-		const int fds[] = { task->oom_fd, task->fds_fd, task->netlink_fd, task->exit_fd, task->bundle_fd };
+	for (size_t i = 0; i < 4; i++) {
+		const int fds[] = { task->oom_fd, task->fds_fd, task->exit_fd, task->bundle_fd };
 
 		if (fds[i] >= 0)
 			close(fds[i]);
 	}
+	for (size_t i = 0; i < RUNTIME_NET_COUNT; i++)
+		if (task->net_fds[i] >= 0)
+			close(task->net_fds[i]);
 	cgroup_close(task->cgroup);
 	free(task->state_root);
 	free(task->cache);
@@ -104,7 +107,8 @@ static int open_task(struct task **out_task, struct task_host *host, const struc
 	};
 
 	task->host = host;
-	task->oom_fd = task->fds_fd = task->netlink_fd = task->exit_fd = -1;
+	task->oom_fd = task->fds_fd = task->exit_fd = -1;
+	memset(task->net_fds, -1, sizeof(task->net_fds));
 	list_init(&task->execs);
 	task->id = xstrdup(request->id);
 	task->bundle = xstrdup(request->bundle);
@@ -151,7 +155,8 @@ static int run_create(struct task *task, const struct task_create_request *reque
 	if (runtime_create(&made, &task->runtime, &create, err) < 0)
 		return -1;
 	task_process_take(&task->init, &made);
-	task->netlink_fd = take_fd(&made.netlink_fd);
+	for (size_t i = 0; i < RUNTIME_NET_COUNT; i++)
+		task->net_fds[i] = take_fd(&made.net_fds[i]);
 	return 0;
 }
 
@@ -172,12 +177,12 @@ static void on_fds_client(struct watch *watch, short revents)
 
 	(void)revents;
 	if (fd >= 0)
-		(void)fd_pass_send(fd, "n", 1, &task->netlink_fd, 1);
+		attach_send_sockets(fd, task->net_fds, RUNTIME_NET_COUNT);
 }
 
 static int open_fds_socket(struct task *task, struct error *err)
 {
-	if (task->netlink_fd < 0)
+	if (task->net_fds[RUNTIME_NET_ROUTE] < 0)
 		return 0;
 	task->fds_fd = attach_listen(task->bundle_fd, "fds", err);
 	if (task->fds_fd < 0)

@@ -75,7 +75,7 @@ struct task {
 	int oom_fd;
 	struct watch fds_watch; /* the socket `fds` */
 	int fds_fd;
-	int netlink_fd;
+	int net_fds[RUNTIME_NET_COUNT];
 	int exit_fd; /* exit.json.tmp, with its room reserved */
 };
 

@@ -57,6 +57,7 @@ def program(build_dir):
         "kist-shim": "shim",
         "kist-transfer": "transfer",
         "kist-unpack": "archive",
+        "kist-resolve": "resolver",
         "kist-init": "init",
         "kist-archive": "archive",
         "kist-files": "archive",

@@ -649,13 +649,18 @@ def test_update_and_stats(shim):
 
 
 def test_netlink_socket_of_the_container(shim):
-    """<bundle>/fds hands out a netlink socket born in the container's network namespace: it sees only its lo."""
+    """<bundle>/fds hands out sockets born in the container's network namespace; the first sees only its lo."""
     shim.create(spec(["sleep", "100"]), stdout=shim.log_uri())
     sock = connect(shim.bundle / "fds")
-    data, fds, _, _ = socket.recv_fds(sock, 16, 4)
+    data, fds, _, _ = socket.recv_fds(sock, 16, 8)
     sock.close()
-    assert len(data) == 1 and len(fds) == 1
-    netlink = socket.socket(fileno=fds[0])
+    assert data == b"\x0f" and len(fds) == 4
+    netlink, *others = [socket.socket(fileno=fd) for fd in fds]
+    assert [(one.family, one.type) for one in others[1:]] == [
+        (socket.AF_INET, socket.SOCK_DGRAM), (socket.AF_INET, socket.SOCK_STREAM)]  # fmt: skip
+    assert others[0].family == socket.AF_NETLINK
+    for one in others:
+        one.close()
     assert netlink.family == socket.AF_NETLINK
     netlink.settimeout(5)
     netlink.bind((0, 0))
