@@ -51,11 +51,6 @@ static inline void list_add_last(struct list *list, struct list_node *node)
 	list_insert_before(&list->head, node);
 }
 
-static inline void list_add_first(struct list *list, struct list_node *node)
-{
-	list_insert_before(list->head.next, node);
-}
-
 static inline struct list_node *list_first(const struct list *list)
 {
 	return list_empty(list) ? NULL : list->head.next;

@@ -113,11 +113,6 @@ static int compare_versions(const char *a, const char *b)
 	return major[0] != major[1] ? major[0] - major[1] : minor[0] - minor[1];
 }
 
-bool client_api_at_least(const struct client *client, const char *version)
-{
-	return compare_versions(client->api_version, version) >= 0;
-}
-
 static int ping(struct client *client, struct error *err)
 {
 	AUTO(local_response_freep) struct local_response *response = NULL;

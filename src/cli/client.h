@@ -43,8 +43,6 @@ int client_get(struct json_value **out_value, struct client *client, struct erro
 	__attribute__((format(printf, 4, 5)));
 int client_post(struct client *client, struct error *err, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
-/* true when the API agreed on is at least "1.42". */
-bool client_api_at_least(const struct client *client, const char *version);
 
 /* Adds ?key=value or &key=value, escaped. NULL and "" values are left out. */
 void query_add(struct text *path, const char *key, const char *value);

@@ -14,6 +14,7 @@
 #include "base/path.h"
 #include "engine/engine_private.h"
 #include "engine/spec.h"
+#include "sys/cgroup.h"
 #include "sys/rlimit.h"
 #include "sys/signal_name.h"
 
@@ -420,6 +421,9 @@ int container_check(struct container_config *config, struct host_config *host, s
 	if (optional_bool_or(host->oom_kill_disable, false) && host->memory == 0)
 		text_list_add(warnings, "OOM killer is disabled for the container, but no memory limit is set, this "
 					"can result in the system running out of resources.");
+	if (host->memory > 0 && host->memory_swap > 0 && !cgroup_accounts_swap())
+		text_list_add(warnings, "Your kernel does not support swap limit capabilities or the cgroup is not "
+					"mounted. Memory limited without swap.");
 	fill_paths(host);
 	return 0;
 }

@@ -170,8 +170,8 @@ static int send_signal(struct container *container, int signal, struct error *er
 	paused = container->document.state.paused;
 	mutex_unlock(&container->mutex);
 	error_clear(&problem);
-	if (paused && unfreeze(container, &problem) < 0)
-		return 0;
+	if (paused)
+		unfreeze(container, &problem);
 	return 0;
 }
 
@@ -435,53 +435,4 @@ int container_rename(struct engine *engine, const char *name, const char *new_na
 	r = rename_held(container, new_name, err);
 	container_release(container);
 	return r;
-}
-
-/* ---- all of them, when the daemon ends ---- */
-
-struct stop_job {
-	struct container *container;
-	int64_t timeout_ms;
-};
-
-static void *stop_one(void *arg)
-{
-	struct stop_job *job = arg;
-	AUTO(error_clear) struct error err = { 0 };
-	struct stop_options options = { .timeout_s = { .set = job->timeout_ms >= 0, .value = job->timeout_ms / 1000 } };
-	struct engine *engine = job->container->engine;
-
-	if (stop(job->container, &options, false, -1, &err) < 0)
-		engine_log_error(engine, "a container did not stop", job->container->id, &err);
-	container_unref(job->container);
-	free(job);
-	return NULL;
-}
-
-void engine_stop_all(struct engine *engine, int64_t timeout_ms)
-{
-	struct container **items;
-	size_t count = container_all(&items, engine);
-	pthread_t *threads = xcalloc(count + 1, sizeof(*threads));
-	size_t started = 0;
-
-	atomic_store(&engine->stopping, true);
-	for (size_t i = 0; i < count; i++) {
-		AUTO(error_clear) struct error err = { 0 };
-		struct stop_job *job;
-
-		if (!container_is_running(items[i]))
-			continue;
-		job = xcalloc(1, sizeof(*job));
-		job->container = container_ref(items[i]);
-		job->timeout_ms = timeout_ms;
-		if (thread_start(&threads[started], "stop", stop_one, job, &err) == 0)
-			started++;
-		else
-			stop_one(job);
-	}
-	for (size_t i = 0; i < started; i++)
-		pthread_join(threads[i], NULL);
-	free(threads);
-	container_all_free(items, count);
 }

@@ -56,39 +56,14 @@ struct event_bus *engine_events(struct engine *engine)
 	return engine->events;
 }
 
-const char *engine_network_id(const struct engine *engine, const char *name)
-{
-	static const char *const names[ENGINE_NETWORK_COUNT] = { "bridge", "host", "none" };
-
-	for (size_t i = 0; i < ENGINE_NETWORK_COUNT; i++)
-		if (text_equal(names[i], name))
-			return engine->network_ids[i];
-	return NULL;
-}
-
 struct store *engine_store(struct engine *engine)
 {
 	return engine->store;
 }
 
-const struct log *engine_log(const struct engine *engine)
-{
-	return engine->log;
-}
-
-const char *engine_data_root(const struct engine *engine)
-{
-	return engine->data_root;
-}
-
 const char *engine_exec_root(const struct engine *engine)
 {
 	return engine->exec_root;
-}
-
-const char *engine_id(const struct engine *engine)
-{
-	return engine->id;
 }
 
 void engine_thread_begin(struct engine *engine)

@@ -56,16 +56,7 @@ int engine_open(struct engine **out_engine, const struct engine_options *options
 void engine_close(struct engine *engine);
 DEFINE_AUTO(struct engine, engine_close)
 
-/* Stops every running container as its stop timeout says (SIGTERM of the daemon without live-restore). */
-void engine_stop_all(struct engine *engine, int64_t timeout_ms);
-
 /* All borrowed, never NULL after open. */
 struct event_bus *engine_events(struct engine *engine);
 struct store *engine_store(struct engine *engine);
-const struct log *engine_log(const struct engine *engine);
-const char *engine_data_root(const struct engine *engine);
 const char *engine_exec_root(const struct engine *engine);
-/* 64 hex digits, kept in the data root. */
-const char *engine_id(const struct engine *engine);
-/* Likewise, of the networks "bridge", "host" and "none"; NULL for any other. */
-const char *engine_network_id(const struct engine *engine, const char *name);

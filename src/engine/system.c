@@ -288,8 +288,7 @@ static void fill_cgroups(struct system_info *info)
 	if (cgroup_controllers(&controllers, &err) < 0)
 		text_list_add(&info->warnings, "WARNING: the host's cgroups cannot be read");
 	info->memory_limit = text_list_contains(&controllers, "memory");
-	info->swap_limit = info->memory_limit &&
-			   (v2 || file_exists(AT_FDCWD, "/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes"));
+	info->swap_limit = info->memory_limit && cgroup_accounts_swap();
 	info->cpu_cfs_period = text_list_contains(&controllers, "cpu");
 	info->cpu_cfs_quota = info->cpu_cfs_period;
 	info->cpu_shares = info->cpu_cfs_period;
@@ -300,6 +299,8 @@ static void fill_cgroups(struct system_info *info)
 	info->cgroup_version = xstrdup(v2 ? "2" : "1");
 	if (!info->memory_limit)
 		text_list_add(&info->warnings, "WARNING: No memory limit support");
+	else if (!info->swap_limit)
+		text_list_add(&info->warnings, "WARNING: No swap limit support");
 	if (!info->pids_limit)
 		text_list_add(&info->warnings, "WARNING: No pids limit support");
 	if (!info->ipv4_forwarding)

@@ -107,7 +107,6 @@ int http_body_fd(struct http_request *request);
 int http_body_whole(struct http_request *request, struct error *err);
 /* Readable (POLLIN) once the client is gone. Borrowed; -1 only when descriptors ran out. */
 int http_cancel_fd(struct http_request *request);
-bool http_client_gone(struct http_request *request);
 
 /* ---- response ---- */
 

@@ -277,13 +277,6 @@ int http_cancel_fd(struct http_request *request)
 	return request->cancel_fd;
 }
 
-bool http_client_gone(struct http_request *request)
-{
-	struct pollfd item = { .fd = request->fd, .events = POLLRDHUP };
-
-	return poll(&item, 1, 0) > 0 && item.revents;
-}
-
 bool http_wants_upgrade(const struct http_request *request)
 {
 	const char *connection = http_header(request, MHD_HTTP_HEADER_CONNECTION);

@@ -141,25 +141,6 @@ int task_resize(struct task_client *client, const char *id, const char *exec_id,
 	return call_simple(client, "ResizePty", &request, task_resize_request_fields, cancel_fd, err);
 }
 
-int task_close_stdin(struct task_client *client, const char *id, const char *exec_id, int cancel_fd, struct error *err)
-{
-	const struct task_close_io_request request = { .id = borrow(id),
-						       .exec_id = borrow(exec_id),
-						       .stdin_too = true };
-
-	return call_simple(client, "CloseIO", &request, task_close_io_request_fields, cancel_fd, err);
-}
-
-int task_state(struct task_client *client, const char *id, const char *exec_id, struct task_state_response *out_state,
-	       int cancel_fd, struct error *err)
-{
-	const struct task_process_request request = { .id = borrow(id), .exec_id = borrow(exec_id) };
-
-	memset(out_state, 0, sizeof(*out_state));
-	return call(client, "State", &request, task_process_request_fields, out_state, task_state_response_fields,
-		    cancel_fd, err);
-}
-
 int task_pids(struct task_client *client, const char *id, struct task_pids_response *out_pids, int cancel_fd,
 	      struct error *err)
 {
@@ -168,22 +149,6 @@ int task_pids(struct task_client *client, const char *id, struct task_pids_respo
 	memset(out_pids, 0, sizeof(*out_pids));
 	return call(client, "Pids", &request, task_process_request_fields, out_pids, task_pids_response_fields,
 		    cancel_fd, err);
-}
-
-int task_read_stats(struct task_client *client, const char *id, struct task_stats *out_stats, int cancel_fd,
-		    struct error *err)
-{
-	const struct task_process_request request = { .id = borrow(id) };
-	struct task_stats_response response = { 0 };
-	int r;
-
-	memset(out_stats, 0, sizeof(*out_stats));
-	r = call(client, "Stats", &request, task_process_request_fields, &response, task_stats_response_fields,
-		 cancel_fd, err);
-	if (r == 0)
-		r = task_stats_decode(out_stats, &response.stats, err);
-	proto_free(&response, task_stats_response_fields);
-	return r;
 }
 
 int task_pause(struct task_client *client, const char *id, int cancel_fd, struct error *err)

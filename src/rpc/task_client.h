@@ -51,17 +51,9 @@ int task_delete(struct task_client *client, const char *id, const char *exec_id,
 		int cancel_fd, struct error *err);
 int task_resize(struct task_client *client, const char *id, const char *exec_id, uint32_t width, uint32_t height,
 		int cancel_fd, struct error *err);
-/* Closes the process' stdin. */
-int task_close_stdin(struct task_client *client, const char *id, const char *exec_id, int cancel_fd, struct error *err);
-/* proto_free(out_state, task_state_response_fields) */
-int task_state(struct task_client *client, const char *id, const char *exec_id, struct task_state_response *out_state,
-	       int cancel_fd, struct error *err);
 /* proto_free(out_pids, task_pids_response_fields) */
 int task_pids(struct task_client *client, const char *id, struct task_pids_response *out_pids, int cancel_fd,
 	      struct error *err);
-/* task_stats_free(out_stats) */
-int task_read_stats(struct task_client *client, const char *id, struct task_stats *out_stats, int cancel_fd,
-		    struct error *err);
 int task_pause(struct task_client *client, const char *id, int cancel_fd, struct error *err);
 int task_resume(struct task_client *client, const char *id, int cancel_fd, struct error *err);
 /* resources_json: linux.resources of the runtime spec. */

@@ -135,9 +135,3 @@ void loop_turn(struct loop *loop)
 	loop->count = 0;
 	run_timers(loop);
 }
-
-void loop_run(struct loop *loop)
-{
-	while (!loop->stop)
-		loop_turn(loop);
-}

@@ -49,5 +49,3 @@ void loop_add_timer(struct loop *loop, struct timer *timer, int64_t after_ms, vo
 void loop_remove_timer(struct timer *timer);
 /* One round: waits for something and calls back. */
 void loop_turn(struct loop *loop);
-/* Turns until `stop` is set. */
-void loop_run(struct loop *loop);

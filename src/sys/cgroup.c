@@ -149,13 +149,6 @@ enum cgroup_mode cgroup_detect(void)
 	return mode;
 }
 
-const char *cgroup_mode_name(enum cgroup_mode mode)
-{
-	static const char *const names[] = { "none", "v1", "hybrid", "v2" };
-
-	return names[mode];
-}
-
 static void add_controllers(struct text_list *names, const char *text, char separator)
 {
 	AUTO(text_list_fini) struct text_list words = { 0 };

@@ -134,8 +134,6 @@ struct cgroup_rdma_limit {
 
 /* How the host mounts its control groups. */
 enum cgroup_mode cgroup_detect(void);
-/* What a program says about it: "none", "v1", "hybrid", "v2". */
-const char *cgroup_mode_name(enum cgroup_mode mode);
 /* The controllers that can be used, sorted ("cpu", "memory", ...). */
 int cgroup_controllers(struct text_list *out_names, struct error *err);
 

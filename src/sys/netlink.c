@@ -314,11 +314,6 @@ int link_find(int fd, const char *name, struct link_info *out_link)
 	return get_link(fd, 0, name, out_link);
 }
 
-int link_find_index(int fd, int index, struct link_info *out_link)
-{
-	return get_link(fd, index, NULL, out_link);
-}
-
 /* ---- dumps ---- */
 
 struct dump {

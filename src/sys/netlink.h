@@ -92,7 +92,6 @@ int link_change(int fd, int index, const struct link_change *change);
 int link_delete(int fd, int index);
 /* -ENODEV if there is none. */
 int link_find(int fd, const char *name, struct link_info *out_link);
-int link_find_index(int fd, int index, struct link_info *out_link);
 /* Bridge port: frames may go back where they came from (hairpin), isolated from other isolated ports. */
 int link_set_bridge_port(int fd, int index, bool hairpin, bool isolated);
 /* *out_links is yours. */

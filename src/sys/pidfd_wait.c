@@ -67,13 +67,6 @@ int pidfd_ended(int pidfd, int timeout_ms)
 	return ready < 0 ? -errno : ready > 0;
 }
 
-int pidfd_take_fd(int pidfd, int fd)
-{
-	int taken = pidfd_getfd(pidfd, fd, 0);
-
-	return taken < 0 ? -errno : taken;
-}
-
 unsigned long long pid_start_time(pid_t pid)
 {
 	AUTO_FREE char *stat = NULL;

@@ -12,7 +12,5 @@ int pidfd_signal(int pidfd, int signal);
 int pidfd_wait(int pidfd, bool block, int *out_status);
 /* Whether it has ended (any process, also not ours): 1 or 0; waits up to timeout_ms (-1: for ever). */
 int pidfd_ended(int pidfd, int timeout_ms);
-/* A copy of a descriptor of that process. */
-int pidfd_take_fd(int pidfd, int fd);
 /* When the process started, in clock ticks since boot: with the pid, its identity. 0 if it is gone. */
 unsigned long long pid_start_time(pid_t pid);

@@ -84,16 +84,6 @@ void credential_fini(struct credential *credential)
 	*credential = (struct credential){ 0 };
 }
 
-char *credentials_path(void)
-{
-	const char *folder = getenv("DOCKER_CONFIG");
-	const char *home = getenv("HOME");
-
-	if (!text_empty(folder))
-		return path_join(folder, "config.json");
-	return text_empty(home) ? NULL : path_join(home, ".docker/config.json");
-}
-
 /* ---- the file ---- */
 
 static void config_fini(struct config *config)

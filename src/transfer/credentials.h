@@ -22,9 +22,6 @@ struct credential {
 
 void credential_fini(struct credential *credential);
 
-/* $DOCKER_CONFIG/config.json or ~/.docker/config.json; yours. NULL if there is no home. */
-char *credentials_path(void);
-
 /* 1 with it filled, 0 if there is none for this key. A missing file counts as empty. */
 int credentials_get(struct credential *out_credential, const char *path, const char *key, struct error *err);
 

@@ -5,6 +5,7 @@
 
 #include "engine/attach.h"
 #include "engine/engine_private.h"
+#include "sys/cgroup.h"
 
 static int check(const char *text, char **out_message)
 {
@@ -75,6 +76,21 @@ static void test_cases(void **state)
 	}
 }
 
+static void test_limit_without_swap_is_told(void **state)
+{
+	static const char body[] = "{\"Cmd\":[\"a\"],\"HostConfig\":{\"Memory\":64000000}}";
+	AUTO(text_list_fini) struct text_list warnings = { 0 };
+	AUTO(error_clear) struct error err = { 0 };
+	struct container_create_request request = { 0 };
+
+	(void)state;
+	assert_no_error(container_create_request_decode(&request, body, strlen(body), &err), &err);
+	assert_no_error(container_check(&request.config, &request.host, &warnings, &err), &err);
+	assert_int_equal(request.host.memory_swap, 128000000);
+	assert_int_equal(warnings.count, cgroup_accounts_swap() ? 0 : 1);
+	container_create_request_fini(&request);
+}
+
 static void test_names(void **state)
 {
 	static const char *const good[] = { "a1", "web_1.x-y", "0ab" };
@@ -116,6 +132,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cases),
+		cmocka_unit_test(test_limit_without_swap_is_told),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_detach_keys),
 	};
