@@ -137,11 +137,22 @@ static int add_devices(struct limits *limits, const struct spec_resources *resou
 	return 0;
 }
 
+/* A zero is "not asked for", as in runc: dockerd sends them for all that an update does not change. */
+static struct optional_i64 unless_zero_i64(struct optional_i64 value)
+{
+	return value.value ? value : (struct optional_i64){ 0 };
+}
+
+static struct optional_u64 unless_zero_u64(struct optional_u64 value)
+{
+	return value.value ? value : (struct optional_u64){ 0 };
+}
+
 static void add_memory(struct cgroup_limits *out, const struct spec_memory *memory)
 {
-	out->memory_limit = memory->limit;
-	out->memory_reservation = memory->reservation;
-	out->memory_swap = memory->swap;
+	out->memory_limit = unless_zero_i64(memory->limit);
+	out->memory_reservation = unless_zero_i64(memory->reservation);
+	out->memory_swap = unless_zero_i64(memory->swap);
 	out->memory_swappiness = (struct optional_i64){ memory->swappiness.set, (int64_t)memory->swappiness.value };
 	out->memory_disable_oom_killer = memory->disable_oom_killer;
 	out->memory_check_before_update = optional_bool_or(memory->check_before_update, false);
@@ -149,12 +160,12 @@ static void add_memory(struct cgroup_limits *out, const struct spec_memory *memo
 
 static void add_cpu(struct cgroup_limits *out, const struct spec_cpu *cpu)
 {
-	out->cpu_shares = cpu->shares;
-	out->cpu_quota = cpu->quota;
-	out->cpu_period = cpu->period;
+	out->cpu_shares = unless_zero_u64(cpu->shares);
+	out->cpu_quota = unless_zero_i64(cpu->quota);
+	out->cpu_period = unless_zero_u64(cpu->period);
 	out->cpu_burst = cpu->burst;
-	out->cpu_realtime_runtime = cpu->realtime_runtime;
-	out->cpu_realtime_period = cpu->realtime_period;
+	out->cpu_realtime_runtime = unless_zero_i64(cpu->realtime_runtime);
+	out->cpu_realtime_period = unless_zero_u64(cpu->realtime_period);
 	out->cpu_idle = cpu->idle;
 	out->cpuset_cpus = text_empty(cpu->cpus) ? NULL : cpu->cpus;
 	out->cpuset_mems = text_empty(cpu->mems) ? NULL : cpu->mems;
@@ -176,8 +187,8 @@ static void add_block_io(struct limits *limits, const struct spec_block_io *io)
 	size_t weights = 0;
 
 	/* Zero means "not set" in what docker sends. */
-	out->blkio_weight = io->weight.value ? io->weight : (struct optional_u64){ 0 };
-	out->blkio_leaf_weight = io->leaf_weight.value ? io->leaf_weight : (struct optional_u64){ 0 };
+	out->blkio_weight = unless_zero_u64(io->weight);
+	out->blkio_leaf_weight = unless_zero_u64(io->leaf_weight);
 	limits->blkio[0] = xcalloc(io->weight_device.count + 1, sizeof(*limits->blkio[0]));
 	for (size_t i = 0; i < io->weight_device.count; i++) {
 		const struct spec_weight_device *device = &io->weight_device.items[i];

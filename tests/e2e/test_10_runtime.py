@@ -787,6 +787,20 @@ def test_limits_are_set(box):
     assert stats["data"]["memory"]["usage"]["limit"] == 32 << 20 and stats["data"]["pids"]["limit"] == 30
 
 
+def test_update_by_zeros_changes_nothing(box):
+    """What dockerd sends for all that an update does not name."""
+    name = box.started(change=lambda s: s["linux"]["resources"].update(
+        memory={"limit": 1 << 25}, cpu={"shares": 512, "quota": 50000, "period": 100000}))
+    files = [pathlib.Path(group) / file for group in leaks.cgroups(name) for file in (
+        "memory.limit_in_bytes", "cpu.shares", "cpu.cfs_quota_us", "cpu.cfs_period_us", "memory.max", "cpu.weight", "cpu.max")]
+    before = {file: file.read_text() for file in files if file.exists()}
+    assert before
+    box.call("update", "--resources", "-", name, input=json.dumps({
+        "memory": {"limit": 0, "reservation": 0, "swap": 0}, "blockIO": {"weight": 0},
+        "cpu": {"shares": 0, "quota": 0, "period": 0, "realtimeRuntime": 0, "realtimePeriod": 0, "cpus": "", "mems": ""}}))
+    assert {file: file.read_text() for file in before} == before
+
+
 def test_pids_limit_bites(box):
     run = box.sh("for i in 1 2 3 4 5 6 7 8 9; do sleep 0.3 & done 2>&1; wait", check=False,
                  change=lambda s: s["linux"]["resources"].update(pids={"limit": 5}))

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """kist-runtime in other people's stacks: podman with conmon, containerd with its runc shim."""
+import pathlib
 import shutil
 import subprocess
 import time
 
 import pytest
+from lib import leaks
 from lib.runtime_box import wait_for
 
 LIMITS = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000", "--network", "none"]
@@ -107,3 +109,84 @@ def test_ctr_life(ctr):
     call_ctr("task", "rm", "t-rt-ctr3", check=False)
     call_ctr("container", "rm", "t-rt-ctr3")
     time.sleep(0.1)
+
+
+# ---- dockerd ----
+
+
+@pytest.fixture(scope="module")
+def docker(session_root, program, busybox_rootfs):
+    """Debian's dockerd with roots and sockets of its own; kist-runtime is its runtime "kist"."""
+    if not shutil.which("dockerd") or not shutil.which("docker"):
+        pytest.skip("dockerd is not installed")
+    root = session_root / "dk"
+    root.mkdir()
+    words = ["dockerd", "--data-root", root / "d", "--exec-root", root / "x", "--pidfile", root / "pid", "--host",
+             f"unix://{root}/s", "--bridge", "none", "--iptables=false", "--ip6tables=false", "--storage-driver", "vfs",
+             "--add-runtime", f"kist={program('kist-runtime')}", "--exec-opt", "native.cgroupdriver=cgroupfs",
+             "--cgroup-parent", f"/{root.parent.name}-dk", "--config-file", root / "none.json"]
+    (root / "none.json").write_text("{}")
+    base = ["docker", "-H", f"unix://{root}/s"]
+    with open(root / "log", "wb") as log, subprocess.Popen([str(w) for w in words], stdout=log, stderr=log) as daemon:
+        try:
+            wait_for(lambda: daemon.poll() is not None or call([*base, "version"], check=False).returncode == 0, 60, "dockerd")
+            if daemon.poll() is not None:
+                pytest.skip("dockerd cannot run here: " + (root / "log").read_text()[-300:])
+            tar = session_root / "bb-docker.tar"
+            call(["tar", "-C", busybox_rootfs, "-cf", tar, "."])
+            call([*base, "import", tar, "bb"])
+            yield lambda *words, **options: call([*base, *words], **options)
+        finally:
+            if daemon.poll() is None:
+                daemon.terminate()
+                daemon.wait(30)
+            for group in leaks.cgroups(f"{root.parent.name}-dk"):
+                pathlib.Path(group).rmdir()
+
+
+DOCKER_RUN = ["run", "--runtime", "kist", "--network", "none"]
+
+
+def test_docker_run(docker):
+    assert docker(*DOCKER_RUN, "--rm", "bb", "echo", "hello").stdout == "hello\n"
+    assert docker(*DOCKER_RUN, "--rm", "bb", "sh", "-c", "exit 9", check=False).returncode == 9
+    assert docker(*DOCKER_RUN, "--rm", "bb", "grep", "Seccomp:", "/proc/1/status").stdout.split() == ["Seccomp:", "2"]
+
+
+def test_docker_understands_our_errors(docker):
+    missing = docker(*DOCKER_RUN, "--rm", "bb", "nonesuch", check=False)
+    assert missing.returncode == 127 and "executable file not found in $PATH" in missing.stderr
+    assert docker(*DOCKER_RUN, "--rm", "bb", "/etc/passwd", check=False).returncode == 126
+
+
+def test_docker_life(docker):
+    name = "t-rt-docker"
+    docker(*DOCKER_RUN, "-d", "--name", name, "-m", "64m", "--pids-limit", "20", "bb", "sleep", "100")
+    try:
+        assert docker("inspect", "-f", "{{.HostConfig.Runtime}} {{.State.Status}}", name).stdout == "kist running\n"
+        assert docker("exec", name, "echo", "inside").stdout == "inside\n"
+        assert docker("exec", name, "sh", "-c", "exit 4", check=False).returncode == 4
+        assert "/dev/pts/" in docker("exec", "-t", name, "tty").stdout
+        docker("pause", name)
+        assert docker("inspect", "-f", "{{.State.Status}}", name).stdout == "paused\n"
+        docker("unpause", name)
+        docker("update", "--memory", "96m", "--memory-swap", "-1", name)
+        docker("update", "--cpus", "0.5", name)
+        assert "sleep 100" in docker("top", name).stdout
+        docker("stop", "-t", "1", name)
+        assert docker("inspect", "-f", "{{.State.ExitCode}}", name).stdout == "137\n"
+        docker("start", name)
+        docker("kill", name)
+    finally:
+        docker("rm", "-f", name, check=False)
+
+
+def test_docker_out_of_memory(docker):
+    name = "t-rt-docker-oom"
+    run = docker(*DOCKER_RUN, "--name", name, "-m", "16m", "--memory-swap", "16m", "bb", "dd", "if=/dev/zero", "of=/dev/null",
+                 "bs=64M", "count=1", check=False)
+    try:
+        assert run.returncode == 137
+        assert docker("inspect", "-f", "{{.State.OOMKilled}}", name).stdout == "true\n"
+    finally:
+        docker("rm", "-f", name, check=False)
