@@ -304,6 +304,20 @@ static bool is_left_out(const struct pack *pack, const char *path)
 	return settings->excludes && *below && pattern_list_matches(settings->excludes, below);
 }
 
+/* Something below a directory that is left out may still be wanted; the directory itself is not. */
+static int add_taken_back(struct pack *pack, int dir_fd, const char *name, const char *path, const struct stat *st,
+			  struct error *err)
+{
+	const char *below = path + pack->base;
+	AUTO_CLOSE int fd = -1;
+
+	below += *below == '/';
+	if (!S_ISDIR(st->st_mode) || !pattern_list_may_take_back(pack->settings.excludes, below))
+		return 0;
+	fd = open_entry(dir_fd, name, O_DIRECTORY, path, err);
+	return fd < 0 ? -1 : pack_add_below(pack, fd, path, err);
+}
+
 static int add_entry(struct pack *pack, int dir_fd, const char *name, const char *path, struct error *err)
 {
 	bool left_out = is_left_out(pack, path);
@@ -315,9 +329,8 @@ static int add_entry(struct pack *pack, int dir_fd, const char *name, const char
 		return 0;
 	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : tree_fail(err, errno, "look at", path);
-	/* Something below a directory that is left out may still be wanted. */
-	if (left_out && !S_ISDIR(st.st_mode))
-		return 0;
+	if (left_out)
+		return add_taken_back(pack, dir_fd, name, path, &st, err);
 	if (S_ISSOCK(st.st_mode))
 		return 0;
 	if (pack->settings.overlay && tree_is_whiteout(&st))
@@ -364,6 +377,15 @@ int pack_add_below(struct pack *pack, int dir_fd, const char *path, struct error
 	}
 	pack->depth--;
 	return r;
+}
+
+int pack_add_text(struct pack *pack, const char *path, const char *text, size_t size, struct error *err)
+{
+	const struct tar_entry entry = { .path = path, .type = TAR_FILE, .mode = 0644, .size = size };
+
+	if (put_header(pack, &entry, err) < 0 || put(pack, text, size, err) < 0)
+		return -1;
+	return put_padding(pack, size, err);
 }
 
 int pack_add_root(struct pack *pack, int dir_fd, struct error *err)

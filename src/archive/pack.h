@@ -44,6 +44,8 @@ DEFINE_AUTO(struct pack, pack_free)
 int pack_add_below(struct pack *pack, int dir_fd, const char *path, struct error *err);
 /* A file or directory (with all below it) that is open for reading; anything else may be open in any way. */
 int pack_add_opened(struct pack *pack, int fd, const char *path, struct error *err);
+/* A file that is nowhere else, root's, time 0. */
+int pack_add_text(struct pack *pack, const char *path, const char *text, size_t size, struct error *err);
 /* The root directory itself, as "./". */
 int pack_add_root(struct pack *pack, int dir_fd, struct error *err);
 /* Ends the stream. */

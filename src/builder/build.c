@@ -64,6 +64,8 @@ static int run(struct digest *out_id, struct build *build, struct error *err)
 			&build->consumed, err) < 0 ||
 	    compile(build, err) < 0 || solve(build, err) < 0)
 		return -1;
+	if (options->cache_from)
+		build_print(build, "[Warning] --cache-from is not used: this builder keeps its own cache\n");
 	warn_unused(build);
 	return export_image(out_id, build, err);
 }

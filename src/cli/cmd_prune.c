@@ -14,6 +14,15 @@ struct prune_options {
 	bool force;
 	bool volumes;
 	struct text_list filters;
+	int64_t keep_storage;
+};
+
+static const struct option_spec builder_options[] = {
+	OPTION_FLAG("all", 'a', struct prune_options, all, "Remove all of the cache, not just what no image uses"),
+	OPTION_LIST("filter", 0, struct prune_options, filters, "filter", "Only what meets the condition (until=24h)"),
+	OPTION_FLAG("force", 'f', struct prune_options, force, "Do not ask for confirmation"),
+	OPTION_SIZE("keep-storage", 0, struct prune_options, keep_storage, "Keep this much of what was used last"),
+	OPTION_END,
 };
 
 static const struct option_spec container_options[] = {
@@ -159,6 +168,24 @@ static int run_volume_prune(struct cli *cli, void *target, const struct text_lis
 			 err);
 }
 
+static int run_builder_prune(struct cli *cli, void *target, const struct text_list *operands, struct error *err)
+{
+	const struct prune_options *options = target;
+	AUTO(text_fini) struct text path = { 0 };
+	AUTO_FREE char *keep = options->keep_storage ? xasprintf("%lld", (long long)options->keep_storage) : NULL;
+	struct pruned what = { .list = "CachesDeleted", .title = "Deleted build cache objects:" };
+
+	(void)operands;
+	text_add(&path, "/build/prune");
+	query_add_flag(&path, "all", options->all);
+	query_add(&path, "keep-storage", keep);
+	what.path = path.data;
+	return prune_one(cli, options, &what, NULL,
+			 options->all ? "This will remove all build cache."
+				      : "This will remove all build cache that no image uses.",
+			 err);
+}
+
 static bool confirm_system(const struct prune_options *options)
 {
 	AUTO(text_fini) struct text question = { 0 };
@@ -205,6 +232,7 @@ static int run_system_prune(struct cli *cli, void *target, const struct text_lis
 		.min_operands = 0, .max_operands = 0, .run = function                                                  \
 	}
 
+const struct command command_builder_prune = PRUNE_COMMAND("Remove build cache", builder_options, run_builder_prune);
 const struct command command_container_prune = PRUNE_COMMAND("Remove all stopped containers", container_options,
 							     run_container_prune);
 const struct command command_image_prune = PRUNE_COMMAND("Remove unused images", image_options, run_image_prune);

@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 
 const struct command_group command_groups[] = {
+	{ "builder", "Manage builds" },
 	{ "container", "Manage containers" },
 	{ "image", "Manage images" },
 	{ "network", "Manage networks" },
@@ -13,8 +14,11 @@ const struct command_group command_groups[] = {
 
 const struct command_entry command_entries[] = {
 	{ "", "attach", &command_attach, 0 },
+	{ "", "build", &command_build, 0 },
+	{ "", "commit", &command_commit, 0 },
 	{ "", "completion", &command_completion, 0 },
 	{ "", "create", &command_create, 0 },
+	{ "", "diff", &command_diff, 0 },
 	{ "", "events", &command_events, 0 },
 	{ "", "exec", &command_exec, 0 },
 	{ "", "export", &command_export, 0 },
@@ -49,7 +53,9 @@ const struct command_entry command_entries[] = {
 	{ "", "version", &command_version, 0 },
 	{ "", "wait", &command_wait, 0 },
 	{ "container", "attach", &command_attach, 0 },
+	{ "container", "commit", &command_commit, 0 },
 	{ "container", "create", &command_create, 0 },
+	{ "container", "diff", &command_diff, 0 },
 	{ "container", "exec", &command_exec, 0 },
 	{ "container", "export", &command_export, 0 },
 	{ "container", "inspect", &command_container_inspect, 0 },
@@ -73,6 +79,9 @@ const struct command_entry command_entries[] = {
 	{ "container", "unpause", &command_unpause, 0 },
 	{ "container", "update", &command_update, 0 },
 	{ "container", "wait", &command_wait, 0 },
+	{ "builder", "build", &command_build, 0 },
+	{ "builder", "prune", &command_builder_prune, 0 },
+	{ "image", "build", &command_build, 0 },
 	{ "image", "history", &command_history, 0 },
 	{ "image", "import", &command_import, 0 },
 	{ "image", "inspect", &command_image_inspect, 0 },

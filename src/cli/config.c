@@ -116,9 +116,9 @@ static void add_member(struct text *json, const char *key, const char *value)
 	quote_json(json, value, strlen(value));
 }
 
-char *config_auth_header(const struct credential *auth, const char *registry)
+char *config_auth_json(const struct credential *auth, const char *registry)
 {
-	AUTO(text_fini) struct text json = { 0 };
+	struct text json = { 0 };
 	bool known = auth->username || auth->identity_token;
 
 	text_add_char(&json, '{');
@@ -127,5 +127,12 @@ char *config_auth_header(const struct credential *auth, const char *registry)
 	add_member(&json, "serveraddress", known ? registry : NULL);
 	add_member(&json, "identitytoken", auth->identity_token);
 	text_add_char(&json, '}');
-	return base64_encode_url(json.data, json.size);
+	return text_take(&json);
+}
+
+char *config_auth_header(const struct credential *auth, const char *registry)
+{
+	AUTO_FREE char *json = config_auth_json(auth, registry);
+
+	return base64_encode_url(json, strlen(json));
 }

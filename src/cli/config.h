@@ -25,6 +25,8 @@ void config_headers(const struct config *config, struct text_map *out_headers);
 char *config_registry_of(const char *image);
 /* 1 and *out_auth if there are credentials, 0 if not. */
 int config_find_auth(struct credential *out_auth, const struct config *config, const char *registry, struct error *err);
+/* The engine's form of credentials: yours. */
+char *config_auth_json(const struct credential *auth, const char *registry);
 /* Value of the X-Registry-Auth header. */
 char *config_auth_header(const struct credential *auth, const char *registry);
 /* *out_plain: it is in the file, not with a helper. */

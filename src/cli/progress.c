@@ -19,7 +19,8 @@ struct display {
 	bool terminal;
 	bool quiet;
 	unsigned columns;
-	struct text_list ids; /* lines on the screen, first one highest */
+	struct text_list ids;		/* lines on the screen, first one highest */
+	struct progress_result *result; /* NULL: not wanted */
 };
 
 char *progress_bar(long long current, long long total, unsigned columns)
@@ -108,6 +109,21 @@ static void show_message(struct display *display, const struct json_value *messa
 	fflush(display->out);
 }
 
+static void note_result(struct display *display, const struct json_value *message)
+{
+	const char *id = json_value_text(json_value_get(json_value_get(message, "aux"), "ID"));
+	const struct json_value *code = json_value_get(json_value_get(message, "errorDetail"), "code");
+
+	if (!display->result)
+		return;
+	if (id) {
+		free(display->result->id);
+		display->result->id = xstrdup(id);
+	}
+	if (code)
+		display->result->code = json_value_integer(code);
+}
+
 static int take_line(struct display *display, const char *line, size_t size, struct error *err)
 {
 	AUTO(json_value_freep) struct json_value *message = NULL;
@@ -122,6 +138,7 @@ static int take_line(struct display *display, const char *line, size_t size, str
 	failure = json_value_text(json_value_get(json_value_get(message, "errorDetail"), "message"));
 	if (!failure)
 		failure = json_value_text(json_value_get(message, "error"));
+	note_result(display, message);
 	if (failure)
 		return error_set(err, ERR_INTERNAL, "%s", failure);
 	if (!display->quiet)
@@ -143,9 +160,9 @@ static int take_lines(struct display *display, struct buffer *in, bool last, str
 	}
 }
 
-int progress_show(struct local_response *response, FILE *out, bool quiet, struct error *err)
+static int show(struct local_response *response, struct display *shown, struct error *err)
 {
-	struct display display = { .out = out, .terminal = isatty(fileno(out)), .quiet = quiet, .columns = 200 };
+	struct display display = *shown;
 	AUTO(buffer_fini) struct buffer in = { 0 };
 	char data[8192];
 	unsigned rows;
@@ -154,7 +171,7 @@ int progress_show(struct local_response *response, FILE *out, bool quiet, struct
 
 	buffer_init(&in, MESSAGE_MAX);
 	if (display.terminal)
-		terminal_size(fileno(out), &rows, &display.columns);
+		terminal_size(fileno(display.out), &rows, &display.columns);
 	while (r == 0 && (size = local_response_read(response, data, sizeof(data), err)) != 0) {
 		if (size < 0) {
 			r = -1;
@@ -170,4 +187,18 @@ int progress_show(struct local_response *response, FILE *out, bool quiet, struct
 		r = take_lines(&display, &in, true, err);
 	text_list_fini(&display.ids);
 	return r;
+}
+
+int progress_show(struct local_response *response, FILE *out, bool quiet, struct error *err)
+{
+	struct display display = { .out = out, .terminal = isatty(fileno(out)), .quiet = quiet, .columns = 200 };
+
+	return show(response, &display, err);
+}
+
+int progress_show_build(struct local_response *response, FILE *out, struct progress_result *result, struct error *err)
+{
+	struct display display = { .out = out, .terminal = isatty(fileno(out)), .columns = 200, .result = result };
+
+	return show(response, &display, err);
 }

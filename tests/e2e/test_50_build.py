@@ -410,7 +410,7 @@ def test_failing_step_tells_its_code(shared, context):
 
 
 BAD = [
-    ("FROM bb\nRUNN x\n", "unknown instruction: RUNN (did you mean RUN?)"),
+    ("FROM bb\nRUNS x\n", "unknown instruction: RUNS (did you mean RUN?)"),
     ("RUN x\n", "no build stage in current context"),
     ("FROM bb\nCOPY onlyone\n", "COPY requires at least two arguments"),
     ("FROM bb\nCOPY nosuch /x\n", "stat nosuch: file does not exist"),

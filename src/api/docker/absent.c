@@ -38,13 +38,3 @@ DOCKER_HANDLER(docker_plugin_none)
 	(void)response;
 	return error_set(err, ERR_NOT_FOUND, "plugin \"%s\" not found", http_param(request, "name"));
 }
-
-/* There is no build cache, so nothing of it is left after this. */
-DOCKER_HANDLER(docker_build_prune)
-{
-	(void)context;
-	(void)request;
-	(void)err;
-	reply_json_take(response, 200, xstrdup("{\"CachesDeleted\":null,\"SpaceReclaimed\":0}"));
-	return 0;
-}

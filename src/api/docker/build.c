@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/base64.h"
 #include "base/quote.h"
+#include "builder/cache.h"
 #include "json/value.h"
 
 /* What a request says, decoded. */
@@ -153,6 +154,7 @@ static int read_query(struct build_query *query, struct build_options *options, 
 		      struct error *err)
 {
 	const char *header = http_header(request, "X-Registry-Config");
+	const char *cache_from = text_or_empty(http_query(request, "cachefrom"));
 	size_t size;
 
 	read_repeated(&query->tags, request, "t");
@@ -170,6 +172,7 @@ static int read_query(struct build_query *query, struct build_options *options, 
 	options->dockerfile = http_query(request, "dockerfile");
 	options->target = http_query(request, "target");
 	options->platform = http_query(request, "platform");
+	options->cache_from = *cache_from && !text_equal(cache_from, "null") && !text_equal(cache_from, "[]");
 	options->no_cache = query_bool(request, "nocache");
 	options->pull = query_bool(request, "pull");
 	options->quiet = query_bool(request, "q");
@@ -239,4 +242,25 @@ DOCKER_HANDLER(docker_build)
 	if (err->kind == ERR_UNAUTHORIZED)
 		err->kind = ERR_INTERNAL;
 	return http_started(response) ? send_failure(response, &failure, err) : -1;
+}
+
+DOCKER_HANDLER(docker_build_prune)
+{
+	struct docker_api *api = context;
+	AUTO(filter_set_fini) struct filter_set filters = { 0 };
+	struct cache_prune_options options = { .all = query_bool(request, "all"), .filters = &filters };
+	struct cache_prune_report report = { 0 };
+	struct optional_i64 keep = { 0 };
+	int r;
+
+	if (query_filters(&filters, request, cache_prune_filter_keys, err) < 0 ||
+	    query_number(&keep, request, "keep-storage", err) < 0 ||
+	    (!keep.set && query_number(&keep, request, "reserved-space", err) < 0))
+		return -1;
+	options.keep_bytes = optional_i64_or(keep, 0);
+	r = cache_prune(&report, api->engine, &options, err);
+	if (r == 0)
+		reply_json(response, 200, &report, cache_prune_report_fields);
+	json_free_fields(&report, cache_prune_report_fields);
+	return r;
 }

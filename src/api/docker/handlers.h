@@ -97,6 +97,7 @@ DOCKER_HANDLER(docker_network_prune);
 
 /* build.c, commit.c */
 DOCKER_HANDLER(docker_build);
+DOCKER_HANDLER(docker_build_prune);
 DOCKER_HANDLER(docker_commit);
 DOCKER_HANDLER(docker_container_changes);
 
@@ -105,4 +106,3 @@ DOCKER_HANDLER(docker_swarm);
 DOCKER_HANDLER(docker_unsupported);
 DOCKER_HANDLER(docker_plugin_list);
 DOCKER_HANDLER(docker_plugin_none);
-DOCKER_HANDLER(docker_build_prune);

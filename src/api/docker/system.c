@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/system.h"
+#include "builder/cache.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -209,6 +210,22 @@ static int add_volumes(struct text *out, struct engine *engine, struct error *er
 	return 0;
 }
 
+static int add_build_cache(struct text *out, struct engine *engine, struct error *err)
+{
+	struct cache_records records = { 0 };
+	AUTO_FREE char *json = NULL;
+	int64_t size = 0;
+
+	if (cache_list(&records, engine, err) < 0)
+		return -1;
+	for (size_t i = 0; i < records.count; i++)
+		size += records.items[i].size;
+	json = json_encode_array(&records, cache_record_fields, sizeof(*records.items));
+	text_addf(out, ",\"BuildCache\":%s,\"BuilderSize\":%lld", json, (long long)size);
+	json_free_array(&records, cache_record_fields, sizeof(*records.items));
+	return 0;
+}
+
 DOCKER_HANDLER(docker_disk_usage)
 {
 	struct docker_api *api = context;
@@ -217,9 +234,9 @@ DOCKER_HANDLER(docker_disk_usage)
 	(void)request;
 	text_add(&out, "{");
 	if (add_images(&out, api->engine, err) < 0 || add_containers(&out, api->engine, err) < 0 ||
-	    add_volumes(&out, api->engine, err) < 0)
+	    add_volumes(&out, api->engine, err) < 0 || add_build_cache(&out, api->engine, err) < 0)
 		return -1;
-	text_add(&out, ",\"BuildCache\":[],\"BuilderSize\":0}");
+	text_add(&out, "}");
 	reply_json_take(response, 200, text_take(&out));
 	return 0;
 }

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* build, commit, diff: how images come from files and containers. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/alloc.h"
+#include "base/base64.h"
+#include "base/file.h"
+#include "cli/commands.h"
+#include "cli/context.h"
+#include "cli/members.h"
+#include "cli/progress.h"
+#include "cli/spec.h"
+
+struct build_options {
+	struct text_list build_args;
+	struct text_list cache_from;
+	struct text_list extra_hosts;
+	struct text_list labels;
+	struct text_list security_opts;
+	struct text_list tags;
+	struct text ulimits;
+	const char *cgroup_parent;
+	const char *cpuset_cpus;
+	const char *cpuset_mems;
+	const char *file;
+	const char *iid_file;
+	const char *network;
+	const char *platform;
+	const char *target;
+	int64_t cpu_period;
+	int64_t cpu_quota;
+	int64_t cpu_shares;
+	int64_t memory;
+	int64_t memory_swap;
+	int64_t shm_size;
+	bool force_remove;
+	bool no_cache;
+	bool pull;
+	bool quiet;
+	struct optional_bool remove;
+};
+
+static int read_ulimit(void *target, const char *value, struct error *err)
+{
+	struct build_options *options = target;
+
+	return spec_ulimit(&options->ulimits, value, err);
+}
+
+static int read_host(void *target, const char *value, struct error *err)
+{
+	struct build_options *options = target;
+
+	return spec_add_host(&options->extra_hosts, value, err);
+}
+
+#define T struct build_options
+
+static const struct option_spec build_options[] = {
+	OPTION_CALL("add-host", 0, read_host, "list", "Add a line to /etc/hosts of RUN steps (host:ip)"),
+	OPTION_LIST("build-arg", 0, T, build_args, "list", "Set a build-time variable"),
+	OPTION_LIST("cache-from", 0, T, cache_from, "strings", NULL),
+	OPTION_TEXT("cgroup-parent", 0, T, cgroup_parent, "string", "Parent cgroup of RUN steps"),
+	OPTION_I64("cpu-period", 0, T, cpu_period, "CPU period of the CFS scheduler"),
+	OPTION_I64("cpu-quota", 0, T, cpu_quota, "CPU quota of the CFS scheduler"),
+	OPTION_I64("cpu-shares", 'c', T, cpu_shares, "CPU shares (relative weight)"),
+	OPTION_TEXT("cpuset-cpus", 0, T, cpuset_cpus, "string", "CPUs RUN steps may use (0-3, 0,1)"),
+	OPTION_TEXT("cpuset-mems", 0, T, cpuset_mems, "string", "Memory nodes RUN steps may use (0-3, 0,1)"),
+	OPTION_TEXT("file", 'f', T, file, "string", "Path of the Dockerfile (default: PATH/Dockerfile; - for stdin)"),
+	OPTION_FLAG("force-rm", 0, T, force_remove, "Remove the container of a step that failed too"),
+	OPTION_TEXT("iidfile", 0, T, iid_file, "string", "Write the image's id to this file"),
+	OPTION_LIST("label", 0, T, labels, "list", "Set metadata of the image"),
+	OPTION_SIZE("memory", 'm', T, memory, "Memory limit"),
+	OPTION_SIZE("memory-swap", 0, T, memory_swap, "Limit of memory plus swap, -1 for unlimited swap"),
+	OPTION_TEXT("network", 0, T, network, "string", "Network of RUN steps (default, none, host, NAME)"),
+	OPTION_FLAG("no-cache", 0, T, no_cache, "Run every step again"),
+	OPTION_TEXT("platform", 0, T, platform, "string", "Platform of the base images (linux/arm64)"),
+	OPTION_FLAG("pull", 0, T, pull, "Ask the registry for newer base images"),
+	OPTION_FLAG("quiet", 'q', T, quiet, "Print only the image's id"),
+	OPTION_OPT_BOOL("rm", 0, T, remove, "Remove the containers of finished steps (default true)"),
+	OPTION_LIST("security-opt", 0, T, security_opts, "strings", "Security options of RUN steps"),
+	OPTION_SIZE("shm-size", 0, T, shm_size, "Size of /dev/shm"),
+	OPTION_LIST("tag", 't', T, tags, "list", "Name of the image (name[:tag])"),
+	OPTION_TEXT("target", 0, T, target, "string", "Stage to build"),
+	OPTION_CALL("ulimit", 0, read_ulimit, "ulimit", "Resource limits (name=soft[:hard])"),
+	OPTION_END,
+};
+
+#undef T
+
+static void build_fini(void *target)
+{
+	struct build_options *options = target;
+
+	text_fini(&options->ulimits);
+	text_list_fini(&options->extra_hosts);
+}
+
+/* ---- the request ---- */
+
+/* KEY=VALUE options as a JSON object. from_environment: a KEY alone takes our value, if we have one. */
+static void add_object(struct text *path, const char *key, const struct text_list *list, bool from_environment)
+{
+	AUTO(text_fini) struct text json = { 0 };
+	AUTO(text_map_fini) struct text_map map = { 0 };
+
+	for (size_t i = 0; i < list->count; i++) {
+		const char *value;
+		AUTO_FREE char *name = spec_cut(list->items[i], &value);
+
+		if (!value && from_environment)
+			value = getenv(name);
+		if (value || !from_environment)
+			text_map_set(&map, name, text_or_empty(value));
+	}
+	if (map.count == 0)
+		return;
+	text_add_char(&json, '{');
+	members_map(&json, key, &map);
+	query_add(path, key, json.data + strlen("{\"\":") + strlen(key));
+}
+
+static void add_number(struct text *path, const char *key, int64_t value)
+{
+	AUTO_FREE char *text = value ? xasprintf("%lld", (long long)value) : NULL;
+
+	query_add(path, key, text);
+}
+
+static void add_list(struct text *path, const char *key, const struct text_list *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		query_add(path, key, list->items[i]);
+}
+
+static void fill_path(struct text *path, const struct build_options *options, const struct context *context)
+{
+	text_add(path, "/build");
+	query_add(path, "dockerfile", context->dockerfile);
+	add_list(path, "t", &options->tags);
+	add_object(path, "buildargs", &options->build_args, true);
+	add_object(path, "labels", &options->labels, false);
+	add_list(path, "extrahosts", &options->extra_hosts);
+	add_list(path, "securityopt", &options->security_opts);
+	query_add(path, "cgroupparent", options->cgroup_parent);
+	query_add(path, "cpusetcpus", options->cpuset_cpus);
+	query_add(path, "cpusetmems", options->cpuset_mems);
+	query_add(path, "networkmode", options->network);
+	query_add(path, "platform", options->platform ? options->platform : getenv("DOCKER_DEFAULT_PLATFORM"));
+	query_add(path, "target", options->target);
+	add_number(path, "cpuperiod", options->cpu_period);
+	add_number(path, "cpuquota", options->cpu_quota);
+	add_number(path, "cpushares", options->cpu_shares);
+	add_number(path, "memory", options->memory);
+	add_number(path, "memswap", options->memory_swap);
+	add_number(path, "shmsize", options->shm_size);
+	query_add_flag(path, "forcerm", options->force_remove);
+	query_add_flag(path, "nocache", options->no_cache);
+	query_add_flag(path, "pull", options->pull);
+	query_add_flag(path, "q", options->quiet);
+	query_add(path, "rm", optional_bool_or(options->remove, true) ? "1" : "0");
+	if (options->ulimits.size > 0) {
+		AUTO_FREE char *json = xasprintf("[%s]", options->ulimits.data);
+
+		query_add(path, "ulimits", json);
+	}
+	if (options->cache_from.count > 0)
+		query_add(path, "cachefrom", "[\"x\"]");
+}
+
+/* The image of a line "FROM [--platform=...] image", yours; NULL for other lines. */
+static char *from_image(const char *line)
+{
+	line += strspn(line, " \t");
+	if (strncasecmp(line, "from", 4) != 0 || !strchr(" \t", line[4]))
+		return NULL;
+	line += 4;
+	for (line += strspn(line, " \t"); text_has_prefix(line, "--"); line += strspn(line, " \t"))
+		line += strcspn(line, " \t\r");
+	return *line ? xstrndup(line, strcspn(line, " \t\r")) : NULL;
+}
+
+/* Credentials of the registries the Dockerfile names: nobody else needs to know more. */
+static int add_credentials(struct text_list *headers, struct cli *cli, const char *dockerfile, struct error *err)
+{
+	AUTO(text_list_fini) struct text_list lines = { 0 };
+	AUTO(text_list_fini) struct text_list seen = { 0 };
+	AUTO(text_fini) struct text json = { 0 };
+	AUTO_FREE char *encoded = NULL;
+
+	text_list_split(&lines, text_or_empty(dockerfile), '\n');
+	text_add_char(&json, '{');
+	for (size_t i = 0; i < lines.count; i++) {
+		AUTO(credential_fini) struct credential auth = { 0 };
+		AUTO_FREE char *image = from_image(lines.items[i]);
+		AUTO_FREE char *registry = image ? config_registry_of(image) : NULL;
+		AUTO_FREE char *member = NULL;
+		int r;
+
+		if (!registry || text_list_contains(&seen, registry))
+			continue;
+		text_list_add(&seen, registry);
+		r = config_find_auth(&auth, &cli->config, registry, err);
+		if (r < 0)
+			return -1;
+		if (r == 0)
+			continue;
+		member = config_auth_json(&auth, registry);
+		members_key(&json, registry);
+		text_add(&json, member);
+	}
+	text_add_char(&json, '}');
+	encoded = base64_encode_url(json.data, json.size);
+	text_list_addf(headers, "X-Registry-Config: %s", encoded);
+	return 0;
+}
+
+static int write_id(const char *path, const char *id, struct error *err)
+{
+	int r = file_write_atomic(AT_FDCWD, path, id, strlen(id), 0644, FILE_NO_SYNC);
+
+	return r < 0 ? error_set_errno(err, ERR_INVALID, r, "write %s", path) : 0;
+}
+
+static int send(struct progress_result *result, struct cli *cli, const struct build_options *options,
+		struct context *context, struct error *err)
+{
+	AUTO(local_response_freep) struct local_response *response = NULL;
+	AUTO(text_list_fini) struct text_list headers = { 0 };
+	AUTO(text_fini) struct text path = { 0 };
+	struct local_request request = { .method = "POST",
+					 .content_type = "application/x-tar",
+					 .has_body_fd = true,
+					 .body_fd = context->stream_fd,
+					 .headers = &headers };
+	struct client *client = cli_client(cli, err);
+	int r;
+
+	if (!client || add_credentials(&headers, cli, context->text, err) < 0)
+		return -1;
+	fill_path(&path, options, context);
+	request.path = path.data;
+	r = client_send(&response, client, &request, err);
+	if (r == 0)
+		r = progress_show_build(response, stdout, result, err);
+	return context_finish(context, err) < 0 ? -1 : r;
+}
+
+static int run_build(struct cli *cli, void *target, const struct text_list *operands, struct error *err)
+{
+	const struct build_options *options = target;
+	struct progress_result result = { 0 };
+	struct context context;
+	int r = context_start(&context, operands->items[0], options->file, err);
+
+	if (r == 0)
+		r = send(&result, cli, options, &context, err);
+	context_fini(&context);
+	if (r == 0 && options->iid_file && result.id)
+		r = write_id(options->iid_file, result.id, err);
+	free(result.id);
+	if (r == 0 || result.code <= 0 || result.code > 255)
+		return r;
+	/* The exit code of the step that failed is ours, as it is docker's. */
+	fprintf(stderr, "%s\n", err->message);
+	error_clear(err);
+	return (int)result.code;
+}
+
+const struct command command_build = {
+	.usage = "[OPTIONS] PATH | -",
+	.summary = "Build an image from a Dockerfile",
+	.options = build_options,
+	.options_size = sizeof(struct build_options),
+	.fini = build_fini,
+	.min_operands = 1,
+	.max_operands = 1,
+	.flags = COMMAND_PLAIN_OPERANDS,
+	.run = run_build,
+};
+
+/* ---- commit ---- */
+
+struct commit_options {
+	struct text_list changes;
+	const char *author;
+	const char *message;
+	struct optional_bool pause;
+};
+
+static const struct option_spec commit_options[] = {
+	OPTION_TEXT("author", 'a', struct commit_options, author, "string",
+		    "Author (John Hannibal Smith <hannibal@a-team.com>)"),
+	OPTION_LIST("change", 'c', struct commit_options, changes, "list",
+		    "Apply a Dockerfile instruction to the image"),
+	OPTION_TEXT("message", 'm', struct commit_options, message, "string", "Commit message"),
+	OPTION_OPT_BOOL("pause", 'p', struct commit_options, pause, "Pause the container meanwhile (default true)"),
+	OPTION_END,
+};
+
+/* "name:tag": the colon of a port is not one of a tag. */
+static void add_name(struct text *path, const char *name)
+{
+	const char *slash = strrchr(name, '/');
+	const char *colon = strrchr(slash ? slash : name, ':');
+	AUTO_FREE char *repo = colon ? xstrndup(name, (size_t)(colon - name)) : xstrdup(name);
+
+	query_add(path, "repo", repo);
+	query_add(path, "tag", colon ? colon + 1 : NULL);
+}
+
+static int run_commit(struct cli *cli, void *target, const struct text_list *operands, struct error *err)
+{
+	const struct commit_options *options = target;
+	AUTO(json_value_freep) struct json_value *answer = NULL;
+	AUTO(text_fini) struct text path = { 0 };
+	struct client *client = cli_client(cli, err);
+
+	if (!client)
+		return -1;
+	text_add(&path, "/commit");
+	query_add(&path, "container", operands->items[0]);
+	if (operands->count > 1)
+		add_name(&path, operands->items[1]);
+	query_add(&path, "author", options->author);
+	query_add(&path, "comment", options->message);
+	query_add(&path, "pause", optional_bool_or(options->pause, true) ? "1" : "0");
+	add_list(&path, "changes", &options->changes);
+	if (client_call(&answer, client, "POST", path.data, "{}", err) < 0)
+		return -1;
+	puts(text_or_empty(json_value_text(json_value_get(answer, "Id"))));
+	return 0;
+}
+
+const struct command command_commit = {
+	.usage = "[OPTIONS] CONTAINER [REPOSITORY[:TAG]]",
+	.summary = "Create an image from a container's changes",
+	.options = commit_options,
+	.options_size = sizeof(struct commit_options),
+	.min_operands = 1,
+	.max_operands = 2,
+	.flags = COMMAND_PLAIN_OPERANDS,
+	.run = run_commit,
+};
+
+/* ---- diff ---- */
+
+static int run_diff(struct cli *cli, void *options, const struct text_list *operands, struct error *err)
+{
+	static const char kinds[] = { 'C', 'A', 'D' };
+	AUTO(json_value_freep) struct json_value *changes = NULL;
+	struct client *client = cli_client(cli, err);
+
+	(void)options;
+	if (!client || client_get(&changes, client, err, "/containers/%s/changes", operands->items[0]) < 0)
+		return -1;
+	for (size_t i = 0; i < json_value_count(changes); i++) {
+		const struct json_value *change = json_value_at(changes, i);
+		int64_t kind = json_value_integer(json_value_get(change, "Kind"));
+
+		printf("%c %s\n", kind >= 0 && kind < 3 ? kinds[kind] : '?',
+		       text_or_empty(json_value_text(json_value_get(change, "Path"))));
+	}
+	return 0;
+}
+
+const struct command command_diff = {
+	.usage = "CONTAINER",
+	.summary = "Show what a container changed in its files",
+	.min_operands = 1,
+	.max_operands = 1,
+	.run = run_diff,
+};
