@@ -118,9 +118,6 @@ static int open_source(const struct plan *plan, const struct spec_mount *mount, 
 	if (mount_options_parse(&options, &mount->options, err) < 0)
 		return error_prefix(err, "mount %s", mount->destination);
 	mapped = host_mount_is_mapped(mount, &options);
-	if (mapped && !options.bind)
-		return error_set(err, ERR_UNSUPPORTED, "mount %s: id-mapped mounts are supported for binds only",
-				 mount->destination);
 	/* Without privileges nobody can open a tree here; init can, in the user namespace that makes it privileged. */
 	if (!options.bind || (!all && !mapped && (!(plan->new_namespaces & CLONE_NEWUSER) || geteuid() != 0)))
 		return 0;

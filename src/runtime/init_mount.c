@@ -96,7 +96,9 @@ static bool may_lie_in_proc(const char *path)
 /* Also catches what got into /proc through a symlink. */
 static int check_not_in_proc(const char *path, int target_fd, int mount_fd, struct error *err)
 {
-	if (!proc_fs_verify(target_fd) || may_lie_in_proc(path))
+	bool by_name = text_equal(path, "/proc") || text_has_prefix(path, "/proc/");
+
+	if ((!by_name && !proc_fs_verify(target_fd)) || may_lie_in_proc(path))
 		return 0;
 	if (text_equal(path, "/proc") && proc_fs_verify(mount_fd))
 		return 0;
@@ -174,6 +176,15 @@ static int clone_source(const struct init *init, const char *source, const struc
 	return fd < 0 ? fd : mount_clone(fd, "", options->recursive_bind);
 }
 
+/* An id map needs privileges over the file system, which a user namespace takes from us. */
+static int ask_for_idmap(const struct init *init, const struct spec_mount *mount, const struct mount_options *options,
+			 int fd, struct error *err)
+{
+	if (!host_mount_is_mapped(mount, options))
+		return 0;
+	return sync_ask_idmap(init->plan->sync_fd, (uint32_t)(mount - init->plan->spec->mounts.items), fd, err);
+}
+
 static int bind(const struct init *init, const struct spec_mount *mount, struct mount_options *options, int given_fd,
 		const char *path, struct error *err)
 {
@@ -191,8 +202,7 @@ static int bind(const struct init *init, const struct spec_mount *mount, struct 
 				       "mount %s: bind source path does not exist or cannot be "
 				       "used: %s",
 				       path, source);
-	if (given_fd < 0 && host_mount_is_mapped(mount, options) &&
-	    sync_ask_idmap(init->plan->sync_fd, (uint32_t)(mount - init->plan->spec->mounts.items), fd, err) < 0)
+	if (given_fd < 0 && ask_for_idmap(init, mount, options, fd, err) < 0)
 		return -1;
 	if (fstat(fd, &st) < 0)
 		return error_set_errno(err, ERR_INTERNAL, errno, "mount %s: source %s", path, source);
@@ -296,6 +306,8 @@ static int mount_fresh(struct init *init, const struct spec_mount *mount, struct
 	fd = mount_new(type, source, options->data.data, options->superblock, attr, err);
 	if (fd < 0)
 		return explain_new(init, mount, err);
+	if (ask_for_idmap(init, mount, options, fd, err) < 0)
+		return -1;
 	target = open_fresh_target(init, type, path, err);
 	if (target < 0 || (!text_equal(type, "proc") && check_not_in_proc(path, target, fd, err) < 0) ||
 	    apply_options(fd, options, false, path, err) < 0)

@@ -31,15 +31,23 @@
 
 /* ---- prepare ---- */
 
-static bool is_program(const char *path)
+/* 0, or why it is none. */
+static int check_candidate(const char *path)
 {
 	struct stat st;
 
-	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 0111);
+	if (stat(path, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return S_ISDIR(st.st_mode) ? -EISDIR : -EACCES;
+	return st.st_mode & 0111 ? 0 : -EACCES;
 }
 
-/* As a shell finds it, but with the container's PATH. */
-static char *search_path(const char *name, const struct spec_process *process)
+/*
+ * As a shell finds it, but with the container's PATH. *out_seen is a file of that name that could not be used, with the
+ * reason in *out_errnum; NULL if there was none.
+ */
+static char *search_path(const char *name, const struct spec_process *process, char **out_seen, int *out_errnum)
 {
 	const char *path = text_list_env(&process->env, "PATH");
 	AUTO(text_list_fini) struct text_list folders = { 0 };
@@ -47,9 +55,14 @@ static char *search_path(const char *name, const struct spec_process *process)
 	text_list_split(&folders, path ? path : DEFAULT_PATH, ':');
 	for (size_t i = 0; i < folders.count; i++) {
 		AUTO_FREE char *full = xasprintf("%s/%s", *folders.items[i] ? folders.items[i] : ".", name);
+		int r = check_candidate(full);
 
-		if (is_program(full))
+		if (r == 0)
 			return take_ptr(full);
+		if (r == -ENOENT || r == -ENOTDIR || *out_seen)
+			continue;
+		*out_seen = take_ptr(full);
+		*out_errnum = -r;
 	}
 	return NULL;
 }
@@ -81,15 +94,21 @@ static int check_program(const char *path, struct error *err)
 static int find_program(struct init_program *program, const struct spec_process *process, struct error *err)
 {
 	const char *name = process->args.items[0];
+	AUTO_FREE char *seen = NULL;
+	char words[64];
+	int errnum = 0;
 
 	if (strchr(name, '/')) {
 		program->path = xstrdup(name);
 		return check_program(name, err);
 	}
-	program->path = search_path(name, process);
-	if (!program->path)
-		return error_set(err, ERR_NOT_FOUND, "exec: \"%s\": executable file not found in $PATH", name);
-	return 0;
+	program->path = search_path(name, process, &seen, &errnum);
+	if (program->path)
+		return 0;
+	if (seen)
+		return error_set(err, ERR_NOT_FOUND, "exec: \"%s\": executable file not found in $PATH (%s: %s)", name,
+				 seen, init_errno_text(words, errnum));
+	return error_set(err, ERR_NOT_FOUND, "exec: \"%s\": executable file not found in $PATH", name);
 }
 
 static void add_env(struct init_program *program, char *entry)

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -113,6 +115,18 @@ static char *default_root(void)
 	return xasprintf("/tmp/kist-runtime-%u", geteuid());
 }
 
+/* crun's --log=syslog:NAME and journald:NAME: each line is a message for whoever listens on /dev/log. */
+static int open_syslog(struct log *out_log, struct error *err)
+{
+	const struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = "/dev/log" };
+	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+		return error_set_errno(err, ERR_UNAVAILABLE, errno, "--log: connect to /dev/log");
+	out_log->fd = take_fd(&fd);
+	return 0;
+}
+
 /* runc's form, which go-runc reads: the last object with level "error". Text form is one line. */
 static int open_log(struct log *out_log, const struct global_options *options, struct error *err)
 {
@@ -132,6 +146,8 @@ static int open_log(struct log *out_log, const struct global_options *options, s
 		return 0;
 	if (text_after(path, "file:"))
 		path = text_after(path, "file:");
+	if (text_after(path, "syslog:") || text_after(path, "journald:"))
+		return open_syslog(out_log, err);
 	out_log->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 	if (out_log->fd < 0) {
 		out_log->fd = STDERR_FILENO;

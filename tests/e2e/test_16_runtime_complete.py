@@ -573,3 +573,23 @@ def test_update_of_what_was_not_asked_for(box, option):
     run = box.call("update", option, "L3:0=f", name, check=False)
     assert run.returncode == 1 and "non-existent Intel RDT configuration" in run.stderr
     assert "ignored" in box.call("update", "--kernel-memory", "1m", name).stderr
+
+
+@pytest.mark.parametrize("kind", ["tmpfs", "bind"])
+def test_proc_is_not_replaced(box, kind):
+    """Whoever wants another /proc gets an error: labels and sysctls would go into the fake."""
+    def change(spec):
+        spec["mounts"] = [m for m in spec["mounts"] if m["destination"] != "/proc"]
+        spec["mounts"].append({"destination": "/proc", "type": kind, "source": "/tmp", "options": ["rbind"] if kind == "bind" else []})
+
+    run = box.run(["true"], change, check=False)
+    assert run.returncode == 1 and "inside /proc" in run.stderr
+    run = box.run(["true"], lambda s: s["mounts"].append({"destination": "/proc/x", "type": "tmpfs", "source": "t"}), check=False)
+    assert run.returncode == 1 and "/proc/x" in run.stderr
+
+
+def test_idmap_of_a_new_file_system(box):
+    maps = [{"containerID": 0, "hostID": 300000, "size": 1000}]
+    mount = {"destination": "/mapped", "type": "tmpfs", "source": "t", "options": ["idmap"], "uidMappings": maps,
+             "gidMappings": maps}
+    assert box.sh("stat -c %u /mapped", add_mount(**mount)) == "300000\n"

@@ -188,3 +188,12 @@ def test_seccomp_learn_sees_failures_and_signals(box):
     # A container that cannot be made teaches nothing, and nobody waits for it.
     run = learn(box, box.root / "y", ["nonesuch"], check=False)
     assert run.returncode == 1 and "executable file not found" in run.stderr
+
+
+# ---- why a program is not found ----
+
+
+def test_the_file_in_path_that_cannot_be_executed(box):
+    run = box.run(["script"], files={"bin/script": ("#!/bin/sh\n", 0o644)}, check=False)
+    assert run.returncode == 1
+    assert 'exec: "script": executable file not found in $PATH (/bin/script: permission denied)' in run.stderr
