@@ -5,11 +5,13 @@
  * for the error text only.
  */
 #include <jansson.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/random.h"
 #include "json/json.h"
 #include "json/parse.h"
 #include "json/value.h"
@@ -374,10 +376,23 @@ static int decode_fields(void *target, const struct json_field *fields, const js
 	return known < json_object_size(object) ? decode_other_cases(target, fields, object, place, err) : 0;
 }
 
+/* Of jansson's hash tables, against chosen keys. Its own way of finding one opens and reads /dev/urandom. */
+static void seed(void)
+{
+	size_t number;
+
+	random_bytes(&number, sizeof(number));
+	json_object_seed(number | 1);
+}
+
 int json_parse_text(json_t **out_root, const char *text, size_t size, struct error *err)
 {
+	static pthread_once_t seeded = PTHREAD_ONCE_INIT;
 	json_error_t problem;
-	json_t *root = json_loadb(text, size, JSON_DECODE_ANY, &problem);
+	json_t *root;
+
+	pthread_once(&seeded, seed);
+	root = json_loadb(text, size, JSON_DECODE_ANY, &problem);
 
 	/* 2^64-1 (RLIM_INFINITY) does not fit jansson's integers; decode_u64() takes it as a real. */
 	if (!root && json_error_code(&problem) == json_error_numeric_overflow)

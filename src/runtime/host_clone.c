@@ -104,20 +104,22 @@ int host_clone_join_rest(const struct plan *plan, struct error *err)
 /* What clone3 cannot do at birth: a cgroup namespace must begin in the new cgroup, time offsets come before it lives. */
 static uint64_t flags_at_birth(const struct plan *plan)
 {
-	return plan->new_namespaces & ~(uint64_t)(CLONE_NEWCGROUP | CLONE_NEWTIME) & ~plan->late_namespaces;
+	uint64_t later = plan->late_namespaces | CLONE_NEWCGROUP | CLONE_NEWTIME;
+
+	return plan->new_namespaces & ~(plan->host_makes_net ? later | CLONE_NEWNET : later);
 }
 
 /*
- * A network namespace costs as much time as the v1 groups do, so both are made at once: by init and by us. Not where
- * the clone enters the groups at birth (cgroup v2), or the container would pay for the namespace's memory; nor where
- * the order of namespaces says who owns them.
+ * A network namespace, and v1 groups, cost as much time as all of init's mounts: so the host side makes the former and
+ * init the latter, at once. Not where the clone enters the groups at birth (cgroup v2), or the container would pay for
+ * the memory of its namespaces; nor where the order of namespaces says who owns them.
  */
 void host_clone_plan_late(struct plan *plan)
 {
 	if (plan->new_namespaces & CLONE_NEWNS && !plan->spec->linux_.net_devices.count &&
 	    !(plan->new_namespaces & CLONE_NEWUSER) && !host_clone_needs_go_between(plan))
-		plan->late_namespaces = plan->new_namespaces &
-					(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET);
+		plan->late_namespaces = plan->new_namespaces & (CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC);
+	plan->host_makes_net = plan->late_namespaces && plan->new_namespaces & CLONE_NEWNET;
 }
 
 /* An initial affinity counts before the process is in the group: it must not be born there. */

@@ -26,6 +26,7 @@
 #include "runtime/host_check.h"
 #include "runtime/host_clone.h"
 #include "runtime/host_mount.h"
+#include "runtime/host_net.h"
 #include "runtime/host_process.h"
 #include "runtime/host_seccomp.h"
 #include "runtime/host_systemd.h"
@@ -330,6 +331,7 @@ static int make_cgroup(struct creation *creation, struct error *err)
 		return 0;
 	if (in_halves && cgroup_finish(creation->cgroup, CGROUP_REFUSE_BUSY, err) < 0)
 		return error_prefix(err, "cgroup %s", path);
+	cgroup_open_all(creation->cgroup);
 	return apply_limits(creation, err);
 }
 
@@ -376,6 +378,21 @@ static int enter_resctrl(struct creation *creation, struct error *err)
 		   : 0;
 }
 
+static int make_net(struct creation *creation, struct error *err)
+{
+	AUTO_CLOSE int namespace_fd = -1;
+
+	if (!creation->plan.host_makes_net)
+		return 0;
+	if (host_net_make(&namespace_fd, err) < 0)
+		return -1;
+	/* As at the end of birth(): if init has failed, it says so itself. */
+	if (sync_send_net(creation->sync_fd, namespace_fd, err) < 0)
+		error_clear(err);
+	trace_mark(creation->plan.runtime->trace, "network namespace");
+	return 0;
+}
+
 static int birth(struct creation *creation, struct error *err)
 {
 	struct trace *trace = creation->plan.runtime->trace;
@@ -392,7 +409,8 @@ static int birth(struct creation *creation, struct error *err)
 	close_fd(&creation->plan.sync_fd);
 	trace_mark(trace, "clone");
 	host_seccomp_hand_over(&creation->plan, creation->process.pid);
-	if (complete_cgroup(creation, err) < 0 || host_process_prepare(&creation->process, &creation->plan, err) < 0 ||
+	if (make_net(creation, err) < 0 || complete_cgroup(creation, err) < 0 ||
+	    host_process_prepare(&creation->process, &creation->plan, err) < 0 ||
 	    net_device_move(&creation->plan, creation->process.pid, err) < 0 || enter_resctrl(creation, err) < 0)
 		return -1;
 	/* An init that failed meanwhile does not hear it: its own words are read next. */
@@ -455,7 +473,7 @@ static int give_idmap(struct creation *creation, struct sync_message *message, s
 
 static int follow_init(struct creation *creation, struct error *err)
 {
-	AUTO(sync_message_fini) struct sync_message message = { .fds = { -1, -1 } };
+	AUTO(sync_message_fini) struct sync_message message = SYNC_MESSAGE_NONE;
 
 	for (;;) {
 		if (sync_receive(creation->sync_fd, &message, err) < 0)

@@ -224,7 +224,7 @@ static int plan_all(struct execution *execution, const struct runtime *runtime,
 
 static int birth(struct execution *execution, struct error *err)
 {
-	struct sync_message message = { .fds = { -1, -1 } };
+	struct sync_message message = SYNC_MESSAGE_NONE;
 	struct plan *plan = &execution->plan;
 	int pair[2];
 	int r;

@@ -23,9 +23,17 @@ struct init {
 	int net_fds[RUNTIME_NET_COUNT];
 	bool in_userns;
 	bool joined;	    /* we are in our cgroups */
+	bool in_net;	    /* and in the network namespace, if the host side made it */
+	unsigned left_open; /* descriptors init_leave_open() took */
 	int *late_readonly; /* mounts that become read-only when all is in them */
 	size_t late_readonly_count;
 };
+
+/*
+ * A descriptor that was needed for a mount: all of them are closed at once before init is ready, which is one call for
+ * dozens. Not more of them than a process may well have; then the caller's AUTO_CLOSE does it.
+ */
+void init_leave_open(struct init *init, int *fd);
 
 /* ---- root ---- */
 int init_root_attach(struct init *init, struct error *err);
@@ -34,7 +42,7 @@ int init_root_enter(struct init *init, struct error *err);
 /* ---- mounts, devices ---- */
 int init_mount_all(struct init *init, struct error *err);
 /* What the clone did not do: the first thing in the new process, or, with late namespaces, init_cgroup_join(). */
-int init_cgroup_enter(const struct plan *plan, struct error *err);
+int init_cgroup_enter(struct init *init, struct error *err);
 /*
  * Waits for the host side to have made the groups, enters them, and makes the cgroup namespace, of which they are the
  * root. Before anything that needs them, or takes memory by what the image holds; once, then it does nothing.
@@ -50,6 +58,8 @@ int init_mask_all(struct init *init, struct error *err);
 
 /* ---- kernel ---- */
 int init_kernel_namespaces(struct init *init, struct error *err);
+/* Waits for the network namespace if the host side makes it. Before whatever belongs to one; once. */
+int init_kernel_join_net(struct init *init, struct error *err);
 int init_kernel_cgroup_namespace(const struct plan *plan, struct error *err);
 /* uid and gid 0 of a user namespace just entered. */
 int init_kernel_become_root(struct error *err);

@@ -42,7 +42,7 @@ static bool is_named(const struct cgroup_hierarchy *hierarchy, const struct text
  * period (milliseconds), only for whole thread groups or for others (cgroup_procs_write_start). We are one thread.
  */
 /* By its descriptor, where it was there before the clone: an exec is in the container's mount namespace by now. */
-static int enter_group(const struct cgroup_hierarchy *hierarchy, struct error *err)
+static int enter_group(struct init *init, const struct cgroup_hierarchy *hierarchy, struct error *err)
 {
 	const char *file = hierarchy->is_v2 ? "cgroup.procs" : "tasks";
 	AUTO_FREE char *path = hierarchy->dir_fd >= 0
@@ -53,11 +53,13 @@ static int enter_group(const struct cgroup_hierarchy *hierarchy, struct error *e
 	if (fd < 0 || write(fd, "0", 1) < 0)
 		return error_set_errno(err, ERR_INTERNAL, errno, "error adding pid %d to cgroups: enter %s%s", getpid(),
 				       hierarchy->mount_point, hierarchy->path);
+	init_leave_open(init, &fd);
 	return 0;
 }
 
-int init_cgroup_enter(const struct plan *plan, struct error *err)
+int init_cgroup_enter(struct init *init, struct error *err)
 {
+	const struct plan *plan = init->plan;
 	struct cgroup_hierarchy hierarchy;
 	bool cloned = host_clone_cgroup_fd(plan) >= 0;
 
@@ -66,7 +68,7 @@ int init_cgroup_enter(const struct plan *plan, struct error *err)
 		for (size_t sub = 0; sub < plan->subgroup_count; sub++)
 			if (is_named(&hierarchy, &plan->subgroups[sub].controllers))
 				cgroup_get_hierarchy(plan->subgroups[sub].cgroup, i, &hierarchy);
-		if (hierarchy.exists && !(hierarchy.is_v2 && cloned) && enter_group(&hierarchy, err) < 0)
+		if (hierarchy.exists && !(hierarchy.is_v2 && cloned) && enter_group(init, &hierarchy, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -78,12 +80,14 @@ int init_cgroup_join(struct init *init, struct error *err)
 
 	if (init->joined)
 		return 0;
+	if (init_kernel_join_net(init, err) < 0)
+		return -1;
 	init->joined = true;
 	trace_mark(plan->runtime->trace, "mounts before the cgroups are needed");
 	if (sync_expect(plan->sync_fd, SYNC_GO, err) < 0)
 		return -1;
 	trace_mark(plan->runtime->trace, "wait for the cgroups");
-	if (init_cgroup_enter(plan, err) < 0 || init_sched_affinity(plan, err) < 0)
+	if (init_cgroup_enter(init, err) < 0 || init_sched_affinity(plan, err) < 0)
 		return -1;
 	trace_mark(plan->runtime->trace, "enter the cgroups");
 	return init_kernel_cgroup_namespace(plan, err);
@@ -97,7 +101,7 @@ static int clone_group(const struct cgroup_hierarchy *hierarchy)
 	return mount_clone(AT_FDCWD, path, 0);
 }
 
-static int attach_group(int base_fd, const struct cgroup_hierarchy *hierarchy, struct error *err)
+static int attach_group(struct init *init, int base_fd, const struct cgroup_hierarchy *hierarchy, struct error *err)
 {
 	const char *name = path_base(hierarchy->mount_point);
 	AUTO_CLOSE int fd = clone_group(hierarchy);
@@ -105,6 +109,7 @@ static int attach_group(int base_fd, const struct cgroup_hierarchy *hierarchy, s
 
 	if (r < 0)
 		return error_set_errno(err, ERR_INTERNAL, r, "mount cgroup %s", name);
+	init_leave_open(init, &fd);
 	return 0;
 }
 
@@ -140,7 +145,8 @@ static int make_folders(int base_fd, const struct cgroup *cgroup, struct error *
 	return 0;
 }
 
-static int mount_v1(int target_fd, const struct cgroup *cgroup, const struct mount_options *options, struct error *err)
+static int mount_v1(struct init *init, int target_fd, const struct cgroup *cgroup, const struct mount_options *options,
+		    struct error *err)
 {
 	struct cgroup_hierarchy hierarchy;
 	AUTO_CLOSE int base = mount_new("tmpfs", "tmpfs", "mode=755", 0,
@@ -154,7 +160,7 @@ static int mount_v1(int target_fd, const struct cgroup *cgroup, const struct mou
 		return error_set_errno(err, ERR_INTERNAL, r, "mount cgroup");
 	for (size_t i = 0; i < cgroup_hierarchy_count(cgroup); i++) {
 		cgroup_get_hierarchy(cgroup, i, &hierarchy);
-		if (hierarchy.exists && attach_group(base, &hierarchy, err) < 0)
+		if (hierarchy.exists && attach_group(init, base, &hierarchy, err) < 0)
 			return -1;
 	}
 	/* All of them in one call: nobody is in the container yet. */
@@ -229,5 +235,5 @@ int init_mount_cgroup(struct init *init, const struct spec_mount *mount, struct 
 		return mount_none(target, init, &options, err);
 	if (cgroup_get_mode(cgroup) == CGROUP_V2)
 		return mount_v2(target, init, &options, err);
-	return mount_v1(target, cgroup, &options, err);
+	return mount_v1(init, target, cgroup, &options, err);
 }

@@ -2,12 +2,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
-#include <net/if.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -16,8 +15,11 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "runtime/host_clone.h"
+#include "runtime/host_net.h"
 #include "runtime/init.h"
 #include "runtime/net_device.h"
+#include "runtime/sync.h"
+#include "runtime/trace.h"
 #include "sys/namespace.h"
 #include "sys/proc_fs.h"
 
@@ -68,16 +70,37 @@ static void open_net_sockets(struct init *init, int route_fd)
 	init->net_fds[RUNTIME_NET_TCP] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 }
 
-/* Interface requests work on a socket of any family: so one netlink socket does both. */
 static int bring_up_loopback(struct init *init, struct error *err)
 {
-	AUTO_CLOSE int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-	struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+	AUTO_CLOSE int fd = host_net_loopback();
 
-	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0)
-		return error_set_errno(err, ERR_INTERNAL, errno, "bring up lo in the new network namespace");
+	if (fd < 0)
+		return error_set_errno(err, ERR_INTERNAL, fd, "bring up lo in the new network namespace");
 	if (init->plan->create->want_netlink)
 		open_net_sockets(init, take_fd(&fd));
+	return 0;
+}
+
+int init_kernel_join_net(struct init *init, struct error *err)
+{
+	AUTO(sync_message_fini) struct sync_message message = SYNC_MESSAGE_NONE;
+	int r;
+
+	if (!init->plan->host_makes_net || init->in_net)
+		return 0;
+	init->in_net = true;
+	if (sync_receive(init->plan->sync_fd, &message, err) < 0)
+		return -1;
+	if (message.word != SYNC_NET)
+		return error_set(err, ERR_CANCELED, "the runtime went away");
+	r = message.fds[0] >= 0 ? namespace_join(message.fds[0], CLONE_NEWNET) : unshare(CLONE_NEWNET);
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "enter the network namespace");
+	if (message.fds[0] < 0 && bring_up_loopback(init, err) < 0)
+		return -1;
+	if (message.fds[0] >= 0 && init->plan->create->want_netlink)
+		open_net_sockets(init, socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+	trace_mark(init->plan->runtime->trace, "wait for the network namespace");
 	return 0;
 }
 
@@ -99,7 +122,7 @@ int init_kernel_namespaces(struct init *init, struct error *err)
 		return -1;
 	if (plan->new_namespaces & CLONE_NEWTIME && enter_time_namespace(plan, err) < 0)
 		return -1;
-	if (plan->new_namespaces & CLONE_NEWNET && bring_up_loopback(init, err) < 0)
+	if (plan->new_namespaces & CLONE_NEWNET && !plan->host_makes_net && bring_up_loopback(init, err) < 0)
 		return -1;
 	return net_device_finish(plan, err);
 }
@@ -127,6 +150,8 @@ static int write_sysctls(struct init *init, struct error *err)
 
 	if (!sysctl->count)
 		return 0;
+	if (init_kernel_join_net(init, err) < 0)
+		return -1;
 	init->proc_fd = proc_fs_open(false);
 	if (init->proc_fd < 0)
 		return error_set_errno(err, ERR_INTERNAL, init->proc_fd, "open a private /proc");

@@ -78,6 +78,24 @@ static int run_hooks(const struct init *init, const spec_hook_list *hooks, const
 	return hook_run_list(hooks, kind, state, env, err);
 }
 
+static int mount_root(struct init *init, struct error *err)
+{
+	const struct plan *plan = init->plan;
+	struct trace *trace = plan->runtime->trace;
+
+	debug_log(plan->runtime, "child process in init(): mounting %zu file systems below %s",
+		  plan->spec->mounts.count, plan->rootfs);
+	if (init_root_attach(init, err) < 0)
+		return -1;
+	if (init->in_userns)
+		die_with_creator(true);
+	trace_mark(trace, "attach the rootfs");
+	if (init_mount_all(init, err) < 0 || init_device_make_all(init, err) < 0 || init_kernel_names(init, err) < 0)
+		return -1;
+	trace_mark(trace, "devices, sysctls");
+	return init_cgroup_join(init, err);
+}
+
 /* First those of the runtime's namespaces, which the host side runs, then those of the container's. */
 static int run_create_hooks(struct init *init, struct error *err)
 {
@@ -98,21 +116,8 @@ static int make_root(struct init *init, struct error *err)
 	const struct plan *plan = init->plan;
 	struct trace *trace = plan->runtime->trace;
 
-	debug_log(plan->runtime, "child process in init(): mounting %zu file systems below %s",
-		  plan->spec->mounts.count, plan->rootfs);
-	if (init_root_attach(init, err) < 0)
-		return -1;
-	if (init->in_userns)
-		die_with_creator(true);
-	trace_mark(trace, "attach the rootfs");
-	if (init_mount_all(init, err) < 0 || init_device_make_all(init, err) < 0 || init_kernel_names(init, err) < 0)
-		return -1;
-	trace_mark(trace, "devices, sysctls");
-	if (init_cgroup_join(init, err) < 0)
-		return -1;
-	if (plan->process->terminal && init_tty_make(init, true, err) < 0)
-		return -1;
-	if (run_create_hooks(init, err) < 0)
+	if (mount_root(init, err) < 0 || (plan->process->terminal && init_tty_make(init, true, err) < 0) ||
+	    run_create_hooks(init, err) < 0)
 		return -1;
 	trace_mark(trace, "terminal, hooks");
 	if (init_mask_all(init, err) < 0)
@@ -187,7 +192,7 @@ static int enter_namespaces(struct init *init, struct error *err)
 	const struct plan *plan = init->plan;
 
 	init->joined = !plan->late_namespaces;
-	if (init->joined && (init_cgroup_enter(plan, err) < 0 || init_sched_affinity(plan, err) < 0 ||
+	if (init->joined && (init_cgroup_enter(init, err) < 0 || init_sched_affinity(plan, err) < 0 ||
 			     sync_expect(plan->sync_fd, SYNC_GO, err) < 0))
 		return -1;
 	trace_mark(plan->runtime->trace, "enter the cgroups, if made before the clone");
@@ -237,7 +242,7 @@ static int join_container(struct init *init, struct error *err)
 
 	prctl(PR_SET_DUMPABLE, 0);
 	debug_log(plan->runtime, "nsexec container setup: a process for a running container");
-	if (init_sched_initial_affinity(plan, err) < 0 || init_cgroup_enter(plan, err) < 0 ||
+	if (init_sched_initial_affinity(plan, err) < 0 || init_cgroup_enter(init, err) < 0 ||
 	    init_sched_affinity(plan, err) < 0 || sync_expect(plan->sync_fd, SYNC_GO, err) < 0)
 		return -1;
 	setsid();

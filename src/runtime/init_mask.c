@@ -34,17 +34,21 @@ static int make_empty(struct error *err)
 }
 
 /* The host's /dev/null, checked by its device number: the container's may be anything (CVE-2025-31133). */
-static int attach_cover(struct covers *covers, bool is_directory, int target, struct error *err)
+static int attach_cover(struct init *init, struct covers *covers, bool is_directory, int target, struct error *err)
 {
 	int *cover = is_directory ? &covers->empty_fd : &covers->null_fd;
 	AUTO_CLOSE int copy = -1;
+	int r;
 
 	if (*cover < 0) {
 		*cover = is_directory ? make_empty(err) : init_device_clone("/dev/null", 1, 3, err);
 		return *cover < 0 ? -1 : mount_attach(*cover, target);
 	}
 	copy = mount_clone(*cover, "", 0);
-	return copy < 0 ? copy : mount_attach(copy, target);
+	r = copy < 0 ? copy : mount_attach(copy, target);
+	if (r == 0)
+		init_leave_open(init, &copy);
+	return r;
 }
 
 static bool is_absent(int r)
@@ -52,7 +56,7 @@ static bool is_absent(int r)
 	return r == -ENOENT || r == -ENOTDIR || r == -EACCES;
 }
 
-static int mask(const struct init *init, struct covers *covers, const char *path, struct error *err)
+static int mask(struct init *init, struct covers *covers, const char *path, struct error *err)
 {
 	AUTO_CLOSE int target = open_in_root(init->root_fd, path, O_PATH, 0);
 	struct stat st;
@@ -62,15 +66,16 @@ static int mask(const struct init *init, struct covers *covers, const char *path
 		return 0;
 	if (target < 0 || fstat(target, &st) < 0)
 		return error_set_errno(err, ERR_INTERNAL, target < 0 ? target : errno, "mask %s", path);
-	r = attach_cover(covers, S_ISDIR(st.st_mode), target, err);
+	r = attach_cover(init, covers, S_ISDIR(st.st_mode), target, err);
 	if (r < 0 && error_is_set(err))
 		return error_prefix(err, "mask %s", path);
 	if (r < 0)
 		return error_set_errno(err, ERR_INTERNAL, r, "mask %s", path);
+	init_leave_open(init, &target);
 	return 0;
 }
 
-static int make_readonly(const struct init *init, const char *path, struct error *err)
+static int make_readonly(struct init *init, const char *path, struct error *err)
 {
 	AUTO_CLOSE int target = open_in_root(init->root_fd, path, O_PATH, 0);
 	AUTO_CLOSE int copy = -1;
@@ -84,6 +89,8 @@ static int make_readonly(const struct init *init, const char *path, struct error
 		r = mount_attach(copy, target);
 	if (r < 0)
 		return error_set_errno(err, ERR_INTERNAL, r, "make %s read-only", path);
+	init_leave_open(init, &target);
+	init_leave_open(init, &copy);
 	return 0;
 }
 

@@ -28,6 +28,9 @@
 #include "sys/mount_api.h"
 #include "sys/proc_fs.h"
 
+/* Far below the soft limit of 1024 that a process begins with. */
+#define LEFT_OPEN_MAX 128
+
 static bool is_kernel_tree(const char *type)
 {
 	return text_equal(type, "proc") || text_equal(type, "sysfs");
@@ -177,15 +180,18 @@ static int clone_source(const struct init *init, const char *source, const struc
 }
 
 /* An id map needs privileges over the file system, which a user namespace takes from us. */
-static int ask_for_idmap(const struct init *init, const struct spec_mount *mount, const struct mount_options *options,
-			 int fd, struct error *err)
+static int ask_for_idmap(struct init *init, const struct spec_mount *mount, const struct mount_options *options, int fd,
+			 struct error *err)
 {
 	if (!host_mount_is_mapped(mount, options))
 		return 0;
+	/* The words that are under way come first. */
+	if (init_cgroup_join(init, err) < 0)
+		return -1;
 	return sync_ask_idmap(init->plan->sync_fd, (uint32_t)(mount - init->plan->spec->mounts.items), fd, err);
 }
 
-static int bind(const struct init *init, const struct spec_mount *mount, struct mount_options *options, int given_fd,
+static int bind(struct init *init, const struct spec_mount *mount, struct mount_options *options, int given_fd,
 		const char *path, struct error *err)
 {
 	AUTO_FREE char *source = host_mount_source(init->plan, mount);
@@ -233,6 +239,14 @@ static void make_readonly_later(struct init *init, int fd)
 	init->late_readonly[init->late_readonly_count++] = fd;
 }
 
+void init_leave_open(struct init *init, int *fd)
+{
+	if (*fd < 0 || init->left_open >= LEFT_OPEN_MAX)
+		return;
+	init->left_open++;
+	take_fd(fd);
+}
+
 static int open_fresh_target(const struct init *init, const char *type, const char *path, struct error *err)
 {
 	return is_kernel_tree(type) ? open_plain_directory(init, path, err) : open_target(init, path, true, err);
@@ -269,9 +283,22 @@ static void add_label(struct mount_options *options, const char *type, const cha
 	}
 }
 
-static int complete_data(const struct init *init, const char *type, struct mount_options *options, const char *path,
+/* A superblock of the other kinds belongs to the network namespace of its maker, or might. */
+static bool needs_net(const char *type)
+{
+	static const char *const without[] = { "proc", "tmpfs", "devpts", "mqueue", "overlay" };
+
+	for (size_t i = 0; i < sizeof(without) / sizeof(without[0]); i++)
+		if (text_equal(type, without[i]))
+			return false;
+	return true;
+}
+
+static int prepare_fresh(struct init *init, const char *type, struct mount_options *options, const char *path,
 			 struct error *err)
 {
+	if (needs_net(type) && init_kernel_join_net(init, err) < 0)
+		return -1;
 	add_label(options, type, init->plan->spec->linux_.mount_label);
 	return text_equal(type, "tmpfs") ? add_tmpfs_mode(init, options, path, err) : 0;
 }
@@ -301,7 +328,7 @@ static int mount_fresh(struct init *init, const struct spec_mount *mount, struct
 	AUTO_CLOSE int fd = -1;
 	int r;
 
-	if (complete_data(init, type, options, path, err) < 0)
+	if (prepare_fresh(init, type, options, path, err) < 0)
 		return -1;
 	fd = mount_new(type, source, options->data.data, options->superblock, attr, err);
 	if (fd < 0)
@@ -319,8 +346,10 @@ static int mount_fresh(struct init *init, const struct spec_mount *mount, struct
 		return error_set_errno(err, ERR_INTERNAL, r, "mount %s: %s", path, type);
 	if (apply_propagation(fd, options, path, err) < 0)
 		return -1;
+	init_leave_open(init, &target);
 	if (later)
 		make_readonly_later(init, take_fd(&fd));
+	init_leave_open(init, &fd);
 	return 0;
 }
 

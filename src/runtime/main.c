@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -255,6 +256,10 @@ int main(int argc, char **argv)
 	struct log log = { .fd = STDERR_FILENO, .level = LOG_LEVEL_WARN, .logfmt = true };
 	int result;
 
+	/* Memory in one piece, and nothing given back: this program lives for milliseconds. */
+	mallopt(M_TOP_PAD, 512 * 1024);
+	mallopt(M_TRIM_THRESHOLD, 64 << 20);
+	mallopt(M_MMAP_THRESHOLD, 16 << 20);
 	open_missing_stdio();
 	command_set_program(argc > 0 ? argv[0] : NULL);
 	result = run(argc, argv, &log, &err);

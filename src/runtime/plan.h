@@ -53,6 +53,7 @@ struct plan {
 	char *rootfs;		  /* absolute */
 	uint64_t new_namespaces;  /* CLONE_NEW... flags of namespaces to be made */
 	uint64_t late_namespaces; /* those of them that init makes itself, while we make its cgroups; 0: none */
+	bool host_makes_net;	  /* then the network namespace is ours to make, and to send: SYNC_NET */
 	struct plan_join joins[PLAN_JOIN_MAX];
 	size_t join_count;
 	struct idmap idmap;		     /* of a new user namespace */
@@ -73,6 +74,7 @@ enum sync_word {
 	SYNC_IDMAP =
 		'm', /* init: the number (uint32) of a mount follows; its detached tree comes with it, for an id map */
 	SYNC_READY = 'r', /* init: all is prepared; carries the tty and the network's descriptors if there are any */
+	SYNC_NET = 'n',	  /* host: the network namespace comes with it */
 	SYNC_ERROR = 'e', /* init: an error follows, then the end */
 	SYNC_CHILD = 'c', /* go-between: the pid (int32) and the pidfd of init follow */
 };

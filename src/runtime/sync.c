@@ -126,6 +126,14 @@ void sync_send_error(int fd, const struct error *err)
 		error_send(fd, err);
 }
 
+int sync_send_net(int fd, int namespace_fd, struct error *err)
+{
+	char word = SYNC_NET;
+	int r = fd_pass_send(fd, &word, 1, &namespace_fd, namespace_fd >= 0);
+
+	return r < 0 ? error_set_errno(err, ERR_INTERNAL, r, "send the network namespace") : 0;
+}
+
 int sync_send_child(int fd, pid_t pid, int pidfd, struct error *err)
 {
 	char word = SYNC_CHILD;

@@ -19,6 +19,11 @@ struct sync_message {
 	int fds[SYNC_FDS]; /* owned: -1 where none came. READY: tty, then the network's */
 	uint32_t index;	   /* of SYNC_IDMAP */
 };
+#define SYNC_MESSAGE_NONE                                                                                              \
+	((struct sync_message){                                                                                        \
+		.fds = { -1, -1, -1, -1, -1 },                                                                         \
+	})
+_Static_assert(SYNC_FDS == 5, "SYNC_MESSAGE_NONE names each descriptor");
 void sync_message_fini(struct sync_message *message);
 
 int sync_send(int fd, char word, struct error *err);
@@ -32,6 +37,8 @@ int sync_ask_idmap(int fd, uint32_t index, int mount_fd, struct error *err);
 int sync_receive(int fd, struct sync_message *out_message, struct error *err);
 /* Init's last word. */
 void sync_send_error(int fd, const struct error *err);
+/* From the host side: the network namespace; -1: init makes it itself. */
+int sync_send_net(int fd, int namespace_fd, struct error *err);
 /* From the go-between: who init is. */
 int sync_send_child(int fd, pid_t pid, int pidfd, struct error *err);
 int sync_receive_child(int fd, pid_t *out_pid, int *out_pidfd, struct error *err);

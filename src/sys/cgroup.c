@@ -19,193 +19,35 @@
 #include "sys/cgroup_tree.h"
 
 #define FILE_LIMIT (1 << 20)
-#define MOUNTINFO_LIMIT (64 << 20)
 #define CGROUP_FOLDER "/sys/fs/cgroup"
 #define DEPTH_MAX 64
 #define REMOVE_WAIT_MS 1000
 
-static const struct {
-	const char *name;
-	enum cgroup_controller bit;
-} controllers[] = {
-	{ "cpu", CONTROLLER_CPU },	   { "cpuacct", CONTROLLER_CPUACCT }, { "cpuset", CONTROLLER_CPUSET },
-	{ "memory", CONTROLLER_MEMORY },   { "pids", CONTROLLER_PIDS },	      { "blkio", CONTROLLER_BLKIO },
-	{ "io", CONTROLLER_BLKIO },	   { "devices", CONTROLLER_DEVICES }, { "freezer", CONTROLLER_FREEZER },
-	{ "hugetlb", CONTROLLER_HUGETLB }, { "net_cls", CONTROLLER_NET_CLS }, { "net_prio", CONTROLLER_NET_PRIO },
-};
-
-static unsigned controller_bit(const char *name)
-{
-	for (size_t i = 0; i < sizeof(controllers) / sizeof(controllers[0]); i++)
-		if (text_equal(controllers[i].name, name))
-			return controllers[i].bit;
-	return 0;
-}
-
-/* ---- the host's layout ---- */
-
-static void add_tree(struct cgroup *cgroup, const char *mount_point, bool v2, const char *name, unsigned bits)
-{
-	for (size_t i = 0; i < cgroup->tree_count; i++) {
-		const struct cgroup_tree *tree = &cgroup->trees[i];
-
-		/* Mounted twice: the first one is the system's. */
-		if (tree->v2 == v2 && text_equal(tree->name, name))
-			return;
-	}
-	cgroup->trees = xgrow(cgroup->trees, &cgroup->tree_capacity, cgroup->tree_count + 1, sizeof(*cgroup->trees));
-	cgroup->trees[cgroup->tree_count++] = (struct cgroup_tree){
-		.name = xstrdup(name),
-		.mount_point = xstrdup(mount_point),
-		.controllers = bits,
-		.v2 = v2,
-		.dir_fd = -1,
-	};
-}
-
-/* The options of a v1 superblock name its controllers: "rw,cpu,cpuacct", "rw,xattr,name=systemd". */
-static void add_v1_tree(struct cgroup *cgroup, const char *mount_point, const char *options)
-{
-	AUTO(text_list_fini) struct text_list words = { 0 };
-	struct text name = { 0 };
-	unsigned bits = 0;
-
-	text_list_split(&words, options, ',');
-	for (size_t i = 0; i < words.count; i++) {
-		unsigned bit = controller_bit(words.items[i]);
-
-		if (!bit && !text_has_prefix(words.items[i], "name=") && !text_equal(words.items[i], "perf_event") &&
-		    !text_equal(words.items[i], "rdma") && !text_equal(words.items[i], "misc"))
-			continue;
-		if (name.size)
-			text_add_char(&name, ',');
-		text_add(&name, words.items[i]);
-		bits |= bit;
-	}
-	if (name.size)
-		add_tree(cgroup, mount_point, false, name.data, bits);
-	text_fini(&name);
-}
-
-/* "36 35 98:0 /root /mount/point opts - type source superopts"; the fields we need hold no blanks. */
-static void add_mountinfo_line(struct cgroup *cgroup, char *line)
-{
-	char *dash = strstr(line, " - ");
-	char *mount_point = line;
-	char *type, *source, *options;
-
-	if (!dash || (!text_has_prefix(dash + 3, "cgroup ") && !text_has_prefix(dash + 3, "cgroup2 ")))
-		return;
-	for (int i = 0; i < 4 && mount_point; i++) {
-		mount_point = strchr(mount_point, ' ');
-		if (mount_point)
-			mount_point++;
-	}
-	type = dash + 3;
-	source = strchr(type, ' ');
-	options = source ? strchr(source + 1, ' ') : NULL;
-	if (!mount_point || mount_point >= dash || !options)
-		return;
-	mount_point[strcspn(mount_point, " ")] = '\0';
-	*source = '\0';
-	if (!text_has_prefix(mount_point, CGROUP_FOLDER))
-		return;
-	if (text_equal(type, "cgroup2"))
-		add_tree(cgroup, mount_point, true, "", 0);
-	else
-		add_v1_tree(cgroup, mount_point, options + 1);
-}
-
-static void find_trees(struct cgroup *cgroup)
-{
-	AUTO_FREE char *mountinfo = NULL;
-	struct statfs fs;
-	bool v1 = false, v2 = false;
-
-	/* The usual case first: it spares reading a mount table of thousands. */
-	if (statfs(CGROUP_FOLDER, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC) {
-		add_tree(cgroup, CGROUP_FOLDER, true, "", 0);
-	} else if (file_read(&mountinfo, NULL, AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_LIMIT) == 0) {
-		for (char *line = mountinfo, *end; line && *line; line = end) {
-			end = strchr(line, '\n');
-			if (end)
-				*end++ = '\0';
-			add_mountinfo_line(cgroup, line);
-		}
-	}
-	for (size_t i = 0; i < cgroup->tree_count; i++)
-		*(cgroup->trees[i].v2 ? &v2 : &v1) = true;
-	cgroup->mode = v1 && v2 ? CGROUP_HYBRID : v1 ? CGROUP_V1 : v2 ? CGROUP_V2 : CGROUP_NONE;
-}
-
-enum cgroup_mode cgroup_detect(void)
-{
-	struct cgroup *layout = xcalloc(1, sizeof(*layout));
-	enum cgroup_mode mode;
-
-	find_trees(layout);
-	mode = layout->mode;
-	cgroup_close(layout);
-	return mode;
-}
-
-static void add_controllers(struct text_list *names, const char *text, char separator)
-{
-	AUTO(text_list_fini) struct text_list words = { 0 };
-	AUTO_FREE char *copy = xstrdup(text);
-
-	text_list_split(&words, text_trim(copy), separator);
-	for (size_t i = 0; i < words.count; i++)
-		if (*words.items[i] && !text_has_prefix(words.items[i], "name=") &&
-		    !text_list_contains(names, words.items[i]))
-			text_list_add(names, words.items[i]);
-}
-
-int cgroup_controllers(struct text_list *out_names, struct error *err)
-{
-	AUTO(cgroup_closep) struct cgroup *layout = xcalloc(1, sizeof(*layout));
-	AUTO(text_list_fini) struct text_list names = { 0 };
-
-	find_trees(layout);
-	if (layout->mode == CGROUP_NONE)
-		return error_set(err, ERR_UNSUPPORTED, "no control groups are mounted below %s", CGROUP_FOLDER);
-	for (size_t i = 0; i < layout->tree_count; i++) {
-		const struct cgroup_tree *tree = &layout->trees[i];
-		AUTO_FREE char *path = xasprintf("%s/cgroup.controllers", tree->mount_point);
-		AUTO_FREE char *text = NULL;
-
-		if (!tree->v2)
-			add_controllers(&names, tree->name, ',');
-		else if (file_read(&text, NULL, AT_FDCWD, path, FILE_LIMIT) == 0)
-			add_controllers(&names, text, ' ');
-	}
-	text_list_sort(&names);
-	text_list_add_all(out_names, &names);
-	return 0;
-}
-
-bool cgroup_accounts_swap(void)
-{
-	AUTO(cgroup_closep) struct cgroup *layout = xcalloc(1, sizeof(*layout));
-
-	find_trees(layout);
-	for (size_t i = 0; i < layout->tree_count; i++) {
-		const struct cgroup_tree *tree = &layout->trees[i];
-		AUTO_FREE char *path = xasprintf("%s/memory.memsw.limit_in_bytes", tree->mount_point);
-
-		if (tree->controllers & CONTROLLER_MEMORY)
-			return file_exists(AT_FDCWD, path);
-	}
-	/* On v2 the file is not at the root; the kernel has it since 4.5 unless built without swap. */
-	return layout->mode == CGROUP_V2 && file_exists(AT_FDCWD, "/proc/swaps");
-}
-
 /* ---- files of a group ---- */
+
+int cgroup_dir(const struct cgroup_tree *tree)
+{
+	struct cgroup_tree *cache = (struct cgroup_tree *)tree;
+	AUTO_FREE char *full = NULL;
+
+	if (cache->dir_fd < 0) {
+		full = xasprintf("%s%s", tree->mount_point, tree->path);
+		cache->dir_fd = open(full, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	}
+	return cache->dir_fd;
+}
+
+void cgroup_open_all(struct cgroup *cgroup)
+{
+	for (size_t i = 0; i < cgroup->tree_count; i++)
+		if (cgroup->trees[i].exists)
+			cgroup_dir(&cgroup->trees[i]);
+}
 
 struct cgroup_tree *cgroup_find_tree(const struct cgroup *cgroup, enum cgroup_controller controller)
 {
 	for (size_t i = 0; i < cgroup->tree_count; i++)
-		if (!cgroup->trees[i].v2 && cgroup->trees[i].controllers & controller && cgroup->trees[i].dir_fd >= 0)
+		if (!cgroup->trees[i].v2 && cgroup->trees[i].controllers & controller && cgroup->trees[i].exists)
 			return &cgroup->trees[i];
 	return NULL;
 }
@@ -213,14 +55,14 @@ struct cgroup_tree *cgroup_find_tree(const struct cgroup *cgroup, enum cgroup_co
 struct cgroup_tree *cgroup_v2_tree(const struct cgroup *cgroup)
 {
 	for (size_t i = 0; i < cgroup->tree_count; i++)
-		if (cgroup->trees[i].v2 && cgroup->trees[i].dir_fd >= 0)
+		if (cgroup->trees[i].v2 && cgroup->trees[i].exists)
 			return &cgroup->trees[i];
 	return NULL;
 }
 
 int cgroup_put(const struct cgroup_tree *tree, const char *file, const char *value)
 {
-	return file_write_once(tree->dir_fd, file, value);
+	return file_write_once(cgroup_dir(tree), file, value);
 }
 
 int cgroup_set(const struct cgroup *cgroup, const struct cgroup_tree *tree, const char *file, const char *value,
@@ -251,7 +93,7 @@ char *cgroup_get(const struct cgroup_tree *tree, const char *file)
 {
 	char *text = NULL;
 
-	return file_read(&text, NULL, tree->dir_fd, file, FILE_LIMIT) < 0 ? NULL : text;
+	return file_read(&text, NULL, cgroup_dir(tree), file, FILE_LIMIT) < 0 ? NULL : text;
 }
 
 uint64_t cgroup_get_u64(const struct cgroup_tree *tree, const char *file, uint64_t otherwise)
@@ -306,7 +148,7 @@ void cgroup_keys(struct text_map *out_map, const char *text)
 
 bool cgroup_has(const struct cgroup_tree *tree, const char *file)
 {
-	return faccessat(tree->dir_fd, file, F_OK, 0) == 0;
+	return faccessat(cgroup_dir(tree), file, F_OK, 0) == 0;
 }
 
 /* ---- make, open, close ---- */
@@ -331,7 +173,9 @@ static struct cgroup *cgroup_new(const char *path)
 	struct cgroup *cgroup = xcalloc(1, sizeof(*cgroup));
 
 	cgroup->path = xstrdup(path);
-	find_trees(cgroup);
+	cgroup_find_trees(cgroup);
+	for (size_t i = 0; i < cgroup->tree_count; i++)
+		cgroup->trees[i].path = cgroup->path;
 	return cgroup;
 }
 
@@ -365,7 +209,7 @@ static int make_group(const struct cgroup_tree *tree, const char *path)
 			if (mkdir(full, 0755) < 0 && errno != EEXIST)
 				return -errno;
 			if (tree->controllers & CONTROLLER_CPUSET)
-				cgroup_v1_inherit_cpuset(tree->mount_point, full + start - 1);
+				cgroup_v1_inherit_cpuset(tree->mount_point, full + start - 1, false);
 			*c = '/';
 		}
 		made = mkdir(full, 0755);
@@ -375,12 +219,9 @@ static int make_group(const struct cgroup_tree *tree, const char *path)
 	return 1;
 }
 
-static int open_group(struct cgroup_tree *tree, const char *path)
+static int open_group(struct cgroup_tree *tree)
 {
-	AUTO_FREE char *full = xasprintf("%s%s", tree->mount_point, path);
-
-	tree->dir_fd = open(full, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	tree->exists = tree->dir_fd >= 0;
+	tree->exists = cgroup_dir(tree) >= 0;
 	return tree->exists ? 0 : -errno;
 }
 
@@ -394,13 +235,10 @@ static int create_in_tree(struct cgroup *cgroup, struct cgroup_tree *tree, struc
 	if (tree->v2)
 		cgroup_v2_enable(tree->mount_point, cgroup->path);
 	else if (tree->controllers & CONTROLLER_CPUSET)
-		made = cgroup_v1_inherit_cpuset(tree->mount_point, cgroup->path);
+		made = cgroup_v1_inherit_cpuset(tree->mount_point, cgroup->path, tree->made);
 	if (made < 0)
 		return error_set_errno(err, ERR_INTERNAL, made, "give cgroup %s%s its cpus", tree->mount_point,
 				       cgroup->path);
-	made = open_group(tree, cgroup->path);
-	if (made < 0)
-		return error_set_errno(err, ERR_INTERNAL, made, "open cgroup %s%s", tree->mount_point, cgroup->path);
 	return 0;
 }
 
@@ -419,7 +257,7 @@ static const struct cgroup_tree *process_tree(const struct cgroup *cgroup)
 	if (cgroup_v2_tree(cgroup))
 		return cgroup_v2_tree(cgroup);
 	for (size_t i = 0; i < cgroup->tree_count; i++)
-		if (cgroup->trees[i].dir_fd >= 0)
+		if (cgroup->trees[i].exists)
 			return &cgroup->trees[i];
 	return NULL;
 }
@@ -518,7 +356,7 @@ int cgroup_open(struct cgroup **out_cgroup, const char *path, struct error *err)
 		return -1;
 	cgroup = cgroup_new(path);
 	for (size_t i = 0; i < cgroup->tree_count; i++)
-		found |= open_group(&cgroup->trees[i], path) == 0;
+		found |= open_group(&cgroup->trees[i]) == 0;
 	if (!found)
 		return error_set(err, ERR_NOT_FOUND, "no cgroup %s", path);
 	*out_cgroup = take_ptr(cgroup);
@@ -572,7 +410,7 @@ int cgroup_clone_fd(const struct cgroup *cgroup)
 {
 	const struct cgroup_tree *tree = cgroup_v2_tree(cgroup);
 
-	return tree ? tree->dir_fd : -1;
+	return tree ? cgroup_dir(tree) : -1;
 }
 
 /* ---- processes ---- */
@@ -586,7 +424,7 @@ static int add_to_trees(struct cgroup *cgroup, pid_t pid, bool also_v2, struct e
 		const struct cgroup_tree *tree = &cgroup->trees[i];
 		int failed;
 
-		if (tree->dir_fd < 0 || (tree->v2 && !also_v2))
+		if (!tree->exists || (tree->v2 && !also_v2))
 			continue;
 		failed = cgroup_put(tree, "cgroup.procs", text);
 		if (failed < 0)
@@ -617,10 +455,11 @@ int cgroup_delegate(struct cgroup *cgroup, uid_t uid, struct error *err)
 	if (file_read(&text, NULL, AT_FDCWD, "/sys/kernel/cgroup/delegate", FILE_LIMIT) < 0)
 		text = xstrdup("cgroup.procs\ncgroup.subtree_control\ncgroup.threads");
 	text_list_split(&files, text_trim(text), '\n');
-	if (fchown(tree->dir_fd, uid, (gid_t)-1) < 0)
+	if (fchown(cgroup_dir(tree), uid, (gid_t)-1) < 0)
 		return error_set_errno(err, ERR_INTERNAL, errno, "give cgroup %s to user %u", cgroup->path, uid);
 	for (size_t i = 0; i < files.count; i++)
-		if (fchownat(tree->dir_fd, files.items[i], uid, (gid_t)-1, AT_SYMLINK_NOFOLLOW) < 0 && errno != ENOENT)
+		if (fchownat(cgroup_dir(tree), files.items[i], uid, (gid_t)-1, AT_SYMLINK_NOFOLLOW) < 0 &&
+		    errno != ENOENT)
 			return error_set_errno(err, ERR_INTERNAL, errno, "give %s of cgroup %s to user %u",
 					       files.items[i], cgroup->path, uid);
 	return 0;
@@ -700,7 +539,8 @@ int cgroup_pids(struct cgroup *cgroup, pid_t **out_pids, size_t *out_count, stru
 {
 	AUTO(pid_list_fini) struct pid_list list = { 0 };
 	const struct cgroup_tree *tree = process_tree(cgroup);
-	int failed = tree ? collect_pids(&list, tree->dir_fd, 0) : 0;
+	int dir_fd = tree ? cgroup_dir(tree) : -1;
+	int failed = dir_fd >= 0 ? collect_pids(&list, dir_fd, 0) : 0;
 
 	if (failed < 0)
 		return error_set_errno(err, ERR_INTERNAL, failed, "list the processes of cgroup %s", cgroup->path);
@@ -764,7 +604,8 @@ int cgroup_kill_strays(struct cgroup *cgroup, struct error *err)
 {
 	for (size_t i = 0; i < cgroup->tree_count; i++) {
 		AUTO(pid_list_fini) struct pid_list list = { 0 };
-		int failed = cgroup->trees[i].dir_fd < 0 ? 0 : collect_pids(&list, cgroup->trees[i].dir_fd, 0);
+		int dir_fd = cgroup->trees[i].exists ? cgroup_dir(&cgroup->trees[i]) : -1;
+		int failed = dir_fd < 0 ? 0 : collect_pids(&list, dir_fd, 0);
 
 		if (failed < 0)
 			return error_set_errno(err, ERR_INTERNAL, failed, "list processes of cgroup %s%s",

@@ -4,8 +4,7 @@
  *
  * A group is one path below the mount point of every hierarchy: of each v1
  * controller, of the cgroup2 tree beside them (hybrid), or of the one cgroup2
- * tree. The struct holds a directory descriptor for each, so what follows does
- * not depend on the host's mount table any more. What a hierarchy lacks is an
+ * tree. Their directories are opened when they are needed. What a hierarchy lacks is an
  * error only if a limit asks for it. kill -9 between any two calls is harmless:
  * open the group by its path again, or create it again.
  */
@@ -121,7 +120,7 @@ struct cgroup_hierarchy {
 	const char *mount_point; /* borrowed: "/sys/fs/cgroup/cpu" */
 	const char *path;	 /* borrowed: the group below the mount point, "/docker/ab" */
 	bool exists;		 /* the hierarchy has the group, or will have it after cgroup_finish() */
-	int dir_fd;		 /* borrowed: the group's directory; -1 if it does not exist yet or at all */
+	int dir_fd;		 /* borrowed: the group's directory; -1 if it was not opened: cgroup_open_all() */
 	bool is_v2;
 };
 
@@ -158,6 +157,8 @@ int cgroup_create(struct cgroup **out_cgroup, const char *path, unsigned flags, 
 int cgroup_begin(struct cgroup **out_cgroup, const char *path, unsigned flags, struct error *err);
 int cgroup_finish(struct cgroup *cgroup, unsigned flags, struct error *err);
 void cgroup_unmake(struct cgroup *cgroup);
+/* Opens the directories now, for whoever will not see the host's paths; cgroup_open() has done it. */
+void cgroup_open_all(struct cgroup *cgroup);
 /* Opens an existing group; ERR_NOT_FOUND if no hierarchy has it. */
 int cgroup_open(struct cgroup **out_cgroup, const char *path, struct error *err);
 void cgroup_close(struct cgroup *cgroup);

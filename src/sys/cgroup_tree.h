@@ -24,11 +24,12 @@ enum cgroup_controller {
 struct cgroup_tree {
 	char *name;	      /* owned: "cpu,cpuacct"; "" for v2 */
 	char *mount_point;    /* owned */
+	const char *path;     /* borrowed: the group's */
 	unsigned controllers; /* CONTROLLER_ bits mounted here (v1) */
 	bool v2;
 	bool exists; /* or will, after cgroup_finish() */
 	bool made;   /* by this cgroup_create */
-	int dir_fd;
+	int dir_fd;  /* -1: not opened yet: cgroup_dir() */
 };
 
 struct cgroup {
@@ -39,6 +40,10 @@ struct cgroup {
 	size_t tree_capacity;
 };
 
+/* The group's directory (borrowed), opened when first needed: most hierarchies only get a process. -1 if it is gone. */
+int cgroup_dir(const struct cgroup_tree *tree);
+/* Fills mode and trees. */
+void cgroup_find_trees(struct cgroup *cgroup);
 /* A v1 tree with this controller and a directory, or NULL. */
 struct cgroup_tree *cgroup_find_tree(const struct cgroup *cgroup, enum cgroup_controller controller);
 /* The v2 tree with a directory, or NULL. */
@@ -68,7 +73,7 @@ int cgroup_v1_freeze(struct cgroup *cgroup, const struct cgroup_tree *freezer, b
 void cgroup_v1_stats(struct cgroup *cgroup, struct cgroup_stats *stats);
 int cgroup_v1_oom_watch(const struct cgroup_tree *memory);
 /* A new cpuset group has no cpus nor nodes: takes its parent's. */
-int cgroup_v1_inherit_cpuset(const char *mount_point, const char *path);
+int cgroup_v1_inherit_cpuset(const char *mount_point, const char *path, bool made);
 
 /* Turns the controllers on from the root down to the parent of path. */
 void cgroup_v2_enable(const char *mount_point, const char *path);

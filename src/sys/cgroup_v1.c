@@ -98,20 +98,14 @@ static int apply_cpuset(const struct cgroup *cgroup, const struct cgroup_limits 
 	return 0;
 }
 
-/* Copies a file from the parent if it is empty here; parents first. */
+/* Copies a file from the parent; a new group has an empty one, or (cgroup.clone_children) the same already. */
 static int inherit_file(const char *directory, const char *file)
 {
 	AUTO_FREE char *mine = xasprintf("%s/%s", directory, file);
 	AUTO_FREE char *parents = xasprintf("%s/../%s", directory, file);
-	AUTO_FREE char *text = NULL;
 	AUTO_FREE char *from = NULL;
-	int failed = file_read(&text, NULL, AT_FDCWD, mine, 65536);
+	int failed = file_read(&from, NULL, AT_FDCWD, parents, 65536);
 
-	if (failed < 0)
-		return failed;
-	if (*text_trim(text))
-		return 0;
-	failed = file_read(&from, NULL, AT_FDCWD, parents, 65536);
 	/* Somebody makes the parent at this moment: an empty copy would let no process in (ENOSPC). */
 	if (failed == 0 && !*text_trim(from)) {
 		AUTO_FREE char *parent = xasprintf("%s/..", directory);
@@ -123,12 +117,26 @@ static int inherit_file(const char *directory, const char *file)
 	return failed < 0 ? failed : file_write_once(AT_FDCWD, mine, text_trim(from));
 }
 
-int cgroup_v1_inherit_cpuset(const char *mount_point, const char *path)
+static bool is_empty(const char *directory, const char *file)
 {
-	AUTO_FREE char *directory = xasprintf("%s%s", mount_point, path);
-	int failed = inherit_file(directory, "cpuset.cpus");
+	AUTO_FREE char *path = xasprintf("%s/%s", directory, file);
+	AUTO_FREE char *text = NULL;
 
-	return failed < 0 ? failed : inherit_file(directory, "cpuset.mems");
+	return file_read(&text, NULL, AT_FDCWD, path, 65536) == 0 && !*text_trim(text);
+}
+
+int cgroup_v1_inherit_cpuset(const char *mount_point, const char *path, bool made)
+{
+	static const char *const files[] = { "cpuset.cpus", "cpuset.mems" };
+	AUTO_FREE char *directory = xasprintf("%s%s", mount_point, path);
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		int failed = made || is_empty(directory, files[i]) ? inherit_file(directory, files[i]) : 0;
+
+		if (failed < 0)
+			return failed;
+	}
+	return 0;
 }
 
 /* ---- memory ---- */
@@ -385,8 +393,8 @@ static int apply_devices(const struct cgroup *cgroup, const struct cgroup_limits
 		return 0;
 	if (!devices)
 		return missing(cgroup, "devices", err);
-	allow_fd = openat(devices->dir_fd, "devices.allow", O_WRONLY | O_CLOEXEC);
-	deny_fd = openat(devices->dir_fd, "devices.deny", O_WRONLY | O_CLOEXEC);
+	allow_fd = openat(cgroup_dir(devices), "devices.allow", O_WRONLY | O_CLOEXEC);
+	deny_fd = openat(cgroup_dir(devices), "devices.deny", O_WRONLY | O_CLOEXEC);
 	if (allow_fd < 0 || deny_fd < 0)
 		return error_set_errno(err, ERR_INTERNAL, errno, "open the device rules of cgroup %s", cgroup->path);
 	/* A list starts from "deny all", as on v2. */
@@ -546,7 +554,7 @@ void cgroup_v1_stats(struct cgroup *cgroup, struct cgroup_stats *stats)
 int cgroup_v1_oom_watch(const struct cgroup_tree *memory)
 {
 	AUTO_CLOSE int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	AUTO_CLOSE int control = openat(memory->dir_fd, "memory.oom_control", O_RDONLY | O_CLOEXEC);
+	AUTO_CLOSE int control = openat(cgroup_dir(memory), "memory.oom_control", O_RDONLY | O_CLOEXEC);
 	char text[32];
 	int failed;
 

@@ -272,7 +272,7 @@ int cgroup_v2_apply(struct cgroup *cgroup, const struct cgroup_tree *tree, const
 		return -1;
 	if (limits->unified && cgroup_v2_apply_unified(cgroup, tree, limits->unified, err) < 0)
 		return -1;
-	if (limits->devices_set && device_bpf_attach(tree->dir_fd, limits->devices, limits->device_count, err) < 0)
+	if (limits->devices_set && device_bpf_attach(cgroup_dir(tree), limits->devices, limits->device_count, err) < 0)
 		return error_prefix(err, "cgroup %s", cgroup->path);
 	return 0;
 }
@@ -281,7 +281,7 @@ int cgroup_v2_apply(struct cgroup *cgroup, const struct cgroup_tree *tree, const
 
 int cgroup_v2_freeze(struct cgroup *cgroup, const struct cgroup_tree *tree, bool frozen, struct error *err)
 {
-	AUTO_CLOSE int events = openat(tree->dir_fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
+	AUTO_CLOSE int events = openat(cgroup_dir(tree), "cgroup.events", O_RDONLY | O_CLOEXEC);
 	int64_t deadline = clock_monotonic_ns() + FREEZE_WAIT_MS * CLOCK_MS;
 
 	if (cgroup_set(cgroup, tree, "cgroup.freeze", frozen ? "1" : "0", err) < 0)
@@ -313,7 +313,7 @@ int cgroup_v2_oom_watch(const struct cgroup_tree *tree)
 
 	if (watch < 0)
 		return -errno;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d/memory.events", tree->dir_fd);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/memory.events", cgroup_dir(tree));
 	return inotify_add_watch(watch, path, IN_MODIFY) < 0 ? -errno : take_fd(&watch);
 }
 

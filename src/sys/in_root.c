@@ -249,12 +249,37 @@ int open_in_root(int root_fd, const char *path, int flags, mode_t mode)
 	return fd;
 }
 
+/* The usual case: only the last component is missing. Any failure is for the walker to find out. */
+static int mkdir_last(int root_fd, const char *path, mode_t mode)
+{
+	AUTO_FREE char *parent_path = xstrdup(path);
+	char *slash = strrchr(parent_path, '/');
+	AUTO_CLOSE int parent = -1;
+	const char *name;
+	int fd;
+
+	if (!slash || slash == parent_path)
+		return -ENOENT;
+	*slash = '\0';
+	name = slash + 1;
+	if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+		return -ENOENT;
+	parent = openat2_resolve(root_fd, parent_path, O_PATH | O_DIRECTORY, 0,
+				 RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+	if (parent < 0 || mkdirat(parent, name, mode) < 0)
+		return -ENOENT;
+	fd = openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 int mkdir_in_root(int root_fd, const char *path, mode_t mode, uid_t uid, gid_t gid)
 {
 	AUTO(walker_fini) struct walker walker = { 0 };
 	char *name;
 	int fd = open_in_root(root_fd, path, O_PATH | O_DIRECTORY, 0);
 
+	if (fd == -ENOENT && uid == (uid_t)-1 && gid == (gid_t)-1)
+		fd = mkdir_last(root_fd, path, mode);
 	if (fd != -ENOENT)
 		return fd;
 	walker_init(&walker, root_fd, path);

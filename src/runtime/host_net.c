@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/host_net.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "sys/namespace.h"
+
+/* Interface requests work on a socket of any family: so one netlink socket does both. */
+int host_net_loopback(void)
+{
+	AUTO_CLOSE int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+
+	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0)
+		return -errno;
+	return take_fd(&fd);
+}
+
+int host_net_make(int *out_namespace_fd, struct error *err)
+{
+	AUTO_CLOSE int own = namespace_open(0, namespace_kind_of_flag(CLONE_NEWNET));
+	AUTO_CLOSE int made = -1;
+	AUTO_CLOSE int socket_fd = -1;
+
+	if (own < 0 || namespace_join(own, CLONE_NEWNET) < 0)
+		return 0;
+	if (unshare(CLONE_NEWNET) < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "make network namespace");
+	made = namespace_open(0, namespace_kind_of_flag(CLONE_NEWNET));
+	socket_fd = host_net_loopback();
+	/* It went a moment ago; a caller that is left in a container's network is nobody's friend. */
+	if (namespace_join(own, CLONE_NEWNET) < 0)
+		abort();
+	if (made < 0)
+		return error_set_errno(err, ERR_INTERNAL, made, "open the new network namespace");
+	if (socket_fd < 0)
+		return error_set_errno(err, ERR_INTERNAL, socket_fd, "bring up lo in the new network namespace");
+	*out_namespace_fd = take_fd(&made);
+	return 1;
+}
