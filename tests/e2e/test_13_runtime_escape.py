@@ -141,7 +141,7 @@ def test_shim_is_sealed_too(tmp_root, program):
     bundle = tmp_root / "b"
     bundle.mkdir()
     subprocess.run([program("kist-shim"), "-namespace", "t-rt", "-id", "t-rt-seal", "-address", "", "start"], cwd=bundle,
-                   check=True, capture_output=True, timeout=20)
+                   check=True, capture_output=True, timeout=120)
     found = [int(e) for e in os.listdir("/proc") if e.isdigit() and shim_of(e, "t-rt-seal")]
     assert len(found) == 1
     try:

@@ -164,7 +164,7 @@ def test_stuck_creator_is_ended_by_delete(box, sign):
         if sign:
             run.send_signal(sign)
         box.call("delete", "--force", name)
-        assert run.wait(10) == -signal.SIGKILL
+        assert run.wait(120) == -signal.SIGKILL
     end_hooks(word)
     assert not nothing_left(box, name, bundle)
 
@@ -216,4 +216,4 @@ def test_cgroup_with_processes_is_emptied(box):
     assert not leaks.cgroups(name)
     for stray in strays:
         kill(stray.pid)
-        stray.wait(5)
+        stray.wait(60)

@@ -209,7 +209,7 @@ def test_kill_during_push_loses_nothing(daemon, sink):
     push = subprocess.Popen(["docker", "push", name], env=daemon.environment, stdout=subprocess.PIPE)
     push.stdout.readline()
     daemon.kill()
-    push.wait(20)
+    push.wait(120)
     push.stdout.close()
     daemon.start()
     assert daemon.inspect(name)["Id"] == image

@@ -308,7 +308,7 @@ def test_kill_during_load(daemon):
     while child.poll() is None and not os.listdir(snapshots):
         pass
     daemon.kill()
-    child.wait(20)
+    child.wait(120)
     daemon.start()
     assert not stray(daemon.root / "d")
     daemon.docker("load", "-i", str(path))

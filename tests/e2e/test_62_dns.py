@@ -113,7 +113,7 @@ class Upstream:
                                + query[12 : end_of_name(query, 12) + 4], source)  # fmt: skip
             if tcp in ready:
                 client, _ = tcp.accept()
-                client.settimeout(5)
+                client.settimeout(60)
                 size = struct.unpack("!H", client.recv(2))[0]
                 answer = self.answer(client.recv(size))
                 client.sendall(struct.pack("!H", len(answer)) + answer)
@@ -160,7 +160,7 @@ class Resolver:
         if self.engine:
             self.engine.close()
         self.engine = socket.socket(socket.AF_UNIX)
-        self.engine.settimeout(20)
+        self.engine.settimeout(60)
         self.engine.connect(self.path)
 
     def say(self, action, fds=(), **members):
@@ -181,7 +181,7 @@ class Resolver:
     def add(self, network, endpoint, names, addresses, pointer=""):
         assert self.say("add", network=network, endpoint=endpoint, names=names, addresses=addresses, pointer=pointer) == b"d"
 
-    def udp(self, container, query, patience=10):
+    def udp(self, container, query, patience=60):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
             client.settimeout(patience)
             client.sendto(query, self.containers[container][0].getsockname())
@@ -193,7 +193,7 @@ class Resolver:
         return self.udp(container, question(name, kind, **options))
 
     def tcp(self, container):
-        return socket.create_connection(self.containers[container][1].getsockname(), timeout=20)
+        return socket.create_connection(self.containers[container][1].getsockname(), timeout=60)
 
     def close(self):
         self.engine.close()

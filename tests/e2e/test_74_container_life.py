@@ -23,7 +23,7 @@ def shared(shared_daemon, busybox_tar):
     return shared_daemon
 
 
-def until(test, what, patience=30):
+def until(test, what, patience=120):
     end = time.monotonic() + patience
     while time.monotonic() < end:
         value = test()
@@ -165,7 +165,7 @@ def test_bad_health_check(api, health, words):
 
 
 def test_events_until_the_epoch_end_at_once(shared):
-    assert shared.docker("events", "--until", "0", timeout=20).stdout == ""
+    assert shared.docker("events", "--until", "0", timeout=120).stdout == ""
 
 
 # ---- statistics ----

@@ -220,7 +220,7 @@ static void run_session(void *arg, const struct http_stream *stream)
 	/* A websocket's client also says when it leaves. */
 	has_input = session->websocket || attach_wants_stdin(session->attach);
 	session->stop_fd = eventfd(0, EFD_CLOEXEC);
-	if (has_input && thread_start(&input, "stdin", carry_input, session, &err) < 0)
+	if (has_input && (session->stop_fd < 0 || thread_start(&input, "stdin", carry_input, session, &err) < 0))
 		return;
 	carry_output(session);
 	if (session->websocket)

@@ -46,7 +46,7 @@ class KistRegistry(Registry):
         self.process.wait()
 
     def request(self, method, path, body=None, headers=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         connection.request(method, path, body=body, headers=headers or {})
         reply = connection.getresponse()
         reply.data = reply.read()

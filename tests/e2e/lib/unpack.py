@@ -27,5 +27,5 @@ def unpack(program, layer, target, above="above"):
             os.close(fd)
         with os.fdopen(reading, "rb") as report:
             said = report.read()
-        assert child.wait(30) in (0, 1) and said[:1] in (b"R", b"E"), (child.returncode, said)
+        assert child.wait(120) in (0, 1) and said[:1] in (b"R", b"E"), (child.returncode, said)
         return said
