@@ -199,7 +199,7 @@ def test_error_answers(served):
     assert message(served, "GET", "/images/a/b/c:1/json") == (404, "No such image: a/b/c:1")
     assert message(served, "GET", "/exec/nosuch/json") == (404, "No such exec instance: nosuch")
     assert message(served, "GET", "/swarm")[0] == 503
-    assert message(served, "GET", "/containers/x/stats")[0] == 501
+    assert message(served, "GET", "/containers/x/stats") == (404, "No such container: x")
     assert message(served, "POST", "/containers/x/wait?condition=foo") == (400, 'invalid condition: "foo"')
     assert message(served, "GET", "/containers/json?filters=%7Bbad")[0] == 400
     assert message(served, "GET", "/containers/json?limit=x")[0] == 400
