@@ -60,6 +60,9 @@ static const char *operand_kind(const struct command *command)
 		{ &command_volume_inspect, "volume" },
 		{ &command_volume_rm, "volume" },
 		{ &command_network_inspect, "network" },
+		{ &command_network_connect, "network" },
+		{ &command_network_disconnect, "network" },
+		{ &command_network_rm, "network" },
 	};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)

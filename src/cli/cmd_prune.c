@@ -117,12 +117,12 @@ static void config_filters(struct text_list *filters, const struct cli *cli)
 		text_list_add(filters, text_or_empty(json_value_text(json_value_at(list, i))));
 }
 
-static int prune_one(struct cli *cli, const struct prune_options *options, const struct pruned *what,
-		     const char *extra_filter, const char *warning, struct error *err)
+/* 1 pruned, 0 the user thought better of it. */
+static int prune_asked(struct cli *cli, const struct prune_options *options, const struct pruned *what,
+		       const char *extra_filter, const char *warning, int64_t *reclaimed, struct error *err)
 {
 	AUTO(text_list_fini) struct text_list filters = { 0 };
 	struct client *client;
-	int64_t reclaimed = 0;
 
 	config_filters(&filters, cli);
 	text_list_add_all(&filters, &options->filters);
@@ -135,9 +135,29 @@ static int prune_one(struct cli *cli, const struct prune_options *options, const
 			return 0;
 	}
 	client = cli_client(cli, err);
-	if (!client || prune(client, what, &filters, &reclaimed, err) < 0)
-		return -1;
-	return print_reclaimed(reclaimed);
+	return !client || prune(client, what, &filters, reclaimed, err) < 0 ? -1 : 1;
+}
+
+static int prune_one(struct cli *cli, const struct prune_options *options, const struct pruned *what,
+		     const char *extra_filter, const char *warning, struct error *err)
+{
+	int64_t reclaimed = 0;
+	int r = prune_asked(cli, options, what, extra_filter, warning, &reclaimed, err);
+
+	return r > 0 ? print_reclaimed(reclaimed) : r;
+}
+
+/* Networks take no space: docker does not speak of it. */
+static int run_network_prune(struct cli *cli, void *target, const struct text_list *operands, struct error *err)
+{
+	int64_t reclaimed = 0;
+
+	(void)operands;
+	return prune_asked(cli, target, &networks, NULL,
+			   "This will remove all custom networks not used by at least one container.", &reclaimed,
+			   err) < 0
+		       ? -1
+		       : 0;
 }
 
 static int run_container_prune(struct cli *cli, void *target, const struct text_list *operands, struct error *err)
@@ -235,6 +255,8 @@ static int run_system_prune(struct cli *cli, void *target, const struct text_lis
 const struct command command_builder_prune = PRUNE_COMMAND("Remove build cache", builder_options, run_builder_prune);
 const struct command command_container_prune = PRUNE_COMMAND("Remove all stopped containers", container_options,
 							     run_container_prune);
+const struct command command_network_prune = PRUNE_COMMAND("Remove all unused networks", container_options,
+							   run_network_prune);
 const struct command command_image_prune = PRUNE_COMMAND("Remove unused images", image_options, run_image_prune);
 const struct command command_volume_prune = PRUNE_COMMAND("Remove unused local volumes", volume_options,
 							  run_volume_prune);
