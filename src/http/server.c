@@ -52,6 +52,9 @@ enum MHD_Result connection_request(void *cls, struct MHD_Connection *connection,
 	if (request->too_large)
 		return refuse_large(request);
 	request_run(request);
+	if (request->server->options.after && request->response.kind != ANSWER_HIJACK)
+		request->server->options.after(request->server->options.context, request, request->response.status,
+					       request->response.size);
 	result = response_send(&request->response);
 	if (result == MHD_YES && request->response.kind != ANSWER_HIJACK)
 		MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT,

@@ -48,6 +48,8 @@ struct http_server_options {
 	/* Turns an error into the answer, by http_reply*(). NULL: {"message": ...} with http_status_of(kind). */
 	void (*failed)(void *context, struct http_request *request, struct http_response *response,
 		       const struct error *err);
+	/* The answer is decided: its status and the bytes announced. May be NULL; not called for hijacked connections. */
+	void (*after)(void *context, const struct http_request *request, int status, uint64_t size);
 	size_t body_limit;	  /* of bodies held in memory; 0: 4 MiB */
 	unsigned max_connections; /* per listener; 0: 512 */
 	unsigned idle_timeout_s;  /* of a silent connection between requests; 0: none */
@@ -87,6 +89,11 @@ void http_set_path(struct http_request *request, const char *path);
 /* A free word for `before` to leave to the handlers (the API version). */
 void http_set_tag(struct http_request *request, int64_t tag);
 int64_t http_tag(const struct http_request *request);
+/* The same with something of the handlers' own, which `free_note` (may be NULL) frees with the request. */
+void http_set_note(struct http_request *request, void *note, void (*free_note)(void *note));
+void *http_note(const struct http_request *request);
+/* Monotonic time at which its headers were there. */
+int64_t http_begun_ns(const struct http_request *request);
 /* A name of the pattern; never NULL for names the pattern has. */
 const char *http_param(const struct http_request *request, const char *name);
 /* First value of a query key; NULL if it is absent. */

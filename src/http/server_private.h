@@ -64,6 +64,9 @@ struct http_request {
 	struct text_map params;
 	const struct http_route *route; /* NULL: none fits */
 	int64_t tag;
+	void *note;
+	void (*free_note)(void *note);
+	int64_t begun_ns;
 	struct buffer body;
 	int cancel_fd;
 	struct http_response response;

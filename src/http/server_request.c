@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "http/server_private.h"
 
@@ -41,6 +42,8 @@ static void close_fd(int *fd)
 void request_free(struct http_request *request)
 {
 	request_body_end(request, false);
+	if (request->note && request->free_note)
+		request->free_note(request->note);
 	response_fini(&request->response);
 	http_uri_fini(&request->uri);
 	text_map_fini(&request->params);
@@ -68,6 +71,7 @@ void request_begin(struct http_request *request, const char *method, const char 
 	AUTO(error_clear) struct error err = { 0 };
 
 	request->begun = true;
+	request->begun_ns = clock_monotonic_ns();
 	request->method = method;
 	request->http_1_0 = !text_equal(version, MHD_HTTP_VERSION_1_1);
 	if (request->bad_target) {
@@ -186,6 +190,22 @@ void http_set_path(struct http_request *request, const char *path)
 void http_set_tag(struct http_request *request, int64_t tag)
 {
 	request->tag = tag;
+}
+
+void http_set_note(struct http_request *request, void *note, void (*free_note)(void *note))
+{
+	request->note = note;
+	request->free_note = free_note;
+}
+
+void *http_note(const struct http_request *request)
+{
+	return request->note;
+}
+
+int64_t http_begun_ns(const struct http_request *request)
+{
+	return request->begun_ns;
 }
 
 int64_t http_tag(const struct http_request *request)

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "registryd/api.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/text.h"
 #include "oci/reference.h"
 #include "json/json.h"
@@ -27,6 +30,9 @@ const struct http_route api_routes[] = {
 	{ "HEAD", "/v2/", api_ping, 0 },
 	{ "GET", "/v2", api_ping, 0 },
 	{ "GET", "/v2/_catalog", api_repositories, 0 },
+	{ "GET", "/token", api_token_get, 0 },
+	{ "POST", "/token", api_token_post, 0 },
+	{ "GET", "/metrics", api_metrics, 0 },
 	{ "GET", "/v2/{name...}/tags/list", api_tags, 0 },
 	{ "GET", "/v2/{name...}/referrers/{digest}", api_referrers, 0 },
 	{ "POST", "/v2/{name...}/blobs/uploads/", api_upload_post, HTTP_BODY_STREAM },
@@ -45,14 +51,133 @@ const struct http_route api_routes[] = {
 	{ 0 },
 };
 
+/* ---- who may ---- */
+
+/* The repository of a path (yours), or NULL: the part between /v2/ and the last of the words that end it. */
+static char *repository_of(const char *path)
+{
+	static const char *const ends[] = { "/blobs/uploads", "/blobs/", "/manifests/", "/tags/list", "/referrers/" };
+	const char *name = text_after(path, "/v2/");
+	const char *found = NULL;
+
+	for (size_t i = 0; name && i < sizeof(ends) / sizeof(ends[0]); i++)
+		for (const char *at = name; (at = strstr(at, ends[i])); at++)
+			if (at > found)
+				found = at;
+	return found && found > name ? xstrndup(name, (size_t)(found - name)) : NULL;
+}
+
+static unsigned actions_of(const struct http_request *request)
+{
+	const char *method = http_method(request);
+	bool upload = strstr(http_path(request), "/blobs/uploads") != NULL;
+
+	if (text_equal(method, "DELETE") && !upload)
+		return ACCESS_DELETE;
+	return upload || text_equal(method, "PUT") || text_equal(method, "PATCH") || text_equal(method, "POST")
+		       ? ACCESS_PUSH
+		       : ACCESS_PULL;
+}
+
+static char *own_base(const struct api *api, const struct http_request *request)
+{
+	const char *host = http_header(request, "Host");
+
+	return xasprintf("%s://%s", api->config->tls.certificate ? "https" : "http", host ? host : "localhost");
+}
+
+/* Sends 401 with what we want to see; returns 1: answered. */
+static int challenge(struct api *api, const struct http_request *request, struct http_response *response,
+		     const char *repository, unsigned actions, bool insufficient)
+{
+	AUTO_FREE char *base = own_base(api, request);
+	AUTO_FREE char *header = access_challenge(api->access, base, repository, actions, insufficient);
+
+	http_set_header(response, "WWW-Authenticate", header);
+	api_refuse(response, 401, "UNAUTHORIZED", "authentication required");
+	return 1;
+}
+
+static void free_caller(void *note)
+{
+	struct access_caller *caller = note;
+
+	access_caller_fini(caller);
+	free(caller);
+}
+
+/* 1: refused. */
+static int authorize(struct api *api, struct http_request *request, struct http_response *response, struct error *err)
+{
+	struct access_caller *caller = xcalloc(1, sizeof(*caller));
+	AUTO_FREE char *repository = repository_of(http_path(request));
+	unsigned actions = actions_of(request);
+	int known = access_identify(caller, api->access, http_header(request, "Authorization"), err);
+
+	http_set_note(request, caller, free_caller);
+	if (known < 0)
+		return -1;
+	if (!known)
+		return challenge(api, request, response, repository, actions, false);
+	/* The version check is where clients learn how to authenticate. */
+	if (!repository && !caller->user && !caller->by_token && !text_equal(http_path(request), "/v2/_catalog"))
+		return challenge(api, request, response, NULL, 0, false);
+	if (!repository || access_allows(api->access, caller, repository, actions))
+		return 0;
+	if (!caller->user || caller->by_token)
+		return challenge(api, request, response, repository, actions, caller->by_token);
+	api_refuse(response, 403, "DENIED", "requested access to the resource is denied");
+	return 1;
+}
+
+bool api_allows(struct api *api, const struct http_request *request, const char *repository, unsigned actions)
+{
+	const struct access_caller *caller = http_note(request);
+
+	return !access_is_limited(api->access) || (caller && access_allows(api->access, caller, repository, actions));
+}
+
+static bool changes(const char *method)
+{
+	return !text_equal(method, "GET") && !text_equal(method, "HEAD");
+}
+
 int api_before(void *context, struct http_request *request, struct http_response *response, struct error *err)
 {
-	(void)context;
-	(void)request;
-	(void)err;
+	struct api *api = context;
+	bool is_api = text_has_prefix(http_path(request), "/v2");
+
 	http_set_header(response, "Docker-Distribution-Api-Version", "registry/2.0");
 	http_set_header(response, "X-Content-Type-Options", "nosniff");
-	return 0;
+	if (is_api && access_is_limited(api->access)) {
+		int r = authorize(api, request, response, err);
+
+		if (r != 0)
+			return r;
+	}
+	if (!is_api || !api->config->read_only || !changes(http_method(request)))
+		return 0;
+	api_refuse(response, 405, "UNSUPPORTED", "this registry is read-only");
+	return 1;
+}
+
+void api_after(void *context, const struct http_request *request, int status, uint64_t size)
+{
+	struct api *api = context;
+	const struct access_caller *caller = http_note(request);
+	int64_t took_us = (clock_monotonic_ns() - http_begun_ns(request)) / 1000;
+	char numbers[3][24];
+
+	metrics_add(api->metrics, http_method(request), status, size, took_us);
+	if (!api->config->access_log)
+		return;
+	snprintf(numbers[0], sizeof(numbers[0]), "%d", status);
+	snprintf(numbers[1], sizeof(numbers[1]), "%llu", (unsigned long long)size);
+	snprintf(numbers[2], sizeof(numbers[2]), "%lld", (long long)took_us);
+	log_info(api->log, "access", F("method", http_method(request)), F("path", http_path(request)),
+		 F("status", numbers[0]), F("bytes", numbers[1]), F("us", numbers[2]),
+		 F("user", caller && caller->user ? caller->user : "-"),
+		 F("agent", text_or_empty(http_header(request, "User-Agent"))));
 }
 
 struct refusal {

@@ -6,22 +6,30 @@
  */
 #pragma once
 
+#include "base/log.h"
 #include "http/server.h"
+#include "registryd/access.h"
 #include "registryd/catalog.h"
+#include "registryd/config.h"
+#include "registryd/metrics.h"
 #include "registryd/upload.h"
 
 /* distribution-spec: at least 4 MiB must be accepted. */
 #define API_MANIFEST_MAX (8 * 1024 * 1024)
 
 struct api {
+	const struct registry_config *config; /* all borrowed */
+	const struct log *log;
 	struct catalog *catalog;
 	struct upload_table *uploads;
-	bool sparse; /* image manifests may name blobs that are not here */
+	struct access *access;
+	struct metrics *metrics;
 };
 
 extern const struct http_route api_routes[];
 
-/* http_server_options: before, not_found, failed. */
+/* http_server_options: before (who may do this), after (access log, metrics), not_found, failed. */
+void api_after(void *context, const struct http_request *request, int status, uint64_t size);
 int api_before(void *context, struct http_request *request, struct http_response *response, struct error *err);
 int api_not_found(void *context, struct http_request *request, struct http_response *response, struct error *err);
 void api_failed(void *context, struct http_request *request, struct http_response *response, const struct error *err);
@@ -34,6 +42,14 @@ const char *api_repository(const struct http_request *request, struct http_respo
 /* The digest `text`; false: the refusal has been sent. */
 bool api_digest(struct digest *out_digest, const char *text, struct http_response *response);
 
+/* May the caller of this request also do that? For mounts and lists. */
+bool api_allows(struct api *api, const struct http_request *request, const char *repository, unsigned actions);
+
+/* token_api.c: where clients get bearer tokens (docker's token authentication). */
+int api_token_get(void *context, struct http_request *request, struct http_response *response, struct error *err);
+int api_token_post(void *context, struct http_request *request, struct http_response *response, struct error *err);
+/* metrics.c */
+int api_metrics(void *context, struct http_request *request, struct http_response *response, struct error *err);
 /* blob.c */
 int api_blob_get(void *context, struct http_request *request, struct http_response *response, struct error *err);
 int api_blob_head(void *context, struct http_request *request, struct http_response *response, struct error *err);

@@ -35,10 +35,15 @@ static int find_blob(struct digest *out_digest, uint64_t *out_size, struct api *
 
 int api_blob_head(void *context, struct http_request *request, struct http_response *response, struct error *err)
 {
+	struct api *api = context;
 	struct digest digest;
 	uint64_t size;
-	int r = find_blob(&digest, &size, context, request, response, err);
+	int r = find_blob(&digest, &size, api, request, response, err);
 
+	/* Who asks before a push will not send it again. */
+	if (r > 0 && !api->config->read_only &&
+	    catalog_touch_blob(api->catalog, http_param(request, "name"), &digest, err) < 0)
+		return -1;
 	if (r > 0)
 		http_reply_head(response, 200, BLOB_TYPE, size);
 	return r < 0 ? -1 : 0;

@@ -33,7 +33,16 @@ static const char *const steps[] = {
 	"CREATE TABLE tag (repository TEXT NOT NULL, name TEXT NOT NULL, digest TEXT NOT NULL, "
 	"PRIMARY KEY (repository, name)) WITHOUT ROWID;"
 	"CREATE INDEX tag_digest ON tag (repository, digest);",
+	/* What each manifest needs, so that what nothing needs can be found without reading them; when it was pushed. */
+	"ALTER TABLE blob ADD COLUMN created_ns INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE manifest ADD COLUMN scanned INTEGER NOT NULL DEFAULT 0;"
+	"CREATE TABLE need (repository TEXT NOT NULL, manifest TEXT NOT NULL, digest TEXT NOT NULL, "
+	"PRIMARY KEY (repository, manifest, digest)) WITHOUT ROWID;"
+	"CREATE INDEX need_digest ON need (repository, digest);",
 };
+
+/* A blob that somebody asks for is young again, at most this often: no write for each request. */
+#define TOUCH_NS (60 * CLOCK_SECOND)
 
 #define SELECT_MANIFEST                                                                                                \
 	"SELECT m.digest, m.media_type, m.size, m.subject, m.artifact_type, m.annotations FROM manifest m "
@@ -64,6 +73,81 @@ static int drop_unknown(void *arg, const struct digest *digest, uint64_t size, s
 	return blob_remove(catalog->blobs, digest, err);
 }
 
+static int run_two(struct catalog *catalog, const char *sql, const char *one, const char *two, struct error *err);
+static int insert_needs(struct catalog *catalog, const char *repository, const char *manifest,
+			const struct catalog_needs *needs, struct error *err);
+
+/* ---- manifests of before `need` was kept ---- */
+
+static int run_needs(struct catalog *catalog, const char *repository, const char *digest,
+		     const struct manifest *manifest, struct error *err)
+{
+	struct catalog_needs needs = { 0 };
+	int r;
+
+	catalog_needs_of(&needs, manifest);
+	needs.must_exist = 0;
+	mutex_lock(&catalog->lock);
+	r = insert_needs(catalog, repository, digest, &needs, err);
+	if (r == 0)
+		r = run_two(catalog, "UPDATE manifest SET scanned = 1 WHERE repository = ?1 AND digest = ?2",
+			    repository, digest, err);
+	mutex_unlock(&catalog->lock);
+	text_list_fini(&needs.digests);
+	return r < 0 ? -1 : 0;
+}
+
+static int scan_one(struct catalog *catalog, const char *repository, const char *name, struct error *err)
+{
+	AUTO(error_clear) struct error ignored = { 0 };
+	AUTO(manifest_fini) struct manifest manifest = { 0 };
+	AUTO_FREE char *text = NULL;
+	struct digest digest;
+	size_t size;
+
+	/* One that cannot be read stays unscanned: nothing is collected in its repository. */
+	if (digest_parse(&digest, name, &ignored) < 0 ||
+	    blob_read(&text, &size, catalog->blobs, &digest, MANIFEST_SIZE_MAX, &ignored) < 0)
+		return 0;
+	/* What is no manifest we know of needs nothing that we know of. */
+	manifest_decode(&manifest, text, size, NULL, &ignored);
+	return run_needs(catalog, repository, name, &manifest, err);
+}
+
+static int scan_old(struct catalog *catalog, struct error *err)
+{
+	AUTO(text_list_fini) struct text_list pairs = { 0 };
+	AUTO(query_freep) struct query *query = NULL;
+	int r;
+
+	if (query_new(&query, catalog->database, "SELECT repository, digest FROM manifest WHERE scanned = 0", err) < 0)
+		return -1;
+	while ((r = query_next(query, err)) > 0) {
+		text_list_add(&pairs, query_text(query, 0));
+		text_list_add(&pairs, query_text(query, 1));
+	}
+	query_free(take_ptr(query));
+	for (size_t i = 0; r == 0 && i < pairs.count; i += 2)
+		r = scan_one(catalog, pairs.items[i], pairs.items[i + 1], err);
+	return r;
+}
+
+void catalog_needs_of(struct catalog_needs *needs, const struct manifest *manifest)
+{
+	*needs = (struct catalog_needs){ 0 };
+	if (manifest->config)
+		text_list_add(&needs->digests, manifest->config->digest);
+	for (size_t i = 0; i < manifest->layers.count; i++)
+		if (!media_type_is_foreign_layer(manifest->layers.items[i].media_type))
+			text_list_add(&needs->digests, manifest->layers.items[i].digest);
+	needs->must_exist = needs->digests.count;
+	for (size_t i = 0; i < manifest->layers.count; i++)
+		if (media_type_is_foreign_layer(manifest->layers.items[i].media_type))
+			text_list_add(&needs->digests, manifest->layers.items[i].digest);
+	for (size_t i = 0; i < manifest->manifests.count; i++)
+		text_list_add(&needs->digests, manifest->manifests.items[i].digest);
+}
+
 int catalog_open(struct catalog **out_catalog, const char *root, struct error *err)
 {
 	AUTO(catalog_closep) struct catalog *catalog = xcalloc(1, sizeof(*catalog));
@@ -72,7 +156,7 @@ int catalog_open(struct catalog **out_catalog, const char *root, struct error *e
 	mutex_init(&catalog->lock);
 	if (blob_store_open(&catalog->blobs, root, err) < 0 || database_open(&catalog->database, path, err) < 0 ||
 	    database_migrate(catalog->database, "registry", steps, sizeof(steps) / sizeof(steps[0]), err) < 0 ||
-	    blob_walk(catalog->blobs, drop_unknown, catalog, err) < 0)
+	    blob_walk(catalog->blobs, drop_unknown, catalog, err) < 0 || scan_old(catalog, err) < 0)
 		return -1;
 	*out_catalog = take_ptr(catalog);
 	return 0;
@@ -142,6 +226,39 @@ static int must_be_stored(struct catalog *catalog, const struct digest *digest, 
 	return stored < 0 ? -1 : 0;
 }
 
+/* Pushed again, it is as young as one that is new: the collector leaves it for the manifest that is to come. */
+static int insert_blob(struct catalog *catalog, const char *repository, const char *digest, struct error *err)
+{
+	AUTO(query_freep) struct query *query = NULL;
+
+	if (query_new(&query, catalog->database,
+		      "INSERT INTO blob (repository, digest, created_ns) VALUES (?1, ?2, ?3) "
+		      "ON CONFLICT DO UPDATE SET created_ns = ?3",
+		      err) < 0)
+		return -1;
+	query_bind_text(query, 1, repository);
+	query_bind_text(query, 2, digest);
+	query_bind_i64(query, 3, clock_wall_ns());
+	return query_run(query, err);
+}
+
+int catalog_touch_blob(struct catalog *catalog, const char *repository, const struct digest *digest, struct error *err)
+{
+	AUTO(query_freep) struct query *query = NULL;
+	int64_t now = clock_wall_ns();
+	char text[DIGEST_TEXT_MAX];
+
+	if (query_new(&query, catalog->database,
+		      "UPDATE blob SET created_ns = ?3 WHERE repository = ?1 AND digest = ?2 AND created_ns < ?4",
+		      err) < 0)
+		return -1;
+	query_bind_text(query, 1, repository);
+	query_bind_text(query, 2, digest_text(digest, text));
+	query_bind_i64(query, 3, now);
+	query_bind_i64(query, 4, now - TOUCH_NS);
+	return query_run(query, err) < 0 ? -1 : 0;
+}
+
 int catalog_link_blob(struct catalog *catalog, const char *repository, const struct digest *digest, struct error *err)
 {
 	AUTO_UNLOCK struct mutex *held = mutex_hold(&catalog->lock);
@@ -150,8 +267,7 @@ int catalog_link_blob(struct catalog *catalog, const char *repository, const str
 
 	if (must_be_stored(catalog, digest, err) < 0 ||
 	    transaction_begin(&transaction, catalog->database, FILE_SYNC_ALL, err) < 0 ||
-	    run_two(catalog, "INSERT OR IGNORE INTO blob (repository, digest) VALUES (?1, ?2)", repository,
-		    digest_text(digest, text), err) < 0)
+	    insert_blob(catalog, repository, digest_text(digest, text), err) < 0)
 		return -1;
 	return transaction_commit(transaction, err);
 }
@@ -166,6 +282,13 @@ static int drop_bytes(struct catalog *catalog, const struct digest *digest, stru
 	if (known == 0 && blob_remove(catalog->blobs, digest, err) < 0)
 		return -1;
 	return known < 0 ? -1 : 0;
+}
+
+int catalog_drop_unused(struct catalog *catalog, const struct digest *digest, struct error *err)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&catalog->lock);
+
+	return drop_bytes(catalog, digest, err);
 }
 
 int catalog_unlink_blob(struct catalog *catalog, const char *repository, const struct digest *digest, struct error *err)
@@ -199,7 +322,8 @@ static int insert_manifest(struct catalog *catalog, const char *repository, cons
 	if (query_new(
 		    &query, catalog->database,
 		    "INSERT INTO manifest (repository, digest, media_type, size, subject, artifact_type, annotations, "
-		    "created_ns) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO UPDATE SET media_type = ?3",
+		    "created_ns, scanned) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1) "
+		    "ON CONFLICT DO UPDATE SET media_type = ?3, scanned = 1, created_ns = ?8",
 		    err) < 0)
 		return -1;
 	query_bind_text(query, 1, repository);
@@ -211,6 +335,42 @@ static int insert_manifest(struct catalog *catalog, const char *repository, cons
 	query_bind_text(query, 7, manifest->annotations);
 	query_bind_i64(query, 8, clock_wall_ns());
 	return query_run(query, err);
+}
+
+static int run_three(struct catalog *catalog, const char *sql, const char *one, const char *two, const char *three,
+		     struct error *err)
+{
+	AUTO(query_freep) struct query *query = NULL;
+
+	if (query_new(&query, catalog->database, sql, err) < 0)
+		return -1;
+	query_bind_text(query, 1, one);
+	query_bind_text(query, 2, two);
+	query_bind_text(query, 3, three);
+	return text_has_prefix(sql, "SELECT") ? query_next(query, err) : query_run(query, err);
+}
+
+/* With the lock: what it needs cannot go any more. missing: ERR_NOT_FOUND. */
+static int insert_needs(struct catalog *catalog, const char *repository, const char *manifest,
+			const struct catalog_needs *needs, struct error *err)
+{
+	mutex_assert_held(&catalog->lock);
+	for (size_t i = 0; needs && i < needs->digests.count; i++) {
+		const char *digest = needs->digests.items[i];
+		int r = i < needs->must_exist
+				? run_two(catalog,
+					  "SELECT 1 FROM blob WHERE repository = ?1 AND digest = ?2 UNION "
+					  "ALL SELECT 1 FROM manifest WHERE repository = ?1 AND digest = ?2",
+					  repository, digest, err)
+				: 1;
+
+		if (r == 0)
+			return error_set(err, ERR_NOT_FOUND, "blob %s is not in this repository", digest);
+		if (r < 0 || run_three(catalog, "INSERT OR IGNORE INTO need VALUES (?1, ?2, ?3)", repository, manifest,
+				       digest, err) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 static int set_tag(struct catalog *catalog, const char *repository, const char *tag, const char *digest,
@@ -230,7 +390,7 @@ static int set_tag(struct catalog *catalog, const char *repository, const char *
 }
 
 int catalog_put_manifest(struct catalog *catalog, const char *repository, const struct catalog_manifest *manifest,
-			 const char *tag, struct error *err)
+			 const struct catalog_needs *needs, const char *tag, struct error *err)
 {
 	AUTO_UNLOCK struct mutex *held = mutex_hold(&catalog->lock);
 	AUTO(transaction_freep) struct transaction *transaction = NULL;
@@ -239,6 +399,7 @@ int catalog_put_manifest(struct catalog *catalog, const char *repository, const 
 	digest_text(&manifest->digest, digest);
 	if (must_be_stored(catalog, &manifest->digest, err) < 0 ||
 	    transaction_begin(&transaction, catalog->database, FILE_SYNC_ALL, err) < 0 ||
+	    insert_needs(catalog, repository, digest, needs, err) < 0 ||
 	    insert_manifest(catalog, repository, manifest, digest, err) < 0 ||
 	    (tag && set_tag(catalog, repository, tag, digest, err) < 0))
 		return -1;
@@ -290,7 +451,9 @@ int catalog_remove_manifest(struct catalog *catalog, const char *repository, con
 			       err);
 	if (digest_parse(&digest, reference, err) < 0 ||
 	    transaction_begin(&transaction, catalog->database, FILE_SYNC_ALL, err) < 0 ||
-	    run_two(catalog, "DELETE FROM tag WHERE repository = ?1 AND digest = ?2", repository, reference, err) < 0)
+	    run_two(catalog, "DELETE FROM tag WHERE repository = ?1 AND digest = ?2", repository, reference, err) < 0 ||
+	    run_two(catalog, "DELETE FROM need WHERE repository = ?1 AND manifest = ?2", repository, reference, err) <
+		    0)
 		return -1;
 	changed = run_two(catalog, "DELETE FROM manifest WHERE repository = ?1 AND digest = ?2", repository, reference,
 			  err);
@@ -357,4 +520,114 @@ int catalog_referrers(struct catalog *catalog, const char *repository, const cha
 		visit(arg, &manifest);
 	}
 	return r;
+}
+
+/* ---- collection ---- */
+
+/* Digests of rows that a condition names; ?1: what is younger stays. */
+static int list_old(struct text_list *out_pairs, struct catalog *catalog, const char *sql, int64_t before_ns,
+		    struct error *err)
+{
+	AUTO(query_freep) struct query *query = NULL;
+	int r;
+
+	if (query_new(&query, catalog->database, sql, err) < 0)
+		return -1;
+	query_bind_i64(query, 1, before_ns);
+	while ((r = query_next(query, err)) > 0) {
+		text_list_add(out_pairs, query_text(query, 0));
+		text_list_add(out_pairs, query_text(query, 1));
+	}
+	return r;
+}
+
+#define WHOLLY_KNOWN(row)                                                                                              \
+	" AND NOT EXISTS (SELECT 1 FROM manifest u WHERE u.repository = " row ".repository AND u.scanned = 0)"
+#define NOT_NEEDED(row)                                                                                                \
+	" AND NOT EXISTS (SELECT 1 FROM need n WHERE n.repository = " row ".repository AND n.digest = " row ".digest)"
+
+/* One thing: looked at again with the lock, since a push may have come to need it. */
+static int collect_blob(struct catalog *catalog, const char *repository, const char *name, int64_t before_ns,
+			struct catalog_garbage *garbage, struct error *err)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&catalog->lock);
+	AUTO(query_freep) struct query *query = NULL;
+	struct digest digest;
+	uint64_t size = 0;
+	int r;
+
+	if (query_new(&query, catalog->database,
+		      "DELETE FROM blob AS b WHERE repository = ?2 AND digest = ?3 AND created_ns < ?1" NOT_NEEDED("b"),
+		      err) < 0)
+		return -1;
+	query_bind_i64(query, 1, before_ns);
+	query_bind_text(query, 2, repository);
+	query_bind_text(query, 3, name);
+	r = query_run(query, err);
+	if (r <= 0 || digest_parse(&digest, name, err) < 0)
+		return r < 0 ? -1 : 0;
+	if (blob_size(&size, catalog->blobs, &digest, err) < 0)
+		return -1;
+	garbage->blobs++;
+	garbage->bytes += size;
+	return drop_bytes(catalog, &digest, err);
+}
+
+static int collect_manifests(struct catalog *catalog, int64_t before_ns, struct catalog_garbage *garbage,
+			     struct error *err)
+{
+	AUTO(text_list_fini) struct text_list pairs = { 0 };
+
+	/* A referrer lives as long as what it speaks of; what an index names, as long as the index. */
+	if (list_old(&pairs, catalog,
+		     "SELECT repository, digest FROM manifest AS m WHERE created_ns < ?1 AND NOT EXISTS (SELECT 1 FROM "
+		     "tag t WHERE t.repository = m.repository AND t.digest = m.digest) AND NOT EXISTS (SELECT 1 FROM "
+		     "manifest s WHERE s.repository = m.repository AND s.digest = m.subject)" NOT_NEEDED("m")
+			     WHOLLY_KNOWN("m"),
+		     before_ns, err) < 0)
+		return -1;
+	for (size_t i = 0; i < pairs.count; i += 2) {
+		int r = catalog_remove_manifest(catalog, pairs.items[i], pairs.items[i + 1], err);
+
+		if (r < 0)
+			return -1;
+		garbage->manifests += (uint64_t)r;
+	}
+	return 0;
+}
+
+int catalog_collect(struct catalog_garbage *out_garbage, struct catalog *catalog, int64_t delay_s, bool untagged,
+		    struct error *err)
+{
+	AUTO(text_list_fini) struct text_list pairs = { 0 };
+	int64_t before_ns = clock_wall_ns() - delay_s * CLOCK_SECOND;
+	struct catalog_garbage garbage = { 0 };
+	int r = untagged ? collect_manifests(catalog, before_ns, &garbage, err) : 0;
+
+	if (r == 0)
+		r = list_old(&pairs, catalog,
+			     "SELECT repository, digest FROM blob AS b WHERE created_ns < ?1" NOT_NEEDED("b")
+				     WHOLLY_KNOWN("b"),
+			     before_ns, err);
+	for (size_t i = 0; r == 0 && i < pairs.count; i += 2)
+		r = collect_blob(catalog, pairs.items[i], pairs.items[i + 1], before_ns, &garbage, err);
+	*out_garbage = garbage;
+	return r;
+}
+
+int catalog_count(struct catalog_counts *out_counts, struct catalog *catalog, struct error *err)
+{
+	AUTO(query_freep) struct query *query = NULL;
+
+	if (query_new(&query, catalog->database,
+		      "SELECT (SELECT count(DISTINCT repository) FROM manifest), (SELECT count(*) FROM manifest), "
+		      "(SELECT count(*) FROM tag), (SELECT count(DISTINCT digest) FROM blob)",
+		      err) < 0 ||
+	    query_next(query, err) < 0)
+		return -1;
+	out_counts->repositories = query_i64(query, 0);
+	out_counts->manifests = query_i64(query, 1);
+	out_counts->tags = query_i64(query, 2);
+	out_counts->blobs = query_i64(query, 3);
+	return 0;
 }

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "oci/digest.h"
+#include "oci/manifest.h"
 #include "store/blob.h"
 
 struct catalog;
@@ -30,6 +31,8 @@ int catalog_has_repository(struct catalog *catalog, const char *repository, stru
 int catalog_has_blob(struct catalog *catalog, const char *repository, const struct digest *digest, struct error *err);
 /* The bytes must be stored: ERR_UNAVAILABLE if they were deleted meanwhile. */
 int catalog_link_blob(struct catalog *catalog, const char *repository, const struct digest *digest, struct error *err);
+/* Somebody relies on it: it counts as new. */
+int catalog_touch_blob(struct catalog *catalog, const char *repository, const struct digest *digest, struct error *err);
 /* 1 if it was there. The bytes go when no repository has them. */
 int catalog_unlink_blob(struct catalog *catalog, const char *repository, const struct digest *digest,
 			struct error *err);
@@ -44,9 +47,20 @@ struct catalog_manifest {
 };
 
 void catalog_manifest_fini(struct catalog_manifest *manifest);
-/* Adds it, and with a tag names it, in one step. The bytes must be stored. */
+/* What a manifest needs to be of use: the collector keeps it. */
+struct catalog_needs {
+	struct text_list digests; /* owned */
+	size_t must_exist;	  /* so many of them must be in the repository; the others may come later */
+};
+/* Config, layers and manifests it names. */
+void catalog_needs_of(struct catalog_needs *needs, const struct manifest *manifest);
+
+/*
+ * Adds it, and with a tag names it, in one step. The bytes must be stored. ERR_NOT_FOUND if something it needs is not
+ * there (any more). needs may be NULL.
+ */
 int catalog_put_manifest(struct catalog *catalog, const char *repository, const struct catalog_manifest *manifest,
-			 const char *tag, struct error *err);
+			 const struct catalog_needs *needs, const char *tag, struct error *err);
 /* reference: a tag or a digest. */
 int catalog_find_manifest(struct catalog_manifest *out_manifest, struct catalog *catalog, const char *repository,
 			  const char *reference, struct error *err);
@@ -63,3 +77,27 @@ int catalog_repositories(struct text_list *out_names, struct catalog *catalog, c
 typedef void (*catalog_visit)(void *arg, const struct catalog_manifest *manifest);
 int catalog_referrers(struct catalog *catalog, const char *repository, const char *subject, catalog_visit visit,
 		      void *arg, struct error *err);
+
+/* Bytes that were stored for a row that then did not come. */
+int catalog_drop_unused(struct catalog *catalog, const struct digest *digest, struct error *err);
+
+struct catalog_garbage {
+	uint64_t manifests;
+	uint64_t blobs;
+	uint64_t bytes;
+};
+
+/*
+ * Drops blobs that no manifest of their repository needs and that are older than delay_s; with `untagged` also
+ * manifests without a tag that nothing refers to. Beside pushes: nothing an accepted manifest needs ever goes.
+ */
+int catalog_collect(struct catalog_garbage *out_garbage, struct catalog *catalog, int64_t delay_s, bool untagged,
+		    struct error *err);
+
+struct catalog_counts {
+	int64_t repositories;
+	int64_t manifests;
+	int64_t tags;
+	int64_t blobs;
+};
+int catalog_count(struct catalog_counts *out_counts, struct catalog *catalog, struct error *err);

@@ -98,6 +98,27 @@ static const struct json_field repository_list_fields[] = {
 	JSON_END,
 };
 
+/* One more than the page holds of those the caller may pull from. */
+static int list_allowed(struct text_list *out_names, struct api *api, const struct http_request *request,
+			const struct page *page, struct error *err)
+{
+	AUTO_FREE char *last = xstrdup(page->last);
+
+	for (;;) {
+		AUTO(text_list_fini) struct text_list names = { 0 };
+
+		if (catalog_repositories(&names, api->catalog, last, page->size + 1, err) < 0)
+			return -1;
+		for (size_t i = 0; i < names.count && out_names->count <= (size_t)page->size; i++)
+			if (api_allows(api, request, names.items[i], ACCESS_PULL))
+				text_list_add(out_names, names.items[i]);
+		if (names.count <= (size_t)page->size || out_names->count > (size_t)page->size)
+			return 0;
+		free(last);
+		last = xstrdup(names.items[names.count - 1]);
+	}
+}
+
 int api_repositories(void *context, struct http_request *request, struct http_response *response, struct error *err)
 {
 	struct api *api = context;
@@ -107,7 +128,7 @@ int api_repositories(void *context, struct http_request *request, struct http_re
 
 	if (!read_page(&page, request, response))
 		return 0;
-	r = catalog_repositories(&list.repositories, api->catalog, page.last, page.size + 1, err);
+	r = list_allowed(&list.repositories, api, request, &page, err);
 	if (r == 0) {
 		end_page(&list.repositories, &page, "/v2/_catalog", response);
 		http_reply_take(response, 200, JSON_TYPE, json_encode(&list, repository_list_fields));

@@ -106,74 +106,57 @@ struct put {
 	size_t size;
 	char *type; /* of Content-Type, without parameters */
 	struct outline outline;
+	struct catalog_needs needs;
 };
 
 static void put_fini(struct put *put)
 {
+	text_list_fini(&put->needs.digests);
 	free(put->type);
 	json_free_fields(&put->outline, outline_fields);
 }
 
-/* 1 or 0 with *out_missing, or negative. */
-static int has_all(struct put *put, const struct manifest *manifest, const char **out_missing, struct error *err)
+/* Sends the refusal; false. */
+static bool invalid(struct http_response *response, const char *message)
 {
-	int r = 1;
-
-	for (size_t i = 0; r == 1 && i <= manifest->layers.count; i++) {
-		const struct descriptor *one = i ? &manifest->layers.items[i - 1] : manifest->config;
-		struct digest digest;
-
-		if (!one || media_type_is_foreign_layer(one->media_type))
-			continue;
-		descriptor_digest(one, &digest);
-		r = catalog_has_blob(put->api->catalog, put->repository, &digest, err);
-		*out_missing = one->digest;
-	}
-	return r;
+	api_refuse(response, 400, "MANIFEST_INVALID", message);
+	return false;
 }
 
-/* Manifests of known kinds must be sound, and what an image consists of must be here. An index may be sparse. */
-static int check_known(struct put *put, struct http_response *response, bool *out_good, struct error *err)
+/* Manifests of known kinds must be sound. An index may be sparse; what an image consists of must be here, unless told. */
+static bool check_known(struct put *put, struct http_response *response)
 {
 	AUTO(manifest_fini) struct manifest manifest = { 0 };
 	AUTO(error_clear) struct error problem = { 0 };
-	AUTO_FREE char *message = NULL;
-	const char *missing = NULL;
-	int r;
 
-	*out_good = false;
 	if (manifest_decode(&manifest, put->text, put->size, put->type, &problem) < 0)
-		return api_refuse(response, 400, "MANIFEST_INVALID", problem.message);
-	r = put->api->sparse ? 1 : has_all(put, &manifest, &missing, err);
-	if (r == 0) {
-		message = xasprintf("blob %s is not in this repository", missing);
-		return api_refuse(response, 404, "MANIFEST_BLOB_UNKNOWN", message);
-	}
-	*out_good = r > 0;
-	return r < 0 ? -1 : 0;
+		return invalid(response, problem.message);
+	catalog_needs_of(&put->needs, &manifest);
+	if (put->api->config->sparse)
+		put->needs.must_exist = 0;
+	return true;
 }
 
-static int check(struct put *put, struct http_response *response, bool *out_good, struct error *err)
+/* false: the refusal has been sent. */
+static bool check(struct put *put, struct http_response *response)
 {
 	AUTO(error_clear) struct error problem = { 0 };
 
-	*out_good = false;
 	if (json_decode(&put->outline, outline_fields, put->text, put->size, &problem) < 0)
-		return api_refuse(response, 400, "MANIFEST_INVALID", problem.message);
+		return invalid(response, problem.message);
 	if (text_empty(put->type)) {
 		free(put->type);
 		put->type = xstrdup(text_empty(put->outline.media_type) ? MEDIA_OCI_MANIFEST : put->outline.media_type);
 	}
 	if (put->outline.media_type && !text_equal(put->outline.media_type, put->type))
-		return api_refuse(response, 400, "MANIFEST_INVALID", "mediaType is not what Content-Type says");
+		return invalid(response, "mediaType is not what Content-Type says");
 	if (put->outline.subject && !digest_is_valid(put->outline.subject->digest))
-		return api_refuse(response, 400, "MANIFEST_INVALID", "subject has no valid digest");
+		return invalid(response, "subject has no valid digest");
 	if (media_type_is_schema1(put->type))
-		return api_refuse(response, 400, "MANIFEST_INVALID", "docker schema 1 is not supported");
+		return invalid(response, "docker schema 1 is not supported");
 	if (media_type_is_manifest(put->type) || media_type_is_index(put->type))
-		return check_known(put, response, out_good, err);
-	*out_good = true;
-	return 0;
+		return check_known(put, response);
+	return true;
 }
 
 /* The bytes under the digest of the URL, or sha256. false: refused or err filled. */
@@ -213,7 +196,7 @@ static int put_tags(struct put *put, const struct catalog_manifest *row, struct 
 	for (size_t i = 0; (tag = http_query_at(request, "tag", i)); i++) {
 		if (!reference_is_tag(tag))
 			continue;
-		if (catalog_put_manifest(put->api->catalog, put->repository, row, tag, err) < 0)
+		if (catalog_put_manifest(put->api->catalog, put->repository, row, &put->needs, tag, err) < 0)
 			return -1;
 		text_list_add(&tags, tag);
 	}
@@ -229,6 +212,7 @@ static int put_row(struct put *put, struct http_request *request, struct http_re
 	bool is_digest = strchr(put->reference, ':') != NULL;
 	struct catalog_manifest row = { .media_type = put->type, .size = (int64_t)put->size };
 	char text[DIGEST_TEXT_MAX];
+	AUTO(error_clear) struct error problem = { 0 };
 	AUTO_FREE char *location = NULL;
 
 	if (!store_bytes(&row.digest, put, response, err))
@@ -238,9 +222,15 @@ static int put_row(struct put *put, struct http_request *request, struct http_re
 			    : outline->config			? outline->config->media_type
 								: NULL;
 	row.annotations = outline->annotations;
-	if (catalog_put_manifest(put->api->catalog, put->repository, &row, is_digest ? NULL : put->reference, err) <
-		    0 ||
-	    (is_digest && put_tags(put, &row, request, response, err) < 0))
+	if (catalog_put_manifest(put->api->catalog, put->repository, &row, &put->needs,
+				 is_digest ? NULL : put->reference, &problem) < 0) {
+		if (catalog_drop_unused(put->api->catalog, &row.digest, err) < 0)
+			return -1;
+		if (problem.kind == ERR_NOT_FOUND)
+			return api_refuse(response, 404, "MANIFEST_BLOB_UNKNOWN", problem.message);
+		return error_move(err, &problem);
+	}
+	if (is_digest && put_tags(put, &row, request, response, err) < 0)
 		return -1;
 	location = xasprintf("/v2/%s/manifests/%s", put->repository, digest_text(&row.digest, text));
 	http_set_header(response, "Location", location);
@@ -255,7 +245,6 @@ int api_manifest_put(void *context, struct http_request *request, struct http_re
 {
 	AUTO(put_fini) struct put put = { .api = context };
 	const char *type = text_or_empty(http_header(request, "Content-Type"));
-	bool good;
 
 	put.repository = api_repository(request, response);
 	put.reference = http_param(request, "reference");
@@ -263,9 +252,7 @@ int api_manifest_put(void *context, struct http_request *request, struct http_re
 		return 0;
 	put.text = http_body(request, &put.size);
 	put.type = xstrndup(type, strcspn(type, "; "));
-	if (check(&put, response, &good, err) < 0)
-		return -1;
-	return good ? put_row(&put, request, response, err) : 0;
+	return check(&put, response) ? put_row(&put, request, response, err) : 0;
 }
 
 int api_manifest_delete(void *context, struct http_request *request, struct http_response *response, struct error *err)

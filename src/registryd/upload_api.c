@@ -98,9 +98,14 @@ static int try_mount(struct api *api, const char *repository, struct http_reques
 	struct digest digest;
 	int r;
 
+	const char *from = http_query(request, "from");
+
 	if (!mount || digest_parse(&digest, mount, &ignored) < 0)
 		return 0;
-	r = catalog_has_blob(api->catalog, http_query(request, "from"), &digest, err);
+	/* Nobody gets through a mount what they could not pull. */
+	if (from ? !api_allows(api, request, from, ACCESS_PULL) : access_is_limited(api->access))
+		return 0;
+	r = catalog_has_blob(api->catalog, from, &digest, err);
 	if (r <= 0)
 		return r;
 	if (catalog_link_blob(api->catalog, repository, &digest, err) < 0)

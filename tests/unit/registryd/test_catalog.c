@@ -83,9 +83,9 @@ static void test_manifests(void **state)
 	char text[DIGEST_TEXT_MAX];
 
 	(void)state;
-	assert_no_error(catalog_put_manifest(catalog, "m", &one, "x", &err), &err);
-	assert_no_error(catalog_put_manifest(catalog, "m", &one, "y", &err), &err);
-	assert_no_error(catalog_put_manifest(catalog, "m", &two, "x", &err), &err);
+	assert_no_error(catalog_put_manifest(catalog, "m", &one, NULL, "x", &err), &err);
+	assert_no_error(catalog_put_manifest(catalog, "m", &one, NULL, "y", &err), &err);
+	assert_no_error(catalog_put_manifest(catalog, "m", &two, NULL, "x", &err), &err);
 	assert_int_equal(catalog_find_manifest(&found, catalog, "m", "x", &err), 1);
 	assert_string_equal(found.media_type, "c/d");
 	assert_true(digest_equal(&found.digest, &two.digest));

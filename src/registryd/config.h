@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * config.h - what kist-registry was told: a JSON file, and options over it.
+ *
+ * Every key of the file is known (an unknown one is an error that names it) and
+ * acts. docs: kist-registry(8).
+ */
+#pragma once
+
+#include "registryd/access.h"
+
+struct registry_tls {
+	char *certificate;
+	char *key;
+	char *client_authorities;
+};
+
+struct registry_config {
+	char *root;
+	struct text_list listen;
+	char *log_level;
+	char *log_format; /* "text" or "json" */
+	bool sparse;
+	bool read_only;
+	bool access_log;
+	bool metrics;
+	struct registry_tls tls;
+	struct access_config auth;
+	bool collect_off;
+	int64_t collect_interval_s;
+	int64_t collect_delay_s; /* younger things stay */
+	bool collect_untagged;	 /* manifests without a tag go too */
+};
+
+/* path NULL: the defaults. ERR_INVALID names file, place and reason. */
+int registry_config_load(struct registry_config *out_config, const char *path, struct error *err);
+/* After the options were put over it. */
+int registry_config_check(const struct registry_config *config, struct error *err);
+void registry_config_fini(struct registry_config *config);
