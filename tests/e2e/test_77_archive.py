@@ -312,3 +312,77 @@ def test_events(shared, tmp_path):
     shared.docker("rm", "ev")
     events = shared.docker("events", "--since", "60s", "--until", str(int(time.time()) + 1), "--filter", "container=ev", "--format", "{{.Action}}")
     assert events.stdout.split() == ["create", "archive-path", "extract-to-dir", "export", "destroy"]
+
+
+# ---- kist cp ----
+
+
+def tree_of(path):
+    return sorted(str(p.relative_to(path)) for p in path.rglob("*"))
+
+
+def test_kist_cp(shared, tmp_path):
+    """The destination rules of docker cp, both ways."""
+    (tmp_path / "in/deep").mkdir(parents=True)
+    (tmp_path / "in/file").write_text("hello\n")
+    (tmp_path / "in/deep/big").write_bytes(os.urandom(1 << 20))
+    (tmp_path / "in/link").symlink_to("file")
+    os.link(tmp_path / "in/file", tmp_path / "in/hard")
+    os.chmod(tmp_path / "in/file", 0o640)
+    expected = tree_of(tmp_path / "in")
+    shared.docker("run", "-d", "--name", "kc", "busybox", "sleep", "1000")
+    kist = shared.kist
+    try:
+        kist("cp", tmp_path / "in", "kc:/root")
+        kist("cp", tmp_path / "in", "kc:/root/other")
+        kist("cp", f"{tmp_path}/in/.", "kc:/tmp")
+        for place in ("/root/in", "/root/other", "/tmp"):
+            assert shared.docker("exec", "kc", "cat", f"{place}/link").stdout == "hello\n"
+        kist("cp", "kc:/root/in", tmp_path / "new")
+        (tmp_path / "there").mkdir()
+        kist("cp", "kc:/root/in", tmp_path / "there")
+        kist("cp", "kc:/root/in/.", tmp_path / "content")
+        for place in ("new", "there/in", "content"):
+            assert tree_of(tmp_path / place) == expected
+            assert (tmp_path / place / "deep/big").read_bytes() == (tmp_path / "in/deep/big").read_bytes()
+            assert (tmp_path / place / "file").stat().st_mode & 0o777 == 0o640
+            assert os.path.samefile(tmp_path / place / "file", tmp_path / place / "hard")
+        kist("cp", "kc:/root/in/link", tmp_path / "as-link")
+        assert os.readlink(tmp_path / "as-link") == "file"
+        kist("cp", "-L", "kc:/root/in/link", tmp_path / "followed")
+        assert (tmp_path / "followed").read_text() == "hello\n"
+        kist("cp", tmp_path / "in/file", "kc:/root/in/deep/")
+        assert shared.docker("exec", "kc", "cat", "/root/in/deep/file").stdout == "hello\n"
+        done = kist("cp", "kc:/root/in/file", "-")
+        assert "hello" in done.stdout
+        for arguments, words in [
+            (("kc:/nosuch", "x"), "Could not find the file /nosuch in container kc"),
+            (("nosuch:/x", "x"), "No such container: nosuch"),
+            ((tmp_path / "nosuch", "kc:/"), "No such file"),
+            ((tmp_path / "in", "kc:/etc/passwd"), "cannot copy directory"),
+            ((tmp_path / "in/file", "kc:/nosuch/"), "no such directory"),
+            (("kc:/root/in", tmp_path / "in/file"), "cannot copy directory"),
+            (("kc:/root/in", tmp_path / "no/where"), "does not exist"),
+            (("kc:/x", "kc:/y"), "copying between containers is not supported"),
+            (("x", "y"), "must specify at least one container source"),
+        ]:
+            failed = kist("cp", *arguments, check=False)
+            assert failed.returncode == 1 and words in failed.stderr, (arguments, failed)
+    finally:
+        shared.docker("rm", "-f", "kc")
+
+
+def test_kist_cp_stays_below_the_destination(shared, tmp_path):
+    """A link of the container's never makes kist write elsewhere on the host."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "to/d").mkdir(parents=True)
+    (tmp_path / "to/d/sub").symlink_to(tmp_path / "outside")
+    shared.docker("create", "--name", "kl", "busybox")
+    try:
+        (tmp_path / "from/d/sub").mkdir(parents=True)
+        (tmp_path / "from/d/sub/file").write_text("x")
+        shared.kist("cp", tmp_path / "from/d", "kl:/root")
+        shared.kist("cp", "kl:/root/d", tmp_path / "to", check=False)
+        assert os.listdir(tmp_path / "outside") == []
+    finally:
+        shared.docker("rm", "kl")
