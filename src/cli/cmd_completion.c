@@ -40,6 +40,7 @@ static const char *operand_kind(const struct command *command)
 		{ &command_inspect, "container" },
 		{ &command_logs, "container" },
 		{ &command_export, "container" },
+		{ &command_explain, "container" },
 		{ &command_rename, "container" },
 		{ &command_restart, "container" },
 		{ &command_rm, "container" },

@@ -104,5 +104,7 @@ DOCKER_HANDLER(docker_container_changes);
 /* absent.c */
 DOCKER_HANDLER(docker_swarm);
 DOCKER_HANDLER(docker_unsupported);
+DOCKER_HANDLER(docker_image_search);
+DOCKER_HANDLER(docker_checkpoint);
 DOCKER_HANDLER(docker_plugin_list);
 DOCKER_HANDLER(docker_plugin_none);
