@@ -106,7 +106,10 @@ static void check_cgroups(struct checkup *checkup)
 		say(checkup, BAD, "control groups: %s", err.message);
 		return;
 	}
-	say(checkup, mode == CGROUP_V2 ? GOOD : SO_SO, "control groups: %s%s", cgroup_mode_name(mode),
+	say(checkup, mode == CGROUP_V2 ? GOOD : SO_SO, "control groups: %s%s",
+	    mode == CGROUP_V2	    ? "version 2"
+	    : mode == CGROUP_HYBRID ? "version 1 with a version 2 tree"
+				    : "version 1",
 	    mode == CGROUP_V2 ? "" : " (Linux will drop version 1)");
 	for (const char *const *name = wanted; *name; name++)
 		if (!text_list_contains(&names, *name) &&
