@@ -7,18 +7,69 @@
 #include "cli/command.h"
 #include "cli/session.h"
 
-extern const struct command command_attach, command_build, command_builder_prune, command_commit, command_completion,
-	extern const struct command command_container_inspect, command_container_prune, command_cp, command_create,
-	command_diff, command_doctor, command_events, command_exec, command_explain, command_export, command_history,
-	command_image_inspect, command_image_prune, command_images, command_import, command_info, command_inspect,
-	command_kill, command_load, command_login, command_logout, command_logs, command_network_connect,
-	command_network_create, command_network_disconnect, command_network_inspect, command_network_ls,
-	command_network_prune, command_network_rm, command_pause, command_port, command_ps, command_pull, command_push,
-	command_rename, command_restart, command_rm, command_rmi, command_run, command_save, command_start,
-	command_stats, command_stop, command_store_check, command_system_df, command_system_dial_stdio,
-	command_system_prune, command_tag, command_top, command_unpause, command_update, command_version,
-	command_volume_create, command_volume_inspect, command_volume_ls, command_volume_prune, command_volume_rm,
-	command_wait;
+extern const struct command command_attach;
+extern const struct command command_build;
+extern const struct command command_builder_prune;
+extern const struct command command_commit;
+extern const struct command command_completion;
+extern const struct command command_container_inspect;
+extern const struct command command_container_prune;
+extern const struct command command_cp;
+extern const struct command command_create;
+extern const struct command command_diff;
+extern const struct command command_doctor;
+extern const struct command command_events;
+extern const struct command command_exec;
+extern const struct command command_explain;
+extern const struct command command_export;
+extern const struct command command_history;
+extern const struct command command_image_inspect;
+extern const struct command command_image_prune;
+extern const struct command command_images;
+extern const struct command command_import;
+extern const struct command command_info;
+extern const struct command command_inspect;
+extern const struct command command_kill;
+extern const struct command command_load;
+extern const struct command command_login;
+extern const struct command command_logout;
+extern const struct command command_logs;
+extern const struct command command_network_connect;
+extern const struct command command_network_create;
+extern const struct command command_network_disconnect;
+extern const struct command command_network_inspect;
+extern const struct command command_network_ls;
+extern const struct command command_network_prune;
+extern const struct command command_network_rm;
+extern const struct command command_pause;
+extern const struct command command_port;
+extern const struct command command_ps;
+extern const struct command command_pull;
+extern const struct command command_push;
+extern const struct command command_rename;
+extern const struct command command_restart;
+extern const struct command command_rm;
+extern const struct command command_rmi;
+extern const struct command command_run;
+extern const struct command command_save;
+extern const struct command command_start;
+extern const struct command command_stats;
+extern const struct command command_stop;
+extern const struct command command_store_check;
+extern const struct command command_system_df;
+extern const struct command command_system_dial_stdio;
+extern const struct command command_system_prune;
+extern const struct command command_tag;
+extern const struct command command_top;
+extern const struct command command_unpause;
+extern const struct command command_update;
+extern const struct command command_version;
+extern const struct command command_volume_create;
+extern const struct command command_volume_inspect;
+extern const struct command command_volume_ls;
+extern const struct command command_volume_prune;
+extern const struct command command_volume_rm;
+extern const struct command command_wait;
 
 /* The body of an answer to a file, which gets its name when it is whole, or to stdout (output NULL). */
 int save_answer(struct local_response *response, const char *output, struct error *err);
