@@ -28,9 +28,10 @@ struct build_options {
 	const char *dockerfile;	      /* path in the context; "" or NULL: Dockerfile */
 	const struct text_list *tags; /* "name[:tag]" */
 	const struct text_map *labels;
-	const struct text_map *args; /* values of --build-arg */
-	const char *target;	     /* stage; "" or NULL: the last */
-	const char *platform;	     /* "" or NULL: this machine */
+	const struct text_map *args;	/* values of --build-arg */
+	const struct text_map *secrets; /* id -> bytes in base64; NULL: none */
+	const char *target;		/* stage; "" or NULL: the last */
+	const char *platform;		/* "" or NULL: this machine */
 	bool no_cache;
 	bool cache_from;   /* images were named to take steps from: a warning says that it is not done */
 	bool pull;	   /* ask the registry even if the image is here */

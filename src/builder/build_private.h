@@ -80,6 +80,8 @@ char *quoted_list(const struct text_list *list);
 /* ---- compile_run.c, compile_copy.c, compile_from.c ---- */
 
 int compile_run(struct compiler *compiler, struct error *err);
+/* The values of --mount to exec->mounts. */
+int compile_mounts(struct exec_data *exec, struct compiler *compiler, const struct text_list *flags, struct error *err);
 int compile_copy(struct compiler *compiler, struct error *err);
 int compile_workdir(struct compiler *compiler, struct error *err);
 int compile_from(struct build *build, struct stage *stage, struct error *err);
@@ -94,6 +96,8 @@ int solve(struct build *build, struct error *err);
 int run_exec(struct build *build, struct node *node, struct build_result *out_result, struct error *err);
 int run_copy(struct build *build, struct node *node, struct build_result *out_result, struct error *err);
 int run_directory(struct build *build, struct node *node, struct build_result *out_result, struct error *err);
+/* Copies a node's sources into a new snapshot without layers below; *out_key is yours, snapshot_remove() it. */
+int copy_apart(char **out_key, struct build *build, const struct node *node, struct error *err);
 /* What the sources of a COPY contain now. */
 int copy_digest(struct build *build, const struct node *node, struct digest *out_digest, struct error *err);
 

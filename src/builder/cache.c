@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/map.h"
+#include "builder/run_mount.h"
 #include "engine/engine.h"
 #include "store/build_cache.h"
 #include "store/image_record.h"
@@ -154,6 +155,8 @@ int cache_prune(struct cache_prune_report *out_report, struct engine *engine, co
 			text_list_addf(&out_report->deleted, "%.25s", digest_hex(&row->key, hex));
 	}
 	map_fini(&chains);
+	if (r == 0 && options->all)
+		mounts_prune_caches(engine);
 	if (r < 0 || store_collect(&garbage, store, err) < 0)
 		return -1;
 	out_report->space_reclaimed = (int64_t)garbage.bytes;

@@ -120,9 +120,7 @@ static int read_flags(struct exec_data *exec, struct compiler *compiler, struct 
 		return error_set(err, ERR_UNSUPPORTED, "RUN --security=%s: only sandbox is supported", security);
 	if (devices.count)
 		return error_set(err, ERR_UNSUPPORTED, "RUN --device is not supported");
-	if (mounts.count)
-		return error_set(err, ERR_UNSUPPORTED, "RUN --mount is not supported yet");
-	return 0;
+	return compile_mounts(exec, compiler, &mounts, err);
 }
 
 int compile_run(struct compiler *compiler, struct error *err)

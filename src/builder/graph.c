@@ -27,6 +27,12 @@ static void exec_fini(struct exec_data *exec)
 	free(exec->script);
 	free(exec->script_name);
 	free(exec->shown);
+	for (size_t i = 0; i < exec->mount_count; i++) {
+		free(exec->mounts[i].target);
+		free(exec->mounts[i].id);
+		free(exec->mounts[i].variable);
+	}
+	free(exec->mounts);
 }
 
 static void copy_fini(struct copy_data *copy)

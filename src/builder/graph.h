@@ -25,6 +25,25 @@ enum node_kind {
 	NODE_DIRECTORY, /* WORKDIR */
 };
 
+enum run_mount_kind { RUN_BIND, RUN_CACHE, RUN_TMPFS, RUN_SECRET };
+enum run_mount_sharing { SHARING_SHARED, SHARING_PRIVATE, SHARING_LOCKED };
+
+/* RUN --mount */
+struct run_mount {
+	enum run_mount_kind kind;
+	enum run_mount_sharing sharing;
+	char *target; /* absolute; NULL: a secret that is only in the environment */
+	char *id;
+	char *variable;	      /* secret: its name in the environment; NULL */
+	struct node *content; /* bind: what is copied, as a COPY that is never run */
+	bool writable;
+	bool required;
+	int64_t size_bytes; /* tmpfs; 0: no limit */
+	uint32_t mode;
+	uint32_t uid;
+	uint32_t gid;
+};
+
 struct exec_data {
 	struct text_list args;
 	struct text_list env;	 /* sorted as given */
@@ -34,6 +53,8 @@ struct exec_data {
 	char *network; /* "default", "none", "host" */
 	char *script;  /* body of a heredoc that is a program; NULL */
 	char *script_name;
+	struct run_mount *mounts;
+	size_t mount_count;
 	char *shown; /* for errors: "/bin/sh -c make" */
 };
 

@@ -268,7 +268,7 @@ static int name_failure(const struct node *node, struct error *err)
 {
 	if (err->kind == ERR_CANCELED)
 		return -1;
-	return error_prefix(err, "%s failed", node->copy.unpack ? "ADD" : "COPY");
+	return error_prefix(err, "%s failed", !node->input ? "RUN --mount" : node->copy.unpack ? "ADD" : "COPY");
 }
 
 int run_copy(struct build *build, struct node *node, struct build_result *out_result, struct error *err)
@@ -285,6 +285,26 @@ int run_copy(struct build *build, struct node *node, struct build_result *out_re
 	if (r < 0)
 		return name_failure(node, err);
 	return finish(build, &scratch, out_result, err);
+}
+
+int copy_apart(char **out_key, struct build *build, const struct node *node, struct error *err)
+{
+	const struct digest nothing = { 0 };
+	struct scratch scratch = { .store = build->store };
+	char hex[33];
+	int r;
+
+	random_hex(hex, 16);
+	scratch.key = xasprintf("build-%s", hex);
+	r = snapshot_create(build->store, scratch.key, &nothing, err);
+	if (r == 0)
+		r = copy_sources(build, &scratch, node, err);
+	if (r < 0) {
+		scratch_fini(&scratch);
+		return name_failure(node, err);
+	}
+	*out_key = scratch.key;
+	return 0;
 }
 
 int run_directory(struct build *build, struct node *node, struct build_result *out_result, struct error *err)

@@ -13,6 +13,7 @@
 #include "base/path.h"
 #include "base/random.h"
 #include "builder/build_private.h"
+#include "builder/run_mount.h"
 #include "engine/attach.h"
 #include "engine/commit.h"
 #include "engine/container.h"
@@ -24,8 +25,9 @@
 struct run {
 	struct build *build;
 	struct node *node;
-	char *id;		  /* of the container; NULL: none */
-	char *folder;		  /* of the heredoc's program; NULL */
+	char *id;     /* of the container; NULL: none */
+	char *folder; /* of the heredoc's program and secrets, on tmpfs; NULL: none yet */
+	struct mounts mounts;
 	bool ended;		  /* the container is no longer ours */
 	char carry[2][CARRY_MAX]; /* the first bytes of a character whose rest has not come */
 	size_t carried[2];
@@ -38,6 +40,7 @@ static void run_fini(struct run *run)
 
 	if (run->id && !run->ended)
 		container_remove(run->build->engine, run->id, &options, -1, &ignored);
+	mounts_fini(&run->mounts);
 	if (run->folder)
 		remove_tree(AT_FDCWD, run->folder);
 	free(run->folder);
@@ -46,23 +49,29 @@ static void run_fini(struct run *run)
 
 /* ---- the container ---- */
 
+static int make_folder(struct run *run, struct error *err)
+{
+	char hex[17];
+	int r;
+
+	random_hex(hex, 8);
+	run->folder = xasprintf("%s/build/%s", engine_exec_root(run->build->engine), hex);
+	r = mkdir_all(AT_FDCWD, run->folder, 0711);
+	return r < 0 ? error_set_errno(err, ERR_INTERNAL, r, "make %s", run->folder) : 0;
+}
+
 static int write_script(struct run *run, struct container_create_request *request, struct error *err)
 {
 	const struct exec_data *exec = &run->node->exec;
 	AUTO_FREE char *path = NULL;
-	char hex[17];
 	int r;
 
 	if (!exec->script)
 		return 0;
 	if (strchr(exec->script_name, '/') || strchr(exec->script_name, ':'))
 		return error_set(err, ERR_INVALID, "%s is no name for a file", exec->script_name);
-	random_hex(hex, 8);
-	run->folder = xasprintf("%s/build/%s", engine_exec_root(run->build->engine), hex);
-	path = path_join(run->folder, exec->script_name);
-	r = mkdir_all(AT_FDCWD, run->folder, 0711);
-	if (r == 0)
-		r = file_write_atomic(AT_FDCWD, path, exec->script, strlen(exec->script), 0755, FILE_NO_SYNC);
+	path = path_join(run->folder, "script");
+	r = file_write_atomic(AT_FDCWD, path, exec->script, strlen(exec->script), 0755, FILE_NO_SYNC);
 	if (r < 0)
 		return error_set_errno(err, ERR_INTERNAL, r, "write %s", path);
 	text_list_addf(&request->host.binds, "%s:/dev/pipes/%s:ro", path, exec->script_name);
@@ -84,7 +93,6 @@ static int fill_request(struct run *run, struct container_create_request *reques
 		json_copy_fields(&request->host, options->host, host_config_fields);
 	text_list_add_all(&request->config.cmd, &exec->args);
 	text_list_add_all(&request->config.env, &exec->env);
-	text_list_add_all(&request->config.env, &exec->hidden);
 	request->config.user = xstrdup(exec->user);
 	request->config.working_dir = xstrdup(exec->workdir);
 	request->config.attach_stdout = true;
@@ -93,7 +101,13 @@ static int fill_request(struct run *run, struct container_create_request *reques
 	replace_text(&request->host.log_config.type, "none");
 	if (exec->network && !text_equal(exec->network, "default"))
 		replace_text(&request->host.network_mode, exec->network);
-	return write_script(run, request, err);
+	if ((exec->script || exec->mount_count > 0) && make_folder(run, err) < 0)
+		return -1;
+	if (write_script(run, request, err) < 0)
+		return -1;
+	/* Proxies are hidden likewise: their addresses may hold passwords. */
+	text_list_add_all(&run->mounts.secrets, &exec->hidden);
+	return mounts_prepare(&run->mounts, run->build, exec, run->folder, request, err);
 }
 
 static int create(struct run *run, struct error *err)
@@ -106,7 +120,7 @@ static int create(struct run *run, struct error *err)
 	image.name = xstrdup("");
 	image.manifest = xstrdup("");
 	if (r == 0)
-		r = container_create_step(&run->id, run->build->engine, &request, &image, err);
+		r = container_create_step(&run->id, run->build->engine, &request, &image, &run->mounts.secrets, err);
 	image_ready_fini(&image);
 	container_create_request_fini(&request);
 	return r;

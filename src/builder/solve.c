@@ -35,6 +35,25 @@ static void add_digest(struct hasher *hasher, const struct digest *digest)
 	add_text(hasher, digest_text(digest, text));
 }
 
+/* What a cache or a secret holds is no part of the key; what is mounted to be read is. */
+static int add_mount(struct hasher *hasher, struct build *build, const struct run_mount *mount, struct error *err)
+{
+	AUTO_FREE char *numbers = xasprintf("%d %d %lld %o %u %u", (int)mount->kind, (int)mount->writable,
+					    (long long)mount->size_bytes, mount->mode, mount->uid, mount->gid);
+	struct digest content;
+
+	add_text(hasher, numbers);
+	add_text(hasher, mount->target);
+	add_text(hasher, mount->variable);
+	add_text(hasher, mount->kind == RUN_SECRET || mount->kind == RUN_CACHE ? mount->id : "");
+	if (!mount->content)
+		return 0;
+	if (copy_digest(build, mount->content, &content, err) < 0)
+		return -1;
+	add_digest(hasher, &content);
+	return 0;
+}
+
 static void add_exec(struct hasher *hasher, const struct exec_data *exec)
 {
 	add_list(hasher, &exec->args);
@@ -63,6 +82,9 @@ static int find_key(struct build *build, struct node *node, struct error *err)
 	AUTO(hasher_freep) struct hasher *hasher = hasher_new(DIGEST_SHA256);
 	struct digest content = { 0 };
 
+	for (size_t i = 0; i < node->exec.mount_count; i++)
+		if (add_mount(hasher, build, &node->exec.mounts[i], err) < 0)
+			return -1;
 	if (node->kind == NODE_COPY && copy_digest(build, node, &content, err) < 0)
 		return -1;
 	add_text(hasher, "kist.build.1");
@@ -124,6 +146,22 @@ static int find_cached(struct build *build, struct node *node, struct error *err
 	return build_cache_find(&node->result, build->store, &node->key, err);
 }
 
+static int solve_node(struct build *build, struct node *node, struct error *err);
+
+/* Other stages and images that a step takes files from. */
+static int solve_sources(struct build *build, struct node *node, struct error *err)
+{
+	if (node->copy.source && solve_node(build, node->copy.source, err) < 0)
+		return -1;
+	for (size_t i = 0; i < node->exec.mount_count; i++) {
+		const struct node *content = node->exec.mounts[i].content;
+
+		if (content && content->copy.source && solve_node(build, content->copy.source, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int solve_node(struct build *build, struct node *node, struct error *err)
 {
 	int r;
@@ -135,8 +173,8 @@ static int solve_node(struct build *build, struct node *node, struct error *err)
 		node->solved = true;
 		return 0;
 	}
-	if (solve_node(build, node->input, err) < 0 ||
-	    (node->copy.source && solve_node(build, node->copy.source, err) < 0) || find_key(build, node, err) < 0)
+	if (solve_node(build, node->input, err) < 0 || solve_sources(build, node, err) < 0 ||
+	    find_key(build, node, err) < 0)
 		return -1;
 	r = find_cached(build, node, err);
 	if (r < 0)

@@ -15,6 +15,11 @@
 #include "cli/progress.h"
 #include "cli/spec.h"
 
+/* As in BuildKit. */
+#define SECRET_MAX (500 * 1024)
+/* They travel in a header, and the engine takes 32 KiB of those. */
+#define SECRETS_SENT_MAX 24000
+
 struct build_options {
 	struct text_list build_args;
 	struct text_list cache_from;
@@ -22,6 +27,7 @@ struct build_options {
 	struct text_list labels;
 	struct text_list security_opts;
 	struct text_list tags;
+	struct text secrets; /* JSON object under construction */
 	struct text ulimits;
 	const char *cgroup_parent;
 	const char *cpuset_cpus;
@@ -49,6 +55,51 @@ static int read_ulimit(void *target, const char *value, struct error *err)
 	struct build_options *options = target;
 
 	return spec_ulimit(&options->ulimits, value, err);
+}
+
+/* --secret id=x[,src=file|,env=VARIABLE]; src is the id if nothing is said. */
+static int read_secret(void *target, const char *value, struct error *err)
+{
+	struct build_options *options = target;
+	AUTO(text_list_fini) struct text_list fields = { 0 };
+	AUTO(text_map_fini) struct text_map map = { 0 };
+	AUTO_FREE char *encoded = NULL;
+	AUTO_FREE char *data = NULL;
+	const char *variable;
+	const char *id;
+	size_t size = 0;
+	int r = 0;
+
+	if (spec_csv(&fields, value, err) < 0)
+		return -1;
+	for (size_t i = 0; i < fields.count; i++) {
+		const char *text;
+		AUTO_FREE char *key = spec_cut(fields.items[i], &text);
+
+		if (!text || (strcmp(key, "id") != 0 && strcmp(key, "src") != 0 && strcmp(key, "source") != 0 &&
+			      strcmp(key, "env") != 0 && strcmp(key, "type") != 0))
+			return error_set(err, ERR_INVALID, "unexpected key '%s' in '%s'", key, fields.items[i]);
+		text_map_set(&map, strcmp(key, "source") == 0 ? "src" : key, text);
+	}
+	id = text_map_get(&map, "id");
+	variable = text_map_get(&map, "env");
+	if (text_empty(id))
+		return error_set(err, ERR_INVALID, "a secret needs an id");
+	if (variable || (!text_map_get(&map, "src") && getenv(id))) {
+		data = xstrdup(text_or_empty(getenv(variable ? variable : id)));
+		size = strlen(data);
+	} else {
+		const char *path = text_map_get(&map, "src");
+
+		r = file_read(&data, &size, AT_FDCWD, path ? path : id, SECRET_MAX);
+		if (r < 0)
+			return error_set_errno(err, ERR_INVALID, r, "secret %s: read %s", id, path ? path : id);
+	}
+	encoded = base64_encode(data, size);
+	if (options->secrets.size == 0)
+		text_add_char(&options->secrets, '{');
+	members_text(&options->secrets, id, encoded);
+	return 0;
 }
 
 static int read_host(void *target, const char *value, struct error *err)
@@ -82,6 +133,7 @@ static const struct option_spec build_options[] = {
 	OPTION_FLAG("pull", 0, T, pull, "Ask the registry for newer base images"),
 	OPTION_FLAG("quiet", 'q', T, quiet, "Print only the image's id"),
 	OPTION_OPT_BOOL("rm", 0, T, remove, "Remove the containers of finished steps (default true)"),
+	OPTION_CALL("secret", 0, read_secret, "string", "Secret for RUN --mount=type=secret (id=x,src=file)"),
 	OPTION_LIST("security-opt", 0, T, security_opts, "strings", "Security options of RUN steps"),
 	OPTION_SIZE("shm-size", 0, T, shm_size, "Size of /dev/shm"),
 	OPTION_LIST("tag", 't', T, tags, "list", "Name of the image (name[:tag])"),
@@ -96,6 +148,7 @@ static void build_fini(void *target)
 {
 	struct build_options *options = target;
 
+	text_fini(&options->secrets);
 	text_fini(&options->ulimits);
 	text_list_fini(&options->extra_hosts);
 }
@@ -242,6 +295,16 @@ static int send(struct progress_result *result, struct cli *cli, const struct bu
 
 	if (!client || add_credentials(&headers, cli, context->text, err) < 0)
 		return -1;
+	if (options->secrets.size > 0) {
+		AUTO_FREE char *json = xasprintf("%s}", options->secrets.data);
+		AUTO_FREE char *encoded = base64_encode_url(json, strlen(json));
+
+		if (strlen(encoded) > SECRETS_SENT_MAX)
+			return error_set(err, ERR_INVALID,
+					 "the secrets are too big: together they may have some %d bytes",
+					 SECRETS_SENT_MAX / 2);
+		text_list_addf(&headers, "X-Kist-Build-Secrets: %s", encoded);
+	}
 	fill_path(&path, options, context);
 	request.path = path.data;
 	r = client_send(&response, client, &request, err);

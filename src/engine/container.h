@@ -35,10 +35,11 @@ int container_create(char **out_id, struct text_list *out_warnings, struct engin
 /*
  * A container for one step of a build, on layers that are no image yet. An engine that finds one when it opens
  * removes it: nobody waits for its result any more. container_keep_step() makes it an ordinary container.
+ * secrets: environment that is written down nowhere but in the bundle, on tmpfs.
  */
 struct image_ready;
 int container_create_step(char **out_id, struct engine *engine, const struct container_create_request *request,
-			  const struct image_ready *image, struct error *err);
+			  const struct image_ready *image, const struct text_list *secrets, struct error *err);
 int container_keep_step(struct engine *engine, const char *name, struct error *err);
 /* 1 started, 0 ran already. */
 int container_start(struct engine *engine, const char *name, int cancel_fd, struct error *err);

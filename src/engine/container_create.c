@@ -188,15 +188,17 @@ static void publish(struct container *container)
 }
 
 static int create(char **out_id, struct text_list *out_warnings, struct engine *engine, const char *name,
-		  const struct container_create_request *request, const struct image_ready *image, bool build_step,
-		  struct error *err)
+		  const struct container_create_request *request, const struct image_ready *image,
+		  const struct text_list *step_secrets, struct error *err)
 {
 	AUTO(container_unrefp) struct container *container = NULL;
 	char id[65];
 
 	random_hex(id, 32);
 	container = container_new(engine, id);
-	container->document.build_step = build_step;
+	container->document.build_step = step_secrets != NULL;
+	if (step_secrets)
+		text_list_add_all(&container->secrets, step_secrets);
 	container->document.name = text_empty(name) ? container_make_name(engine) : xstrdup(name);
 	if (fill_document(container, request, image, out_warnings, err) < 0 || build(container, image, err) < 0)
 		return -1;
@@ -218,15 +220,15 @@ int container_create(char **out_id, struct text_list *out_warnings, struct engin
 		return error_set(err, ERR_INVALID, "no command specified");
 	if (image_resolve(&image, engine, request->config.image, err) < 0)
 		return -1;
-	return create(out_id, out_warnings, engine, name, request, &image, false, err);
+	return create(out_id, out_warnings, engine, name, request, &image, NULL, err);
 }
 
 int container_create_step(char **out_id, struct engine *engine, const struct container_create_request *request,
-			  const struct image_ready *image, struct error *err)
+			  const struct image_ready *image, const struct text_list *secrets, struct error *err)
 {
 	AUTO(text_list_fini) struct text_list warnings = { 0 };
 
-	return create(out_id, &warnings, engine, NULL, request, image, true, err);
+	return create(out_id, &warnings, engine, NULL, request, image, secrets, err);
 }
 
 int container_keep_step(struct engine *engine, const char *name, struct error *err)

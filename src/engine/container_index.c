@@ -39,6 +39,7 @@ void container_unref(struct container *container)
 	mutex_fini(&container->mutex);
 	mutex_fini(&container->row);
 	text_list_fini(&container->held_volumes);
+	text_list_fini(&container->secrets);
 	free(container->bundle);
 	free(container);
 }

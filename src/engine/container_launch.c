@@ -270,6 +270,7 @@ static int make_config(struct container *container, struct error *err)
 		.capabilities = engine->capabilities,
 		.shm_size_bytes = engine->shm_size_bytes,
 		.pids_limit = engine->pids_limit,
+		.secrets = &container->secrets,
 	};
 	return write_config(container, &input, err);
 }

@@ -88,6 +88,7 @@ struct container {
 	bool forgotten; /* guarded by `row`: it has none any more */
 
 	struct text_list held_volumes; /* guarded by engine->volumes: its, before its mounts can be seen */
+	struct text_list secrets;      /* KEY=VALUE of a build step; set before it is published, never stored */
 
 	struct mutex mutex; /* guards all below */
 	struct container_document document;

@@ -186,6 +186,8 @@ static int add_process(struct spec *spec, const struct spec_input *input, const 
 	process->oom_score_adj = (struct optional_i64){ true, host->oom_score_adj };
 	add_arguments(spec, input);
 	add_environment(spec, input->document);
+	if (input->secrets)
+		text_list_add_all(&process->env, input->secrets);
 	add_console_size(spec, host);
 	if (add_rlimits(spec, host, err) < 0)
 		return -1;

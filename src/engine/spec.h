@@ -27,12 +27,13 @@ struct spec_input {
 	const char *network_namespace; /* path to join; NULL: a new one */
 	const char *pid_namespace;
 	const char *ipc_namespace;
-	const char *shm_path;	/* host folder for /dev/shm; NULL: a tmpfs of its own */
-	const char *init_path;	/* our --init program; NULL: none asked */
-	bool cgroup_v2;		/* decides the default cgroup namespace */
-	uint64_t capabilities;	/* what can be given at all: sys/capability.h's bounding mask */
-	int64_t shm_size_bytes; /* default */
-	int64_t pids_limit;	/* default; 0: none */
+	const char *shm_path;		 /* host folder for /dev/shm; NULL: a tmpfs of its own */
+	const char *init_path;		 /* our --init program; NULL: none asked */
+	bool cgroup_v2;			 /* decides the default cgroup namespace */
+	uint64_t capabilities;		 /* what can be given at all: sys/capability.h's bounding mask */
+	int64_t shm_size_bytes;		 /* default */
+	int64_t pids_limit;		 /* default; 0: none */
+	const struct text_list *secrets; /* KEY=VALUE, more environment; NULL: none */
 };
 
 /* Free with spec_fini(). */

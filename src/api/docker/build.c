@@ -18,6 +18,7 @@ struct build_query {
 	struct text_list tags;
 	struct text_map labels;
 	struct text_map args;
+	struct text_map secrets;
 	struct host_config host;
 	char *registry_config;
 };
@@ -27,16 +28,16 @@ static void build_query_fini(struct build_query *query)
 	text_list_fini(&query->tags);
 	text_map_fini(&query->labels);
 	text_map_fini(&query->args);
+	text_map_fini(&query->secrets);
 	json_free_fields(&query->host, host_config_fields);
 	free(query->registry_config);
 }
 
 /* {"key": "value", "other": null}: null entries are left out. */
-static int read_map(struct text_map *map, const struct http_request *request, const char *key, struct error *err)
+static int parse_map(struct text_map *map, const char *text, const char *key, struct error *err)
 {
 	AUTO(json_value_freep) struct json_value *value = NULL;
 	AUTO(text_list_fini) struct text_list keys = { 0 };
-	const char *text = http_query(request, key);
 
 	if (text_empty(text))
 		return 0;
@@ -57,6 +58,25 @@ static int read_map(struct text_map *map, const struct http_request *request, co
 		text_map_set(map, keys.items[i], json_value_text(member));
 	}
 	return 0;
+}
+
+static int read_map(struct text_map *map, const struct http_request *request, const char *key, struct error *err)
+{
+	return parse_map(map, http_query(request, key), key, err);
+}
+
+/* kist's own: what --secret gives is no part of the query, which may be logged. */
+static int read_secrets(struct text_map *secrets, const struct http_request *request, struct error *err)
+{
+	const char *header = http_header(request, "X-Kist-Build-Secrets");
+	AUTO_FREE char *text = NULL;
+	size_t size;
+
+	if (text_empty(header))
+		return 0;
+	if (base64_decode(&text, &size, header) < 0)
+		return error_set(err, ERR_INVALID, "error reading secrets: not base64");
+	return parse_map(secrets, text, "secrets", err);
 }
 
 static int read_number(int64_t *target, const struct http_request *request, const char *key, struct error *err)
@@ -159,7 +179,8 @@ static int read_query(struct build_query *query, struct build_options *options, 
 
 	read_repeated(&query->tags, request, "t");
 	if (check_unsupported(request, err) < 0 || read_map(&query->labels, request, "labels", err) < 0 ||
-	    read_map(&query->args, request, "buildargs", err) < 0 || read_host(&query->host, request, err) < 0)
+	    read_map(&query->args, request, "buildargs", err) < 0 || read_secrets(&query->secrets, request, err) < 0 ||
+	    read_host(&query->host, request, err) < 0)
 		return -1;
 	/* A broken header counts as none, as it does for a pull. */
 	if (!text_empty(header) && base64_decode(&query->registry_config, &size, header) < 0)
@@ -167,6 +188,7 @@ static int read_query(struct build_query *query, struct build_options *options, 
 	options->tags = &query->tags;
 	options->labels = &query->labels;
 	options->args = &query->args;
+	options->secrets = &query->secrets;
 	options->host = &query->host;
 	options->registry_config = query->registry_config;
 	options->dockerfile = http_query(request, "dockerfile");

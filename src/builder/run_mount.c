@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "builder/run_mount.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/base64.h"
+#include "base/file.h"
+#include "base/path.h"
+#include "engine/engine.h"
+#include "oci/hasher.h"
+#include "store/snapshot.h"
+
+#define LOCK_RETRY_MS 50
+#define PRIVATE_MAX 1000
+
+static struct mount_request *add_request(struct container_create_request *request, const char *type, const char *source,
+					 const char *target)
+{
+	struct mount_request *mount = json_array_add(&request->host.mounts, sizeof(*mount));
+
+	mount->type = xstrdup(type);
+	mount->source = xstrdup(source);
+	mount->target = xstrdup(target);
+	return mount;
+}
+
+/* ---- bind ---- */
+
+static int prepare_bind(struct mounts *mounts, struct build *build, const struct run_mount *mount,
+			struct container_create_request *request, struct error *err)
+{
+	AUTO_FREE char *upper = NULL;
+	AUTO_FREE char *source = NULL;
+	char *key = NULL;
+
+	if (copy_apart(&key, build, mount->content, err) < 0)
+		return -1;
+	text_list_add_take(&mounts->snapshots, key);
+	upper = snapshot_upper_path(build->store, key, err);
+	if (!upper)
+		return -1;
+	source = path_join(upper, mount->content->copy.destination);
+	add_request(request, "bind", source, mount->target)->read_only = !mount->writable;
+	return 0;
+}
+
+/* ---- cache ---- */
+
+static char *caches_folder(struct engine *engine)
+{
+	return path_join(store_root(engine_store(engine)), "build-mounts");
+}
+
+static int wait_a_moment(int cancel_fd, struct error *err)
+{
+	struct pollfd polled = { .fd = cancel_fd, .events = POLLIN };
+
+	return poll(&polled, 1, LOCK_RETRY_MS) > 0 ? error_set(err, ERR_CANCELED, "canceled") : 0;
+}
+
+/* 1 and the lock is held by *out_fd, 0 if another holds it. */
+static int try_lock(int *out_fd, const char *path, int operation, struct error *err)
+{
+	AUTO_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "open %s", path);
+	if (flock(fd, operation | LOCK_NB) < 0) {
+		if (errno == EWOULDBLOCK || errno == EINTR)
+			return 0;
+		return error_set_errno(err, ERR_INTERNAL, errno, "lock %s", path);
+	}
+	*out_fd = take_fd(&fd);
+	return 1;
+}
+
+/* The number of the folder that is ours for this step; private ones take the first that is free. */
+static int lock_cache(struct mounts *mounts, const char *folder, const struct run_mount *mount, int cancel_fd,
+		      struct error *err)
+{
+	int operation = mount->sharing == SHARING_SHARED ? LOCK_SH : LOCK_EX;
+
+	for (int number = 0; number < PRIVATE_MAX;) {
+		AUTO_FREE char *path = xasprintf("%s/%d.lock", folder, number);
+		int fd = -1;
+		int r = try_lock(&fd, path, operation, err);
+
+		if (r < 0)
+			return -1;
+		if (r > 0) {
+			mounts->locks = xgrow(mounts->locks, &mounts->lock_capacity, mounts->lock_count + 1,
+					      sizeof(*mounts->locks));
+			mounts->locks[mounts->lock_count++] = fd;
+			return number;
+		}
+		if (mount->sharing == SHARING_PRIVATE)
+			number++;
+		else if (wait_a_moment(cancel_fd, err) < 0)
+			return -1;
+	}
+	return error_set(err, ERR_EXHAUSTED, "more than %d steps use the cache %s at once", PRIVATE_MAX, mount->id);
+}
+
+static int make_cache(const char *path, const struct run_mount *mount, struct error *err)
+{
+	if (mkdir(path, 0700) < 0)
+		return errno == EEXIST ? 0 : error_set_errno(err, ERR_INTERNAL, errno, "make %s", path);
+	if (chown(path, mount->uid, mount->gid) < 0 || chmod(path, mount->mode) < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "set the owner of %s", path);
+	return 0;
+}
+
+static int prepare_cache(struct mounts *mounts, struct build *build, const struct run_mount *mount,
+			 struct container_create_request *request, struct error *err)
+{
+	AUTO_FREE char *caches = caches_folder(build->engine);
+	AUTO_FREE char *folder = NULL;
+	AUTO_FREE char *path = NULL;
+	char hex[DIGEST_TEXT_MAX];
+	struct digest name;
+	int number;
+	int r;
+
+	digest_of(&name, DIGEST_SHA256, mount->id, strlen(mount->id));
+	folder = path_join(caches, digest_hex(&name, hex));
+	r = mkdir_all(AT_FDCWD, folder, 0700);
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, r, "make %s", folder);
+	number = lock_cache(mounts, folder, mount, build->options->cancel_fd, err);
+	if (number < 0)
+		return -1;
+	path = xasprintf("%s/%d", folder, number);
+	if (make_cache(path, mount, err) < 0)
+		return -1;
+	add_request(request, "bind", path, mount->target)->read_only = !mount->writable;
+	return 0;
+}
+
+void mounts_prune_caches(struct engine *engine)
+{
+	AUTO_FREE char *caches = caches_folder(engine);
+	AUTO_CLOSEDIR DIR *folder = opendir(caches);
+	struct dirent *entry;
+
+	while (folder && (entry = readdir(folder))) {
+		AUTO_FREE char *path = path_join(caches, entry->d_name);
+		AUTO_FREE char *lock = xasprintf("%s/0.lock", path);
+		AUTO_CLOSE int fd = -1;
+
+		if (entry->d_name[0] == '.')
+			continue;
+		fd = open(lock, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+		if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0)
+			remove_tree(dirfd(folder), entry->d_name);
+	}
+}
+
+/* ---- tmpfs, secret ---- */
+
+static void prepare_tmpfs(const struct run_mount *mount, struct container_create_request *request)
+{
+	struct mount_request *added = add_request(request, "tmpfs", "", mount->target);
+	struct text_list_item *option;
+
+	added->tmpfs = xcalloc(1, sizeof(*added->tmpfs));
+	added->tmpfs->size_bytes = mount->size_bytes;
+	/* Programs are compiled and run there. */
+	option = json_array_add(&added->tmpfs->options, sizeof(*option));
+	text_list_add(&option->values, "exec");
+}
+
+static int write_secret(const char *path, const char *data, size_t size, const struct run_mount *mount,
+			struct error *err)
+{
+	int r = file_write_atomic(AT_FDCWD, path, data, size, 0600, FILE_NO_SYNC);
+
+	if (r == 0 && (chown(path, mount->uid, mount->gid) < 0 || chmod(path, mount->mode) < 0))
+		r = -errno;
+	return r < 0 ? error_set_errno(err, ERR_INTERNAL, r, "write a secret") : 0;
+}
+
+static int prepare_secret(struct mounts *mounts, struct build *build, const struct run_mount *mount, const char *folder,
+			  size_t index, struct container_create_request *request, struct error *err)
+{
+	const char *encoded = build->options->secrets ? text_map_get(build->options->secrets, mount->id) : NULL;
+	AUTO_FREE char *path = xasprintf("%s/secret%zu", folder, index);
+	AUTO_FREE char *data = NULL;
+	size_t size = 0;
+
+	if (!encoded && !mount->required)
+		return 0;
+	if (!encoded)
+		return error_set(err, ERR_INVALID, "secret %s: not found", mount->id);
+	if (base64_decode(&data, &size, encoded) < 0)
+		return error_set(err, ERR_INVALID, "secret %s is not base64", mount->id);
+	if (mount->variable && memchr(data, '\0', size))
+		return error_set(err, ERR_INVALID, "secret %s holds a NUL byte and cannot be a variable", mount->id);
+	if (mount->variable)
+		text_list_addf(&mounts->secrets, "%s=%s", mount->variable, data);
+	if (!mount->target)
+		return 0;
+	if (write_secret(path, data, size, mount, err) < 0)
+		return -1;
+	add_request(request, "bind", path, mount->target)->read_only = true;
+	return 0;
+}
+
+/* ---- all ---- */
+
+static int prepare(struct mounts *mounts, struct build *build, const struct run_mount *mount, const char *folder,
+		   size_t index, struct container_create_request *request, struct error *err)
+{
+	switch (mount->kind) {
+	case RUN_BIND:
+		return prepare_bind(mounts, build, mount, request, err);
+	case RUN_CACHE:
+		return prepare_cache(mounts, build, mount, request, err);
+	case RUN_SECRET:
+		return prepare_secret(mounts, build, mount, folder, index, request, err);
+	case RUN_TMPFS:
+		prepare_tmpfs(mount, request);
+		return 0;
+	}
+	return 0;
+}
+
+int mounts_prepare(struct mounts *mounts, struct build *build, const struct exec_data *exec, const char *folder,
+		   struct container_create_request *request, struct error *err)
+{
+	mounts->store = build->store;
+	for (size_t i = 0; i < exec->mount_count; i++)
+		if (prepare(mounts, build, &exec->mounts[i], folder, i, request, err) < 0)
+			return -1;
+	return 0;
+}
+
+void mounts_fini(struct mounts *mounts)
+{
+	for (size_t i = 0; i < mounts->snapshots.count; i++) {
+		AUTO(error_clear) struct error ignored = { 0 };
+
+		snapshot_remove(mounts->store, mounts->snapshots.items[i], &ignored);
+	}
+	for (size_t i = 0; i < mounts->lock_count; i++)
+		close(mounts->locks[i]);
+	free(mounts->locks);
+	text_list_fini(&mounts->snapshots);
+	text_list_fini(&mounts->secrets);
+	*mounts = (struct mounts){ 0 };
+}

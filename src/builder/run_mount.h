@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * run_mount.h - what RUN --mount needs on the host while the step runs; inside
+ * builder/ only.
+ *
+ * bind: a copy of the sources in a snapshot of its own, so that nothing written
+ * there reaches the context or another step. cache: a folder that stays,
+ * <data root>/build-mounts/<id>/, with a lock beside it. secret: a file in the
+ * step's folder on tmpfs.
+ */
+#pragma once
+
+#include "builder/build_private.h"
+
+struct mounts {
+	struct store *store;
+	struct text_list snapshots; /* removed at the end */
+	struct text_list secrets;   /* NAME=VALUE, for the environment */
+	int *locks;		    /* of caches; owned */
+	size_t lock_count;
+	size_t lock_capacity;
+};
+
+int mounts_prepare(struct mounts *mounts, struct build *build, const struct exec_data *exec, const char *folder,
+		   struct container_create_request *request, struct error *err);
+void mounts_fini(struct mounts *mounts);
+
+/* Removes the folders of caches that nobody uses now. */
+void mounts_prune_caches(struct engine *engine);
