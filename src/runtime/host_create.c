@@ -230,6 +230,15 @@ static bool asks_for_limits(const struct spec_resources *resources)
 			     resources->hugepage_limits.count || resources->unified.count);
 }
 
+static int drop_cgroup(struct creation *creation)
+{
+	if (creation->cgroup) {
+		cgroup_unmake(creation->cgroup);
+		cgroup_close(take_ptr(creation->cgroup));
+	}
+	return 0;
+}
+
 /* A user without delegated cgroups gets a container without one, unless limits were asked for. */
 static int without_cgroup(struct creation *creation, struct error *err)
 {
@@ -245,7 +254,7 @@ static int without_cgroup(struct creation *creation, struct error *err)
 			 F("reason", err->message));
 	error_clear(err);
 	free(take_ptr(creation->record.cgroup_path));
-	return 0;
+	return drop_cgroup(creation);
 }
 
 /* Who the container's own user is outside may manage the groups below, if it can see and write to them. */
@@ -306,30 +315,40 @@ static int apply_limits(struct creation *creation, struct error *err)
 	return delegate(creation, err);
 }
 
+/* Without privileges: where a group of the user's own is asked for or can be had. */
+static int make_delegated(struct creation *creation, struct error *err)
+{
+	const char *path = creation->record.cgroup_path;
+
+	if (cgroup_create(&creation->cgroup, path, CGROUP_REFUSE_BUSY, err) < 0 ||
+	    cgroup_check_entry(creation->cgroup, err) < 0) {
+		error_prefix(err, "cgroup %s", path);
+		return without_cgroup(creation, err);
+	}
+	creation->plan.cgroup = creation->cgroup;
+	return apply_limits(creation, err);
+}
+
 /* Before the clone: all of it, or what the clone enters at birth. */
 static int make_cgroup(struct creation *creation, struct error *err)
 {
 	const char *path = creation->record.cgroup_path;
-	bool in_halves = geteuid() == 0;
-	int r;
 
 	if (creation->plan.runtime->no_cgroups)
 		return 0;
 	if (!text_empty(creation->record.unit))
 		return make_unit(creation, err);
-	r = in_halves ? cgroup_begin(&creation->cgroup, path, CGROUP_REFUSE_BUSY, err)
-		      : cgroup_create(&creation->cgroup, path, CGROUP_REFUSE_BUSY, err);
-	if (r < 0) {
-		error_prefix(err, "cgroup %s", path);
-		return without_cgroup(creation, err);
-	}
+	if (geteuid() != 0)
+		return make_delegated(creation, err);
+	if (cgroup_begin(&creation->cgroup, path, CGROUP_REFUSE_BUSY, err) < 0)
+		return error_prefix(err, "cgroup %s", path);
 	creation->plan.cgroup = creation->cgroup;
-	if (in_halves && cgroup_get_mode(creation->cgroup) != CGROUP_V2)
+	if (cgroup_get_mode(creation->cgroup) != CGROUP_V2)
 		host_clone_plan_late(&creation->plan);
 	trace_mark(creation->plan.runtime->trace, "cgroup of the clone");
 	if (creation->plan.late_namespaces)
 		return 0;
-	if (in_halves && cgroup_finish(creation->cgroup, CGROUP_REFUSE_BUSY, err) < 0)
+	if (cgroup_finish(creation->cgroup, CGROUP_REFUSE_BUSY, err) < 0)
 		return error_prefix(err, "cgroup %s", path);
 	cgroup_open_all(creation->cgroup);
 	return apply_limits(creation, err);

@@ -280,6 +280,9 @@ int runtime_kill(const struct runtime *runtime, const char *id, int signal, bool
 	/* Without a pid namespace of its own, init's death does not end the others. */
 	if (!all && signal == SIGKILL && !found.record.own_pid_namespace && found.record.cgroup_path)
 		all = true;
+	/* No group to go through; but init takes all others with it. */
+	if (all && signal == SIGKILL && found.record.own_pid_namespace && text_empty(found.record.cgroup_path))
+		all = false;
 	if (all && (is_alive(&found) || !found.record.own_pid_namespace))
 		return kill_all(&found, signal, err);
 	/* runc: all of nothing is no error. */

@@ -64,6 +64,18 @@ int record_check_id(const char *id, struct error *err)
 	return 0;
 }
 
+/* A folder below /tmp may be somebody else's, who then writes the records. */
+static int check_owner(const char *root, struct error *err)
+{
+	struct stat st;
+
+	if (stat(root, &st) < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "state folder %s", root);
+	if (st.st_uid != geteuid() || st.st_mode & (S_IWGRP | S_IWOTH))
+		return error_set(err, ERR_FORBIDDEN, "state folder %s: others may write to it", root);
+	return 0;
+}
+
 int record_make_folder(const struct runtime *runtime, const char *id, struct error *err)
 {
 	AUTO_FREE char *path = NULL;
@@ -77,7 +89,14 @@ int record_make_folder(const struct runtime *runtime, const char *id, struct err
 		r = mkdir_all(AT_FDCWD, runtime->root, 0700);
 		if (r < 0)
 			return error_set_errno(err, ERR_INTERNAL, r, "create state folder %s", runtime->root);
+		/* Sticky, as runc: nobody tidies it away from $XDG_RUNTIME_DIR (basedir specification). */
+		if (geteuid() != 0)
+			chmod(runtime->root, 01700);
 		r = mkdir(path, 0711);
+	}
+	if (r == 0 && geteuid() != 0 && check_owner(runtime->root, err) < 0) {
+		rmdir(path);
+		return -1;
 	}
 	if (r < 0 && errno == EEXIST)
 		return error_set(err, ERR_CONFLICT, "container with given ID already exists: %s", id);

@@ -442,27 +442,6 @@ int cgroup_add(struct cgroup *cgroup, pid_t pid, struct error *err)
 	return add_to_trees(cgroup, pid, true, err);
 }
 
-int cgroup_delegate(struct cgroup *cgroup, uid_t uid, struct error *err)
-{
-	const struct cgroup_tree *tree = cgroup_v2_tree(cgroup);
-	AUTO(text_list_fini) struct text_list files = { 0 };
-	AUTO_FREE char *text = NULL;
-
-	if (!tree)
-		return 0;
-	if (file_read(&text, NULL, AT_FDCWD, "/sys/kernel/cgroup/delegate", FILE_LIMIT) < 0)
-		text = xstrdup("cgroup.procs\ncgroup.subtree_control\ncgroup.threads");
-	text_list_split(&files, text_trim(text), '\n');
-	if (fchown(cgroup_dir(tree), uid, (gid_t)-1) < 0)
-		return error_set_errno(err, ERR_INTERNAL, errno, "give cgroup %s to user %u", cgroup->path, uid);
-	for (size_t i = 0; i < files.count; i++)
-		if (fchownat(cgroup_dir(tree), files.items[i], uid, (gid_t)-1, AT_SYMLINK_NOFOLLOW) < 0 &&
-		    errno != ENOENT)
-			return error_set_errno(err, ERR_INTERNAL, errno, "give %s of cgroup %s to user %u",
-					       files.items[i], cgroup->path, uid);
-	return 0;
-}
-
 struct pid_list {
 	pid_t *items;
 	size_t count;

@@ -175,6 +175,11 @@ void cgroup_get_hierarchy(const struct cgroup *cgroup, size_t index, struct cgro
 int cgroup_clone_fd(const struct cgroup *cgroup);
 /* The cgroup of this v2 tree was entered by clone already: enter the v1 hierarchies only (nothing to do on v2). */
 int cgroup_add_cloned(struct cgroup *cgroup, pid_t pid, struct error *err);
+/*
+ * Without privileges: whether this process may be born into the group, or move there. cgroup2 wants the right to write
+ * to the group that both lie in. Beside v1 hierarchies the cgroup2 tree is left out then; else it fails with EACCES.
+ */
+int cgroup_check_entry(struct cgroup *cgroup, struct error *err);
 /* Moves a process into the group in every hierarchy. */
 int cgroup_add(struct cgroup *cgroup, pid_t pid, struct error *err);
 /* chown for delegation (v2 only): the directory and the files of /sys/kernel/cgroup/delegate. */
