@@ -230,13 +230,18 @@ int blob_writer_write(struct blob_writer *writer, const void *data, size_t size,
 	return 0;
 }
 
+/* Without the fsync, a power loss could leave the name and lose the bytes. */
+static int sync_bytes(struct blob_writer *writer, struct error *err)
+{
+	return fsync(writer->fd) < 0 ? disk_fail(err, errno, "sync %s", writer->name) : 0;
+}
+
 static int name_blob(struct blob_writer *writer, const struct digest *digest, struct error *err)
 {
 	char path[BLOB_PATH_MAX];
 
-	/* Without the fsync, a power loss could leave the name and lose the bytes. */
-	if (fsync(writer->fd) < 0)
-		return disk_fail(err, errno, "sync %s", writer->name);
+	if (sync_bytes(writer, err) < 0)
+		return -1;
 	if (renameat(writer->store->root_fd, writer->name, writer->store->root_fd, blob_path(path, digest)) < 0)
 		return disk_fail(err, errno, "rename %s to %s", writer->name, path);
 	writer->name[0] = '\0';
@@ -283,7 +288,17 @@ int blob_writer_fd(const struct blob_writer *writer)
 
 int blob_writer_commit_proven(struct blob_writer *writer, const struct digest *digest, struct error *err)
 {
-	return name_blob(writer, digest, err);
+	char path[BLOB_PATH_MAX];
+	int root = writer->store->root_fd;
+
+	if (sync_bytes(writer, err) < 0)
+		return -1;
+	/* What is stored stays: it may be another image's, and we have somebody's word only. */
+	if (linkat(root, writer->name, root, blob_path(path, digest), 0) < 0 && errno != EEXIST)
+		return disk_fail(err, errno, "link %s to %s", writer->name, path);
+	unlinkat(root, writer->name, 0);
+	writer->name[0] = '\0';
+	return disk_sync_name(root, path, err);
 }
 
 int blob_writer_commit_any(struct blob_writer *writer, struct digest *out_digest, struct error *err)

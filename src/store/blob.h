@@ -60,7 +60,7 @@ int blob_writer_commit(struct blob_writer *writer, const struct digest *expected
 void blob_writer_digest(const struct blob_writer *writer, struct digest *out_digest);
 /* For another program to fill, which hashes too: the file (borrowed). Then only commit_proven() makes sense. */
 int blob_writer_fd(const struct blob_writer *writer);
-/* Names what that program wrote; it has proven the digest. */
+/* Names what that program wrote, which says it has proven the digest; a blob that is stored stays as it is. Once. */
 int blob_writer_commit_proven(struct blob_writer *writer, const struct digest *digest, struct error *err);
 /* Names the blob by its sha256 and tells it. */
 int blob_writer_commit_any(struct blob_writer *writer, struct digest *out_digest, struct error *err);
