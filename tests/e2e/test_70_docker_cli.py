@@ -14,7 +14,7 @@ import urllib.request
 import pytest
 
 from lib.registry import Registry, free_port
-from lib.docker_cli import needs_28
+from lib.docker_cli import IS_28
 
 
 @pytest.fixture(scope="module")
@@ -185,13 +185,13 @@ def test_run_removes_itself(cli):
     assert f"No such container: {n}" in cli.docker("container", "inspect", n, check=False).stderr
 
 
-@needs_28
 @pytest.mark.parametrize(
     "argv,code,text",
     [
         (["bb", "/nosuch"], 127, "no such file or directory"),
         (["bb", "nosuch"], 127, "executable file not found"),
-        (["bb", "/etc"], 126, ""),
+        # docker CLI 20.10 knows no such reason.
+        (["bb", "/etc"], 126 if IS_28 else 125, "is a directory"),
         (["bb", "/etc/passwd"], 126, "permission denied"),
         (["--badflag", "bb"], 125, "unknown flag: --badflag"),
         (["-v", "relative/../x:y", "bb"], 125, ""),
@@ -503,7 +503,6 @@ def test_inspect_shape(cli, sleeper):
     assert "No such object: nosuchthing" in run.stderr
 
 
-@needs_28
 def test_networks_and_volumes(cli):
     assert set(cli.docker("network", "ls", "--format", "{{.Name}}").stdout.split()) == {"bridge", "host", "none"}
     bridge = json.loads(cli.docker("network", "inspect", "bridge").stdout)[0]
@@ -513,7 +512,7 @@ def test_networks_and_volumes(cli):
     cli.docker("run", "--rm", "-v", f"{n}:/v", "bb", "sh", "-c", "echo kept > /v/f")
     assert cli.docker("run", "--rm", "-v", f"{n}:/v", "bb", "cat", "/v/f").stdout == "kept\n"
     cli.docker("volume", "rm", n)
-    assert "no such volume" in cli.docker("volume", "inspect", n, check=False).stderr
+    assert "no such volume" in cli.docker("volume", "inspect", n, check=False).stderr.lower()
 
 
 def test_system_commands(cli):

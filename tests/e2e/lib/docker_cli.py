@@ -15,4 +15,5 @@ def major():
     return int(found.group(1)) if found else 0
 
 
-needs_28 = pytest.mark.skipif(major() < 28, reason="compares with what docker CLI 28 says")
+IS_28 = major() >= 28
+needs_28 = pytest.mark.skipif(not IS_28, reason="compares with what docker CLI 28 says")
