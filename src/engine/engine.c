@@ -386,6 +386,17 @@ static void forget_step(struct container *container)
 	container->document.state.removing = true;
 }
 
+static void tell_restored(void *arg, const char *problem)
+{
+	const struct engine *engine = arg;
+
+	if (engine->log && problem)
+		log_error(engine->log, "somebody removed firewall rules, and they could not be written again",
+			  F("error", problem));
+	else if (engine->log)
+		log_warn(engine->log, "somebody removed firewall rules: they are written again");
+}
+
 static int recover(struct engine *engine, struct error *err)
 {
 	AUTO_FREE char *folders = path_join(engine->data_root, "containers");
@@ -409,6 +420,8 @@ static int recover(struct engine *engine, struct error *err)
 	for (size_t i = 0; i < count; i++)
 		forget_step(items[i]);
 	r = restore_network(engine, items, ended, count, err);
+	if (r == 0 && engine->network)
+		r = network_watch(engine->network, tell_restored, engine, err);
 	if (r == 0) {
 		shims_kill_strange(engine);
 		for (size_t i = 0; i < count; i++)

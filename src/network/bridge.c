@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "network/firewall.h"
+#include "network/foreign.h"
 #include "network/macvlan.h"
 #include "network/pool.h"
 #include "network/state.h"
@@ -303,6 +304,8 @@ int network_bridge_add(struct network *network, const struct network_bridge *ask
 		undo_add(network, &bridge, socket_fd);
 		return -1;
 	}
+	if (bridge.driver == NETWORK_BRIDGE)
+		foreign_admit(bridge.name);
 	if (out_info)
 		describe(out_info, &bridge);
 	return 0;
@@ -340,6 +343,8 @@ int bridge_unmake(struct network *network, const char *name, struct error *err)
 		return -1;
 	link_name = text_empty(record.parent) ? name : record.parent;
 	failed = socket_fd < 0 ? socket_fd : link_find(socket_fd, link_name, &link);
+	if (text_empty(record.parent))
+		foreign_withdraw(name);
 	if (failed == 0 && record.made && (!text_empty(record.parent) || text_equal(link.kind, "bridge")))
 		failed = link_delete(socket_fd, link.index);
 	record_remove(network->bridges_dir, name);

@@ -12,9 +12,18 @@
  */
 #include "network/firewall.h"
 
+#include <arpa/inet.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <netinet/in.h>
+#include <stdio.h>
+
 #include "base/cleanup.h"
 #include "base/process.h"
 #include "network/pool.h"
+#include "sys/netlink_request.h"
+#include "sys/nftables.h"
 
 #define OUTPUT_LIMIT 65536
 
@@ -292,22 +301,121 @@ int firewall_remove_bridge(struct network *network, const struct bridge *bridge,
 	return change(network, batch.data, err);
 }
 
+/* ---- published ports: without a program ---- */
+
+static void add_address(struct nft_value *value, const char *text)
+{
+	struct net_address address;
+
+	if (net_address_parse(&address, text) == 0)
+		nft_value_add(value, address.bytes, address.family == AF_INET6 ? 16 : 4);
+}
+
+static void add_port(struct nft_value *value, uint32_t port)
+{
+	uint16_t be = htons((uint16_t)port);
+
+	nft_value_add(value, &be, sizeof(be));
+}
+
+static void add_protocol(struct nft_value *value, const char *name)
+{
+	static const uint8_t numbers[] = { IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP };
+	enum network_protocol protocol = NETWORK_TCP;
+
+	network_protocol_parse(&protocol, name);
+	nft_value_add(value, &numbers[protocol], 1);
+}
+
+/* The same element as port_line() writes for nft. */
+static void port_element(struct nft_batch *batch, const struct network *network, const struct endpoint_record *record,
+			 const struct binding_record *binding, bool withdraw)
+{
+	bool v6 = port_is_ipv6(binding->host_ip);
+	const char *address = v6 ? record->address6 : record->address;
+	bool any = text_equal(binding->host_ip, v6 ? "::" : "0.0.0.0");
+	bool routed = binding->host_port == 0;
+	struct nft_value key = { 0 }, data = { 0 };
+	char set[16];
+
+	if (text_empty(address))
+		return;
+	if (routed || !any)
+		add_address(&key, routed ? address : binding->host_ip);
+	add_protocol(&key, binding->protocol);
+	add_port(&key, routed ? binding->container_port : binding->host_port);
+	add_address(&data, address);
+	add_port(&data, binding->container_port);
+	snprintf(set, sizeof(set), "%s%c%s", routed ? "routed" : "ports", v6 ? '6' : '4', any && !routed ? "_any" : "");
+	nft_batch_add(batch, network->table, set, &key, routed ? NULL : &data);
+	if (withdraw)
+		nft_batch_delete(batch, network->table, set, &key, routed ? NULL : &data);
+}
+
+/* If the table was taken away, everything is written again. */
+static int change_ports(struct network *network, const struct endpoint_record *record, bool withdraw, struct error *err)
+{
+	AUTO_CLOSE int fd = -1;
+	struct nft_batch batch;
+	int failed;
+
+	if (record->bindings.count == 0)
+		return 0;
+	fd = nft_open();
+	nft_batch_init(&batch);
+	for (size_t i = 0; i < record->bindings.count; i++)
+		port_element(&batch, network, record, &record->bindings.items[i], withdraw);
+	failed = fd < 0 ? fd : batch.messages ? nft_batch_send(&batch, fd) : 0;
+	nft_batch_fini(&batch);
+	return failed < 0 ? firewall_rebuild(network, err) : 0;
+}
+
 int firewall_publish(struct network *network, const struct endpoint_record *record, struct error *err)
 {
-	AUTO(text_fini) struct text batch = { 0 };
-
-	port_lines(&batch, network, record, "add");
-	return batch.size ? change(network, batch.data, err) : 0;
+	return change_ports(network, record, false, err);
 }
 
 int firewall_withdraw(struct network *network, const struct endpoint_record *record, struct error *err)
 {
-	AUTO(text_fini) struct text batch = { 0 };
-
-	port_lines(&batch, network, record, "add");
-	port_lines(&batch, network, record, "delete");
-	return batch.size ? change(network, batch.data, err) : 0;
+	return change_ports(network, record, true, err);
 }
+
+/* ---- is it still there? ---- */
+
+struct rule_count {
+	const char *table;
+	unsigned count;
+};
+
+static int count_rule(const struct nlmsghdr *message, void *arg)
+{
+	struct rule_count *found = arg;
+	const char *table = nft_message_text(message, NFTA_RULE_TABLE);
+	const char *chain = nft_message_text(message, NFTA_RULE_CHAIN);
+
+	if (text_equal(table, found->table) && !text_equal(chain, "user"))
+		found->count++;
+	return 0;
+}
+
+bool firewall_is_whole(const struct network *network)
+{
+	const struct nfgenmsg family = { .nfgen_family = NFPROTO_INET, .version = NFNETLINK_V0 };
+	struct rule_count found = { .table = network->table };
+	AUTO_CLOSE int fd = nft_open();
+	struct request request;
+	unsigned wanted = 0;
+
+	for (const char *c = rules; *c; c++)
+		wanted += *c == '\n';
+	if (fd < 0)
+		return true; /* unknown: nothing is done */
+	request_start(&request, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETRULE, NLM_F_DUMP, &family, sizeof(family));
+	request_put_text(&request, NFTA_RULE_TABLE, network->table);
+	return request_exchange(fd, &request, count_rule, &found) < 0 ? false : found.count == wanted;
+}
+
+/* ---- the end ---- */
 
 /* Whether the administrator wrote rules into `user`: they are kept, and the emptied table with them. */
 static bool has_user_rules(const struct network *network)

@@ -21,4 +21,6 @@ int firewall_remove_bridge(struct network *network, const struct bridge *bridge,
 /* Adds and removes the published ports of an endpoint; nothing is run if it has none. */
 int firewall_publish(struct network *network, const struct endpoint_record *record, struct error *err);
 int firewall_withdraw(struct network *network, const struct endpoint_record *record, struct error *err);
+/* Whether all our rules are there (elements are not looked at). */
+bool firewall_is_whole(const struct network *network);
 int firewall_delete(struct network *network, struct error *err);

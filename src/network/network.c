@@ -12,6 +12,7 @@
 #include "base/path.h"
 #include "network/pool.h"
 #include "network/state.h"
+#include "network/watch.h"
 
 static const char *const protocol_names[] = { "tcp", "udp", "sctp" };
 
@@ -116,6 +117,7 @@ int network_open(struct network **out_network, const struct network_options *opt
 	AUTO(network_closep) struct network *network = xcalloc(1, sizeof(*network));
 	int failed;
 
+	network->watch_fd = network->stop_fd = -1;
 	mutex_init(&network->mutex);
 	map_init(&network->bridges, free);
 	map_init(&network->endpoints, free_endpoint);
@@ -145,6 +147,7 @@ void network_close(struct network *network)
 {
 	if (!network)
 		return;
+	watch_end(network);
 	network_settle(network);
 	condition_fini(&network->left);
 	map_fini(&network->addresses);

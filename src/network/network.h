@@ -150,6 +150,13 @@ int network_bridge_remove(struct network *network, const char *name, struct erro
 int network_restore(struct network *network, char *const *alive, size_t alive_count, struct error *err);
 
 /*
+ * From now on the rules are written again when somebody flushed them; restored() is called then, from a thread of the
+ * network's, with what went wrong or NULL. At most once.
+ */
+int network_watch(struct network *network, void (*restored)(void *arg, const char *problem), void *arg,
+		  struct error *err);
+
+/*
  * Address, MAC and host ports for a container. ERR_CONFLICT "Bind for
  * 0.0.0.0:8080 failed: port is already allocated"; ERR_CONFLICT "Address already in use";
  * ERR_EXHAUSTED if the pool is empty. ERR_CONFLICT if the id has an endpoint.

@@ -72,6 +72,12 @@ struct network {
 	bool table_made;
 	size_t leaving; /* endpoints that are detached and whose links are still being removed */
 	struct condition left;
+	void (*restored)(void *arg, const char *problem);
+	void *restored_arg;
+	int watch_fd; /* -1: not watched */
+	int stop_fd;
+	pthread_t watcher;
+	bool watching;
 };
 
 void endpoint_free(struct endpoint *endpoint);

@@ -326,6 +326,47 @@ int nft_batch_send(struct nft_batch *batch, int netfilter_fd)
 	return receive_answers(netfilter_fd, batch->messages);
 }
 
+/* The attribute's value and its size; NULL: there is none. */
+static const uint8_t *find_attribute(const struct nlmsghdr *message, unsigned attribute, size_t *out_size)
+{
+	const uint8_t *at = (const uint8_t *)message + NLMSG_SPACE(sizeof(struct nfgenmsg));
+	const uint8_t *end = (const uint8_t *)message + message->nlmsg_len;
+
+	while (at + NLA_HDRLEN <= end) {
+		struct nlattr header;
+
+		memcpy(&header, at, sizeof(header));
+		if (header.nla_len < NLA_HDRLEN || header.nla_len > end - at)
+			return NULL;
+		*out_size = header.nla_len - (size_t)NLA_HDRLEN;
+		if ((header.nla_type & NLA_TYPE_MASK) == attribute)
+			return at + NLA_HDRLEN;
+		at += NLA_ALIGN(header.nla_len);
+	}
+	return NULL;
+}
+
+const char *nft_message_text(const struct nlmsghdr *message, unsigned attribute)
+{
+	size_t size;
+	const uint8_t *value = find_attribute(message, attribute, &size);
+
+	return value && memchr(value, '\0', size) ? (const char *)value : NULL;
+}
+
+bool nft_message_u32(const struct nlmsghdr *message, unsigned attribute, uint32_t *out_value)
+{
+	uint32_t be;
+	size_t size;
+	const uint8_t *value = find_attribute(message, attribute, &size);
+
+	if (!value || size != sizeof(be))
+		return false;
+	memcpy(&be, value, sizeof(be));
+	*out_value = ntohl(be);
+	return true;
+}
+
 int nft_open(void)
 {
 	AUTO_CLOSE int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);

@@ -39,5 +39,10 @@ void nft_batch_delete(struct nft_batch *batch, const char *table, const char *se
 void nft_batch_redirect(struct nft_batch *batch, const char *table, uint8_t protocol, uint32_t address_be,
 			uint16_t port, uint16_t to_port);
 int nft_batch_send(struct nft_batch *batch, int netfilter_fd);
+/* A text attribute of a message about rules; NULL: it has none that ends. Borrowed. */
+struct nlmsghdr;
+const char *nft_message_text(const struct nlmsghdr *message, unsigned attribute);
+/* A number likewise; false: it has none. */
+bool nft_message_u32(const struct nlmsghdr *message, unsigned attribute, uint32_t *out_value);
 /* A NETLINK_NETFILTER socket in this process's network namespace. */
 int nft_open(void);

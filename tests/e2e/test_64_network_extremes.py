@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from lib import images, leaks
+from lib.daemon import Daemon
 from lib.runtime_box import wait_for
 from test_60_network import fetch, free_port, inside, outside, run, wget  # noqa: F401
 from test_61_user_networks import network, server, settings
@@ -171,3 +172,87 @@ def test_killed_in_the_middle(engine, kills):
         engine.docker("run", "--rm", "--network", "net", "box", "true")
     server(engine, "last", "--network", "net", "--ip", "10.96.0.3")
     assert lookup(engine, "last", "keep") == [settings(engine, "keep", "net")["IPAddress"]]
+
+
+def test_rules_are_kept(engine, outside):  # noqa: F811
+    """Somebody deletes the table, or empties a chain: it is there again. The administrator's own chain stays as it is."""
+    port = free_port()
+    server(engine, "web", "-p", f"{port}:80")
+    web = settings(engine, "web", "bridge")["IPAddress"]
+    engine.docker("network", "create", "--subnet", "10.97.0.0/24", "net")
+    before = state(engine)
+    for change in (["flush", "chain", "inet", engine.table, "forward"], ["delete", "table", "inet", engine.table]):
+        run("nft", *change)
+        wait_for(lambda: run("nft", "list", "table", "inet", engine.table, check=False).returncode == 0 and state(engine) == before,
+                 what="the rules")  # fmt: skip
+        assert outside.get(f"http://{outside.host}:{port}/") == "hello from web"
+        assert outside.get(f"http://{web}/", patience=0) is None
+    assert "firewall rules" in engine.log.read_text()
+    # the administrator's chain is asked first, and survives us
+    run("nft", "add", "rule", "inet", engine.table, "user", "ip", "saddr", outside.address, "drop")
+    assert outside.get(f"http://{outside.host}:{port}/", patience=0) is None
+    engine.kill()
+    engine.start()
+    assert outside.get(f"http://{outside.host}:{port}/", patience=0) is None
+    engine.docker("rm", "-f", "web")
+    engine.stop()
+    assert outside.address in run("nft", "list", "chain", "inet", engine.table, "user").stdout
+    run("nft", "flush", "chain", "inet", engine.table, "user")
+    engine.start()
+
+
+class Secluded(Daemon):
+    """A kistd in a network namespace of its own, with a neighbour beyond: what it finds there is nobody else's."""
+
+    def __init__(self, root, program):
+        super().__init__(root, program)
+        self.space, self.beyond = f"ks{self.name}", f"kb{self.name}"
+        for name in (self.space, self.beyond):
+            run("ip", "netns", "add", name)
+            run("ip", "-n", name, "link", "set", "lo", "up")
+        run("ip", "-n", self.space, "link", "add", "up0", "type", "veth", "peer", "name", "eth0", "netns", self.beyond)
+        for name, link, address in ((self.space, "up0", "10.215.0.1/24"), (self.beyond, "eth0", "10.215.0.2/24")):
+            run("ip", "-n", name, "addr", "add", address, "dev", link)
+            run("ip", "-n", name, "link", "set", link, "up")
+
+    def argv(self):
+        return ["nsenter", f"--net=/run/netns/{self.space}", *super().argv()]
+
+    def within(self, *argv, check=True):
+        return run("nsenter", f"--net=/run/netns/{self.space}", *argv, check=check)
+
+    def get(self, url):
+        page = run("nsenter", f"--net=/run/netns/{self.beyond}", "timeout", "3", "busybox", "wget", "-q", "-O", "-", url, check=False)
+        return page.stdout.strip()
+
+    def close(self):
+        try:
+            self.docker("rm", "-f", *self.docker("ps", "-aq").stdout.split(), check=False)
+            self.stop()
+        finally:
+            for name in (self.space, self.beyond):
+                run("ip", "netns", "del", name, check=False)
+
+
+def test_foreign_firewall(tmp_root, program, busybox_rootfs):
+    """A FORWARD chain that drops, as dockerd makes it: our bridges are let through, and nothing of ours stays in it."""
+    engine = Secluded(tmp_root, program)
+    try:
+        if engine.within("iptables", "-P", "FORWARD", "DROP", check=False).returncode != 0:
+            pytest.skip("no iptables here")
+        engine.start()
+        tar = images.tar_of(busybox_rootfs)
+        subprocess.run(["docker", "import", "-", "box"], input=tar, env=engine.environment, check=True, capture_output=True)
+        server(engine, "web", "-p", "8080:80")
+        wait_for(lambda: engine.get("http://10.215.0.1:8080/") == "hello from web", what="the page")
+        assert f"-A FORWARD -i {engine.bridge} -j ACCEPT" in engine.within("iptables", "-S", "FORWARD").stdout
+        # the other program starts after us
+        for verb in (["-F", "FORWARD"], ["-P", "FORWARD", "ACCEPT"], ["-P", "FORWARD", "DROP"]):
+            engine.within("iptables", *verb)
+        wait_for(lambda: engine.get("http://10.215.0.1:8080/") == "hello from web", what="the page again")
+        engine.docker("rm", "-f", "web")
+        engine.stop()
+        assert engine.within("iptables", "-S", "FORWARD").stdout == "-P FORWARD DROP\n"
+        engine.start()
+    finally:
+        engine.close()

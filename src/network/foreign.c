@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "network/foreign.h"
+
+#include <fcntl.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/process.h"
+#include "sys/netlink_request.h"
+#include "sys/nftables.h"
+
+#define OUTPUT_LIMIT (1 << 20)
+
+static const char *const programs[] = { "iptables", "ip6tables" };
+
+/* The chain as "-A" lines, its policy first; NULL: there is no such program or chain. Yours. */
+static char *read_chain(const char *program)
+{
+	char *const argv[] = { (char *)(uintptr_t)program, (char[]){ "-w" }, (char[]){ "-S" }, (char[]){ "FORWARD" },
+			       NULL };
+	AUTO(error_clear) struct error ignored = { 0 };
+	char *text = NULL;
+
+	return process_run(&text, argv, NULL, OUTPUT_LIMIT, &ignored) < 0 ? NULL : text;
+}
+
+static void change(const char *program, const char *verb, const char *direction, const char *bridge)
+{
+	char *const argv[] = { (char *)(uintptr_t)program,
+			       (char[]){ "-w" },
+			       (char *)(uintptr_t)verb,
+			       (char[]){ "FORWARD" },
+			       (char *)(uintptr_t)direction,
+			       (char *)(uintptr_t)bridge,
+			       (char[]){ "-j" },
+			       (char[]){ "ACCEPT" },
+			       NULL };
+	AUTO(error_clear) struct error ignored = { 0 };
+
+	process_run(NULL, argv, NULL, OUTPUT_LIMIT, &ignored);
+}
+
+static bool has_rule(const char *chain, const char *direction, const char *bridge)
+{
+	AUTO_FREE char *line = xasprintf("-A FORWARD %s %s -j ACCEPT\n", direction, bridge);
+
+	return strstr(chain, line) != NULL;
+}
+
+static void change_both(const char *program, const char *chain, const char *bridge, bool admit)
+{
+	static const char *const directions[] = { "-i", "-o" };
+
+	for (size_t i = 0; i < 2; i++)
+		if (has_rule(chain, directions[i], bridge) != admit)
+			change(program, admit ? "-I" : "-D", directions[i], bridge);
+}
+
+/* ---- is there such a chain? Asked without a program, as most often there is none. ---- */
+
+struct forward_chains {
+	bool any;
+	bool drops;
+};
+
+static int take_chain(const struct nlmsghdr *message, void *arg)
+{
+	struct forward_chains *found = arg;
+	uint32_t policy = NF_ACCEPT;
+
+	if (!text_equal(nft_message_text(message, NFTA_CHAIN_NAME), "FORWARD"))
+		return 0;
+	found->any = true;
+	found->drops |= nft_message_u32(message, NFTA_CHAIN_POLICY, &policy) && policy == NF_DROP;
+	return 0;
+}
+
+static struct forward_chains find_chains(void)
+{
+	const struct nfgenmsg family = { .nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0 };
+	struct forward_chains found = { 0 };
+	AUTO_FREE char *legacy = NULL;
+	AUTO_CLOSE int fd = nft_open();
+	struct request request;
+
+	request_start(&request, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETCHAIN, NLM_F_DUMP, &family, sizeof(family));
+	if (fd >= 0)
+		request_exchange(fd, &request, take_chain, &found);
+	/* The old tables tell only that they are there. */
+	if (file_read(&legacy, NULL, AT_FDCWD, "/proc/net/ip_tables_names", 4096) == 0 && strstr(legacy, "filter"))
+		found.any = found.drops = true;
+	return found;
+}
+
+void foreign_admit(const char *bridge)
+{
+	if (!find_chains().drops)
+		return;
+	for (size_t i = 0; i < 2; i++) {
+		AUTO_FREE char *chain = read_chain(programs[i]);
+
+		if (chain && text_has_prefix(chain, "-P FORWARD DROP"))
+			change_both(programs[i], chain, bridge, true);
+	}
+}
+
+void foreign_withdraw(const char *bridge)
+{
+	if (!find_chains().any)
+		return;
+	for (size_t i = 0; i < 2; i++) {
+		AUTO_FREE char *chain = read_chain(programs[i]);
+
+		if (chain)
+			change_both(programs[i], chain, bridge, false);
+	}
+}
+
+void foreign_admit_all(struct network *network)
+{
+	AUTO(text_list_fini) struct text_list names = { 0 };
+	const struct bridge *bridge;
+	size_t at = 0;
+
+	mutex_lock(&network->mutex);
+	while ((bridge = map_next(&network->bridges, &at, NULL)))
+		if (bridge->driver == NETWORK_BRIDGE)
+			text_list_add(&names, bridge->name);
+	mutex_unlock(&network->mutex);
+	for (size_t i = 0; i < names.count; i++)
+		foreign_admit(names.items[i]);
+}
