@@ -181,12 +181,41 @@ static void check_value(const struct walk *walk, const char *at, const struct js
 	}
 }
 
-static bool is_known(const struct json_field *fields, const char *key)
+static const struct json_field *field_of(const struct json_field *fields, const char *key)
 {
 	for (; fields->kind != JSON_KIND_END; fields++)
-		if (fields->kind != JSON_KIND_KEY && strcmp(fields->name, key) == 0)
-			return true;
-	return false;
+		if (fields->kind != JSON_KIND_KEY && text_equal_ignoring_case(fields->name, key))
+			return fields;
+	return NULL;
+}
+
+/* json_decode() takes a key of other case if none has the exact name; people should know that others may not. */
+static const json_t *member_of(const json_t *object, const char *name)
+{
+	const json_t *exact = json_object_get(object, name);
+	const char *key;
+	const json_t *item;
+
+	if (exact)
+		return exact;
+	json_object_foreach ((json_t *)object, key, item)
+		if (text_equal_ignoring_case(key, name))
+			return item;
+	return NULL;
+}
+
+static void check_key(const struct walk *walk, const char *at, const struct json_field *fields, const char *key)
+{
+	const struct json_field *field = field_of(fields, key);
+	AUTO_FREE char *here = below(at, key);
+	struct text message = { 0 };
+
+	if (field && strcmp(field->name, key) == 0)
+		return;
+	text_add(&message, field ? "the specification writes " : "unknown property, is ignored");
+	text_add(&message, field ? field->name : "");
+	tell(walk, here, JSON_PROBLEM_UNKNOWN, message.data);
+	text_fini(&message);
 }
 
 static void check_object(const struct walk *walk, const char *at, const struct json_field *fields, const json_t *value)
@@ -204,18 +233,14 @@ static void check_object(const struct walk *walk, const char *at, const struct j
 		if (field->kind == JSON_KIND_KEY)
 			continue;
 		here = below(at, field->name);
-		item = json_object_get(value, field->name);
+		item = member_of(value, field->name);
 		if (item && !json_is_null(item))
 			check_value(walk, here, field, item);
 		else if (field->flags & JSON_REQUIRED)
 			tell(walk, here, JSON_PROBLEM_WRONG, "is missing");
 	}
-	json_object_foreach ((json_t *)value, key, item) {
-		AUTO_FREE char *here = below(at, key);
-
-		if (!is_known(fields, key))
-			tell(walk, here, JSON_PROBLEM_UNKNOWN, "unknown property, is ignored");
-	}
+	json_object_foreach ((json_t *)value, key, item)
+		check_key(walk, at, fields, key);
 }
 
 int json_check(const struct json_field *fields, const char *text, size_t size, json_check_fn *report, void *context,

@@ -109,16 +109,16 @@ static int convert_device(struct cgroup_device_rule *out, const struct spec_devi
 	if (strlen(type) != 1 || !strchr("abcu", type[0]))
 		return error_set(err, ERR_INVALID, "linux.resources.devices[%zu].type: \"%s\" is none of a, b, c",
 				 index, type);
-	if (access[strspn(access, "rwm")])
+	if (access[strspn(access, "rwma")])
 		return error_set(err, ERR_INVALID, "linux.resources.devices[%zu].access: \"%s\" may hold only r, w, m",
 				 index, access);
 	*out = (struct cgroup_device_rule){ .allow = rule->allow,
 					    .type = type[0] == 'u' ? 'c' : type[0],
 					    .major = device_number(rule->major),
 					    .minor = device_number(rule->minor),
-					    .read = strchr(access, 'r') != NULL,
-					    .write = strchr(access, 'w') != NULL,
-					    .mknod = strchr(access, 'm') != NULL };
+					    .read = strpbrk(access, "ra") != NULL,
+					    .write = strpbrk(access, "wa") != NULL,
+					    .mknod = strpbrk(access, "ma") != NULL };
 	return 0;
 }
 

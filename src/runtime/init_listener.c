@@ -2,7 +2,6 @@
 #include "runtime/init_listener.h"
 
 #include <errno.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -70,15 +69,6 @@ static char *process_state(const struct plan *plan)
 	return text_take(&text);
 }
 
-/* TSYNC would bind the helper too, and has no other thread to act on. */
-static int load(const struct plan *plan)
-{
-	struct seccomp_filter filter = *plan->filter;
-
-	filter.flags &= ~(unsigned)(SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_TSYNC_ESRCH);
-	return seccomp_filter_load(&filter);
-}
-
 int init_listener_load(const struct plan *plan, struct error *err)
 {
 	AUTO_FREE char *message = process_state(plan);
@@ -94,7 +84,7 @@ int init_listener_load(const struct plan *plan, struct error *err)
 	    clone(hand_over, stack + STACK_SIZE,
 		  CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM, &handover) < 0)
 		return error_set_errno(err, ERR_INTERNAL, errno, "linux.seccomp: start the thread for the listener");
-	loaded = load(plan);
+	loaded = seccomp_filter_load(plan->filter);
 	atomic_store(&handover.listener_fd, loaded < 0 ? loaded - 1 : loaded);
 	/* No system call here: the agent does not know of them yet. */
 	while (atomic_load(&handover.result) == PENDING)

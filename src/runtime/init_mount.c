@@ -310,8 +310,11 @@ static bool is_readonly_later(const char *type, const struct mount_options *opti
 }
 
 /* In the container's group: the pages are its own. */
-static int copy_up(struct init *init, int from_fd, int to_fd, const char *path, struct error *err)
+static int copy_up(struct init *init, const struct mount_options *options, int from_fd, int to_fd, const char *path,
+		   struct error *err)
 {
+	if (!options->copy_up)
+		return 0;
 	if (init_cgroup_join(init, err) < 0)
 		return -1;
 	return init_copy_tree(from_fd, to_fd, err) < 0 ? error_prefix(err, "mount %s: tmpcopyup", path) : 0;
@@ -339,7 +342,7 @@ static int mount_fresh(struct init *init, const struct spec_mount *mount, struct
 	if (target < 0 || (!text_equal(type, "proc") && check_not_in_proc(path, target, fd, err) < 0) ||
 	    apply_options(fd, options, false, path, err) < 0)
 		return -1;
-	if (options->copy_up && copy_up(init, target, fd, path, err) < 0)
+	if (copy_up(init, options, target, fd, path, err) < 0)
 		return -1;
 	r = mount_attach(fd, target);
 	if (r < 0)

