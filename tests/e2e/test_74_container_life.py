@@ -346,7 +346,9 @@ def test_attach_over_a_websocket(shared):
             data = bytes(range(256)) * 300
             socket_.send(data[:size])
             assert socket_.read(size) == data[:size]
-        socket_.send(b"", opcode=9)
+        for data in (b"", b"are you there?"):
+            socket_.send(data, opcode=9)
+            assert socket_.receive() == (10, data)
         shared.docker("stop", "-t", "0", "w1")
         assert socket_.receive()[0] == 8, "the end is a close frame"
     finally:

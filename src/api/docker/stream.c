@@ -28,6 +28,7 @@
 
 #define HEADERS_PATIENCE_MS 100
 #define INPUT_PIECE 32768
+#define PING_MAX 125
 
 struct session {
 	struct attach *attach; /* owned; NULL: of an exec that is not started yet */
@@ -37,6 +38,9 @@ struct session {
 	bool mux;
 	bool websocket;
 	struct websocket_reader reader;
+	uint8_t ping[PING_MAX]; /* what came of one */
+	size_t ping_size;
+	struct mutex send_mutex; /* pongs go between frames of output */
 	const struct http_stream *stream;
 	int stop_fd;
 };
@@ -65,14 +69,21 @@ static int send_with_header(int fd, const uint8_t *header, size_t header_size, c
 	return write_full(fd, data + sent, size - (size_t)sent);
 }
 
-static int send_frame(const struct session *session, const struct stream_frame *frame)
+static int send_websocket(struct session *session, enum websocket_opcode opcode, const uint8_t *data, size_t size)
 {
-	uint8_t header[MUX_HEADER_BYTES > WEBSOCKET_HEADER_MAX ? MUX_HEADER_BYTES : WEBSOCKET_HEADER_MAX];
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&session->send_mutex);
+	uint8_t header[WEBSOCKET_HEADER_MAX];
+
+	return send_with_header(session->stream->fd, header, websocket_header(header, opcode, size), data, size);
+}
+
+static int send_frame(struct session *session, const struct stream_frame *frame)
+{
+	uint8_t header[MUX_HEADER_BYTES];
 	int fd = session->stream->fd;
 
 	if (session->websocket)
-		return send_with_header(fd, header, websocket_header(header, WEBSOCKET_BINARY, frame->size),
-					frame->data, frame->size);
+		return send_websocket(session, WEBSOCKET_BINARY, frame->data, frame->size);
 	if (!session->mux)
 		return write_full(fd, frame->data, frame->size);
 	mux_header(header, (int)frame->stream, frame->size);
@@ -112,6 +123,20 @@ static bool give_input(struct session *session, const void *data, size_t size)
 	return r > 0;
 }
 
+/* A ping is answered with what it holds, or the client takes us for gone. */
+static void take_ping(struct session *session, const uint8_t *data, size_t size, bool end)
+{
+	size_t room = sizeof(session->ping) - session->ping_size;
+
+	if (size > 0)
+		memcpy(session->ping + session->ping_size, data, size < room ? size : room);
+	session->ping_size += size < room ? size : room;
+	if (!end)
+		return;
+	send_websocket(session, WEBSOCKET_PONG, session->ping, session->ping_size);
+	session->ping_size = 0;
+}
+
 /* What the client's websocket frames hold; false as give_input(), and after its close. */
 static bool give_frames(struct session *session, uint8_t *data, size_t size)
 {
@@ -126,6 +151,8 @@ static bool give_frames(struct session *session, uint8_t *data, size_t size)
 			attach_detach(session->attach);
 			return false;
 		}
+		if (opcode == WEBSOCKET_PING)
+			take_ping(session, payload, payload_size, end);
 		if (opcode <= WEBSOCKET_BINARY && payload_size > 0 && attach_wants_stdin(session->attach) &&
 		    !give_input(session, payload, payload_size))
 			return false;
@@ -197,13 +224,6 @@ static void tell(struct session *session, const struct error *err)
 	send_frame(session, &frame);
 }
 
-static void send_close(int fd)
-{
-	uint8_t header[WEBSOCKET_HEADER_MAX];
-
-	write_full(fd, header, websocket_header(header, WEBSOCKET_CLOSE, 0));
-}
-
 static void run_session(void *arg, const struct http_stream *stream)
 {
 	struct session *session = arg;
@@ -224,7 +244,7 @@ static void run_session(void *arg, const struct http_stream *stream)
 		return;
 	carry_output(session);
 	if (session->websocket)
-		send_close(stream->fd);
+		send_websocket(session, WEBSOCKET_CLOSE, (const uint8_t *)"", 0);
 	if (!has_input)
 		return;
 	eventfd_write(session->stop_fd, 1);
@@ -240,6 +260,7 @@ static void drop_session(void *arg)
 	free(session->exec_id);
 	if (session->stop_fd >= 0)
 		close(session->stop_fd);
+	mutex_fini(&session->send_mutex);
 	free(session);
 }
 
@@ -249,6 +270,7 @@ static struct session *hijack(struct http_request *request, struct http_response
 
 	session->mux = !tty;
 	session->stop_fd = -1;
+	mutex_init(&session->send_mutex);
 	http_hijack(response,
 		    session->mux && http_tag(request) >= API_VERSION(1, 42)
 			    ? "application/vnd.docker.multiplexed-stream"
