@@ -173,12 +173,13 @@ static struct MHD_Daemon *daemon_new(struct http_connection *owner)
 {
 	const unsigned flags = MHD_USE_NO_LISTEN_SOCKET | MHD_USE_EPOLL | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG;
 
-	return MHD_start_daemon(flags, 0, NULL, NULL, connection_request, owner, MHD_OPTION_EXTERNAL_LOGGER, on_log,
-				owner, MHD_OPTION_URI_LOG_CALLBACK, on_target, owner, MHD_OPTION_NOTIFY_COMPLETED,
-				on_completed, owner, MHD_OPTION_NOTIFY_CONNECTION, on_connection, owner,
-				MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY_BYTES,
-				MHD_OPTION_CONNECTION_TIMEOUT, owner->server->options.idle_timeout_s,
-				MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+	return MHD_start_daemon(
+		flags, 0, NULL, NULL, connection_request, owner, MHD_OPTION_EXTERNAL_LOGGER, on_log, owner,
+		MHD_OPTION_URI_LOG_CALLBACK, on_target, owner, MHD_OPTION_NOTIFY_COMPLETED, on_completed, owner,
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, owner, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		owner->server->options.read_bytes ? owner->server->options.read_bytes : CONNECTION_MEMORY_BYTES,
+		MHD_OPTION_CONNECTION_TIMEOUT, owner->server->options.idle_timeout_s, MHD_OPTION_SIGPIPE_HANDLED_BY_APP,
+		1, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
 }
 
 static void leave(struct http_connection *owner)

@@ -13,6 +13,9 @@
 #include "registryd/api.h"
 #include "registryd/collector.h"
 
+/* Of a pushed blob at a time. */
+#define READ_BYTES (256 * 1024)
+
 struct settings {
 	const char *config;
 	const char *root;
@@ -110,6 +113,7 @@ static int serve(const struct registry_config *config, const struct log *log, co
 							   .not_found = api_not_found,
 							   .failed = api_failed,
 							   .body_limit = API_MANIFEST_MAX,
+							   .read_bytes = READ_BYTES,
 							   .idle_timeout_s = 120,
 							   .send_timeout_s = 120 },
 			    err) < 0 ||

@@ -5,7 +5,7 @@
 #include "registryd/api.h"
 #include "registryd/range.h"
 
-#define CHUNK_SIZE (128 * 1024)
+#define CHUNK_SIZE (256 * 1024)
 
 /* ---- answers ---- */
 

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sections of bench/run about registries: push beside dockerd and skopeo, kist-registry beside docker-registry."""
+import http.client
+import os
+import pathlib
+import re
+import shutil
+import statistics
+import subprocess
+import threading
+import time
+
+from lib import images
+from lib.kist_registry import KistRegistry, sha
+from lib.registry import Registry
+
+ROUNDS = 3
+SECONDS = 5
+BLOB_MB = 64
+PUSHES = 24
+ACCEPT = "Accept: application/vnd.oci.image.manifest.v1+json, */*"
+
+
+def run(*argv, **options):
+    options.setdefault("check", True)
+    return subprocess.run([str(a) for a in argv], capture_output=True, text=True, **options)
+
+
+def resident_mb(pid):
+    text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+)", text).group(1)) / 1024
+
+
+class Transfers:
+    """Part of Bench: uses its engines and rows."""
+
+    def debian_tar(self):
+        tar = pathlib.Path("/var/cache/kist-demo") / f"debian-{run('dpkg', '--print-architecture').stdout.strip()}.tar"
+        if not tar.exists():
+            self.notes.append("push: not measured, make demo makes the Debian image first")
+            return None
+        return tar
+
+    def forward_to(self, port):
+        """Makes another of the host's registries reachable at the same address inside dockerd's namespace."""
+        path = self.root / f"forward-{port}.sock"
+        inside = ["nsenter", f"--net=/run/netns/{self.dockerd.name}"]
+        self.forwarders = getattr(self, "forwarders", []) + [
+            subprocess.Popen(["socat", f"UNIX-LISTEN:{path},fork", f"TCP:127.0.0.1:{port}"]),
+            subprocess.Popen([*inside, "socat", f"TCP-LISTEN:{port},bind=127.0.0.1,fork,reuseaddr", f"UNIX-CONNECT:{path}"]),
+        ]
+        time.sleep(0.5)
+
+    def push(self):
+        """To an empty docker-registry, each time: an image just imported, and one that came from a registry."""
+        self.engines()
+        tar = self.debian_tar()
+        if not tar:
+            return
+        target = Registry(self.root / "target")
+        target.start()
+        self.forward_to(target.port)
+        if not any(f"TCP-LISTEN:{self.registry.port}" in str(p.args) for p in self.forwarders):
+            self.forward_to(self.registry.port)
+        image, source = f"{target.address}/debian:bench", f"{self.registry.address}/debian:bench"
+        run("skopeo", "copy", "-q", "--dest-tls-verify=false", f"tarball:{tar}", f"docker://{source}")
+        layout = f"oci:{self.root}/debian-layout:x"
+        run("skopeo", "copy", "-q", "--src-tls-verify=false", f"docker://{source}", layout)
+        environment = {"kistd": self.kistd.environment, "dockerd": self.dockerd.environment}
+        inside = ["nsenter", f"--net=/run/netns/{self.dockerd.name}"]
+        push = [self.docker, "push", "-q", image]
+        size = tar.stat().st_size / 1e6
+
+        def empty_registry():
+            target.stop()
+            shutil.rmtree(self.root / "target/data", ignore_errors=True)
+            target.start()
+
+        def with_imported(name):
+            empty_registry()
+            run(self.docker, "rmi", "-f", image, source, env=environment[name], check=False)
+            run(self.docker, "import", tar, image, env=environment[name])
+            subprocess.run(["sync"], check=True)
+
+        def with_pulled(name):
+            empty_registry()
+            if name in environment:
+                run(self.docker, "rmi", "-f", image, source, env=environment[name], check=False)
+                run(*(inside if name == "dockerd" else []), self.docker, "pull", "-q", source, env=environment[name])
+                run(self.docker, "tag", source, image, env=environment[name])
+            subprocess.run(["sync"], check=True)
+
+        commands = {"kistd": push, "dockerd": [*inside, *push]}
+        seconds = self.medians(commands, environment, with_imported)
+        self.row(f"push of a {size:.0f} MB image made here", seconds["kistd"], seconds["dockerd"], self.peer(), "<= 0.3 x", "s")
+        commands["skopeo"] = ["skopeo", "copy", "-q", "--dest-tls-verify=false", layout, f"docker://{image}"]
+        seconds = self.medians(commands, environment, with_pulled)
+        self.row(f"push of a {size:.0f} MB image that was pulled", seconds["kistd"], seconds["dockerd"], self.peer(), "<= 0.3 x", "s")
+        self.row("the same, its blobs out of an OCI layout", seconds["kistd"], seconds["skopeo"], run("skopeo", "--version").stdout.strip(), "ahead", "s")
+        target.stop()
+
+    def medians(self, commands, environment, prepare):
+        times = self.alternate(commands, ROUNDS, environment, prepare)
+        return {name: statistics.median(values) for name, values in times.items()}
+
+    # ---- registry beside registry ----
+
+    def wrk(self, server, path):
+        """Requests and megabytes a second."""
+        text = run("wrk", "-t", "2", "-c", "8", "-d", f"{SECONDS}s", "-H", ACCEPT, f"http://{server.address}{path}").stdout
+        assert "Non-2xx" not in text, text
+        rate = float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1))
+        amount, unit = re.search(r"Transfer/sec:\s+([\d.]+)([KMG])B", text).groups()
+        return rate, float(amount) * {"K": 1 / 1024, "M": 1, "G": 1024}[unit]
+
+    def put_blobs(self, server, repository, blobs):
+        """POST, then PUT, over one connection."""
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        for blob in blobs:
+            connection.request("POST", f"/v2/{repository}/blobs/uploads/", b"")
+            reply = connection.getresponse()
+            reply.read()
+            place = reply.headers["Location"].replace(f"http://{server.address}", "")
+            mark = "&" if "?" in place else "?"
+            connection.request("PUT", f"{place}{mark}digest={sha(blob)}", blob, {"Content-Type": "application/octet-stream"})
+            reply = connection.getresponse()
+            reply.read()
+            assert reply.status == 201, reply.status
+        connection.close()
+
+    def push_rate(self, server, tag):
+        """Megabytes a second of different blobs, four at a time."""
+        blobs = [os.urandom(4096) * 1024 for _ in range(PUSHES)]
+        threads = [threading.Thread(target=self.put_blobs, args=(server, f"push{tag}", blobs[n::4])) for n in range(4)]
+        start = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return sum(map(len, blobs)) / 1e6 / (time.perf_counter() - start)
+
+    def registries(self):
+        if not shutil.which("wrk"):
+            self.notes.append("registries: not measured, wrk is missing (tools/deps bench)")
+            return
+        servers = {
+            "ours": KistRegistry(self.root / "r1", self.program("kist-registry")),
+            "theirs": Registry(self.root / "r2"),
+        }
+        blob = os.urandom(1 << 20) * BLOB_MB
+        seen = {name: {"manifest": [], "blob": [], "push": []} for name in servers}
+        for server in servers.values():
+            server.start()
+        layout = images.oci_layout(self.root / "registry-layout", images.busybox_rootfs(self.root / "registry-rootfs"))
+        for server in servers.values():
+            server.push(layout, "bench:1")
+            self.put_blobs(server, "bench", [blob])
+        paths = {"manifest": "/v2/bench/manifests/1", "blob": f"/v2/bench/blobs/{sha(blob)}"}
+        for turn in range(ROUNDS):
+            for name, server in servers.items():
+                seen[name]["manifest"].append(self.wrk(server, paths["manifest"])[0])
+                seen[name]["blob"].append(self.wrk(server, paths["blob"])[1])
+                seen[name]["push"].append(self.push_rate(server, turn))
+        memory = {name: resident_mb(server.process.pid) for name, server in servers.items()}
+        version = run("docker-registry", "--version", check=False).stdout.strip() or "docker-registry"
+        for what, work, unit in (
+            ("manifest", "registry: GET of a manifest, 8 connections", "/s"),
+            ("blob", f"registry: GET of a {BLOB_MB} MB blob, 8 connections", "MB/s"),
+            ("push", "registry: push of 4 MB blobs, 4 at a time", "MB/s"),
+        ):
+            values = {name: statistics.median(seen[name][what]) for name in servers}
+            self.row(work, values["ours"], values["theirs"], version, ">= 2 x", unit)
+        self.row("registry: most memory, RSS", memory["ours"], memory["theirs"], version, "-", "MB")
+        for server in servers.values():
+            server.stop()
