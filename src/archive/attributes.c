@@ -4,10 +4,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
+#include "base/cleanup.h"
 #include "base/text.h"
+
+#define XATTR_MAX 65536
 
 void attributes_fini(struct attributes *attributes)
 {
@@ -107,4 +112,34 @@ int attributes_apply_at(const struct tree_place *place, const struct attributes 
 		return tree_fail(err, errno, "change the mode of", path);
 	r = attributes_set_times(place->dir_fd, place->name, &attributes->mtime);
 	return r < 0 ? tree_fail(err, r, "set the times of", path) : 0;
+}
+
+static int copy_xattr(int from, int to, bool foreign, const char *name, const char *path, struct error *err)
+{
+	AUTO_FREE char *value = NULL;
+	ssize_t size;
+
+	if (attributes_xattr_is_private(name) ||
+	    (foreign && (text_has_prefix(name, "trusted.") || text_equal(name, "security.selinux"))))
+		return 0;
+	value = xmalloc(XATTR_MAX);
+	size = fgetxattr(from, name, value, XATTR_MAX);
+	if (size < 0)
+		return tree_fail(err, errno, "read an attribute of", path);
+	if (fsetxattr(to, name, value, (size_t)size, 0) < 0 && errno != ENOTSUP)
+		return tree_fail(err, errno, "set an attribute of", path);
+	return 0;
+}
+
+int attributes_copy_xattrs(int from, int to, bool foreign, const char *path, struct error *err)
+{
+	AUTO_FREE char *names = xmalloc(XATTR_MAX);
+	ssize_t size = flistxattr(from, names, XATTR_MAX);
+
+	if (size < 0)
+		return errno == ENOTSUP ? 0 : tree_fail(err, errno, "list the attributes of", path);
+	for (ssize_t at = 0; at < size; at += (ssize_t)strlen(names + at) + 1)
+		if (copy_xattr(from, to, foreign, names + at, path, err) < 0)
+			return -1;
+	return 0;
 }

@@ -35,5 +35,10 @@ int attributes_apply_fd(int fd, const struct attributes *attributes, bool create
 int attributes_apply_at(const struct tree_place *place, const struct attributes *attributes, bool is_link,
 			const char *path, struct error *err);
 int attributes_set_times(int dir_fd, const char *name, const struct timespec *mtime);
+/*
+ * All xattrs from one open file to another, but overlay's own. `foreign`: they come from a tree that is not a layer,
+ * whose word about trust and labels means nothing here.
+ */
+int attributes_copy_xattrs(int from, int to, bool foreign, const char *path, struct error *err);
 /* overlay's own words, which a layer must not say: trusted.overlay.*, user.overlay.* */
 bool attributes_xattr_is_private(const char *name);

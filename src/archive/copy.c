@@ -22,7 +22,6 @@
 #include "sys/in_root.h"
 
 #define BLOCK_SIZE (256 * 1024)
-#define XATTR_MAX 65536
 #define KEY_MAX 64
 
 struct copy {
@@ -168,33 +167,6 @@ static void fill_attributes(const struct copy *copy, struct attributes *attribut
 	};
 }
 
-static int copy_xattr(int from, int to, const char *name, const char *path, struct error *err)
-{
-	AUTO_FREE char *value = xmalloc(XATTR_MAX);
-	ssize_t size;
-
-	if (attributes_xattr_is_private(name) || text_has_prefix(name, "trusted.") ||
-	    text_equal(name, "security.selinux"))
-		return 0;
-	size = fgetxattr(from, name, value, XATTR_MAX);
-	if (size < 0)
-		return tree_fail(err, errno, "read an attribute of", path);
-	if (fsetxattr(to, name, value, (size_t)size, 0) < 0 && errno != ENOTSUP)
-		return tree_fail(err, errno, "set an attribute of", path);
-	return 0;
-}
-
-static int copy_xattrs(int from, int to, const char *path, struct error *err)
-{
-	AUTO_FREE char *names = xmalloc(XATTR_MAX);
-	ssize_t size = flistxattr(from, names, XATTR_MAX);
-
-	for (ssize_t at = 0; at < size; at += (ssize_t)strlen(names + at) + 1)
-		if (copy_xattr(from, to, names + at, path, err) < 0)
-			return -1;
-	return 0;
-}
-
 /* chown drops capabilities, so the owner comes before the xattrs; see attributes.h. */
 static int apply_fd(const struct copy *copy, int from, int to, const struct stat *st, const char *path,
 		    struct error *err)
@@ -204,7 +176,7 @@ static int apply_fd(const struct copy *copy, int from, int to, const struct stat
 	fill_attributes(copy, &attributes, st);
 	if (fchown(to, attributes.uid, attributes.gid) < 0)
 		return tree_fail(err, errno, "change the owner of", path);
-	if (copy_xattrs(from, to, path, err) < 0)
+	if (attributes_copy_xattrs(from, to, true, path, err) < 0)
 		return -1;
 	return attributes_apply_fd(to, &attributes, true, path, err) < 0 || fchmod(to, attributes.mode) < 0
 		       ? error_is_set(err) ? -1 : tree_fail(err, errno, "change the mode of", path)

@@ -21,8 +21,6 @@
 #include "base/file.h"
 #include "sys/in_root.h"
 
-#define XATTR_LIST_MAX 65536
-#define XATTR_VALUE_MAX 65536
 #define OPAQUE_XATTR "trusted.overlay.opaque"
 
 struct lowers {
@@ -100,34 +98,6 @@ static bool look_below(struct found *found, const struct lowers *lowers, const c
 
 /* ---- copying what was found ---- */
 
-static int copy_xattr(int from, int to, const char *name, const char *path, struct error *err)
-{
-	AUTO_FREE char *value = xmalloc(XATTR_VALUE_MAX);
-	ssize_t size;
-
-	if (attributes_xattr_is_private(name))
-		return 0;
-	size = fgetxattr(from, name, value, XATTR_VALUE_MAX);
-	if (size < 0)
-		return tree_fail(err, errno, "read an attribute of", path);
-	if (fsetxattr(to, name, value, (size_t)size, 0) < 0 && errno != ENOTSUP)
-		return tree_fail(err, errno, "set an attribute of", path);
-	return 0;
-}
-
-static int copy_xattrs(int from, int to, const char *path, struct error *err)
-{
-	AUTO_FREE char *names = xmalloc(XATTR_LIST_MAX);
-	ssize_t size = flistxattr(from, names, XATTR_LIST_MAX);
-
-	if (size < 0)
-		return errno == ENOTSUP ? 0 : tree_fail(err, errno, "list the attributes of", path);
-	for (ssize_t at = 0; at < size; at += (ssize_t)strlen(names + at) + 1)
-		if (copy_xattr(from, to, names + at, path, err) < 0)
-			return -1;
-	return 0;
-}
-
 static int copy_attributes(int from, int to, const struct stat *st, const char *path, struct error *err)
 {
 	struct attributes attributes = {
@@ -136,7 +106,7 @@ static int copy_attributes(int from, int to, const struct stat *st, const char *
 
 	if (fchown(to, st->st_uid, st->st_gid) < 0)
 		return tree_fail(err, errno, "change the owner of", path);
-	if (copy_xattrs(from, to, path, err) < 0)
+	if (attributes_copy_xattrs(from, to, false, path, err) < 0)
 		return -1;
 	return attributes_apply_fd(to, &attributes, false, path, err);
 }

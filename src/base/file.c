@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +16,8 @@
 #include "base/cleanup.h"
 #include "base/path.h"
 #include "base/random.h"
+
+#define PIPE_BYTES (1024 * 1024)
 
 int write_full(int fd, const void *data, size_t size)
 {
@@ -286,4 +289,27 @@ int fd_set_nonblocking(int fd, bool on)
 int fd_set_cloexec(int fd, bool on)
 {
 	return fcntl(fd, F_SETFD, on ? FD_CLOEXEC : 0) < 0 ? -errno : 0;
+}
+
+int pipe_open(int *out_read, int *out_write)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -errno;
+	/* Beyond the user's share it stays as narrow as it is. */
+	fcntl(ends[1], F_SETPIPE_SZ, PIPE_BYTES);
+	*out_read = ends[0];
+	*out_write = ends[1];
+	return 0;
+}
+
+int file_memory(const char *name, const void *data, size_t size)
+{
+	AUTO_CLOSE int fd = memfd_create(name, MFD_CLOEXEC);
+	int r = fd < 0 ? -errno : write_full(fd, data, size);
+
+	if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
+		r = -errno;
+	return r < 0 ? r : take_fd(&fd);
 }

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -132,29 +131,13 @@ static int open_root(int64_t pid, struct error *err)
 	return fd < 0 ? error_set_errno(err, ERR_CONFLICT, errno, "open the container's root") : fd;
 }
 
-static int make_request(const struct text_list *request, struct error *err)
-{
-	AUTO_CLOSE int fd = memfd_create("request", MFD_CLOEXEC);
-	AUTO(text_fini) struct text data = { 0 };
-	int r;
-
-	if (fd < 0)
-		return error_set_errno(err, ERR_INTERNAL, errno, "memfd_create");
-	for (size_t i = 0; i < request->count; i++)
-		text_add_bytes(&data, request->items[i], strlen(request->items[i]) + 1);
-	r = write_full(fd, text_or_empty(data.data), data.size);
-	if (r < 0 || lseek(fd, 0, SEEK_SET) < 0)
-		return error_set_errno(err, ERR_INTERNAL, r < 0 ? r : errno, "write the request");
-	return take_fd(&fd);
-}
-
 /* ---- the child ---- */
 
 static int spawn(struct archive *archive, const char *verb, const struct text_list *request, int root_fd, int stream_fd,
 		 struct error *err)
 {
 	AUTO_FREE char *program = program_find("kist-archive", err);
-	AUTO_CLOSE int input = program ? make_request(request, err) : -1;
+	AUTO_CLOSE int input = program ? files_request(request, err) : -1;
 	AUTO_CLOSE int report_write = -1;
 	AUTO_CLOSE int output_write = -1;
 	const char *argv[] = { "kist-archive", verb, NULL };

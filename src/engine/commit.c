@@ -260,11 +260,8 @@ static int fill_config(struct commit *commit, const struct layer_made *made, str
 static int check(struct commit *commit, struct error *err)
 {
 	const struct commit_options *options = commit->options;
-	struct image_run trial = { 0 };
-	int r = image_changes_apply(&trial, options->changes, err);
 
-	json_free_fields(&trial, image_run_fields);
-	if (r < 0)
+	if (image_changes_check(options->changes, err) < 0)
 		return -1;
 	if (text_empty(options->repo))
 		return 0;

@@ -345,3 +345,12 @@ int image_changes_apply(struct image_run *run, const struct text_list *changes, 
 			return -1;
 	return 0;
 }
+
+int image_changes_check(const struct text_list *changes, struct error *err)
+{
+	struct image_run trial = { 0 };
+	int r = image_changes_apply(&trial, changes, err);
+
+	json_free_fields(&trial, image_run_fields);
+	return r;
+}

@@ -10,3 +10,5 @@
 
 /* One instruction per item. ERR_INVALID names the one that is wrong. */
 int image_changes_apply(struct image_run *run, const struct text_list *changes, struct error *err);
+/* Whether they can be applied: told before the work, not after. */
+int image_changes_check(const struct text_list *changes, struct error *err);

@@ -173,15 +173,8 @@ static int prepare(struct import *import, struct error *err)
 		platform_host(&import->platform);
 	else if (platform_parse(&import->platform, options->platform, err) < 0)
 		return -1;
-	/* Bad instructions are told before the work, not after. */
-	{
-		struct image_run trial = { 0 };
-		int r = image_changes_apply(&trial, options->changes, err);
-
-		json_free_fields(&trial, image_run_fields);
-		if (r < 0)
-			return -1;
-	}
+	if (image_changes_check(options->changes, err) < 0)
+		return -1;
 	if (text_empty(options->repo))
 		return 0;
 	if (image_parse_reference(&import->reference, options->repo, options->tag, err) < 0)

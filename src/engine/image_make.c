@@ -2,9 +2,7 @@
 #include "engine/image_make.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
@@ -15,36 +13,11 @@
 #include "store/files.h"
 #include "store/snapshot.h"
 
-#define BLOCK_SIZE (256 * 1024)
-
 /* ---- a snapshot's changes as a layer ---- */
 
-static int wait_readable(int fd, int cancel_fd, struct error *err)
+static int take(void *arg, const void *data, size_t size, struct error *err)
 {
-	struct pollfd polled[2] = { { .fd = fd, .events = POLLIN }, { .fd = cancel_fd, .events = POLLIN } };
-
-	while (poll(polled, 2, -1) < 0)
-		if (errno != EINTR)
-			return error_set_errno(err, ERR_INTERNAL, errno, "poll");
-	return polled[0].revents ? 0 : error_set(err, ERR_CANCELED, "canceled");
-}
-
-static int read_stream(struct blob_writer *writer, int fd, int cancel_fd, struct error *err)
-{
-	AUTO_FREE char *block = xmalloc(BLOCK_SIZE);
-	ssize_t got;
-
-	for (;;) {
-		if (wait_readable(fd, cancel_fd, err) < 0)
-			return -1;
-		got = read(fd, block, BLOCK_SIZE);
-		if (got < 0)
-			return error_set_errno(err, ERR_INTERNAL, errno, "read the layer");
-		if (got == 0)
-			return 0;
-		if (blob_writer_write(writer, block, (size_t)got, err) < 0)
-			return -1;
-	}
+	return blob_writer_write(arg, data, size, err);
 }
 
 /* 1 and the blob is stored, 0 if nothing changed. */
@@ -66,7 +39,7 @@ static int store_changes(struct layer_made *made, struct engine *engine, const s
 	text_list_addf(&request, "latest=%lld", (long long)options->latest_s);
 	if (files_start(&files, "diff", &request, -1, err) < 0 ||
 	    blob_writer_new(&writer, store_blobs(store), BLOB_NO_LIMIT, err) < 0 ||
-	    read_stream(writer, files_output_fd(files), options->cancel_fd, err) < 0 ||
+	    image_read_stream(files_output_fd(files), options->cancel_fd, take, writer, err) < 0 ||
 	    files_wait(&result, files, options->cancel_fd, err) < 0)
 		return -1;
 	if (!result.changed)

@@ -18,8 +18,6 @@
 #include "store/snapshot.h"
 #include "store/store_internal.h"
 
-#define PIPE_SIZE (1024 * 1024)
-
 struct files {
 	struct process process;
 	int report_fd;
@@ -76,32 +74,22 @@ void files_free(struct files *files)
 	free(files);
 }
 
-static int make_request(const struct text_list *request, struct error *err)
+int files_request(const struct text_list *request, struct error *err)
 {
-	AUTO_CLOSE int fd = memfd_create("request", MFD_CLOEXEC);
 	AUTO(text_fini) struct text data = { 0 };
-	int r;
+	int fd;
 
-	if (fd < 0)
-		return error_set_errno(err, ERR_INTERNAL, errno, "memfd_create");
 	for (size_t i = 0; i < request->count; i++)
 		text_add_bytes(&data, request->items[i], strlen(request->items[i]) + 1);
-	r = data.size > 0 ? write_full(fd, data.data, data.size) : 0;
-	if (r < 0 || lseek(fd, 0, SEEK_SET) < 0)
-		return error_set_errno(err, ERR_INTERNAL, r < 0 ? r : errno, "write the request");
-	return take_fd(&fd);
+	fd = file_memory("request", data.data, data.size);
+	return fd < 0 ? error_set_errno(err, ERR_INTERNAL, fd, "write the request") : fd;
 }
 
 static int make_pipe(int *out_read, int *out_write, struct error *err)
 {
-	int ends[2];
+	int r = pipe_open(out_read, out_write);
 
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return error_set_errno(err, ERR_INTERNAL, errno, "make a pipe");
-	fcntl(ends[1], F_SETPIPE_SZ, PIPE_SIZE);
-	*out_read = ends[0];
-	*out_write = ends[1];
-	return 0;
+	return r < 0 ? error_set_errno(err, ERR_INTERNAL, r, "make a pipe") : 0;
 }
 
 int files_start(struct files **out_files, const char *verb, const struct text_list *request, int source_fd,
@@ -121,7 +109,7 @@ int files_start(struct files **out_files, const char *verb, const struct text_li
 	files->output_fd = -1;
 	if (!program)
 		return -1;
-	input = make_request(request, err);
+	input = files_request(request, err);
 	if (input < 0 || make_pipe(&files->report_fd, &report_write, err) < 0 ||
 	    make_pipe(&files->output_fd, &output_write, err) < 0)
 		return -1;

@@ -31,6 +31,9 @@ int files_add_snapshot(struct text_list *request, struct store *store, const cha
 /* Adds all layers of a chain as the source. */
 int files_add_source(struct text_list *request, struct store *store, const struct digest *chain_id, struct error *err);
 
+/* A request as a file in memory, for whoever starts a program of this kind by himself; or fails. */
+int files_request(const struct text_list *request, struct error *err);
+
 /* verb: "copy", "mkdir", "hash", "diff", "changes". source_fd: a directory (borrowed), or -1. */
 int files_start(struct files **out_files, const char *verb, const struct text_list *request, int source_fd,
 		struct error *err);

@@ -15,7 +15,6 @@
 #include "base/process.h"
 #include "base/program.h"
 
-#define PIPE_SIZE (1024 * 1024)
 #define DEFERRED_MAX (256 * 1024 * 1024)
 #define NUMBER_MAX 24
 
@@ -89,17 +88,11 @@ static struct unpack *new_unpack(void)
 	return unpack;
 }
 
-/* A wide pipe: fewer switches between the two. */
 static int make_pipe(int *out_read, int *out_write, struct error *err)
 {
-	int ends[2];
+	int r = pipe_open(out_read, out_write);
 
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return error_set_errno(err, ERR_INTERNAL, errno, "make a pipe");
-	fcntl(ends[1], F_SETPIPE_SZ, PIPE_SIZE);
-	*out_read = ends[0];
-	*out_write = ends[1];
-	return 0;
+	return r < 0 ? error_set_errno(err, ERR_INTERNAL, r, "make a pipe") : 0;
 }
 
 int unpack_start(struct unpack **out_unpack, const struct unpack_options *options, struct error *err)
@@ -199,15 +192,9 @@ int unpack_wait(struct unpack_result *out_result, struct unpack *unpack, int can
 
 static int make_input(const char *data, size_t size, struct error *err)
 {
-	AUTO_CLOSE int fd = memfd_create("deferred", MFD_CLOEXEC);
-	int r;
+	int fd = file_memory("deferred", data, size);
 
-	if (fd < 0)
-		return error_set_errno(err, ERR_INTERNAL, errno, "memfd_create");
-	r = write_full(fd, data, size);
-	if (r < 0 || lseek(fd, 0, SEEK_SET) < 0)
-		return error_set_errno(err, ERR_INTERNAL, r < 0 ? r : errno, "write the deferred work");
-	return take_fd(&fd);
+	return fd < 0 ? error_set_errno(err, ERR_INTERNAL, fd, "write the deferred work") : fd;
 }
 
 int unpack_finish_below(int target_fd, const int *lower_fds, size_t lower_count, const struct unpack_result *result,

@@ -197,13 +197,9 @@ static const char *helper_of(const struct config *config, const char *key)
 
 static int make_file(const char *text, struct error *err)
 {
-	int fd = memfd_create("credential", MFD_CLOEXEC);
+	int fd = file_memory("credential", text, strlen(text));
 
-	if (fd < 0 || write_full(fd, text, strlen(text)) < 0 || lseek(fd, 0, SEEK_SET) < 0) {
-		error_set_errno(err, ERR_INTERNAL, errno, "make a file in memory");
-		return fd < 0 ? -1 : (close(fd), -1);
-	}
-	return fd;
+	return fd < 0 ? error_set_errno(err, ERR_INTERNAL, fd, "make a file in memory") : fd;
 }
 
 /* Runs docker-credential-NAME verb. 1: it said yes; 0: it said no, *out_answer tells why. */
