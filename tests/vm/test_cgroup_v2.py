@@ -92,12 +92,70 @@ case "$out" in *"not permitted"*"log denied"*) ;; *) fail "the kernel log is all
 }
 
 
+def own_script(config, checks):
+    """Only makes the bundle, /tmp/b, for scripts that start containers in ways of their own."""
+    head = runtime_script(config, "").split("out=$(kist-runtime")[0]
+    return head + f"""fail() {{ echo "FAILED: $*"; exit 1; }}
+{checks}
+rm -rf /tmp/b /tmp/state
+exit 0
+"""
+
+
+def for_user(config, path):
+    """The same for user 1000, who maps just itself."""
+    config = json.loads(config)
+    mapping = [{"containerID": 0, "hostID": 1000, "size": 1}]
+    config["linux"]["namespaces"] = [n for n in config["linux"]["namespaces"] if n["type"] != "network"] + [{"type": "user"}]
+    config["linux"].update(cgroupsPath=path, uidMappings=mapping, gidMappings=mapping, devices=[])
+    return json.dumps(config)
+
+
+SHOW = ["/bin/sh", "-c", "cd /sys/fs/cgroup && cat memory.max pids.max cgroup.procs; mkdir below && echo may make groups"]
+RUNTIME_TESTS["runtime_oom_events"] = own_script(
+    spec(["/bin/sh", "-c", "while [ ! -e /go ]; do sleep 0.2; done; dd if=/dev/zero of=/dev/null bs=64M count=1; sleep 1000"],
+         memory={"limit": 16777216, "swap": 16777216}),
+    """r() { kist-runtime --root /tmp/state "$@"; }
+r run -d -b /tmp/b c1 >/dev/null 2>&1 </dev/null || fail run
+r events c1 >/tmp/events 2>&1 &
+sleep 1
+touch /tmp/b/rootfs/go
+for i in 1 2 3 4 5 6 7 8 9; do grep -q '"type":"oom"' /tmp/events && break; sleep 1; done
+grep -q '"type":"oom"' /tmp/events || fail "no event: $(cat /tmp/events)"
+r events --stats c1 | grep -q '"limit":16777216' || fail "stats: $(r events --stats c1)"
+grep -q "oom_kill 1" /sys/fs/cgroup/kist-vm/c1/memory.events || fail "memory.events"
+r delete --force c1 || fail delete""")
+RUNTIME_TESTS["runtime_user_delegated"] = own_script(
+    for_user(spec(SHOW, memory={"limit": 33554432}, pids={"limit": 17}), "/del/c1").replace('["ro", "nosuid"]', '["nosuid"]'),
+    """cd /sys/fs/cgroup
+echo "+memory +pids" > cgroup.subtree_control
+mkdir -p del/shell
+chown -R 1000 del
+echo "+memory +pids" > del/cgroup.subtree_control
+chown -R 1000:1000 /tmp/b; mkdir -p /tmp/run; chown 1000 /tmp/run; cd /tmp
+cat > /tmp/as <<'AS'
+echo $$ > $1/cgroup.procs; shift
+XDG_RUNTIME_DIR=/tmp/run exec /usr/bin/setpriv --reuid 1000 --regid 1000 --clear-groups "$@"
+AS
+out=$(sh /tmp/as /sys/fs/cgroup/del/shell kist-runtime run -b /tmp/b c1 2>&1) || fail "$out"
+for word in 33554432 17 "may make groups"; do case "$out" in *"$word"*) ;; *) fail "no $word: $out" ;; esac; done
+case "$out" in *"without one"*) fail "warns: $out" ;; esac
+out=$(sh /tmp/as /sys/fs/cgroup kist-runtime run -b /tmp/b c1 2>&1) && fail "entered from outside"
+case "$out" in *"limits need a cgroup that is delegated to user 1000"*"cgroup.procs"*) ;; *) fail "says: $out" ;; esac
+sed -i 's|"cgroupsPath": "/del/c1"|"cgroupsPath": ""|; s|"memory": {"limit": 33554432}, "pids": {"limit": 17}|"network": {}|;
+  s|cat memory.max pids.max cgroup.procs; mkdir below && echo may make groups|ls; echo runs|' /tmp/b/config.json
+out=$(sh /tmp/as /sys/fs/cgroup kist-runtime run -b /tmp/b c1 2>&1) || fail "without a cgroup: $out"
+case "$out" in *"without one"*runs*) ;; *) fail "says: $out" ;; esac
+[ -d /sys/fs/cgroup/del/c1 ] && fail "left"
+rmdir /sys/fs/cgroup/del/shell /sys/fs/cgroup/del""")
+
+
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory):
     """One boot for all tests."""
     if os.geteuid() != 0 or not shutil.which("qemu-system-x86_64"):
         pytest.skip("needs root and qemu-system-x86")
-    programs = {"/usr/sbin/nft": shutil.which("nft")}
+    programs = {"/usr/sbin/nft": shutil.which("nft"), "/usr/bin/setpriv": shutil.which("setpriv")}
     tests = {name: BUILD / "tests" / "unit" / path for name, path in UNIT.items()}
     if RUNTIME.exists():
         programs["/usr/bin/kist-runtime"] = str(RUNTIME)
