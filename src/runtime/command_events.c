@@ -103,8 +103,10 @@ static int follow(const struct runtime *runtime, const char *id, int64_t interva
 	AUTO_CLOSE int oom_fd = runtime_watch_oom(runtime, id, err);
 	int64_t next = clock_monotonic_ns() + interval_ns;
 
-	if (oom_fd < 0)
+	/* Without the memory controller nothing can be told of it; the statistics go on. */
+	if (oom_fd < 0 && err->kind != ERR_UNSUPPORTED)
 		return -1;
+	error_clear(err);
 	for (;;) {
 		struct pollfd fds[] = { { .fd = pidfd, .events = POLLIN }, { .fd = oom_fd, .events = POLLIN } };
 		int64_t left = next - clock_monotonic_ns();

@@ -147,30 +147,6 @@ static int add_subgroup(struct execution *execution, const char *wanted, struct 
 	return check_subgroup(subgroup, colon + 1, err);
 }
 
-static int plan_cgroup(struct execution *execution, const struct text_list *wanted, struct error *err)
-{
-	if (text_empty(execution->found.record.cgroup_path))
-		return 0;
-	if (found_open_cgroup(&execution->found, err) < 0)
-		return -1;
-	execution->plan.cgroup = execution->found.cgroup;
-	for (size_t i = 0; wanted && i < wanted->count; i++) {
-		if (strchr(wanted->items[i], ':')) {
-			if (add_subgroup(execution, wanted->items[i], err) < 0)
-				return -1;
-			continue;
-		}
-		if (wanted->count > 1)
-			return error_set(err, ERR_INVALID,
-					 "invalid --cgroup argument: %s (missing <controller>: prefix)",
-					 wanted->items[i]);
-		if (open_below(&execution->group, execution, wanted->items[i], err) < 0)
-			return -1;
-		execution->plan.cgroup = execution->group;
-	}
-	return 0;
-}
-
 /*
  * cgroup v2: a group whose children have controllers takes no processes. Then init is in one of the children (it moved
  * itself, as systemd does), and that is where its company belongs.
@@ -190,6 +166,37 @@ static int use_group_of_init(struct execution *execution, struct error *err)
 	if (cgroup_open(&execution->group, line, err) < 0)
 		return -1;
 	execution->plan.cgroup = execution->group;
+	return 0;
+}
+
+static int plan_cgroup(struct execution *execution, const struct text_list *wanted, struct error *err)
+{
+	if (text_empty(execution->found.record.cgroup_path))
+		return 0;
+	if (found_open_cgroup(&execution->found, err) < 0) {
+		AUTO(error_clear) struct error ignored = { 0 };
+
+		/* The group may be gone when init has moved itself to another. */
+		if (err->kind != ERR_NOT_FOUND || use_group_of_init(execution, &ignored) < 0)
+			return -1;
+		error_clear(err);
+		return 0;
+	}
+	execution->plan.cgroup = execution->found.cgroup;
+	for (size_t i = 0; wanted && i < wanted->count; i++) {
+		if (strchr(wanted->items[i], ':')) {
+			if (add_subgroup(execution, wanted->items[i], err) < 0)
+				return -1;
+			continue;
+		}
+		if (wanted->count > 1)
+			return error_set(err, ERR_INVALID,
+					 "invalid --cgroup argument: %s (missing <controller>: prefix)",
+					 wanted->items[i]);
+		if (open_below(&execution->group, execution, wanted->items[i], err) < 0)
+			return -1;
+		execution->plan.cgroup = execution->group;
+	}
 	return 0;
 }
 

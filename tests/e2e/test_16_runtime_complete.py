@@ -593,3 +593,16 @@ def test_idmap_of_a_new_file_system(box):
     mount = {"destination": "/mapped", "type": "tmpfs", "source": "t", "options": ["idmap"], "uidMappings": maps,
              "gidMappings": maps}
     assert box.sh("stat -c %u /mapped", add_mount(**mount)) == "300000\n"
+
+
+# ---- checkpoints ----
+
+
+@pytest.mark.parametrize("command,flag", [("checkpoint", "--pre-dump"), ("restore", "--lsm-mount-context")])
+def test_checkpoints_are_refused_with_the_reason(box, command, flag):
+    """Callers probe the help; what is not there must not be announced."""
+    assert flag in box.call(command, "--help").stdout
+    run = box.call(command, "--image-path", box.root, "--tcp-established", "none", check=False, env={**os.environ, "PATH": "/none"})
+    assert run.returncode == 1 and "there is no program criu in $PATH" in run.stderr
+    annotations = json.loads(box.call("features").stdout)["annotations"]
+    assert annotations["org.opencontainers.runc.checkpoint.enabled"] == "false"
