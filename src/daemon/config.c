@@ -38,6 +38,7 @@ struct daemon_flags {
 	struct text_list hosts;
 	struct text_list log_options;
 	struct text_list insecure_registries;
+	struct text_list address_pools;
 	struct text_list registry_mirrors;
 	struct optional_bool tls;
 	struct optional_bool tls_verify;
@@ -59,6 +60,7 @@ static const struct option_spec flag_table[] = {
 	OPTION_TEXT("config-file", 0, T, config_file, "string", "Configuration file (default \"" CONFIG_FILE_DEFAULT "\")"),
 	OPTION_TEXT("data-root", 0, T, data_root, "string", "Directory of persistent state (default \"/var/lib/kist\")"),
 	OPTION_OPT_BOOL("debug", 'D', T, debug, "Enable debug mode"),
+	OPTION_LIST("default-address-pool", 0, T, address_pools, "pool-options", "Where networks get subnets: base=10.10.0.0/16,size=24"),
 	OPTION_TEXT("default-shm-size", 0, T, default_shm_size, "bytes", "Size of /dev/shm of containers (default 64MiB)"),
 	OPTION_TEXT("exec-root", 0, T, exec_root, "string", "Directory of run-time state and sockets (default \"/run/kist\")"),
 	OPTION_TEXT("group", 'G', T, group, "string", "Group of the unix socket (default \"docker\")"),
@@ -87,6 +89,12 @@ static const struct option_spec flag_table[] = {
 };
 #undef T
 
+static const struct json_field pool_fields[] = {
+	JSON_TEXT("base", struct daemon_pool, base, JSON_REQUIRED),
+	JSON_I64("size", struct daemon_pool, size, JSON_REQUIRED),
+	JSON_END,
+};
+
 #define T struct daemon_config
 static const struct json_field config_fields[] = {
 	JSON_TEXT("bip", T, address_pool, 0),
@@ -94,6 +102,7 @@ static const struct json_field config_fields[] = {
 	JSON_TEXT("cgroup-parent", T, cgroup_parent, 0),
 	JSON_TEXT("data-root", T, data_root, 0),
 	JSON_OPT_BOOL("debug", T, debug, 0),
+	JSON_ARRAY("default-address-pools", T, address_pools, pool_fields, 0),
 	JSON_TEXT("default-shm-size", T, default_shm_size, 0),
 	JSON_TEXT("exec-root", T, exec_root, 0),
 	JSON_TEXT("group", T, group, 0),
@@ -228,6 +237,35 @@ static int merge_log_options(struct text_map *value, const struct text_list *fla
 	return 0;
 }
 
+/* "base=10.10.0.0/16,size=24" */
+static int parse_pool(struct daemon_pool *out_pool, const char *text, struct error *err)
+{
+	AUTO(text_list_fini) struct text_list fields = { 0 };
+	const char *base;
+	const char *size;
+
+	text_list_split(&fields, text, ',');
+	base = text_list_env(&fields, "base");
+	size = text_list_env(&fields, "size");
+	if (!base || !size || fields.count != 2 || text_parse_i64(&out_pool->size, size, 1, 128) < 0)
+		return error_set(err, ERR_INVALID,
+				 "invalid default-address-pool \"%s\": base=ADDRESS/BITS,size=BITS is wanted", text);
+	out_pool->base = xstrdup(base);
+	return 0;
+}
+
+static int merge_pools(struct daemon_config *config, const struct text_list *flags, struct text_list *conflicts,
+		       struct error *err)
+{
+	if (flags->count && config->address_pools.count)
+		text_list_add(conflicts, "default-address-pools");
+	for (size_t i = 0; i < flags->count && !conflicts->count; i++)
+		if (parse_pool(json_array_add(&config->address_pools, sizeof(struct daemon_pool)), flags->items[i],
+			       err) < 0)
+			return -1;
+	return 0;
+}
+
 static int merge(struct daemon_config *config, const struct daemon_flags *flags, const char *file, struct error *err)
 {
 	AUTO(text_list_fini) struct text_list conflicts = { 0 };
@@ -259,6 +297,8 @@ static int merge(struct daemon_config *config, const struct daemon_flags *flags,
 	merge_i64(&config->shutdown_timeout_s, flags->shutdown_timeout_s, "shutdown-timeout", &conflicts);
 	merge_i64(&config->max_concurrent_downloads, flags->max_concurrent_downloads, "max-concurrent-downloads",
 		  &conflicts);
+	if (merge_pools(config, &flags->address_pools, &conflicts, err) < 0)
+		return -1;
 	if (merge_log_options(&config->log_options, &flags->log_options, &conflicts, err) < 0)
 		return -1;
 	if (conflicts.count == 0)

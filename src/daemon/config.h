@@ -13,8 +13,15 @@
 #include "base/log.h"
 #include "base/optional.h"
 #include "base/text.h"
+#include "json/json.h"
 
 #define CONFIG_FILE_DEFAULT "/etc/kist/daemon.json"
+
+/* default-address-pools: {"base":"10.10.0.0/16","size":24} */
+struct daemon_pool {
+	char *base;
+	int64_t size;
+};
 
 struct daemon_config {
 	char *data_root;
@@ -24,6 +31,7 @@ struct daemon_config {
 	char *group;
 	char *bridge;
 	char *address_pool; /* bip */
+	JSON_ARRAY_OF(struct daemon_pool) address_pools;
 	char *cgroup_parent;
 	char *init_path;
 	char *firewall_table;

@@ -27,6 +27,7 @@
 #include "daemon/systemd.h"
 #include "engine/engine.h"
 #include "http/server.h"
+#include "network/network.h"
 #include "sys/mount_api.h"
 
 #define FIRST_INHERITED_FD 3
@@ -186,12 +187,29 @@ static int listen_all(struct daemon *daemon, struct error *err)
 
 /* ---- start ---- */
 
+static struct network_pool *read_pools(const struct daemon_config *config, struct error *err)
+{
+	AUTO_FREE struct network_pool *pools = xcalloc(config->address_pools.count + 1, sizeof(*pools));
+
+	for (size_t i = 0; i < config->address_pools.count; i++) {
+		const struct daemon_pool *pool = &config->address_pools.items[i];
+
+		if (pool->size < 1 || pool->size > 128) {
+			error_set(err, ERR_INVALID, "default-address-pools: size %lld", (long long)pool->size);
+			return NULL;
+		}
+		pools[i] = (struct network_pool){ .base = pool->base, .size = (uint8_t)pool->size };
+	}
+	return take_ptr(pools);
+}
+
 static int open_engine(struct daemon *daemon, struct error *err)
 {
 	const struct daemon_config *config = &daemon->config;
 	AUTO(error_clear) struct error no_init = { 0 };
 	AUTO_FREE char *init_path = config->init_path ? xstrdup(config->init_path)
 						      : program_find("kist-init", &no_init);
+	AUTO_FREE struct network_pool *pools = NULL;
 	struct engine_options options;
 
 	engine_options_init(&options);
@@ -208,7 +226,9 @@ static int open_engine(struct daemon *daemon, struct error *err)
 	options.debug = optional_bool_or(config->debug, false);
 	options.log = &daemon->log;
 	options.registry = &daemon->registry;
-	return engine_open(&daemon->engine, &options, err);
+	options.pools = pools = read_pools(config, err);
+	options.pool_count = config->address_pools.count;
+	return pools ? engine_open(&daemon->engine, &options, err) : -1;
 }
 
 static int block_signals(struct daemon *daemon, struct error *err)

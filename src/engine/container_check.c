@@ -252,7 +252,7 @@ static int check_network(const struct container_config *config, struct host_conf
 	if (text_equal(host->network_mode, "host") && host->links.count)
 		return invalid(err, "conflicting options: host type networking can't be used with links. This would "
 				    "result in undefined behavior");
-	return host->links.count ? unsupported(err, "--link") : 0;
+	return 0;
 }
 
 static int check_logging(struct host_config *host, struct error *err)

@@ -337,6 +337,29 @@ static int check_together(const struct endpoint_map *endpoints, struct error *er
 	return 0;
 }
 
+/* --link: on a user-defined network a name that the resolver knows, on the default bridge a line of /etc/hosts. */
+static int check_links(struct container *container, struct error *err)
+{
+	struct container_document *document = &container->document;
+	struct endpoint_map *endpoints = &document->networking.endpoints;
+
+	for (size_t i = 0; i < document->host.links.count; i++) {
+		AUTO(container_unrefp) struct container *other = NULL;
+		const char *link = document->host.links.items[i];
+		AUTO_FREE char *name = xstrndup(link, strcspn(link, ":"));
+
+		if (container_find(&other, container->engine, name, err) < 0) {
+			err->kind = ERR_INVALID;
+			return error_prefix(err, "could not get container for %s", name);
+		}
+	}
+	for (size_t i = 0; i < endpoints->count; i++)
+		if (text_equal(endpoints->items[i].network, document->host.network_mode) &&
+		    !text_equal(document->host.network_mode, "bridge") && endpoints->items[i].links.count == 0)
+			text_list_add_all(&endpoints->items[i].links, &document->host.links);
+	return 0;
+}
+
 int container_network_check(struct container *container, struct error *err)
 {
 	struct container_document *document = &container->document;
@@ -354,6 +377,8 @@ int container_network_check(struct container *container, struct error *err)
 	for (size_t i = 0; i < endpoints->count; i++)
 		if (check_one(container, &endpoints->items[i], err) < 0)
 			return -1;
+	if (check_links(container, err) < 0)
+		return -1;
 	return check_together(endpoints, err);
 }
 

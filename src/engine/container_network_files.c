@@ -30,6 +30,42 @@ static char *host_hostname(void)
 	return xstrdup(name);
 }
 
+/* The address of another container on the default bridge, while it runs; "" otherwise. Yours. */
+static char *bridge_address(struct container *other)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&other->mutex);
+	const struct endpoint_map *endpoints = &other->document.networking.endpoints;
+
+	for (size_t i = 0; i < endpoints->count; i++)
+		if (text_equal(endpoints->items[i].network, "bridge"))
+			return xstrdup(text_or_empty(endpoints->items[i].ip_address));
+	return xstrdup("");
+}
+
+/* "172.17.0.2	alias 0123456789ab name" for each --link on the default bridge. */
+static char *add_links(char *hosts, const struct container *container)
+{
+	const struct text_list *links = &container->document.host.links;
+	struct text out = { 0 };
+
+	text_add(&out, hosts);
+	free(hosts);
+	for (size_t i = 0; i < links->count && text_equal(container->document.host.network_mode, "bridge"); i++) {
+		const char *colon = strchr(links->items[i], ':');
+		AUTO_FREE char *name = xstrndup(links->items[i], strcspn(links->items[i], ":"));
+		AUTO_FREE char *address = NULL;
+		AUTO(container_unrefp) struct container *other = NULL;
+		AUTO(error_clear) struct error gone = { 0 };
+
+		if (container_find(&other, container->engine, name, &gone) < 0)
+			continue;
+		address = bridge_address(other);
+		if (*address)
+			text_addf(&out, "%s\t%s %.12s %s\n", address, colon ? colon + 1 : name, other->id, name);
+	}
+	return text_take(&out);
+}
+
 static char *hosts_text(const struct container *container, const char *hostname)
 {
 	const struct container_document *document = &container->document;
@@ -53,7 +89,7 @@ static char *hosts_text(const struct container *container, const char *hostname)
 	}
 	text = network_hosts_text(&hosts);
 	text_list_fini(&addresses);
-	return text;
+	return add_links(text, container);
 }
 
 /* With the host's network, the host's own names hold. */

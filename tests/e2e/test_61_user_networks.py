@@ -235,3 +235,35 @@ def test_prune_and_events(engine):
     engine.docker("network", "rm", "used")
     gone = engine.docker("start", "aa", check=False)
     assert re.search("network [0-9a-f]{64} not found", gone.stderr)
+
+
+def test_links(engine):
+    engine.docker("network", "create", "net")
+    server(engine, "db")
+    engine.docker("run", "-d", "--name", "old", "--link", "db:base", "box", "sleep", "1000")
+    address = engine.inspect("db")["NetworkSettings"]["IPAddress"]
+    hosts = inside(engine, "old", "cat", "/etc/hosts").stdout
+    assert re.search(rf"^{address}\tbase {engine.inspect('db')['Id'][:12]} db$", hosts, re.M)
+    server(engine, "db2", "--network", "net")
+    engine.docker("run", "-d", "--name", "new", "--network", "net", "--link", "db2:base", "box", "sleep", "1000")
+    found = inside(engine, "new", "busybox", "nslookup", "base").stdout
+    assert settings(engine, "db2", "net")["IPAddress"] in found
+    # a name of the one container's only
+    assert inside(engine, "db2", "busybox", "nslookup", "base", check=False).returncode != 0
+    lost = engine.docker("create", "--link", "nosuch", "box", "true", check=False)
+    assert "could not get container for nosuch" in lost.stderr
+
+
+def test_pools(daemon):
+    daemon.stop()
+    daemon.options += ["--default-address-pool", "base=10.98.0.0/16,size=26", "--default-address-pool", "base=fd98::/32,size=64"]
+    daemon.start()
+    daemon.docker("network", "create", "--ipv6", "one")
+    daemon.docker("network", "create", "two")
+    subnets = [c["Subnet"] for c in network(daemon, "one")["IPAM"]["Config"]]
+    assert subnets == ["10.98.0.64/26", "fd98::/64"]
+    assert network(daemon, "two")["IPAM"]["Config"][0]["Subnet"] == "10.98.0.128/26"
+    daemon.stop()
+    bad = subprocess.run([*daemon.argv(), "--default-address-pool", "10.1.0.0/16"], capture_output=True, text=True, check=False)
+    assert bad.returncode != 0 and "base=ADDRESS/BITS,size=BITS is wanted" in bad.stderr
+    daemon.start()
