@@ -275,8 +275,10 @@ static int connect_to(struct query *query, const char *server)
 	if (!stream && send(fd, query->data + 2, query->size, MSG_NOSIGNAL) < 0)
 		return -errno;
 	if (loop_add(&query->resolver->loop, &query->watch, fd, stream ? EPOLLOUT : EPOLLIN,
-		     stream ? on_stream : on_datagram) < 0)
+		     stream ? on_stream : on_datagram) < 0) {
+		query->watch = (struct watch){ .fd = -1 }; /* it would be closed twice */
 		return -EIO;
+	}
 	return take_fd(&fd);
 }
 
