@@ -14,6 +14,8 @@ static void build_fini(struct build *build)
 	stages_fini(&build->stages);
 	graph_fini(&build->graph);
 	dockerfile_free(build->dockerfile);
+	free(build->dockerfile_path);
+	free(build->dockerfile_text);
 	for (size_t i = 0; i < build->trigger_count; i++)
 		dockerfile_free(build->triggers[i]);
 	free(build->triggers);

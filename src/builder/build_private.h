@@ -22,6 +22,8 @@ struct build {
 	struct build_failure *failure;
 	struct layer_writer *context; /* NULL: none received yet */
 	struct dockerfile *dockerfile;
+	char *dockerfile_path;
+	char *dockerfile_text;
 	struct dockerfile **triggers; /* ONBUILD instructions; they must live as long as the stages */
 	size_t trigger_count;
 	size_t trigger_capacity;
@@ -37,6 +39,8 @@ struct build {
 
 void build_print(struct build *build, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void build_print_bytes(struct build *build, const void *data, size_t size);
+/* The lines around an instruction, marked: where a build failed. */
+void build_print_place(struct build *build, unsigned first, unsigned last);
 void build_send_id(struct build *build, const struct digest *id);
 
 /* ---- context.c ---- */
@@ -62,6 +66,9 @@ struct compiler {
 /* The names an instruction's text may use: ENV before ARG. */
 void compiler_scope(struct compiler *compiler, struct expand_scope *out_scope);
 int compiler_expand(char **out_text, struct compiler *compiler, const char *word, struct error *err);
+
+/* Where in the Dockerfile the node comes from; a trigger of a base image comes from nowhere. */
+void compiler_set_place(struct node *node, const struct compiler *compiler);
 
 struct flag_spec {
 	const char *name; /* NULL ends the table */

@@ -28,6 +28,17 @@ int compiler_expand(char **out_text, struct compiler *compiler, const char *word
 	return expand_word(out_text, word, &scope, err);
 }
 
+void compiler_set_place(struct node *node, const struct compiler *compiler)
+{
+	const struct dockerfile *dockerfile = compiler->build->dockerfile;
+	const struct instruction *instruction = compiler->instruction;
+
+	if (instruction < dockerfile->instructions || instruction >= dockerfile->instructions + dockerfile->count)
+		return;
+	node->line = instruction->line;
+	node->last_line = instruction->last_line;
+}
+
 /* ---- flags ---- */
 
 static int set_bool(bool *on, const char *name, const char *value, struct error *err)

@@ -213,7 +213,7 @@ int compile_copy(struct compiler *compiler, struct error *err)
 	struct copy_data *copy = &node->copy;
 
 	node->description = xstrdup(compiler->instruction->original);
-	node->line = compiler->instruction->line;
+	compiler_set_place(node, compiler);
 	if (read_flags(&flags, compiler, is_add, err) < 0 || read_arguments(copy, compiler, err) < 0 ||
 	    check_sources(copy, &flags, is_add, err) < 0 || find_source(copy, compiler, flags.from, err) < 0 ||
 	    expand_owner(copy, compiler, &flags, err) < 0)
@@ -254,7 +254,7 @@ int compile_workdir(struct compiler *compiler, struct error *err)
 		return 0;
 	node = graph_add(&compiler->build->graph, NODE_DIRECTORY, compiler->stage->rootfs);
 	node->description = xstrdup(compiler->instruction->original);
-	node->line = compiler->instruction->line;
+	compiler_set_place(node, compiler);
 	node->path = xstrdup(run->working_dir);
 	node->owner = xstrdup(run->user);
 	compiler->step->node = node;

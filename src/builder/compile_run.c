@@ -136,7 +136,7 @@ int compile_run(struct compiler *compiler, struct error *err)
 	node = graph_add(&compiler->build->graph, NODE_EXEC, compiler->stage->rootfs);
 	exec = &node->exec;
 	node->description = xstrdup(instruction->original);
-	node->line = instruction->line;
+	compiler_set_place(node, compiler);
 	if (read_flags(exec, compiler, err) < 0)
 		return -1;
 	fill_command(exec, compiler);

@@ -74,6 +74,8 @@ static int read_dockerfile(struct build *build, const char **out_path, struct er
 	if (size == 0)
 		return error_set(err, ERR_INVALID, "the Dockerfile (%s) cannot be empty", path);
 	*out_path = path;
+	build->dockerfile_path = xstrdup(path);
+	build->dockerfile_text = xstrndup(text, size);
 	return dockerfile_parse(&build->dockerfile, text, size, err);
 }
 

@@ -77,7 +77,8 @@ struct node {
 	enum node_kind kind;
 	struct node *input; /* the root it works on; NULL for sources */
 	char *description;  /* as written: "RUN make" */
-	unsigned line;
+	unsigned line;	    /* first and last of the Dockerfile; 0: not from there */
+	unsigned last_line;
 	struct digest image_id; /* NODE_IMAGE */
 	struct digest chain_id;
 	struct exec_data exec;

@@ -6,6 +6,9 @@
 #include "base/quote.h"
 #include "builder/build_private.h"
 
+/* Lines shown before and behind the ones that failed. */
+#define PLACE_AROUND 2
+
 void build_print_bytes(struct build *build, const void *data, size_t size)
 {
 	AUTO(text_fini) struct text json = { 0 };
@@ -27,6 +30,23 @@ void build_print(struct build *build, const char *format, ...)
 	text = xvasprintf(format, args);
 	va_end(args);
 	build_print_bytes(build, text, strlen(text));
+}
+
+void build_print_place(struct build *build, unsigned first, unsigned last)
+{
+	AUTO(text_list_fini) struct text_list lines = { 0 };
+	AUTO(text_fini) struct text shown = { 0 };
+	size_t from = first > PLACE_AROUND ? first - PLACE_AROUND : 1;
+
+	text_list_split(&lines, text_or_empty(build->dockerfile_text), '\n');
+	if (first == 0 || first > lines.count)
+		return;
+	text_addf(&shown, "%s:%u\n--------------------\n", build->dockerfile_path, first);
+	for (size_t i = from; i <= lines.count && i <= last + PLACE_AROUND; i++)
+		text_addf(&shown, "%4zu | %s %s\n", i, i >= first && i <= last ? ">>>" : "   ",
+			  text_trim(lines.items[i - 1]));
+	text_add(&shown, "--------------------\n");
+	build_print_bytes(build, shown.data, shown.size);
 }
 
 void build_send_id(struct build *build, const struct digest *id)

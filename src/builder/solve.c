@@ -251,8 +251,11 @@ static int solve_step(struct build *build, struct stage *stage, size_t index, st
 		build_print(build, "%s", step->before);
 	build_print(build, "Step %zu/%zu : %s", ++build->step_number, build->step_total, step->text);
 	build_print(build, "\n");
-	if (step->node && solve_node(build, step->node, err) < 0)
+	if (step->node && solve_node(build, step->node, err) < 0) {
+		if (err->kind != ERR_CANCELED)
+			build_print_place(build, step->node->line, step->node->last_line);
 		return -1;
+	}
 	step_key(step, step_before(stage, index), stage);
 	if (step->node && step->node->kind != NODE_IMAGE && step->node->kind != NODE_SCRATCH && step->created_by)
 		step->created_ns = step->node->result.created_ns;

@@ -57,48 +57,63 @@ static int read_ulimit(void *target, const char *value, struct error *err)
 	return spec_ulimit(&options->ulimits, value, err);
 }
 
-/* --secret id=x[,src=file|,env=VARIABLE]; src is the id if nothing is said. */
-static int read_secret(void *target, const char *value, struct error *err)
+/* The fields of --secret: id, src (source), env, type. */
+static int read_secret_fields(struct text_map *map, const char *value, struct error *err)
 {
-	struct build_options *options = target;
+	static const char *const known[] = { "id", "src", "source", "env", "type", NULL };
 	AUTO(text_list_fini) struct text_list fields = { 0 };
-	AUTO(text_map_fini) struct text_map map = { 0 };
-	AUTO_FREE char *encoded = NULL;
-	AUTO_FREE char *data = NULL;
-	const char *variable;
-	const char *id;
-	size_t size = 0;
-	int r = 0;
 
 	if (spec_csv(&fields, value, err) < 0)
 		return -1;
 	for (size_t i = 0; i < fields.count; i++) {
 		const char *text;
 		AUTO_FREE char *key = spec_cut(fields.items[i], &text);
+		size_t at = 0;
 
-		if (!text || (strcmp(key, "id") != 0 && strcmp(key, "src") != 0 && strcmp(key, "source") != 0 &&
-			      strcmp(key, "env") != 0 && strcmp(key, "type") != 0))
+		while (known[at] && !text_equal(known[at], key))
+			at++;
+		if (!text || !known[at])
 			return error_set(err, ERR_INVALID, "unexpected key '%s' in '%s'", key, fields.items[i]);
-		text_map_set(&map, strcmp(key, "source") == 0 ? "src" : key, text);
+		text_map_set(map, text_equal(key, "source") ? "src" : key, text);
 	}
-	id = text_map_get(&map, "id");
-	variable = text_map_get(&map, "env");
-	if (text_empty(id))
-		return error_set(err, ERR_INVALID, "a secret needs an id");
-	if (variable || (!text_map_get(&map, "src") && getenv(id))) {
-		data = xstrdup(text_or_empty(getenv(variable ? variable : id)));
-		size = strlen(data);
-	} else {
-		const char *path = text_map_get(&map, "src");
+	return text_empty(text_map_get(map, "id")) ? error_set(err, ERR_INVALID, "a secret needs an id") : 0;
+}
 
-		r = file_read(&data, &size, AT_FDCWD, path ? path : id, SECRET_MAX);
-		if (r < 0)
-			return error_set_errno(err, ERR_INVALID, r, "secret %s: read %s", id, path ? path : id);
+/* From a variable or a file; if nothing is said, from what is called as the secret is. */
+static int load_secret(char **out_data, size_t *out_size, const struct text_map *map, struct error *err)
+{
+	const char *id = text_map_get(map, "id");
+	const char *variable = text_map_get(map, "env");
+	const char *path = text_map_get(map, "src");
+	int r;
+
+	if (!variable && !path && getenv(id))
+		variable = id;
+	if (variable) {
+		*out_data = xstrdup(text_or_empty(getenv(variable)));
+		*out_size = strlen(*out_data);
+		return 0;
 	}
+	path = path ? path : id;
+	r = file_read(out_data, out_size, AT_FDCWD, path, SECRET_MAX);
+	return r < 0 ? error_set_errno(err, ERR_INVALID, r, "secret %s: read %s", id, path) : 0;
+}
+
+/* --secret id=x[,src=file|,env=VARIABLE] */
+static int read_secret(void *target, const char *value, struct error *err)
+{
+	struct build_options *options = target;
+	AUTO(text_map_fini) struct text_map map = { 0 };
+	AUTO_FREE char *encoded = NULL;
+	AUTO_FREE char *data = NULL;
+	size_t size = 0;
+
+	if (read_secret_fields(&map, value, err) < 0 || load_secret(&data, &size, &map, err) < 0)
+		return -1;
 	encoded = base64_encode(data, size);
 	if (options->secrets.size == 0)
 		text_add_char(&options->secrets, '{');
-	members_text(&options->secrets, id, encoded);
+	members_text(&options->secrets, text_map_get(&map, "id"), encoded);
 	return 0;
 }
 

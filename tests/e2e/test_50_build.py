@@ -401,6 +401,7 @@ def test_failing_step_tells_its_code(shared, context):
     assert failed.returncode == 42
     assert "The command '/bin/sh -c echo before; exit 42' returned a non-zero code: 42" in failed.stderr
     assert "before" in failed.stdout
+    assert "Dockerfile:2\n--------------------\n   1 |     FROM bb\n   2 | >>> RUN echo before; exit 42\n" in failed.stdout
     # It stays, to be looked at; --force-rm takes it away.
     left = shared.docker("ps", "-aq").stdout.split()
     assert len(left) == 1
