@@ -37,7 +37,7 @@ class Transfers:
     def debian_tar(self):
         tar = pathlib.Path("/var/cache/kist-demo") / f"debian-{run('dpkg', '--print-architecture').stdout.strip()}.tar"
         if not tar.exists():
-            self.notes.append("push: not measured, make demo makes the Debian image first")
+            self.notes[self.section].append("push: not measured, make demo makes the Debian image first")
             return None
         return tar
 
@@ -141,7 +141,7 @@ class Transfers:
 
     def registries(self):
         if not shutil.which("wrk"):
-            self.notes.append("registries: not measured, wrk is missing (tools/deps bench)")
+            self.notes[self.section].append("registries: not measured, wrk is missing (tools/deps bench)")
             return
         servers = {
             "ours": KistRegistry(self.root / "r1", self.program("kist-registry")),

@@ -13,6 +13,8 @@
 #include "runtime/host_found.h"
 #include "runtime/host_process.h"
 #include "runtime/host_seccomp.h"
+#include "runtime/self_seal.h"
+#include "runtime/trace.h"
 #include "sys/namespace.h"
 #include "sys/pidfd_wait.h"
 
@@ -224,9 +226,10 @@ static int plan_all(struct execution *execution, const struct runtime *runtime,
 			return -1;
 	}
 	stat("/proc/self/exe", &plan->own_exe);
-	if (plan_join(execution, err) < 0)
+	if (plan_join(execution, err) < 0 || plan_cgroup(execution, options->cgroups, err) < 0)
 		return -1;
-	return plan_cgroup(execution, options->cgroups, err);
+	trace_mark(runtime->trace, "filter, namespaces, cgroup");
+	return 0;
 }
 
 static int birth(struct execution *execution, struct error *err)
@@ -254,8 +257,11 @@ static int birth(struct execution *execution, struct error *err)
 		return -1;
 	close(take_fd(&plan->sync_fd));
 	host_seccomp_hand_over(plan, execution->made.pid);
-	if (host_process_prepare(&execution->made, plan, err) < 0 || sync_send(execution->sync_fd, SYNC_GO, err) < 0 ||
-	    sync_receive(execution->sync_fd, &message, err) < 0)
+	if (host_process_prepare(&execution->made, plan, err) < 0 || sync_send(execution->sync_fd, SYNC_GO, err) < 0)
+		return -1;
+	trace_mark(plan->runtime->trace, "clone");
+	self_seal_release();
+	if (sync_receive(execution->sync_fd, &message, err) < 0)
 		return -1;
 	if (message.word == SYNC_READY)
 		r = host_process_deliver(&execution->made, &message, plan, err);
@@ -276,13 +282,17 @@ int runtime_exec(struct runtime_process *out_process, const struct runtime *runt
 
 	if (host_process_check_preserved(&options->process, err) < 0 ||
 	    found_open(&execution.found, runtime, id, err) < 0 || check_status(&execution, options, err) < 0 ||
-	    record_load_spec(&execution.spec, execution.found.folder_fd, err) < 0 ||
-	    plan_all(&execution, runtime, options, err) < 0 || birth(&execution, err) < 0)
+	    record_load_spec(&execution.spec, execution.found.folder_fd, err) < 0)
 		return -1;
+	trace_mark(runtime->trace, "state, config.json");
+	if (plan_all(&execution, runtime, options, err) < 0 || birth(&execution, err) < 0)
+		return -1;
+	trace_mark(runtime->trace, "wait for init");
 	if (host_process_limit(&execution.made, &execution.plan, err) < 0 ||
 	    host_process_write_pid_file(options->process.pid_file, execution.made.pid, err) < 0 ||
 	    sync_send(execution.sync_fd, SYNC_GO, err) < 0 || host_process_await_exec(execution.sync_fd, err) < 0)
 		return -1;
+	trace_mark(runtime->trace, "commit, wait for execve");
 	*out_process = execution.made;
 	execution.made = RUNTIME_PROCESS_NONE;
 	execution.done = true;

@@ -25,6 +25,7 @@
 #include "runtime/host_systemd.h"
 #include "runtime/resctrl.h"
 #include "runtime/sync.h"
+#include "runtime/trace.h"
 #include "sys/pidfd_wait.h"
 
 #define END_TIMEOUT_MS 10000
@@ -230,10 +231,18 @@ int runtime_start(const struct runtime *runtime, const char *id, struct error *e
 	if (found.status != RUNTIME_CREATED)
 		return error_set(err, ERR_CONFLICT, "cannot start a container that is not created: container %s is %s",
 				 id, runtime_status_name(found.status));
+	trace_mark(runtime->trace, "state");
 	talk_fd = connect_to_init(&found, err);
-	if (talk_fd < 0 || host_process_await_exec(talk_fd, err) < 0)
+	if (talk_fd < 0)
 		return -1;
-	return run_poststart(&found, runtime, err);
+	trace_mark(runtime->trace, "reach init");
+	if (host_process_await_exec(talk_fd, err) < 0)
+		return -1;
+	trace_mark(runtime->trace, "wait for execve");
+	if (run_poststart(&found, runtime, err) < 0)
+		return -1;
+	trace_mark(runtime->trace, "poststart hooks");
+	return 0;
 }
 
 /* ---- kill, delete ---- */

@@ -320,23 +320,31 @@ static int copy_up(struct init *init, const struct mount_options *options, int f
 	return init_copy_tree(from_fd, to_fd, err) < 0 ? error_prefix(err, "mount %s: tmpcopyup", path) : 0;
 }
 
+/* Not attached yet. */
+static int make_fresh(struct init *init, const struct spec_mount *mount, const char *type,
+		      struct mount_options *options, const char *path, struct error *err)
+{
+	const char *source = text_empty(mount->source) ? NULL : mount->source;
+	uint64_t later = is_readonly_later(type, options) ? MOUNT_ATTR_RDONLY : 0;
+	AUTO_CLOSE int fd = -1;
+
+	if (prepare_fresh(init, type, options, path, err) < 0)
+		return -1;
+	fd = mount_new(type, source, options->data.data, options->superblock, options->attr_set & ~later, err);
+	if (fd < 0)
+		return explain_new(init, mount, err);
+	return ask_for_idmap(init, mount, options, fd, err) < 0 ? -1 : take_fd(&fd);
+}
+
 static int mount_fresh(struct init *init, const struct spec_mount *mount, struct mount_options *options,
 		       const char *path, struct error *err)
 {
 	const char *type = text_empty(mount->type) ? "none" : mount->type;
-	const char *source = text_empty(mount->source) ? NULL : mount->source;
-	bool later = is_readonly_later(type, options);
-	uint64_t attr = options->attr_set & ~(later ? (uint64_t)MOUNT_ATTR_RDONLY : 0);
 	AUTO_CLOSE int target = -1;
-	AUTO_CLOSE int fd = -1;
+	AUTO_CLOSE int fd = make_fresh(init, mount, type, options, path, err);
 	int r;
 
-	if (prepare_fresh(init, type, options, path, err) < 0)
-		return -1;
-	fd = mount_new(type, source, options->data.data, options->superblock, attr, err);
 	if (fd < 0)
-		return explain_new(init, mount, err);
-	if (ask_for_idmap(init, mount, options, fd, err) < 0)
 		return -1;
 	target = open_fresh_target(init, type, path, err);
 	if (target < 0 || (!text_equal(type, "proc") && check_not_in_proc(path, target, fd, err) < 0) ||
@@ -350,7 +358,7 @@ static int mount_fresh(struct init *init, const struct spec_mount *mount, struct
 	if (apply_propagation(fd, options, path, err) < 0)
 		return -1;
 	init_leave_open(init, &target);
-	if (later)
+	if (is_readonly_later(type, options))
 		make_readonly_later(init, take_fd(&fd));
 	init_leave_open(init, &fd);
 	return 0;
