@@ -81,7 +81,7 @@ def kernel():
     return folder / "boot" / f"vmlinuz-{release}", folder / "lib" / "modules" / release
 
 
-def _module_order(modules):
+def _module_order(modules, more=()):
     """Paths of MODULES and what they need, in the order to insert them."""
     paths = {path.name.split(".")[0].replace("-", "_"): path for path in modules.rglob("*.ko*")}
     order = []
@@ -95,7 +95,7 @@ def _module_order(modules):
                 add(needed.replace("-", "_"))
         order.append(path)
 
-    for module in MODULES:
+    for module in [*MODULES, *more]:
         add(module)
     return order
 
@@ -132,8 +132,8 @@ def _archive(root, out):
     out.write(b"\0" * (-out.tell() % 4))
 
 
-def initramfs(folder, programs, tests):
-    """Writes folder/initramfs: programs {path inside: path here}, tests {name: path here or script text}."""
+def initramfs(folder, programs, tests, modules_more=(), folders=None):
+    """Writes folder/initramfs: programs {path inside: path here}, tests {name: path here or script text}, folders as programs."""
     root = folder / "root"
     for name in ("bin", "etc", "lib", "lib64", "usr", "tests", "modules"):
         (root / name).mkdir(parents=True, exist_ok=True)
@@ -141,8 +141,10 @@ def initramfs(folder, programs, tests):
     for target, source in programs.items():
         _copy_program(root, source, target)
     _copy_tests(root, tests)
+    for target, source in (folders or {}).items():
+        shutil.copytree(source, root / target.lstrip("/"))
     vmlinuz, modules = kernel()
-    order = _module_order(modules)
+    order = _module_order(modules, modules_more)
     for path in order:
         shutil.copy2(path, root / "modules" / path.name)
     (root / "modules" / "order").write_text("\n".join(path.name for path in order) + "\n")
@@ -318,3 +320,17 @@ def run_machine(argv, timeout):
         results[name] = (int(code), text)
     kernel_line = re.search(r"@@ kernel (.*)", output)
     return results, kernel_line.group(1) if kernel_line else "", output
+
+
+def boot_with_disk(started, disk, words):
+    """Starts a machine of an initramfs() pair with a disk that outlives it; words: more for the kernel's command line."""
+    vmlinuz, image = started
+    return subprocess.Popen(
+        [
+            "qemu-system-x86_64", "-M", "pc", "-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", "1024",
+            "-nographic", "-no-reboot", "-nic", "none", "-kernel", str(vmlinuz), "-initrd", str(image),
+            "-drive", f"file={disk},format=raw,if=virtio,cache=writeback",
+            "-append", f"console=ttyS0 quiet panic=-1 {words}",
+        ],
+        stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, text=True, errors="replace",
+    )  # fmt: skip
