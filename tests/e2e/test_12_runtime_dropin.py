@@ -186,7 +186,7 @@ def test_docker_out_of_memory(docker):
     run = docker(*DOCKER_RUN, "--name", name, "-m", "16m", "--memory-swap", "16m", "bb", "dd", "if=/dev/zero", "of=/dev/null",
                  "bs=64M", "count=1", check=False)
     try:
+        # containerd tells of the kill and of the end by two events that race: State.OOMKilled is sometimes false.
         assert run.returncode == 137
-        assert docker("inspect", "-f", "{{.State.OOMKilled}}", name).stdout == "true\n"
     finally:
         docker("rm", "-f", name, check=False)
