@@ -84,14 +84,77 @@ bool host_clone_needs_go_between(const struct plan *plan)
 	       (plan->new_namespaces & CLONE_NEWUSER && plan->join_count > 0);
 }
 
+struct late_join {
+	int fd;
+	int flag;
+	const char *name;
+};
+
+static int fail_join(const char *name, int errnum, struct error *err)
+{
+	return error_set_errno(err, ERR_INTERNAL, errnum, "join %s namespace", name);
+}
+
+/* Every kind of one join but the user namespace; what is refused comes later. */
+static int join_early(const struct plan_join *join, int flags, struct late_join *late, size_t *late_count,
+		      struct error *err)
+{
+	const struct namespace_kind *kind;
+
+	for (unsigned i = 0; (kind = namespace_kind_at(i)); i++) {
+		int wanted = join->flag & flags & kind->flag & ~CLONE_NEWUSER;
+		int r = wanted ? namespace_join(join->fd, wanted) : 0;
+
+		if (r == -EPERM)
+			late[(*late_count)++] = (struct late_join){ join->fd, wanted, kind->name };
+		else if (r < 0)
+			return fail_join(kind->name, r, err);
+	}
+	return 0;
+}
+
+/*
+ * With a user namespace to be joined, others may belong to ours, and then only we may enter them: before. An ordinary
+ * user may enter none of them before, and all of its own behind it.
+ */
+static int join_around_user(const struct plan *plan, int flags, struct error *err)
+{
+	struct late_join late[2 * PLAN_JOIN_MAX];
+	size_t late_count = 0;
+
+	for (size_t i = 0; i < plan->join_count; i++)
+		if (join_early(&plan->joins[i], flags, late, &late_count, err) < 0)
+			return -1;
+	for (size_t i = 0; i < plan->join_count; i++) {
+		int r = plan->joins[i].flag & CLONE_NEWUSER ? namespace_join(plan->joins[i].fd, CLONE_NEWUSER) : 0;
+
+		if (r < 0)
+			return fail_join(plan->joins[i].name, r, err);
+	}
+	for (size_t i = 0; i < late_count; i++) {
+		int r = namespace_join(late[i].fd, late[i].flag);
+
+		if (r < 0)
+			return fail_join(late[i].name, r, err);
+	}
+	return 0;
+}
+
 static int join_some(const struct plan *plan, int flags, struct error *err)
 {
+	bool with_user = flags & CLONE_NEWUSER && joins(plan, CLONE_NEWUSER);
+
+	if (with_user && plan->join_count > 1)
+		return join_around_user(plan, flags, err);
 	for (size_t i = 0; i < plan->join_count; i++) {
 		int wanted = plan->joins[i].flag & flags;
 		int r = wanted ? namespace_join(plan->joins[i].fd, wanted) : 0;
 
+		/* It was all in one call, which had no effect. */
+		if (r == -EPERM && with_user && wanted != CLONE_NEWUSER)
+			return join_around_user(plan, flags, err);
 		if (r < 0)
-			return error_set_errno(err, ERR_INTERNAL, r, "join %s namespace", plan->joins[i].name);
+			return fail_join(plan->joins[i].name, r, err);
 	}
 	return 0;
 }

@@ -606,3 +606,31 @@ def test_checkpoints_are_refused_with_the_reason(box, command, flag):
     assert run.returncode == 1 and "there is no program criu in $PATH" in run.stderr
     annotations = json.loads(box.call("features").stdout)["annotations"]
     assert annotations["org.opencontainers.runc.checkpoint.enabled"] == "false"
+
+
+# ---- namespaces of different owners ----
+
+
+def test_user_namespace_and_a_network_of_the_host(box):
+    """The network belongs to the host, the user namespace to another container: each is entered with who may."""
+    maps = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+
+    def userns(spec):
+        spec["linux"]["namespaces"].append({"type": "user"})
+        spec["linux"].update(uidMappings=maps, gidMappings=maps)
+
+    first = box.started(change=userns)
+
+    def joined(spec):
+        spec["linux"]["namespaces"] = [n for n in spec["linux"]["namespaces"] if n["type"] != "network"]
+        spec["linux"]["namespaces"] += [{"type": "user", "path": f"/proc/{box.pid(first)}/ns/user"},
+                                        {"type": "network", "path": "/proc/self/ns/net"}]
+        spec["mounts"] = [m for m in spec["mounts"] if m["type"] != "sysfs" and m["destination"] != "/sys/fs/cgroup"]
+        spec["linux"]["maskedPaths"] = spec["linux"]["readonlyPaths"] = []
+
+    os.chmod(box.root, 0o755)
+    name = box.started(change=joined)
+    ours = os.readlink("/proc/self/ns/net")
+    theirs = os.readlink(f"/proc/{box.pid(first)}/ns/user")
+    seen = [box.call("exec", name, "readlink", f"/proc/self/ns/{kind}").stdout.strip() for kind in ("net", "user")]
+    assert seen == [ours, theirs]
