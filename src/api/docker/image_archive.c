@@ -66,5 +66,11 @@ DOCKER_HANDLER(docker_image_load)
 		.cancel_fd = -1,
 	};
 
-	return image_stream_finish(response, image_load(api->engine, &options, err), err);
+	int r = image_load(api->engine, &options, err);
+	AUTO(error_clear) struct error cut = { 0 };
+
+	/* dockerd tells of a bad archive inside a 200; clients look for it there. */
+	if (r < 0 && http_body_whole(request, &cut) == 0)
+		image_stream_begin(response);
+	return image_stream_finish(response, r, err);
 }

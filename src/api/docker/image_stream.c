@@ -7,14 +7,22 @@
 #include "base/base64.h"
 #include "base/quote.h"
 
+void image_stream_begin(struct http_response *response)
+{
+	AUTO(error_clear) struct error err = { 0 };
+
+	/* A failure marks the response: later writes fail too. */
+	if (!http_started(response))
+		http_start(response, 200, "application/json", &err);
+}
+
 void image_stream_send(void *arg, const char *json)
 {
 	struct http_response *response = arg;
 	AUTO(error_clear) struct error err = { 0 };
 	AUTO_FREE char *line = xasprintf("%s\r\n", json);
 
-	if (!http_started(response) && http_start(response, 200, "application/json", &err) < 0)
-		return;
+	image_stream_begin(response);
 	/* A client that is gone is seen by the cancel descriptor. */
 	http_write(response, line, strlen(line), &err);
 }

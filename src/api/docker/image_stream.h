@@ -11,6 +11,8 @@
 
 /* An image_progress; arg is the struct http_response. */
 void image_stream_send(void *arg, const char *json);
+/* Sends the status line now: an error from here on goes into the stream. */
+void image_stream_begin(struct http_response *response);
 /* The handler's last step; result is the verb's. */
 int image_stream_finish(struct http_response *response, int result, struct error *err);
 /* X-Registry-Auth decoded, yours; NULL: none. */
