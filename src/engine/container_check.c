@@ -265,7 +265,8 @@ static int check_logging(struct host_config *host, struct error *err)
 	if (text_equal(log->type, "none"))
 		return 0;
 	if (!text_equal(log->type, "json-file"))
-		return error_set(err, ERR_INVALID, "logger: no log driver named '%s' is registered", log->type);
+		return error_set(err, ERR_INVALID, "error looking up logging plugin %s: plugin \"%s\" not found",
+				 log->type, log->type);
 	for (size_t i = 0; i < log->options.count; i++) {
 		const char *value = log->options.items[i].value;
 		int64_t size;
@@ -414,6 +415,11 @@ int container_check(struct container_config *config, struct host_config *host, s
 		return -1;
 	if (text_empty(host->restart_policy.name))
 		replace(&host->restart_policy.name, "no");
+	/* What docker CLI says when nobody asked. */
+	if (host->memory_swappiness.value == -1)
+		host->memory_swappiness = (struct optional_i64){ 0 };
+	if (host->pids_limit.value == 0)
+		host->pids_limit.set = false;
 	if (text_empty(host->runtime))
 		replace(&host->runtime, "runc");
 	for (size_t i = host->console_size.count; i < 2; i++)

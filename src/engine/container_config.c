@@ -32,7 +32,7 @@ const struct json_field container_config_fields[] = {
 	JSON_BOOL("Tty", struct container_config, tty, 0),
 	JSON_BOOL("OpenStdin", struct container_config, open_stdin, 0),
 	JSON_BOOL("StdinOnce", struct container_config, stdin_once, 0),
-	JSON_TEXT_LIST("Env", struct container_config, env, 0),
+	JSON_TEXT_LIST("Env", struct container_config, env, JSON_EMPTY_NULL),
 	JSON_TEXT_LIST("Cmd", struct container_config, cmd, JSON_TEXT_OR_LIST | JSON_EMPTY_NULL),
 	JSON_POINTER("Healthcheck", struct container_config, healthcheck, health_config_fields, JSON_OMIT_EMPTY),
 	JSON_BOOL("ArgsEscaped", struct container_config, args_escaped, JSON_OMIT_EMPTY),

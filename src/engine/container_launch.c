@@ -161,7 +161,7 @@ static int join_namespace(char **out_path, const struct container *container, co
 	if (!name)
 		return 0;
 	if (container_find(&other, container->engine, name, err) < 0)
-		return -1;
+		return text_equal(kind, "net") ? error_prefix(err, "joining network namespace of container") : -1;
 	mutex_lock(&other->mutex);
 	running = other->document.state.running && !other->document.state.restarting;
 	pid = other->document.state.pid;
@@ -377,7 +377,10 @@ static int frame_task_error(struct error *err)
 
 	err->message = NULL;
 	lower_errno_words(text);
-	if (strstr(text, "OCI runtime create failed"))
+	/* dockerd looks users up itself, before any runtime. */
+	if (text_has_prefix(text, "unable to find user") || text_has_prefix(text, "unable to find group"))
+		err->message = take_ptr(text);
+	else if (strstr(text, "OCI runtime create failed"))
 		err->message = xasprintf("failed to create task for container: %s", text);
 	else
 		err->message = xasprintf("failed to create task for container: failed to create shim task: OCI runtime "
@@ -429,6 +432,19 @@ static void set_running(struct launch *launch)
 	watch_notify(&container->changes);
 }
 
+void container_volume_events(struct container *container, bool mounted)
+{
+	for (size_t i = 0; i < container->document.mounts.count; i++)
+		if (text_equal(container->document.mounts.items[i].type, "volume"))
+			volume_mount_event(container->engine, &container->document.mounts.items[i], container->id,
+					   mounted);
+}
+
+static void undo_volume_events(void *arg)
+{
+	container_volume_events(arg, false);
+}
+
 static int check_requests(const struct container *container, struct error *err)
 {
 	const struct host_config *host = &container->document.host;
@@ -463,6 +479,8 @@ int container_launch(struct container *container, int cancel_fd, struct error *e
 	rollback_add(&undo, undo_network, &launch);
 	if (container_network_files(container, err) < 0 || make_config(container, err) < 0)
 		return -1;
+	container_volume_events(container, true);
+	rollback_add(&undo, undo_volume_events, container);
 	rollback_add(&undo, undo_task, &launch);
 	if (run_shim(&address, container, "start", cancel_fd, err) < 0 ||
 	    task_client_open(&launch.task, address, err) < 0 || run_task(&launch, cancel_fd, err) < 0)

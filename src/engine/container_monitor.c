@@ -228,6 +228,7 @@ static bool finish_run(struct container *container, const struct run_end *end)
 
 	end_task(container);
 	container_network_detach(container, true);
+	container_volume_events(container, false);
 	again = set_ended(container, end);
 	container_save(container);
 	publish_end(container, end, started_ns);

@@ -189,7 +189,11 @@ static void fill_builtin(struct engine_network *network, const struct engine *en
 		return;
 	network->enable_ipv6 = engine->bridge_info.subnet6[0] != '\0';
 	text_map_set(&network->options, "com.docker.network.bridge.default_bridge", "true");
+	text_map_set(&network->options, "com.docker.network.bridge.enable_icc", "true");
+	text_map_set(&network->options, "com.docker.network.bridge.enable_ip_masquerade", "true");
+	text_map_set(&network->options, "com.docker.network.bridge.host_binding_ipv4", "0.0.0.0");
 	text_map_set(&network->options, "com.docker.network.bridge.name", engine->bridge);
+	text_map_set(&network->options, "com.docker.network.driver.mtu", "1500");
 	add_subnet(network, engine->bridge_info.subnet, engine->bridge_info.gateway);
 	add_subnet(network, engine->bridge_info.subnet6, engine->bridge_info.gateway6);
 }

@@ -185,6 +185,8 @@ int container_fill_volumes(struct container *container, const struct digest *cha
 
 /* With the token: runs it, or fails with docker's sentence and leaves nothing. */
 int container_launch(struct container *container, int cancel_fd, struct error *err);
+/* Its volumes begin, or cease, to be in use. */
+void container_volume_events(struct container *container, bool mounted);
 /* Its control group below the mount points; yours. */
 char *container_cgroup_path(const struct container *container);
 /* Starts the thread that waits for the end. */

@@ -169,7 +169,7 @@ static void exec_event(struct exec *exec, const char *what)
 	container_event(exec->container, action, extras);
 }
 
-static int check_container(struct container *container, struct error *err)
+static int check_container(struct container *container, const char *name, struct error *err)
 {
 	AUTO_UNLOCK struct mutex *held = mutex_hold(&container->mutex);
 	const struct container_state *state = &container->document.state;
@@ -180,8 +180,7 @@ static int check_container(struct container *container, struct error *err)
 	if (!state->running)
 		return error_set(err, ERR_CONFLICT, "container %s is not running", container->id);
 	if (state->paused)
-		return error_set(err, ERR_CONFLICT, "Container %s is paused, unpause the container before exec",
-				 container->id);
+		return error_set(err, ERR_CONFLICT, "Container %s is paused, unpause the container before exec", name);
 	return 0;
 }
 
@@ -206,7 +205,7 @@ int exec_create(char **out_id, struct engine *engine, const char *name, const st
 	struct exec *old;
 	struct exec *exec;
 
-	if (container_find(&container, engine, name, err) < 0 || check_container(container, err) < 0 ||
+	if (container_find(&container, engine, name, err) < 0 || check_container(container, name, err) < 0 ||
 	    check_config(config, err) < 0)
 		return -1;
 	while ((old = take_ended(container, false)))
@@ -548,7 +547,8 @@ int exec_start(struct attach **out_attach, struct engine *engine, const char *ex
 	struct task_client *task;
 
 	*out_attach = NULL;
-	if (exec_find(&exec, engine, exec_id, err) < 0 || check_container(exec->container, err) < 0)
+	if (exec_find(&exec, engine, exec_id, err) < 0 ||
+	    check_container(exec->container, exec->container->id, err) < 0)
 		return -1;
 	if (!options->detach && make_attach(&attach, exec, err) < 0)
 		return -1;

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "engine/container_config.h"
 #include "engine/engine.h"
 #include "engine/image_lookup.h"
 #include "store/layer.h"
@@ -34,6 +35,31 @@ static const struct json_field metadata_fields[] = {
 	JSON_END,
 };
 
+/* As in an image's own document, but dockerd shows some keys even where there is nothing. */
+#define R struct image_run
+static const struct json_field config_fields[] = {
+	JSON_TEXT("Hostname", R, hostname, JSON_OMIT_EMPTY),
+	JSON_TEXT("Domainname", R, domainname, JSON_OMIT_EMPTY),
+	JSON_TEXT("User", R, user, 0),
+	JSON_MAP("ExposedPorts", R, exposed_ports, key_item_fields, JSON_OMIT_EMPTY),
+	JSON_BOOL("Tty", R, tty, JSON_OMIT_EMPTY),
+	JSON_BOOL("OpenStdin", R, open_stdin, JSON_OMIT_EMPTY),
+	JSON_TEXT_LIST("Env", R, env, JSON_EMPTY_NULL),
+	JSON_TEXT_LIST("Cmd", R, cmd, JSON_EMPTY_NULL),
+	JSON_POINTER("Healthcheck", R, healthcheck, image_healthcheck_fields, JSON_OMIT_EMPTY),
+	JSON_BOOL("ArgsEscaped", R, args_escaped, JSON_OMIT_EMPTY),
+	JSON_MAP("Volumes", R, volumes, key_item_fields, JSON_EMPTY_NULL),
+	JSON_TEXT("WorkingDir", R, working_dir, 0),
+	JSON_TEXT_LIST("Entrypoint", R, entrypoint, JSON_EMPTY_NULL),
+	JSON_TEXT_LIST("OnBuild", R, on_build, JSON_EMPTY_NULL),
+	JSON_TEXT_MAP("Labels", R, labels, JSON_EMPTY_NULL),
+	JSON_TEXT("StopSignal", R, stop_signal, JSON_OMIT_EMPTY),
+	JSON_OPT_I64("StopTimeout", R, stop_timeout, JSON_OMIT_EMPTY),
+	JSON_TEXT_LIST("Shell", R, shell, JSON_OMIT_EMPTY),
+	JSON_END,
+};
+#undef R
+
 const struct json_field image_details_fields[] = {
 	JSON_TEXT("Id", struct image_details, id, 0),
 	JSON_TEXT_LIST("RepoTags", struct image_details, repo_tags, 0),
@@ -43,7 +69,7 @@ const struct json_field image_details_fields[] = {
 	JSON_TEXT("Created", struct image_details, created, JSON_OMIT_EMPTY),
 	JSON_TEXT("DockerVersion", struct image_details, docker_version, 0),
 	JSON_TEXT("Author", struct image_details, author, 0),
-	JSON_OBJECT("Config", struct image_details, config, image_run_fields, 0),
+	JSON_OBJECT("Config", struct image_details, config, config_fields, 0),
 	JSON_TEXT("Architecture", struct image_details, architecture, 0),
 	JSON_TEXT("Variant", struct image_details, variant, JSON_OMIT_EMPTY),
 	JSON_TEXT("Os", struct image_details, os, 0),

@@ -181,7 +181,8 @@ static int add_process(struct spec *spec, const struct spec_input *input, const 
 	spec->process = process;
 	process->terminal = config->tty;
 	process->cwd = xstrdup(text_empty(config->working_dir) ? "/" : config->working_dir);
-	process->user.username = text_empty(config->user) ? NULL : xstrdup(config->user);
+	/* Without one too: root has the groups that the image gives it. */
+	process->user.username = xstrdup(text_empty(config->user) ? "0" : config->user);
 	process->no_new_privileges = security->no_new_privileges;
 	process->oom_score_adj = (struct optional_i64){ true, host->oom_score_adj };
 	add_arguments(spec, input);

@@ -125,6 +125,23 @@ static void publish(struct engine *engine, const char *action, const char *name)
 	text_map_fini(&attributes);
 }
 
+void volume_mount_event(struct engine *engine, const struct container_mount *mount, const char *container_id,
+			bool mounted)
+{
+	struct text_map attributes = { 0 };
+
+	text_map_set(&attributes, "container", container_id);
+	if (mounted)
+		text_map_set(&attributes, "destination", mount->destination);
+	text_map_set(&attributes, "driver", "local");
+	if (mounted) {
+		text_map_set(&attributes, "propagation", text_or_empty(mount->propagation));
+		text_map_set(&attributes, "read/write", mount->rw ? "true" : "false");
+	}
+	event_publish(engine->events, "volume", mounted ? "mount" : "unmount", mount->name, &attributes);
+	text_map_fini(&attributes);
+}
+
 static int insert(struct engine *engine, const char *name, const struct text_map *labels, struct error *err)
 {
 	AUTO(transaction_freep) struct transaction *transaction = NULL;

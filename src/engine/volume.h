@@ -59,6 +59,11 @@ extern const struct json_field volume_prune_report_fields[];
 extern const char *const volume_filter_keys[];
 extern const char *const volume_prune_filter_keys[];
 
+struct container_mount;
+/* Tells that a container uses it from now on, or no longer. */
+void volume_mount_event(struct engine *engine, const struct container_mount *mount, const char *container_id,
+			bool mounted);
+
 /* Also succeeds when it exists already. */
 int volume_create(struct volume *out_volume, struct engine *engine, const struct volume_create_request *request,
 		  struct error *err);

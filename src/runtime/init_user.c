@@ -246,8 +246,12 @@ int init_user_find(struct init_user *out_user, const struct plan *plan, struct e
 			return error_set(err, ERR_INVALID, "process.user.additionalGids[%zu] is out of range", i);
 		add_group(out_user, (gid_t)spec->additional_gids.items[i].value);
 	}
-	if (!text_empty(spec->username) && find_username(out_user, spec->username, err) < 0)
-		return -1;
+	if (!text_empty(spec->username)) {
+		if (find_username(out_user, spec->username, err) < 0)
+			return -1;
+		/* As docker does: who drops the group by setgid() must not lose what denies it something (CVE-2022-36109). */
+		add_group(out_user, out_user->gid);
+	}
 	if (add_annotated_groups(out_user, text_map_get(&plan->spec->annotations, GROUPS_ANNOTATION), err) < 0)
 		return -1;
 	/* Always: HOME of the environment may be empty, and then does not count. */

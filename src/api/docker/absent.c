@@ -15,6 +15,14 @@ DOCKER_HANDLER(docker_swarm)
 			 "connect this node to swarm and try again.");
 }
 
+DOCKER_HANDLER(docker_swarm_leave)
+{
+	(void)context;
+	(void)request;
+	(void)response;
+	return error_set(err, ERR_UNAVAILABLE, "This node is not part of a swarm");
+}
+
 DOCKER_HANDLER(docker_unsupported)
 {
 	(void)context;

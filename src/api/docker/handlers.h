@@ -103,6 +103,7 @@ DOCKER_HANDLER(docker_container_changes);
 
 /* absent.c */
 DOCKER_HANDLER(docker_swarm);
+DOCKER_HANDLER(docker_swarm_leave);
 DOCKER_HANDLER(docker_unsupported);
 DOCKER_HANDLER(docker_image_search);
 DOCKER_HANDLER(docker_checkpoint);

@@ -97,6 +97,7 @@ const struct http_route docker_routes[] = {
 	{ "DELETE", "/plugins/{name...}", docker_plugin_none, 0 },
 
 	{ "GET", "/swarm", docker_swarm, 0 },
+	{ "POST", "/swarm/leave", docker_swarm_leave, 0 },
 	{ "POST", "/swarm/{rest...}", docker_swarm, 0 },
 	{ "GET", "/swarm/{rest...}", docker_swarm, 0 },
 	{ "GET", "/services", docker_swarm, 0 },

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The same commands to dockerd and to kistd: exit codes, output, JSON keys and types, and events, but for ids and times.
+
+What stays different is named here, with its reason, and in docs/conformance.md.
+"""
+import json
+import pathlib
+import re
+import shutil
+import tempfile
+
+import pytest
+
+from lib import dockerd as peer
+from lib import docker_cli, images, leaks
+from lib.daemon import Daemon
+
+pytestmark = pytest.mark.skipif(not peer.program() or not docker_cli.major(), reason="compares with dockerd")
+
+# In their order; one name stands for one container.
+COMMANDS = """
+run --rm bb echo hello
+run --rm bb sh -c 'echo out; echo err >&2; exit 3'
+run --rm bb nosuch
+run --rm bb /etc/passwd
+run --rm nosuchimage/at/all true
+run --rm --name Bad/Name bb true
+create --name c1 -e A=1 -w /tmp -l k=v --restart on-failure:2 bb sleep 1000
+create --name c1 bb
+start c1
+start c1
+exec c1 sh -c 'echo $A; pwd; exit 4'
+exec nosuch true
+exec c1 nosuch
+top c1
+port c1
+port c1 80
+pause c1
+pause c1
+exec c1 true
+unpause c1
+unpause c1
+update -m 64m --memory-swap 128m c1
+update --restart always c1
+rename c1 c2
+rename c2 c2
+rename nosuch c3
+kill -s FOO c2
+kill -s TERM c2
+rm c2
+stop -t 0 c2
+stop c2
+kill c2
+wait c2
+inspect -f '{{.State.Status}} {{.State.ExitCode}} {{.HostConfig.Memory}} {{.HostConfig.RestartPolicy.Name}}' c2
+ps -a --format '{{.Names}} {{.Image}} {{.Command}} {{.State}}'
+ps --filter foo=bar
+logs c2
+logs nosuch
+cp nosuch:/etc/passwd -
+cp c2:/nosuch -
+rm c2
+rm c2
+rm -f nosuch
+run --name c3 bb sh -c 'seq 5'
+logs c3
+logs --tail 2 c3
+logs --since 2100-01-01 c3
+start -a c3
+rm c3
+run -d --name c4 --network none bb sleep 1000
+run --rm --network container:c4 bb true
+run --rm --network container:nosuch bb true
+run --rm --network nosuch bb true
+stats --no-stream --format '{{.Name}} {{.NetIO}}' c4
+attach --no-stdin nosuch
+rm -f c4
+volume create v1
+volume create v1
+volume ls --format '{{.Name}} {{.Driver}}'
+run --name c5 -v v1:/v bb sh -c 'echo kept >/v/f'
+run --rm -v v1:/v:ro bb sh -c 'cat /v/f; echo x >/v/f'
+volume rm v1
+volume inspect nosuch
+rm c5
+volume rm v1
+volume rm v1
+run --rm -v relative:path:x:y bb true
+run --rm --mount type=bind,src=/no/such/place,dst=/x bb true
+run --rm -m 1m bb true
+run --rm --cap-add NOSUCH bb true
+run --rm --security-opt nosuch=x bb true
+run --rm --log-driver nosuch bb true
+run --rm --read-only bb touch /x
+run --rm --user nosuch bb true
+run --rm --user 1000:50 bb id
+run --rm --hostname h1 bb hostname
+run --rm --init bb sh -c 'cat /proc/1/comm'
+run --rm --tmpfs /t:size=1m bb sh -c 'df /t | tail -1 | tr -s " " | cut -d" " -f2,6'
+tag bb other:1
+images --format '{{.Repository}}:{{.Tag}}'
+rmi other:1
+rmi nosuch
+tag nosuch x
+inspect nosuch
+history --format '{{.Size}}' bb
+network ls --format '{{.Name}} {{.Driver}} {{.Scope}}'
+network inspect nosuch
+network rm bridge
+system df --format '{{.Type}} {{.TotalCount}} {{.Active}}'
+swarm leave
+service ls
+events --since 1 --until 2
+version --format '{{.Server.Os}}'
+info --format '{{.Driver}} {{.LoggingDriver}} {{.CgroupVersion}} {{.OSType}}'
+""".strip().splitlines()
+
+# Command (its beginning) -> why it may differ.
+DIFFERENT = {
+    "run --rm nosuchimage": "the network's own words for a registry that cannot be reached",
+    "run --rm bb nosuch": "words around the reason differ between versions of runc",
+    "run --rm bb /etc/passwd": "kistd also says why it cannot be executed",
+    "top c1": "process ids",
+    "info --format": "versions before 28 name the storage driver's backing differently",
+}
+# Words of dockerd before 28, which kistd's are not.
+OLD_WORDS = [
+    "run --rm bb nosuch", "run --rm bb /etc/passwd", "exec c1", "pause c1", "unpause c1", "rename", "kill", "rm c2", "rm -f nosuch", "logs nosuch", "cp",
+    "run --rm --network", "volume", "run --rm --security-opt", "run --rm --cap-add", "run --rm --log-driver", "run --rm -v relative", "run --rm --mount",
+    "run --rm --user nosuch", "rmi", "tag nosuch", "network", "inspect nosuch", "history", "top c1", "run --rm --init", "create --name c1 bb", "run --rm --name Bad",
+    "start c1", "ps --filter", "port", "attach", "wait",
+]  # fmt: skip
+
+
+def mask(text):
+    text = re.sub(r"\b[0-9a-f]{64}\b", "<id>", text)
+    text = re.sub(r"\b[0-9a-f]{12}\b", "<short>", text)
+    text = re.sub(r"\d{4}-\d\d-\d\d[T ][\d:.]+(Z| \+0000 UTC)?", "<time>", text)
+    text = re.sub(r"time=\"[^\"]*\"", "time", text)
+    text = re.sub(r"/tmp/[^ :\"]*/(d|data)/", "<root>/", text)
+    return text
+
+
+def split(line):
+    import shlex
+
+    return shlex.split(line)
+
+
+@pytest.fixture(scope="module")
+def tar(session_root, busybox_rootfs):
+    path = session_root / "busybox.tar"
+    path.write_bytes(images.tar_of(busybox_rootfs))
+    return path
+
+
+@pytest.fixture(scope="module")
+def engines(tar, program):
+    """(dockerd, kistd), each with the image bb."""
+    root = pathlib.Path(tempfile.mkdtemp(prefix="kt-", dir="/tmp"))
+    theirs = peer.Dockerd(root / "p", peer.program())
+    (root / "o").mkdir()
+    ours = Daemon(root / "o", program)
+    ours.start()
+    try:
+        theirs.start()
+        for engine in (theirs, ours):
+            engine.docker("import", "-c", 'CMD ["sh"]', tar, "bb")
+        yield theirs, ours
+    finally:
+        theirs.finish()
+        ours.finish()
+        leaks.clean(str(root))
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def result(engine, line):
+    run = engine.docker(*split(line), check=False)
+    return run.returncode, mask(run.stdout), mask(run.stderr)
+
+
+def may_differ(line, old):
+    return any(line.startswith(start) for start in DIFFERENT) or (old and any(line.startswith(start) for start in OLD_WORDS))
+
+
+def test_commands(engines):
+    """Exit codes are always the same; words too, with dockerd 28."""
+    theirs, ours = engines
+    old = peer.major(theirs.path) < 28
+    differences = []
+    for line in COMMANDS:
+        expected, got = result(theirs, line), result(ours, line)
+        if old and line == "exec c1 nosuch":
+            continue  # 20.10 says 126
+        if may_differ(line, old):
+            expected, got = expected[0], got[0]
+        if expected != got:
+            differences.append(f"{line}\n  dockerd {expected}\n  kistd   {got}")
+    assert not differences, "\n".join(differences)
+
+
+# ---- JSON ----
+
+
+def shape(value, path=""):
+    """path -> type, of everything in a document; keys that are names of things are masked."""
+    kinds = {path: type(value).__name__}
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            kinds.update(shape(inner, f"{path}.{key}"))
+    elif isinstance(value, list) and value:
+        kinds.update(shape(value[0], path + "[]"))
+    return kinds
+
+
+# Keys of one side only, or of another type.
+SHAPES = {
+    ".Storage", ".GraphDriver.Data.MergedDir", ".GraphDriver.Data.ID", ".GraphDriver.Data.LowerDir", ".ImageManifestDescriptor",
+    ".HostConfig.MaskedPaths[]", ".HostConfig.ReadonlyPaths[]", ".Metadata.LastTagTime", ".Descriptor",
+}  # fmt: skip
+
+
+def compare_shapes(theirs, ours):
+    theirs, ours = shape(theirs), shape(ours)
+    found = []
+    for path in sorted(set(theirs) | set(ours)):
+        if theirs.get(path) != ours.get(path) and not any(path.startswith(known) for known in SHAPES):
+            found.append(f"{path}: dockerd {theirs.get(path)}, kistd {ours.get(path)}")
+    return found
+
+
+@pytest.mark.parametrize("noun", ["container", "image", "volume", "network"])
+def test_inspect_has_the_same_keys(engines, noun):
+    if peer.major(engines[0].path) < 28:
+        pytest.skip("older documents have other keys")
+    documents = []
+    for engine in engines:
+        if noun == "container":
+            engine.docker("run", "-d", "--name", "shape", "--network", "none", "-v", "shapevol:/v", "--health-cmd", "true", "bb", "sleep", "1000")
+        name = {"container": "shape", "image": "bb", "volume": "shapevol", "network": "bridge"}[noun]
+        if noun == "volume":
+            engine.docker("volume", "create", "shapevol")
+        text = re.sub(r"\b[0-9a-f]{64}\b", "<id>", engine.docker(noun, "inspect", name).stdout)
+        documents.append(json.loads(text)[0])
+        engine.docker("rm", "-f", "shape", check=False)
+        if noun == "volume":
+            engine.docker("volume", "rm", "shapevol")
+    found = compare_shapes(*documents)
+    assert not found, "\n".join(found)
+
+
+# ---- events ----
+
+
+def test_events_come_in_the_same_order(engines):
+    sequences = []
+    for engine in engines:
+        begin = engine.docker("run", "--rm", "bb", "date", "+%s").stdout.strip()
+        engine.docker("run", "--rm", "--name", "ev", "--network", "none", "bb", "true")
+        engine.docker("create", "--name", "ev2", "--network", "none", "-v", "evvol:/v", "bb", "sleep", "1000")
+        engine.docker("start", "ev2")
+        engine.docker("exec", "ev2", "true")
+        engine.docker("pause", "ev2")
+        engine.docker("unpause", "ev2")
+        engine.docker("rename", "ev2", "ev3")
+        engine.docker("kill", "ev3")
+        engine.docker("rm", "ev3")
+        engine.docker("volume", "rm", "evvol")
+        end = engine.docker("run", "--rm", "bb", "sh", "-c", "sleep 1; date +%s").stdout.strip()
+        lines = engine.docker("events", "--since", begin, "--until", end, "--format", "{{json .}}").stdout.splitlines()
+        events = [json.loads(line) for line in lines]
+        sequences.append([(e["Type"], e["Action"]) for e in events if e["Actor"]["Attributes"].get("name", "").startswith("ev") or e["Type"] == "volume"])
+    if peer.major(engines[0].path) < 28:
+        sequences = [sorted(sequence) for sequence in sequences]
+    assert sequences[0] == sequences[1]
