@@ -181,7 +181,7 @@ def test_abandoned_is_deleted_without_force(box):
     assert not nothing_left(box, name, bundle)
 
 
-@pytest.mark.parametrize("text", ["", "{", "\0" * 100, '{"pid": "x"}'])
+@pytest.mark.parametrize("text", ["", "{", "\0" * 100, '{"pid": "x"}'], ids=["empty", "cut", "zeros", "wrong"])
 def test_damaged_record_is_deleted_by_force(box, text):
     """The record is lost; the kept specification still tells the cgroup, and who is in it."""
     bundle = box.bundle(["sleep", "1000"])
