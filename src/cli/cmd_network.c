@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* network create, rm, connect, disconnect. */
+/* network create, rm, connect, disconnect, doctor. */
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -400,4 +400,34 @@ const struct command command_network_disconnect = {
 	.min_operands = 2,
 	.max_operands = 2,
 	.run = run_disconnect,
+};
+
+/* ---- doctor ---- */
+
+static int run_doctor(struct cli *cli, void *target, const struct text_list *operands, struct error *err)
+{
+	AUTO_FREE char *path = xasprintf("/networks/%s/doctor", operands->items[0]);
+	AUTO(json_value_freep) struct json_value *report = NULL;
+	struct client *client = cli_client(cli, err);
+	const struct json_value *lines;
+
+	(void)target;
+	if (!client || client_call(&report, client, "GET", path, NULL, err) < 0)
+		return -1;
+	lines = json_value_get(report, "Lines");
+	for (size_t i = 0; i < json_value_count(lines); i++)
+		puts(text_or_empty(json_value_text(json_value_at(lines, i))));
+	return json_value_integer(json_value_get(report, "Broken")) > 0;
+}
+
+static const struct option_spec doctor_options[] = { OPTION_END };
+
+const struct command command_network_doctor = {
+	.usage = "NETWORK|CONTAINER",
+	.summary = "Walk the way of a packet and say what is broken",
+	.options = doctor_options,
+	.options_size = 1,
+	.min_operands = 1,
+	.max_operands = 1,
+	.run = run_doctor,
 };

@@ -102,6 +102,7 @@ const struct command_entry command_entries[] = {
 	{ "network", "connect", &command_network_connect, 0 },
 	{ "network", "create", &command_network_create, 0 },
 	{ "network", "disconnect", &command_network_disconnect, 0 },
+	{ "network", "doctor", &command_network_doctor, 0 },
 	{ "network", "inspect", &command_network_inspect, 0 },
 	{ "network", "list", &command_network_ls, COMMAND_HIDDEN },
 	{ "network", "ls", &command_network_ls, 0 },

@@ -37,6 +37,7 @@ extern const struct command command_logs;
 extern const struct command command_network_connect;
 extern const struct command command_network_create;
 extern const struct command command_network_disconnect;
+extern const struct command command_network_doctor;
 extern const struct command command_network_inspect;
 extern const struct command command_network_ls;
 extern const struct command command_network_prune;

@@ -137,6 +137,15 @@ int engine_network_connect(struct engine *engine, const char *network, const str
 int engine_network_disconnect(struct engine *engine, const char *network,
 			      const struct network_disconnect_request *request, int cancel_fd, struct error *err);
 
+struct doctor_report {
+	struct text_list lines; /* "ok      ...", "BROKEN  ..." */
+	int64_t broken;
+};
+extern const struct json_field doctor_report_fields[];
+
+/* Walks the way of a packet of a network and all containers on it, or of one container. ERR_NOT_FOUND: neither. */
+int engine_network_doctor(struct doctor_report *out_report, struct engine *engine, const char *name, struct error *err);
+
 /* Not one of bridge, host, none. */
 bool engine_network_is_user_defined(const struct engine_network *network);
 /* It has links: a bridge or macvlan. */

@@ -548,6 +548,16 @@ void name_server_resume(struct engine *engine)
 		engine_log_error(engine, "containers have no name server", "", &err);
 }
 
+bool name_server_is_alive(struct engine *engine)
+{
+	struct name_server *server = engine->names;
+	struct control_message hello = { .action = (char[]){ "hello" }, .version = (char[]){ KIST_VERSION } };
+	AUTO(error_clear) struct error ignored = { 0 };
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&server->mutex);
+
+	return server->fd >= 0 && say(server, &hello, NULL, 0, &ignored) == 0;
+}
+
 void name_server_close(struct name_server *server)
 {
 	if (!server)

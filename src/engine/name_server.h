@@ -16,6 +16,8 @@ struct name_server;
 void name_server_open(struct engine *engine);
 /* After recovery: a program that an earlier engine left is told who is still there. */
 void name_server_resume(struct engine *engine);
+/* Whether it takes a message. */
+bool name_server_is_alive(struct engine *engine);
 void name_server_close(struct name_server *server);
 
 /* Its sockets, networks and names as its document has them now; nothing if it is on no user-defined network. */

@@ -415,6 +415,17 @@ bool firewall_is_whole(const struct network *network)
 	return request_exchange(fd, &request, count_rule, &found) < 0 ? false : found.count == wanted;
 }
 
+bool firewall_has_port(const struct network *network, const struct endpoint_record *record,
+		       const struct binding_record *binding)
+{
+	char *const argv[] = { network->nft, (char[]){ "-f" }, (char[]){ "-" }, NULL };
+	AUTO(text_fini) struct text batch = { 0 };
+	AUTO(error_clear) struct error missing = { 0 };
+
+	port_line(&batch, network, record, binding, "get");
+	return batch.size && process_run(NULL, argv, batch.data, OUTPUT_LIMIT, &missing) == 0;
+}
+
 /* ---- the end ---- */
 
 /* Whether the administrator wrote rules into `user`: they are kept, and the emptied table with them. */

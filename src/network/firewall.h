@@ -23,4 +23,7 @@ int firewall_publish(struct network *network, const struct endpoint_record *reco
 int firewall_withdraw(struct network *network, const struct endpoint_record *record, struct error *err);
 /* Whether all our rules are there (elements are not looked at). */
 bool firewall_is_whole(const struct network *network);
+/* Whether the element of a published port is there. */
+bool firewall_has_port(const struct network *network, const struct endpoint_record *record,
+		       const struct binding_record *binding);
 int firewall_delete(struct network *network, struct error *err);

@@ -110,6 +110,20 @@ void foreign_admit(const char *bridge)
 	}
 }
 
+bool foreign_drops(const char *bridge)
+{
+	if (!find_chains().drops)
+		return false;
+	for (size_t i = 0; i < 2; i++) {
+		AUTO_FREE char *chain = read_chain(programs[i]);
+
+		if (chain && text_has_prefix(chain, "-P FORWARD DROP") &&
+		    (!has_rule(chain, "-i", bridge) || !has_rule(chain, "-o", bridge)))
+			return true;
+	}
+	return false;
+}
+
 void foreign_withdraw(const char *bridge)
 {
 	if (!find_chains().any)

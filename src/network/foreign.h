@@ -13,4 +13,6 @@
 /* Nothing if no such chain drops. */
 void foreign_admit(const char *bridge);
 void foreign_admit_all(struct network *network);
+/* Whether one drops and does not let this bridge through. */
+bool foreign_drops(const char *bridge);
 void foreign_withdraw(const char *bridge);

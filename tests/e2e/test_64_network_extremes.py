@@ -256,3 +256,35 @@ def test_foreign_firewall(tmp_root, program, busybox_rootfs):
         engine.start()
     finally:
         engine.close()
+
+
+def test_doctor(engine):
+    """What is broken is named; what is whole is not."""
+    port = free_port()
+    engine.docker("network", "create", "--subnet", "10.99.0.0/24", "net")
+    server(engine, "web", "--network", "net", "-p", f"{port}:80")
+    bridge = f"br-{network(engine, 'net')['Id'][:12]}"
+
+    def broken(name):
+        result = engine.kist("network", "doctor", name, check=False)
+        lines = [line for line in result.stdout.splitlines() if line.startswith("BROKEN")]
+        assert result.returncode == (1 if lines else 0), result.stdout + result.stderr
+        return lines
+
+    assert broken("net") == [] == broken("web")
+    whole = engine.kist("network", "doctor", "web").stdout
+    assert f"port 0.0.0.0:{port} is turned to the container's port 80/tcp" in whole and "kist-resolve answers" in whole
+    run("ip", "link", "set", bridge, "down")
+    assert any(f"{bridge} is down" in line for line in broken("net"))
+    run("ip", "link", "set", bridge, "up")
+    run("ip", "addr", "del", "10.99.0.1/24", "dev", bridge)
+    assert any("gateway's address 10.99.0.1" in line for line in broken("web"))
+    run("ip", "addr", "add", "10.99.0.1/24", "dev", bridge)
+    run("nft", "flush", "map", "inet", engine.table, "ports4_any")
+    assert any(f":{port} is turned" in line for line in broken("web"))
+    pid = engine.inspect("web")["State"]["Pid"]
+    run("nsenter", f"--net=/proc/{pid}/ns/net", "ip", "route", "del", "default")
+    assert any("way out" in line for line in broken("web"))
+    run("nsenter", f"--net=/proc/{pid}/ns/net", "ip", "link", "set", "eth0", "down")
+    assert any("link eth0 is up" in line for line in broken("web"))
+    assert "No such container" in engine.kist("network", "doctor", "nosuch", check=False).stderr

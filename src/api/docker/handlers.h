@@ -93,6 +93,7 @@ DOCKER_HANDLER(docker_network_create);
 DOCKER_HANDLER(docker_network_connect);
 DOCKER_HANDLER(docker_network_disconnect);
 DOCKER_HANDLER(docker_network_remove);
+DOCKER_HANDLER(docker_network_doctor);
 DOCKER_HANDLER(docker_network_prune);
 
 /* build.c, commit.c */

@@ -108,6 +108,19 @@ DOCKER_HANDLER(docker_network_remove)
 	return 0;
 }
 
+/* Ours, not docker's: GET /networks/{name or container}/doctor. */
+DOCKER_HANDLER(docker_network_doctor)
+{
+	struct docker_api *api = context;
+	struct doctor_report report = { 0 };
+
+	if (engine_network_doctor(&report, api->engine, http_param(request, "id"), err) < 0)
+		return -1;
+	reply_json(response, 200, &report, doctor_report_fields);
+	json_free_fields(&report, doctor_report_fields);
+	return 0;
+}
+
 DOCKER_HANDLER(docker_network_prune)
 {
 	struct docker_api *api = context;

@@ -81,6 +81,7 @@ const struct http_route docker_routes[] = {
 	{ "POST", "/networks/prune", docker_network_prune, 0 },
 	{ "POST", "/networks/{id}/connect", docker_network_connect, 0 },
 	{ "POST", "/networks/{id}/disconnect", docker_network_disconnect, 0 },
+	{ "GET", "/networks/{id}/doctor", docker_network_doctor, 0 },
 	{ "GET", "/networks/{id...}", docker_network_inspect, 0 },
 	{ "DELETE", "/networks/{id...}", docker_network_remove, 0 },
 
