@@ -155,14 +155,12 @@ int host_systemd_add_limits(struct text *out, const struct spec_resources *resou
 /* ---- devices ---- */
 
 /* The name of a major number in /proc/devices: "char-pts". NULL if no driver has it. */
-static char *group_name(char type, int64_t major)
+static char *driver_name(char type, int64_t major)
 {
 	AUTO_FREE char *text = NULL;
 	AUTO(text_list_fini) struct text_list lines = { 0 };
 	bool wanted = false;
 
-	if (major < 0)
-		return xasprintf("%s-*", type == 'b' ? "block" : "char");
 	if (file_read(&text, NULL, AT_FDCWD, "/proc/devices", DEVICES_MAX) < 0)
 		return NULL;
 	text_list_split(&lines, text, '\n');
@@ -187,7 +185,7 @@ static void add_device(struct text *out, char type, int64_t major, int64_t minor
 			  access);
 		return;
 	}
-	group = group_name(type, major);
+	group = major < 0 ? xasprintf("%s-*", type == 'b' ? "block" : "char") : driver_name(type, major);
 	if (group)
 		text_addf(out, " %s %s", group, access);
 }

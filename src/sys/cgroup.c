@@ -636,7 +636,7 @@ int cgroup_set_rdma(struct cgroup *cgroup, const struct cgroup_rdma_limit *limit
 	for (size_t i = 0; i < cgroup->tree_count; i++) {
 		const struct cgroup_tree *tree = &cgroup->trees[i];
 
-		if (tree->dir_fd >= 0 && cgroup_has(tree, "rdma.max"))
+		if (tree->exists && cgroup_has(tree, "rdma.max"))
 			return cgroup_set(cgroup, tree, "rdma.max", line.data, err);
 	}
 	return error_set(err, ERR_UNSUPPORTED, "the rdma controller is not there (is it mounted, or delegated?)");

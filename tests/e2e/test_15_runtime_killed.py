@@ -115,6 +115,24 @@ def test_killed_at_its_system_calls(box):
         box.names.remove(name)
 
 
+@pytest.mark.usefixtures("plain")
+def test_killed_exec(box):
+    """Whoever asked for one more process is killed at its n-th call of a kind: there is one process more, or there is none."""
+    name = box.started()
+    pid = box.pid(name)
+    words = [box.runtime, "--root", str(box.state), "exec", "--detach", name, "sleep", "77"]
+    for call, at in [("clone3", 1), ("sendto", 1), ("recvmsg", 1), ("recvmsg", 2), ("read", 5), ("wait4", 1), ("waitid", 1)]:
+        subprocess.run(["strace", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e",
+                        f"inject={call}:signal=SIGKILL:when={at}", *words], stdin=subprocess.DEVNULL, timeout=30,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        # What is in the container now is the program itself: nothing of ours is on its way, or waits for a word.
+        wait_for(lambda: reap() or not leaks.processes(f"{name} sleep 77"), 10, f"the exec to end, killed at {call} {at}")
+        inside = json.loads(box.call("ps", "--format", "json", name).stdout)
+        lines = {number: pathlib.Path(f"/proc/{number}/cmdline").read_bytes() for number in inside}
+        assert lines.pop(pid) == b"sleep\0001000\0"
+        assert set(lines.values()) <= {b"sleep\00077\0"}, lines
+
+
 def hooked(box, kind, path="/bin/sleep"):
     """A bundle one of whose hooks never ends, and the word its process has."""
     word = f"kt-hook-{os.getpid()}-{box.count}"
