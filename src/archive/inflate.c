@@ -20,6 +20,7 @@
 #define ZSTD_WINDOW_LOG_MAX 27
 
 struct inflate {
+	bool pass_foreign; /* bzip2 and xz are somebody else's */
 	enum inflate_format format;
 	uint64_t limit;
 	uint64_t total;
@@ -95,6 +96,11 @@ static int open_zstd(struct inflate *inflate, struct error *err)
 	return 0;
 }
 
+void inflate_pass_foreign(struct inflate *inflate)
+{
+	inflate->pass_foreign = true;
+}
+
 static int choose_format(struct inflate *inflate, struct error *err)
 {
 	if (starts_with(inflate, "\x1f\x8b", 2)) {
@@ -103,9 +109,9 @@ static int choose_format(struct inflate *inflate, struct error *err)
 	}
 	if (starts_with(inflate, "\x28\xb5\x2f\xfd", 4) || starts_with_skippable_frame(inflate))
 		return open_zstd(inflate, err);
-	if (starts_with(inflate, "BZh", 3))
+	if (starts_with(inflate, "BZh", 3) && !inflate->pass_foreign)
 		return error_set(err, ERR_UNSUPPORTED, "bzip2 compression is not supported");
-	if (starts_with(inflate, "\xfd\x37zXZ", 5))
+	if (starts_with(inflate, "\xfd\x37zXZ", 5) && !inflate->pass_foreign)
 		return error_set(err, ERR_UNSUPPORTED, "xz compression is not supported");
 	inflate->format = INFLATE_PLAIN;
 	return 0;

@@ -43,6 +43,9 @@ struct inflate *inflate_new(uint64_t limit_bytes);
 void inflate_free(struct inflate *inflate);
 DEFINE_AUTO(struct inflate, inflate_free)
 
+/* bzip2 and xz go through as they are: the reader behind undoes them, and bounds what comes out. */
+void inflate_pass_foreign(struct inflate *inflate);
+
 /* Consumes all of data, handing pieces of at most 256 KiB to the sink. */
 int inflate_write(struct inflate *inflate, const void *data, size_t size, inflate_sink sink, void *arg,
 		  struct error *err);

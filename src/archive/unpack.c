@@ -235,10 +235,16 @@ static int copy_content(struct unpack *unpack, int fd, const char *path, struct 
 {
 	int64_t size = archive_entry_size(unpack->entry);
 	int64_t end = 0;
+	uint64_t limit = unpack->settings->any_compression ? unpack->settings->limit_bytes : 0;
 	const void *data;
 	int64_t offset;
 	size_t length;
 	int r;
+
+	/* What libarchive decompresses, inflate.c does not count. */
+	if (limit > 0 && unpack->counts.bytes + (uint64_t)size > limit)
+		return error_set(err, ERR_EXHAUSTED, "the archive holds more than %llu bytes",
+				 (unsigned long long)limit);
 
 	while ((r = archive_read_data_block(unpack->archive, &data, &length, &offset)) == ARCHIVE_OK) {
 		/* A sparse map may claim anything. */
@@ -534,6 +540,11 @@ static int open_archive(struct unpack *unpack, struct error *err)
 	if (!unpack->archive)
 		return error_set(err, ERR_INTERNAL, "libarchive: cannot start");
 	archive_read_support_format_tar(unpack->archive);
+	if (unpack->settings->any_compression) {
+		archive_read_support_filter_bzip2(unpack->archive);
+		archive_read_support_filter_xz(unpack->archive);
+		inflate_pass_foreign(unpack->stream.inflate);
+	}
 	archive_read_support_format_empty(unpack->archive);
 	if (archive_read_open(unpack->archive, &unpack->stream, NULL, read_callback, NULL) != ARCHIVE_OK)
 		return archive_fail(unpack, err);

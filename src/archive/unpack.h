@@ -31,6 +31,7 @@ struct unpack_settings {
 	uint64_t limit_entries; /* 0: no limit */
 	enum unpack_devices devices;
 	int tee_fd;		   /* gets the uncompressed stream too; 0: none */
+	bool any_compression;	   /* an archive of ADD: bzip2 and xz too */
 	bool lowest;		   /* no layer lies below: no whiteouts, nothing is put off */
 	bool plain;		   /* an archive of files, not a layer: .wh. is a name as any other */
 	bool keep_kinds;	   /* a directory and anything else do not replace each other: ERR_INVALID */

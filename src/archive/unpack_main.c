@@ -2,7 +2,7 @@
 /*
  * kist-unpack - unpacks one untrusted layer. Run by store/unpack.c only:
  *
- *   kist-unpack unpack <limit bytes> <allow|skip|refuse> <lowest|above> [tee]
+ *   kist-unpack unpack <limit bytes> <allow|skip|refuse> <lowest|above|archive> [tee]
  *   kist-unpack finish <number of lower layers>
  *
  * Descriptors: 0 the stream (finish: the deferred work), 3 the target
@@ -39,7 +39,8 @@ static int usage(struct error *err)
 static int run_unpack(struct unpack_counts *counts, struct text *deferred, char **argv, struct error *err)
 {
 	struct unpack_settings settings = { .limit_entries = ENTRIES_MAX,
-					    .lowest = text_equal(argv[4], "lowest"),
+					    .lowest = !text_equal(argv[4], "above"),
+					    .any_compression = text_equal(argv[4], "archive"),
 					    .tee_fd = text_equal(argv[5], "tee") ? TEE_FD : 0 };
 	int target_fd = TARGET_FD;
 

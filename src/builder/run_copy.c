@@ -187,7 +187,7 @@ static int add_archive(struct build *build, const struct scratch *scratch, const
 	AUTO(unpack_result_fini) struct unpack_result result = { 0 };
 	AUTO(unpack_freep) struct unpack *unpack = NULL;
 	AUTO(error_clear) struct error problem = { 0 };
-	struct unpack_options options = { .stream_fd = archive_fd, .lowest = true };
+	struct unpack_options options = { .stream_fd = archive_fd, .archive = true };
 	uint64_t free_bytes;
 
 	if (store_free_bytes(&free_bytes, build->store, err) < 0 || layer_writer_new(&writer, build->store, err) < 0)

@@ -295,6 +295,21 @@ def test_add(shared, context):
     assert build(shared, path, check=False).returncode != 0
 
 
+@pytest.mark.parametrize("kind", ["xz", "bz2"])
+def test_add_of_other_compressions(shared, context, kind):
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode=f"w:{kind}") as tar:
+        info = tarfile.TarInfo("etc/inside")
+        info.size = 6
+        tar.addfile(info, io.BytesIO(b"packed"))
+    path = context("FROM scratch\nADD root.tar /\n")
+    (path / "root.tar").write_bytes(data.getvalue())
+    build(shared, path, "-t", f"packed:{kind}")
+    (path / "Dockerfile").write_text(f"FROM bb\nCOPY --from=packed:{kind} /etc/inside /x\n")
+    build(shared, path, "-t", "unpacked")
+    assert sh(shared, "unpacked", "cat /x") == "packed"
+
+
 CHANGES = """FROM bb
 RUN true
 RUN touch /new && rm /bin/wget && rm -r /home/user && mkdir /home/user && echo x > /home/user/y
