@@ -239,6 +239,11 @@ static int add_symlink(struct pack *pack, int dir_fd, const char *name, struct t
 	return put_header(pack, entry, err);
 }
 
+static void link_key(char out_key[KEY_MAX], const struct stat *st)
+{
+	snprintf(out_key, KEY_MAX, "%llx:%llx", (unsigned long long)st->st_dev, (unsigned long long)st->st_ino);
+}
+
 /* 1 if another name of the same file is in the stream already, and this one became a link to it. */
 static int add_hard_link(struct pack *pack, const struct stat *st, struct tar_entry *entry, struct error *err)
 {
@@ -247,7 +252,7 @@ static int add_hard_link(struct pack *pack, const struct stat *st, struct tar_en
 
 	if (st->st_nlink < 2)
 		return 0;
-	snprintf(key, sizeof(key), "%llx:%llx", (unsigned long long)st->st_dev, (unsigned long long)st->st_ino);
+	link_key(key, st);
 	first = map_get(&pack->links, key);
 	if (!first) {
 		map_set(&pack->links, key, xstrdup(entry->path));
@@ -270,27 +275,51 @@ static int add_special(struct pack *pack, const struct stat *st, struct tar_entr
 	return put_header(pack, entry, err);
 }
 
-static int open_entry(int dir_fd, const char *name, int flags, const char *path, struct error *err)
+/* 1 it is open; 0 it went, or is another file now: a tree may be changed while it is packed. */
+static int open_entry(int *out_fd, int dir_fd, const char *name, const struct stat *st, const char *path,
+		      struct error *err)
 {
-	int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | flags);
+	int flags = S_ISDIR(st->st_mode) ? O_DIRECTORY : 0;
+	AUTO_CLOSE int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | flags);
+	struct stat opened;
 
-	return fd < 0 ? tree_fail(err, errno, "open", path) : fd;
+	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == ENXIO))
+		return 0;
+	if (fd < 0 || fstat(fd, &opened) < 0)
+		return tree_fail(err, errno, "open", path);
+	/* Numbers of inodes are used again. */
+	if (opened.st_ino != st->st_ino || opened.st_dev != st->st_dev || (opened.st_mode ^ st->st_mode) & S_IFMT)
+		return 0;
+	*out_fd = take_fd(&fd);
+	return 1;
+}
+
+static int add_regular(struct pack *pack, int dir_fd, const char *name, const struct stat *st, struct tar_entry *entry,
+		       struct error *err)
+{
+	AUTO_CLOSE int fd = -1;
+	int r = open_entry(&fd, dir_fd, name, st, entry->path, err);
+	char key[KEY_MAX];
+
+	if (r > 0)
+		return add_file(pack, fd, entry->path, entry, st, err);
+	/* The next name of it is the first. */
+	link_key(key, st);
+	map_remove(&pack->links, key);
+	return r;
 }
 
 static int add_other(struct pack *pack, int dir_fd, const char *name, const struct stat *st, struct tar_entry *entry,
 		     struct error *err)
 {
-	AUTO_CLOSE int fd = -1;
 	int r = add_hard_link(pack, st, entry, err);
 
 	if (r != 0)
 		return r < 0 ? -1 : 0;
 	if (S_ISLNK(st->st_mode))
 		return add_symlink(pack, dir_fd, name, entry, err);
-	if (!S_ISREG(st->st_mode))
-		return add_special(pack, st, entry, err);
-	fd = open_entry(dir_fd, name, 0, entry->path, err);
-	return fd < 0 ? -1 : add_file(pack, fd, entry->path, entry, st, err);
+	return S_ISREG(st->st_mode) ? add_regular(pack, dir_fd, name, st, entry, err)
+				    : add_special(pack, st, entry, err);
 }
 
 static bool is_left_out(const struct pack *pack, const char *path)
@@ -310,12 +339,13 @@ static int add_taken_back(struct pack *pack, int dir_fd, const char *name, const
 {
 	const char *below = path + pack->base;
 	AUTO_CLOSE int fd = -1;
+	int r;
 
 	below += *below == '/';
 	if (!S_ISDIR(st->st_mode) || !pattern_list_may_take_back(pack->settings.excludes, below))
 		return 0;
-	fd = open_entry(dir_fd, name, O_DIRECTORY, path, err);
-	return fd < 0 ? -1 : pack_add_below(pack, fd, path, err);
+	r = open_entry(&fd, dir_fd, name, st, path, err);
+	return r <= 0 ? r : pack_add_below(pack, fd, path, err);
 }
 
 static int add_entry(struct pack *pack, int dir_fd, const char *name, const char *path, struct error *err)
@@ -324,6 +354,7 @@ static int add_entry(struct pack *pack, int dir_fd, const char *name, const char
 	AUTO_CLOSE int fd = -1;
 	struct tar_entry entry;
 	struct stat st;
+	int r;
 
 	if (left_out && !(pack->settings.excludes && pack->settings.excludes->any_taken_back))
 		return 0;
@@ -338,8 +369,8 @@ static int add_entry(struct pack *pack, int dir_fd, const char *name, const char
 	fill_entry(pack, &entry, &st, path);
 	if (!S_ISDIR(st.st_mode))
 		return add_other(pack, dir_fd, name, &st, &entry, err);
-	fd = open_entry(dir_fd, name, O_DIRECTORY, path, err);
-	return fd < 0 ? -1 : add_directory(pack, fd, path, &entry, err);
+	r = open_entry(&fd, dir_fd, name, &st, path, err);
+	return r <= 0 ? r : add_directory(pack, fd, path, &entry, err);
 }
 
 int pack_add_opened(struct pack *pack, int fd, const char *path, struct error *err)
