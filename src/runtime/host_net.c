@@ -34,7 +34,8 @@ int host_net_make(int *out_namespace_fd, struct error *err)
 	if (own < 0 || namespace_join(own, CLONE_NEWNET) < 0)
 		return 0;
 	if (unshare(CLONE_NEWNET) < 0)
-		return error_set_errno(err, ERR_INTERNAL, errno, "make network namespace");
+		return error_set_errno(err, ERR_INTERNAL, errno, "make network namespace%s",
+				       errno == ENOSPC ? " (a limit in /proc/sys/user is reached)" : "");
 	made = namespace_open(0, namespace_kind_of_flag(CLONE_NEWNET));
 	socket_fd = host_net_loopback();
 	/* It went a moment ago; a caller that is left in a container's network is nobody's friend. */
