@@ -45,7 +45,8 @@ static const struct {
 	{ "{\"Cmd\":[\"a\"],\"HostConfig\":{\"IpcMode\":\"odd\"}}", "invalid IPC mode" },
 	{ "{\"Cmd\":[\"a\"],\"HostConfig\":{\"Ulimits\":[{\"Name\":\"nofile\",\"Soft\":5,\"Hard\":3}]}}",
 	  "ulimit soft limit" },
-	{ "{\"Cmd\":[\"a\"],\"HostConfig\":{\"LogConfig\":{\"Type\":\"syslog\"}}}", "looking up logging plugin syslog" },
+	{ "{\"Cmd\":[\"a\"],\"HostConfig\":{\"LogConfig\":{\"Type\":\"syslog\"}}}",
+	  "looking up logging plugin syslog" },
 	{ "{\"Cmd\":[\"a\"],\"HostConfig\":{\"LogConfig\":{\"Type\":\"json-file\",\"Config\":{\"max-size\":\"1m\","
 	  "\"max-file\":\"3\"}}}}",
 	  NULL },
