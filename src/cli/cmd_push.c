@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 
+#include "base/alloc.h"
+#include "base/buffer.h"
 #include "cli/commands.h"
 #include "cli/members.h"
 #include "cli/progress.h"
 #include "oci/reference.h"
+#include "json/value.h"
+
+#define ANSWER_MAX (16 * 1024 * 1024)
 
 struct push_options {
 	bool all_tags;
@@ -74,4 +79,59 @@ const struct command command_push = {
 	.max_operands = 1,
 	.flags = COMMAND_PLAIN_OPERANDS,
 	.run = run_push,
+};
+
+/* ---- what a name means there ---- */
+
+static int print_digest(struct cli *cli, const char *name, struct error *err)
+{
+	AUTO(local_response_freep) struct local_response *response = NULL;
+	AUTO(json_value_freep) struct json_value *answer = NULL;
+	AUTO(text_list_fini) struct text_list headers = { 0 };
+	AUTO(reference_fini) struct reference reference = { 0 };
+	AUTO_FREE char *full = NULL;
+	AUTO_FREE char *repository = NULL;
+	AUTO_FREE char *path = NULL;
+	struct local_request request = { .method = "GET", .headers = &headers };
+	struct client *client = cli_client(cli, err);
+	struct buffer body;
+	int r;
+
+	if (!client || reference_parse(&reference, name, err) < 0)
+		return -1;
+	reference_default_tag(&reference);
+	full = reference_familiar(&reference);
+	repository = reference_name(&reference);
+	if (auth_header(&headers, &cli->config, repository, err) < 0)
+		return -1;
+	path = xasprintf("/distribution/%s/json", full);
+	request.path = path;
+	if (client_send(&response, client, &request, err) < 0)
+		return -1;
+	buffer_init(&body, ANSWER_MAX);
+	r = local_response_read_all(response, &body, err);
+	if (r == 0)
+		r = json_value_parse(&answer, buffer_text(&body), body.size, err);
+	buffer_fini(&body);
+	if (r == 0)
+		puts(text_or_empty(json_value_text(json_value_get(json_value_get(answer, "Descriptor"), "digest"))));
+	return r;
+}
+
+static int run_digest(struct cli *cli, void *options, const struct text_list *operands, struct error *err)
+{
+	(void)options;
+	for (size_t i = 0; i < operands->count; i++)
+		if (print_digest(cli, operands->items[i], err) < 0)
+			return -1;
+	return 0;
+}
+
+const struct command command_image_digest = {
+	.usage = "NAME[:TAG] [NAME...]",
+	.summary = "Print the digest a name has in its registry now",
+	.min_operands = 1,
+	.max_operands = -1,
+	.flags = COMMAND_PLAIN_OPERANDS,
+	.run = run_digest,
 };

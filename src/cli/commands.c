@@ -86,6 +86,7 @@ const struct command_entry command_entries[] = {
 	{ "builder", "build", &command_build, 0 },
 	{ "builder", "prune", &command_builder_prune, 0 },
 	{ "image", "build", &command_build, 0 },
+	{ "image", "digest", &command_image_digest, 0 },
 	{ "image", "history", &command_history, 0 },
 	{ "image", "import", &command_import, 0 },
 	{ "image", "inspect", &command_image_inspect, 0 },

@@ -23,6 +23,7 @@ extern const struct command command_exec;
 extern const struct command command_explain;
 extern const struct command command_export;
 extern const struct command command_history;
+extern const struct command command_image_digest;
 extern const struct command command_image_inspect;
 extern const struct command command_image_prune;
 extern const struct command command_images;

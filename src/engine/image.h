@@ -180,6 +180,26 @@ struct image_pull_options {
 /* Cut, canceled or killed, it leaves no image; what was received serves the next try. */
 int image_pull(struct engine *engine, const struct image_pull_options *options, struct error *err);
 
+struct distribution_target {
+	char *media_type;
+	char *digest;
+	int64_t size;
+};
+/* GET /distribution/{name}/json: what a name means in its registry, and for which machines. */
+struct image_distribution {
+	struct distribution_target descriptor;
+	JSON_ARRAY_OF(struct platform) platforms;
+};
+extern const struct json_field image_distribution_fields[];
+struct image_distribution_options {
+	const char *image;
+	const char *auth; /* as for pull */
+	const struct session_settings *registry;
+	int cancel_fd;
+};
+int image_distribution(struct image_distribution *out, const struct image_distribution_options *options,
+		       struct error *err);
+
 struct image_push_options {
 	const char *image; /* "localhost:5000/web" */
 	const char *tag;   /* "" or NULL: all tags, unless image has one */

@@ -56,7 +56,8 @@ static int read_users(struct map *out_users, const char *path, struct error *err
 
 		if (!*line || *line == '#')
 			continue;
-		if (!colon || colon == line || !text_has_prefix(colon + 1, "$2"))
+		if (!colon || colon == line || !text_has_prefix(colon + 1, "$2") ||
+		    crypt_checksalt(colon + 1) == CRYPT_SALT_INVALID)
 			return error_set(err, ERR_INVALID, "%s: line %zu is not user:bcrypt-hash (htpasswd -B)", path,
 					 i + 1);
 		*colon = '\0';

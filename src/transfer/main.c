@@ -39,7 +39,7 @@ static int do_pull(struct channel *channel, const struct message_request *reques
 
 	if (pull_open(&pull, request, channel, err) < 0 || sandbox_enter(err) < 0)
 		return -1;
-	return pull_run(pull, end, err);
+	return text_equal(request->action, "look") ? pull_look(pull, end, err) : pull_run(pull, end, err);
 }
 
 static int do_push(struct channel *channel, const struct message_request *request, struct message_event *end,
@@ -66,7 +66,7 @@ static int serve(struct channel *channel, struct message_event *end, struct erro
 	struct message_request request = { 0 };
 	int r = receive_request(&request, channel, err);
 
-	if (r == 0 && text_equal(request.action, "pull"))
+	if (r == 0 && (text_equal(request.action, "pull") || text_equal(request.action, "look")))
 		r = do_pull(channel, &request, end, err);
 	else if (r == 0 && text_equal(request.action, "push"))
 		r = do_push(channel, &request, end, err);

@@ -26,7 +26,7 @@ struct message_blob {
 };
 
 struct message_request {
-	char *action; /* "pull", "push", "login" */
+	char *action; /* "pull", "look" (the first documents of a pull, no layer), "push", "login" */
 	char *reference;
 	char *server;
 	struct platform *platform;

@@ -39,6 +39,7 @@ struct pull {
 	struct manifest manifest;
 	struct image_config config;
 	struct message_reply which;
+	bool look;     /* only what the reference names, and its config */
 	bool is_known; /* the engine had the last document: it may have the next */
 	atomic_bool stop;
 	struct mutex ask_lock;
@@ -277,7 +278,7 @@ static int resolve(struct pull *pull, struct message_event *end, struct error *e
 		}
 		if (send_document(pull, is_image ? "manifest" : "index", &descriptor, text, err) < 0)
 			return -1;
-		if (is_image)
+		if (is_image || pull->look)
 			return 0;
 		entry = manifest_select(&pull->manifest, &pull->platform,
 					pull->request->strict ? PLATFORM_STRICT : PLATFORM_RUNNABLE, err);
@@ -309,6 +310,8 @@ static int check_image(const struct pull *pull, struct error *err)
 
 static int take_config(struct pull *pull, const char *text, size_t size, struct error *err)
 {
+	if (pull->look)
+		return send_document(pull, "config", pull->manifest.config, text, err);
 	if (image_config_decode(&pull->config, text, size, err) < 0)
 		return -1;
 	if (pull->config.rootfs.diff_ids.count != pull->manifest.layers.count)
@@ -525,18 +528,37 @@ int pull_open(struct pull **out_pull, const struct message_request *request, str
 	return 0;
 }
 
+/* At the first source that has it. */
+static int resolve_anywhere(struct pull *pull, struct message_event *end, struct error *err)
+{
+	for (size_t i = 0; i < pull->sources.count; i++) {
+		pull->registry = pull->sources.items[i].registry;
+		error_clear(err);
+		if (resolve(pull, end, err) == 0)
+			return 0;
+		free(take_ptr(end->digest));
+		free(take_ptr(end->media_type));
+	}
+	return -1;
+}
+
+int pull_look(struct pull *pull, struct message_event *out_end, struct error *err)
+{
+	pull->look = true;
+	if (resolve_anywhere(pull, out_end, err) < 0)
+		return -1;
+	/* Artifacts have configs that say nothing of a platform. */
+	if (pull->manifest.kind != MANIFEST_IMAGE || !media_type_is_config(pull->manifest.config->media_type) ||
+	    pull->manifest.config->size > IMAGE_CONFIG_SIZE_MAX)
+		return 0;
+	return fetch_config(pull, err);
+}
+
 int pull_run(struct pull *pull, struct message_event *out_end, struct error *err)
 {
 	int known;
 
-	for (size_t i = 0; i < pull->sources.count; i++) {
-		pull->registry = pull->sources.items[i].registry;
-		error_clear(err);
-		if (resolve(pull, out_end, err) == 0)
-			break;
-		free(take_ptr(out_end->digest));
-		free(take_ptr(out_end->media_type));
-	}
+	resolve_anywhere(pull, out_end, err);
 	if (error_is_set(err) || check_image(pull, err) < 0)
 		return -1;
 	known = find_config(pull, err);

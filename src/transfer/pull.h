@@ -17,5 +17,7 @@ int pull_open(struct pull **out_pull, const struct message_request *request, str
 	      struct error *err);
 /* Fills digest and media type of *out_end. */
 int pull_run(struct pull *pull, struct message_event *out_end, struct error *err);
+/* Only the documents: what the reference names, and if that is an image, its config. */
+int pull_look(struct pull *pull, struct message_event *out_end, struct error *err);
 void pull_free(struct pull *pull);
 DEFINE_AUTO(struct pull, pull_free)

@@ -103,6 +103,17 @@ int session_pull(struct session_pulled *out_pulled, const struct session_pull *p
 		 struct error *err);
 void session_pulled_fini(struct session_pulled *pulled);
 
+struct session_looked {
+	char *digest;
+	char *media_type;
+	char *text;   /* the document itself: an index, or a manifest */
+	char *config; /* of a manifest that is an image's; else NULL */
+};
+
+/* What a reference means in its registry now; of `look` only reference, auth, settings and cancel_fd count. */
+int session_look(struct session_looked *out_looked, const struct session_pull *look, struct error *err);
+void session_looked_fini(struct session_looked *looked);
+
 /* ---- push ---- */
 
 struct session_blob {

@@ -244,3 +244,35 @@ def test_pull_of_what_is_here_asks_once_with_head(daemon, sink):
     blob.write_bytes(b"X" + good[1:])
     daemon.docker("pull", name)
     assert blob.read_bytes() == good
+
+
+def test_what_a_name_means_in_its_registry(loaded, registry, sink):
+    """GET /distribution, which docker-py asks; and the digest by our command line."""
+    name = f"{registry.address}/busybox:1"
+    want = digest(manifest_of(registry, "busybox", "1"))
+    assert loaded.kist("image", "digest", name, f"{registry.address}/busybox").stdout.split() == [want] * 2
+    run = loaded.kist("image", "digest", f"{registry.address}/none:1", check=False)
+    assert run.returncode == 1 and "not found" in run.stderr
+    index = json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.index.v1+json",
+            "manifests": [
+                {
+                    "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                    "digest": digest(machine.encode()),
+                    "size": 1,
+                    "platform": {"os": "linux", "architecture": machine},
+                }
+                for machine in ("arm64", "s390x")
+            ],
+        }
+    ).encode()
+    sink.manifests["many", "1"] = ("application/vnd.oci.image.index.v1+json", index)
+    docker = pytest.importorskip("docker")
+    client = docker.DockerClient(base_url=f"unix://{loaded.socket}", version="auto")
+    data = client.images.get_registry_data(f"{sink.address}/many:1")
+    assert data.id == digest(index) and data.attrs["Descriptor"]["size"] == len(index)
+    assert data.has_platform("linux/arm64") and not data.has_platform("linux/amd64")
+    assert client.images.get_registry_data(name).has_platform("linux/amd64")
+    client.close()

@@ -78,6 +78,7 @@ DOCKER_HANDLER(docker_store_check);
 
 /* image_push.c */
 DOCKER_HANDLER(docker_image_push);
+DOCKER_HANDLER(docker_distribution);
 
 /* volume.c */
 DOCKER_HANDLER(docker_volume_list);

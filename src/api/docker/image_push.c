@@ -21,3 +21,22 @@ DOCKER_HANDLER(docker_image_push)
 
 	return image_stream_finish(response, image_push(api->engine, &options, err), err);
 }
+
+DOCKER_HANDLER(docker_distribution)
+{
+	struct docker_api *api = context;
+	AUTO_FREE char *auth = image_stream_auth(request);
+	struct image_distribution distribution = { 0 };
+	const struct image_distribution_options options = {
+		.image = http_param(request, "name"),
+		.auth = auth,
+		.registry = api->registry,
+		.cancel_fd = http_cancel_fd(request),
+	};
+
+	if (image_distribution(&distribution, &options, err) < 0)
+		return -1;
+	reply_json(response, 200, &distribution, image_distribution_fields);
+	json_free_fields(&distribution, image_distribution_fields);
+	return 0;
+}

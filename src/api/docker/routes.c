@@ -65,7 +65,7 @@ const struct http_route docker_routes[] = {
 	{ "POST", "/images/{name...}/tag", docker_image_tag, 0 },
 	{ "POST", "/images/{name...}/push", docker_image_push, 0 },
 	{ "DELETE", "/images/{name...}", docker_image_remove, 0 },
-	{ "GET", "/distribution/{name...}/json", docker_unsupported, 0 },
+	{ "GET", "/distribution/{name...}/json", docker_distribution, 0 },
 
 	{ "POST", "/store/check", docker_store_check, 0 },
 
