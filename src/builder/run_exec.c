@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/path.h"
 #include "base/random.h"
@@ -21,6 +22,8 @@
 #include "engine/image_make.h"
 
 #define CARRY_MAX 4
+#define REMOVE_TRIES 20
+#define REMOVE_PAUSE_MS 100
 
 struct run {
 	struct build *build;
@@ -38,8 +41,14 @@ static void run_fini(struct run *run)
 	AUTO(error_clear) struct error ignored = { 0 };
 	const struct remove_options options = { .force = true, .volumes = true };
 
-	if (run->id && !run->ended)
-		container_remove(run->build->engine, run->id, &options, -1, &ignored);
+	/* On a full disk the files go first, in the background; then there is room to write down that it is gone. */
+	for (int i = 0; run->id && !run->ended && i < REMOVE_TRIES; i++) {
+		error_clear(&ignored);
+		if (container_remove(run->build->engine, run->id, &options, -1, &ignored) == 0 ||
+		    ignored.kind == ERR_NOT_FOUND)
+			break;
+		clock_sleep_ms(REMOVE_PAUSE_MS);
+	}
 	mounts_fini(&run->mounts);
 	if (run->folder)
 		remove_tree(AT_FDCWD, run->folder);

@@ -197,12 +197,12 @@ int snapshot_remove(struct store *store, const char *key, struct error *err)
 
 	if (r <= 0)
 		return r;
-	if (query_new(&query, store_database(store), "DELETE FROM snapshot WHERE key = ?1", err) < 0)
+	/* The files first: on a full disk a row can be removed only after they are. A row without files goes at the next open. */
+	if (store_discard(store, store_directory(path, snapshot.directory, false, ""), err) < 0 ||
+	    query_new(&query, store_database(store), "DELETE FROM snapshot WHERE key = ?1", err) < 0)
 		return -1;
 	query_bind_text(query, 1, key);
-	if (query_run(query, err) < 0)
-		return error_prefix(err, "remove snapshot %s", key);
-	return store_discard(store, store_directory(path, snapshot.directory, false, ""), err);
+	return query_run(query, err) < 0 ? error_prefix(err, "remove snapshot %s", key) : 0;
 }
 
 int layer_writer_take_snapshot(struct layer_writer **out_writer, struct store *store, const char *key,

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from lib import images
+from lib.daemon import Daemon
 
 CLASSIC = {"DOCKER_BUILDKIT": "0"}
 
@@ -571,6 +572,37 @@ def test_interrupt_ends_the_step(own, context):
     while own.docker("ps", "-aq").stdout and time.monotonic() < end:
         time.sleep(0.1)
     assert own.docker("ps", "-aq").stdout == ""
+
+
+def test_full_disk(tmp_root, program, busybox_tar, context):
+    """What does not fit fails with the reason and leaves nothing; the engine goes on."""
+    (tmp_root / "d").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(tmp_root / "d")], check=True)
+    server = Daemon(tmp_root, program)
+    try:
+        server.start()
+        load(server, busybox_tar)
+        path = context("FROM bb\nCOPY big /big\n")
+        with open(path / "big", "wb") as big:
+            big.write(os.urandom(16 << 20))
+        failed = build(server, path, "-t", "full", check=False)
+        assert failed.returncode != 0 and "No space left on device" in failed.stderr + failed.stdout
+        (path / "Dockerfile").write_text("FROM bb\nRUN head -c 60000000 /dev/urandom > /x\n")
+        (path / "big").unlink()
+        assert build(server, path, "--force-rm", check=False).returncode != 0
+        assert server.docker("images", "-q", "full").stdout == ""
+        (path / "Dockerfile").write_text("FROM bb\nRUN echo fits > /x\n")
+        end = time.monotonic() + 20
+        while (run := build(server, path, "-t", "fits", "--force-rm", check=False)).returncode != 0:
+            # What failed is deleted in the background.
+            assert time.monotonic() < end, run.stderr
+            time.sleep(0.2)
+        assert sh(server, "fits", "cat /x") == "fits\n"
+        server.finish()
+    finally:
+        if server.process and server.process.poll() is None:
+            server.stop()
+        subprocess.run(["umount", "-l", str(tmp_root / "d")], check=True)
 
 
 # ---- commit, diff ----
