@@ -56,7 +56,7 @@ class Rootless:
         if not {"stdout", "stderr"} & set(options):
             options["capture_output"] = True
         line = ["unshare", "-m", "--propagation", "private", "sh", self.root / "wrapper", self.root / "kist-runtime", *words]
-        run = subprocess.run(list(map(str, line)), env=self.env, text=True, timeout=30, check=False, **options)
+        run = subprocess.run(list(map(str, line)), env=self.env, text=True, timeout=120, check=False, **options)
         assert not check or run.returncode == 0, run.stderr
         return run
 

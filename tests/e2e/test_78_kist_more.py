@@ -104,7 +104,7 @@ def test_operands_run_side_by_side_and_print_in_order(shared):
 
 def test_dial_stdio(shared, program):
     request = b"GET /_ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    done = subprocess.run([program("kist"), "system", "dial-stdio"], input=request, capture_output=True, env=shared.environment, timeout=30, check=True)
+    done = subprocess.run([program("kist"), "system", "dial-stdio"], input=request, capture_output=True, env=shared.environment, timeout=120, check=True)
     assert done.stdout.startswith(b"HTTP/1.1 200") and done.stdout.endswith(b"OK")
 
 
@@ -119,7 +119,7 @@ def test_dial_stdio(shared, program):
 def test_what_kist_has_not_is_said(shared, method, path, words):
     import socket
 
-    connection = http.client.HTTPConnection("localhost", timeout=30)
+    connection = http.client.HTTPConnection("localhost", timeout=120)
     connection.sock = socket.socket(socket.AF_UNIX)
     connection.sock.connect(str(shared.socket))
     connection.request(method, path)
