@@ -418,6 +418,7 @@ static void flags_fini(struct daemon_flags *flags)
 	text_list_fini(&flags->hosts);
 	text_list_fini(&flags->log_options);
 	text_list_fini(&flags->insecure_registries);
+	text_list_fini(&flags->address_pools);
 	text_list_fini(&flags->registry_mirrors);
 }
 

@@ -232,8 +232,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	program.log = &log;
-	if (run(&program, argc > 1 ? argv[1] : "/etc/resolv.conf", &err) == 0)
-		return 0;
-	log_error(&log, "kist-resolve ends", F("error", err.message));
-	return 1;
+	if (run(&program, argc > 1 ? argv[1] : "/etc/resolv.conf", &err) < 0)
+		log_error(&log, "kist-resolve ends", F("error", err.message));
+	/* Not by exit handlers: the sandbox may not allow what they do. */
+	_exit(error_is_set(&err));
 }
