@@ -151,6 +151,17 @@ static bool repeats_lower(const struct pull *pull, size_t index)
 	return false;
 }
 
+/* Is the blob the manifest names here, or another one of the same files? */
+static int has_archive(struct pull *pull, const struct digest *stored, const struct digest *named, struct error *err)
+{
+	int r;
+
+	lease_add(pull->lease, named);
+	lease_add(pull->lease, stored);
+	r = blob_exists(store_blobs(pull->store), named, err);
+	return r == 0 && !pull->options->whole ? blob_exists(store_blobs(pull->store), stored, err) : r;
+}
+
 static int have_layer(void *arg, const struct session_layer *layer, struct error *err)
 {
 	struct pull *pull = arg;
@@ -163,8 +174,9 @@ static int have_layer(void *arg, const struct session_layer *layer, struct error
 	arrival = &pull->arrivals[layer->index];
 	descriptor_digest(layer->descriptor, &pull->layers.items[layer->index].blob);
 	r = layer_find(&stored, pull->store, &pull->layers.items[layer->index].chain_id, err);
-	if (r > 0 && pull->options->whole)
-		r = blob_exists(store_blobs(pull->store), &pull->layers.items[layer->index].blob, err);
+	/* Files without an archive run, but cannot be pushed or saved: the archive is fetched then, and only kept. */
+	if (r > 0)
+		r = has_archive(pull, &stored.blob, &pull->layers.items[layer->index].blob, err);
 	if (r != 0)
 		return r;
 	arrival->repeats = repeats_lower(pull, layer->index);
@@ -354,6 +366,18 @@ static int commit_record(struct pull *pull, const char *digest, struct error *er
 	return r;
 }
 
+/* Layers that were here without one. */
+static int note_archives(struct pull *pull, struct error *err)
+{
+	for (size_t i = 0; i < pull->layers.count; i++) {
+		const struct image_layer *layer = &pull->layers.items[i];
+
+		if (pull->arrivals[i].whole && layer_set_blob(pull->store, &layer->chain_id, &layer->blob, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int commit(struct pull *pull, const struct session_pulled *pulled, struct error *err)
 {
 	if (!pull->have_config)
@@ -362,7 +386,7 @@ static int commit(struct pull *pull, const struct session_pulled *pulled, struct
 	if (syncfs(blob_store_root(store_blobs(pull->store))) < 0)
 		return error_set_errno(err, ERR_INTERNAL, errno, "sync");
 	if (commit_blobs(pull, err) < 0 || unpack_repeats(pull, err) < 0 ||
-	    image_layers_commit(&pull->layers, pull->store, err) < 0)
+	    image_layers_commit(&pull->layers, pull->store, err) < 0 || note_archives(pull, err) < 0)
 		return -1;
 	return commit_record(pull, pulled->digest, err);
 }

@@ -259,7 +259,9 @@ static bool has_blob(struct check *check, const struct digest *digest)
 	return blob_exists(store_blobs(check->store), digest, &ignored) > 0;
 }
 
-static const char *find_missing_layer(struct check *check, const struct digest *manifest_digest)
+/* stack: highest first. Another archive of the same files is as good as the one the manifest names. */
+static const char *find_missing_layer(struct check *check, const struct digest *manifest_digest,
+				      const struct layer_stack *stack)
 {
 	AUTO(error_clear) struct error ignored = { 0 };
 	AUTO(manifest_fini) struct manifest manifest = { 0 };
@@ -273,7 +275,10 @@ static const char *find_missing_layer(struct check *check, const struct digest *
 		struct digest digest;
 
 		descriptor_digest(&manifest.layers.items[i], &digest);
-		if (!has_blob(check, &digest) && !media_type_is_foreign_layer(manifest.layers.items[i].media_type))
+		if (!has_blob(check, &digest) &&
+		    (manifest.layers.count != stack->count ||
+		     !has_blob(check, &stack->items[stack->count - 1 - i].blob)) &&
+		    !media_type_is_foreign_layer(manifest.layers.items[i].media_type))
 			return "the archive of a layer is missing: it runs, but cannot be pushed or saved";
 	}
 	return NULL;
@@ -292,7 +297,7 @@ static int check_image(struct check *check, const struct image_record *image, st
 	else if (layer_stack_load(&stack, check->store, &image->chain_id, &problem) < 0)
 		missing = problem.message;
 	else if (digest_is_set(&image->manifest))
-		missing = has_blob(check, &image->manifest) ? find_missing_layer(check, &image->manifest)
+		missing = has_blob(check, &image->manifest) ? find_missing_layer(check, &image->manifest, &stack)
 							    : "its manifest is missing";
 	if (missing)
 		tell(check, CHECK_IMAGE, &image->id, missing, false);

@@ -276,3 +276,20 @@ def test_what_a_name_means_in_its_registry(loaded, registry, sink):
     assert data.has_platform("linux/arm64") and not data.has_platform("linux/amd64")
     assert client.images.get_registry_data(name).has_platform("linux/amd64")
     client.close()
+
+
+def test_layers_without_archives_get_them_back(daemon, ours):
+    """A build's cache keeps files whose archives went with the image: a pull brings the archives, and all is whole."""
+    folder = daemon.root / "context"
+    folder.mkdir()
+    (folder / "file").write_text("built")
+    (folder / "Dockerfile").write_text("FROM scratch\nCOPY file /\n")
+    name = f"{ours.address}/built:1"
+    daemon.kist("build", "-q", "-t", name, str(folder))
+    daemon.docker("push", "-q", name)
+    daemon.docker("rmi", name)
+    daemon.docker("pull", "-q", name)
+    assert daemon.kist("store", "check").stdout.splitlines()[-1].endswith(": 0 problems")
+    daemon.docker("save", "-o", str(daemon.root / "out"), name)
+    daemon.docker("tag", name, f"{ours.address}/again:1")
+    daemon.docker("push", "-q", f"{ours.address}/again:1")
