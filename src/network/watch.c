@@ -22,6 +22,7 @@
 #include "base/file.h"
 #include "network/firewall.h"
 #include "network/foreign.h"
+#include "sys/netlink_request.h"
 #include "sys/nftables.h"
 
 #define MESSAGE_SIZE 65536
@@ -76,8 +77,8 @@ static unsigned read_messages(const struct network *network, int fd, uint8_t *bu
 		}
 		if (size <= 0)
 			return found;
-		for (const struct nlmsghdr *message = (const void *)buffer; NLMSG_OK(message, left);
-		     message = NLMSG_NEXT(message, left))
+		for (const struct nlmsghdr *message = (const void *)buffer; message_is_whole(message, left);
+		     message = message_next(message, &left))
 			found |= judge(network, message);
 	}
 }

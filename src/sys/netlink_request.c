@@ -139,7 +139,7 @@ static int receive(int fd, uint32_t sequence, bool wants_ack, int (*fn)(const st
 			return -EMSGSIZE;
 		if (from.nl_pid != 0)
 			continue; /* only the kernel is believed */
-		for (; NLMSG_OK(message, left); message = NLMSG_NEXT(message, left)) {
+		for (; message_is_whole(message, left); message = message_next(message, &left)) {
 			int more = take_message(message, sequence, fn, arg);
 
 			if (more < 0 || (more == 0 && (!wants_ack || message->nlmsg_type == NLMSG_ERROR ||

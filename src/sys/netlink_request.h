@@ -32,5 +32,22 @@ void request_put_text(struct request *request, uint16_t type, const char *text);
 size_t request_nest(struct request *request, uint16_t type);
 void request_unnest(struct request *request, size_t place);
 
+/*
+ * Walks the messages of a datagram: the kernel's NLMSG_NEXT goes below zero behind a last one of odd size.
+ * for (; message_is_whole(message, left); message = message_next(message, &left))
+ */
+static inline bool message_is_whole(const struct nlmsghdr *message, size_t left)
+{
+	return left >= sizeof(*message) && message->nlmsg_len >= sizeof(*message) && message->nlmsg_len <= left;
+}
+
+static inline const struct nlmsghdr *message_next(const struct nlmsghdr *message, size_t *left)
+{
+	size_t size = NLMSG_ALIGN(message->nlmsg_len);
+
+	*left = size < *left ? *left - size : 0;
+	return (const void *)((const char *)message + size);
+}
+
 /* Sends, and calls fn (or NULL) for each message of the answer. 0 or -errno. */
 int request_exchange(int fd, struct request *request, int (*fn)(const struct nlmsghdr *message, void *arg), void *arg);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "sys/netlink_request.h"
 
 #define ANSWER_SIZE 16384
 #define ANSWER_TIMEOUT_S 10
@@ -269,7 +270,7 @@ static int count_answers(const uint8_t *data, size_t size, unsigned *count)
 {
 	const struct nlmsghdr *message = (const void *)data;
 
-	for (; NLMSG_OK(message, size); message = NLMSG_NEXT(message, size)) {
+	for (; message_is_whole(message, size); message = message_next(message, &size)) {
 		const struct nlmsgerr *answer = NLMSG_DATA(message);
 
 		if (message->nlmsg_type != NLMSG_ERROR || message->nlmsg_len < NLMSG_LENGTH(sizeof(*answer)))
