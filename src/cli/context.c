@@ -230,15 +230,27 @@ static bool is_archive(const char *data, size_t size)
 	       (size >= 262 && memcmp(data + 257, "ustar", 5) == 0);
 }
 
+static int start_from_text(struct context *context, struct writer *writer, size_t got, struct error *err)
+{
+	AUTO_FREE char *rest = NULL;
+	size_t size = 0;
+	int r = fd_read_all(&rest, &size, STDIN_FILENO, DOCKERFILE_MAX);
+
+	if (r < 0)
+		return error_set_errno(err, ERR_INVALID, r, "read standard input");
+	context->text = xcalloc(1, got + size + 1);
+	memcpy(context->text, writer->early, got);
+	memcpy(context->text + got, rest, size);
+	inject(context, writer, got + size);
+	return start_writer(context, writer, err);
+}
+
 /* A tar, or the text of a Dockerfile. */
 static int start_from_stdin(struct context *context, const char *file, struct error *err)
 {
 	AUTO_FREE char *early = xcalloc(1, MAGIC_SIZE);
 	struct writer writer = { .early = early };
 	ssize_t got = read_full(STDIN_FILENO, early, MAGIC_SIZE);
-	AUTO_FREE char *rest = NULL;
-	size_t size = 0;
-	int r;
 
 	if (got < 0)
 		return error_set_errno(err, ERR_INVALID, (int)got, "read standard input");
@@ -250,14 +262,7 @@ static int start_from_stdin(struct context *context, const char *file, struct er
 	if (file)
 		return error_set(err, ERR_INVALID,
 				 "ambiguous Dockerfile source: both stdin and flag correspond to Dockerfiles");
-	r = fd_read_all(&rest, &size, STDIN_FILENO, DOCKERFILE_MAX);
-	if (r < 0)
-		return error_set_errno(err, ERR_INVALID, r, "read standard input");
-	context->text = xcalloc(1, (size_t)got + size + 1);
-	memcpy(context->text, early, (size_t)got);
-	memcpy(context->text + got, rest, size);
-	inject(context, &writer, (size_t)got + size);
-	return start_writer(context, &writer, err);
+	return start_from_text(context, &writer, (size_t)got, err);
 }
 
 static bool is_url(const char *source)

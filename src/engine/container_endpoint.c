@@ -42,7 +42,7 @@ static const char *address_problem(const char *text, const struct engine_network
 {
 	struct net_address address, subnet;
 
-	if (text_empty(text))
+	if (!text || !*text)
 		return NULL;
 	if (!engine_network_is_user_defined(network))
 		return "user specified IP address is supported on user defined networks only";

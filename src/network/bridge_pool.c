@@ -144,13 +144,12 @@ static int choose_pool(struct network *network, struct bridge *bridge, enum fami
 	return error_set(err, ERR_EXHAUSTED, "all predefined address pools have been fully subnetted");
 }
 
-/* The address a bridge of the administrator's has already. */
 static bool adopt_address(struct bridge *bridge, enum family family, int socket_fd)
 {
 	AUTO_FREE struct link_address *addresses = NULL;
 	size_t count = 0;
 
-	if (bridge->fresh || address_dump(socket_fd, &addresses, &count) < 0)
+	if (address_dump(socket_fd, &addresses, &count) < 0)
 		return false;
 	for (size_t i = 0; i < count; i++) {
 		if (addresses[i].index != bridge->index || addresses[i].address.family != family_of(family) ||
@@ -172,7 +171,8 @@ static int settle_family(struct network *network, struct bridge *bridge, enum fa
 	out->mode = asked->mode;
 	if (subnet && parse_subnet(&out->network, family, subnet, err) < 0)
 		return -1;
-	if (!subnet && !adopt_address(bridge, family, socket_fd) &&
+	/* The address a bridge of the administrator's has already. */
+	if (!subnet && (bridge->fresh || !adopt_address(bridge, family, socket_fd)) &&
 	    choose_pool(network, bridge, family, socket_fd, err) < 0)
 		return -1;
 	if (gateway && parse_inside(&out->gateway, &out->network, gateway, "gateway", err) < 0)

@@ -302,6 +302,16 @@ static char *sign(const struct access *access, const struct claims *claims)
 	return xasprintf("%s.%s", signed_part, signature_part);
 }
 
+static int read_claims(struct claims *out_claims, const char *part, struct error *err)
+{
+	AUTO_FREE char *body = NULL;
+	size_t size = 0;
+
+	if (base64_decode(&body, &size, part) < 0)
+		return error_set(err, ERR_INVALID, "not base64");
+	return json_decode(out_claims, claims_fields, body, size, err);
+}
+
 /* 1 if it is ours and of now. The header is not read: only what we sign with HS256 has our signature. */
 static int verify(struct claims *out_claims, const struct access *access, const char *token)
 {
@@ -310,9 +320,7 @@ static int verify(struct claims *out_claims, const struct access *access, const 
 	const char *last = strrchr(token, '.');
 	uint8_t signature[HASH_BYTES];
 	AUTO_FREE char *expected = NULL;
-	AUTO_FREE char *body = NULL;
 	AUTO_FREE char *part = NULL;
-	size_t size;
 
 	if (!dot || last == dot)
 		return 0;
@@ -321,7 +329,7 @@ static int verify(struct claims *out_claims, const struct access *access, const 
 	if (!equal_slowly(expected, last + 1))
 		return 0;
 	part = xstrndup(dot + 1, (size_t)(last - dot - 1));
-	if (base64_decode(&body, &size, part) < 0 || json_decode(out_claims, claims_fields, body, size, &ignored) < 0)
+	if (read_claims(out_claims, part, &ignored) < 0)
 		return 0;
 	if (out_claims->expires > clock_wall_ns() / CLOCK_SECOND)
 		return 1;

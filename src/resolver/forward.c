@@ -141,7 +141,7 @@ static size_t cache_key(uint8_t key[DNS_UDP_PLAIN], const struct asker *asker, c
 {
 	AUTO_FREE char *servers = text_list_join(&asker->scope->servers, ",");
 	size_t size = asked->question_size;
-	size_t extra = strlen(servers);
+	size_t extra = strlen(servers) + 1;
 
 	memcpy(key, data + DNS_HEADER_SIZE, size);
 	for (size_t i = 0; i < size; i++)

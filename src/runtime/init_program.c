@@ -91,17 +91,13 @@ static int check_program(const char *path, struct error *err)
 }
 
 /* runc and docker know these words; docker makes exit codes 126 and 127 of them. */
-static int find_program(struct init_program *program, const struct spec_process *process, struct error *err)
+static int find_in_path(struct init_program *program, const struct spec_process *process, const char *name,
+			struct error *err)
 {
-	const char *name = process->args.items[0];
 	AUTO_FREE char *seen = NULL;
 	char words[64];
 	int errnum = 0;
 
-	if (strchr(name, '/')) {
-		program->path = xstrdup(name);
-		return check_program(name, err);
-	}
 	program->path = search_path(name, process, &seen, &errnum);
 	if (program->path)
 		return 0;
@@ -109,6 +105,16 @@ static int find_program(struct init_program *program, const struct spec_process 
 		return error_set(err, ERR_NOT_FOUND, "exec: \"%s\": executable file not found in $PATH (%s: %s)", name,
 				 seen, init_errno_text(words, errnum));
 	return error_set(err, ERR_NOT_FOUND, "exec: \"%s\": executable file not found in $PATH", name);
+}
+
+static int find_program(struct init_program *program, const struct spec_process *process, struct error *err)
+{
+	const char *name = process->args.items[0];
+
+	if (!strchr(name, '/'))
+		return find_in_path(program, process, name, err);
+	program->path = xstrdup(name);
+	return check_program(name, err);
 }
 
 static void add_env(struct init_program *program, char *entry)
