@@ -500,6 +500,7 @@ void name_server_forget(struct container *container, const struct endpoint_setti
 {
 	struct name_server *server = container->engine->names;
 	const struct endpoint_map *endpoints = &container->document.networking.endpoints;
+	bool stays = false;
 
 	if (!server || !has_served(endpoints))
 		return;
@@ -507,10 +508,16 @@ void name_server_forget(struct container *container, const struct endpoint_setti
 
 	if (server->fd < 0)
 		return;
-	for (size_t i = 0; i < endpoints->count; i++)
-		if (is_served(&endpoints->items[i]) && (!endpoint || endpoint == &endpoints->items[i]))
+	for (size_t i = 0; i < endpoints->count; i++) {
+		if (!is_served(&endpoints->items[i]))
+			continue;
+		if (!endpoint || endpoint == &endpoints->items[i])
 			say_gone(server, container, endpoints->items[i].network_id);
-	if (!endpoint)
+		else
+			stays = true;
+	}
+	/* With its last user-defined network its sockets go too: they would keep its namespace alive. */
+	if (!stays)
 		say_gone(server, container, NULL);
 }
 

@@ -464,6 +464,13 @@ def test_containers(engine, upstream):
     assert lookup(engine, "late", "web") == [address(engine, "web", "front")]
     engine.docker("rename", "web", "shop")
     assert lookup(engine, "late", "shop") == [address(engine, "shop", "front")] and lookup(engine, "late", "web") == []
+    # who leaves its last network is not served any more, and joins again
+    pid = resolver_pid(engine)
+    sockets = len(os.listdir(f"/proc/{pid}/fd"))
+    engine.docker("network", "disconnect", "front", "late")
+    assert len(os.listdir(f"/proc/{pid}/fd")) == sockets - 2
+    engine.docker("network", "connect", "front", "late")
+    assert lookup(engine, "late", "shop") == [address(engine, "shop", "front")]
     # port 53 of the container is its own
     engine.docker("exec", "shop", "sh", "-c", "busybox nc -l -p 53 -e echo mine & sleep 0.2")
     assert lookup(engine, "shop", "late") == [address(engine, "late", "front")]
@@ -488,3 +495,25 @@ def test_restarts(engine):
     assert lookup(engine, "new", "db") == [address(engine, "db", "front")]
     engine.docker("restart", "-t", "0", "web")
     assert lookup(engine, "db", "web") == [address(engine, "web", "front")]
+
+
+def ended(pid):
+    """Gone, or only waited for by nobody."""
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
+def test_it_ends_with_the_engine(engine):
+    """Nobody is left: not after containers that were removed, nor after one that left its network."""
+    engine.docker("network", "create", "front")
+    start(engine, "web", "--network", "front")
+    start(engine, "gone", "--network", "front")
+    pid = resolver_pid(engine)
+    engine.docker("network", "disconnect", "front", "gone")
+    engine.docker("rm", "-f", "web", "gone")
+    engine.stop()
+    wait_for(lambda: ended(pid), what="kist-resolve to end")
+    engine.start()
