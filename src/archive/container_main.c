@@ -43,6 +43,8 @@
 #define REQUEST_MAX (16 * 1024 * 1024)
 #define LINK_HOPS_MAX 40
 
+#define MOUNT_WORDS 4
+
 struct request {
 	bool running; /* the root comes as a descriptor */
 	bool read_only;
@@ -53,7 +55,7 @@ struct request {
 	const char *path;
 	const char *owner;	 /* NULL: as the stream says */
 	struct text_list lower;	 /* highest first */
-	struct text_list mounts; /* SOURCE, TARGET, "ro" or "rw" each */
+	struct text_list mounts; /* SOURCE, SUBPATH, TARGET, "ro" or "rw" each */
 	struct map hollow;	 /* paths without a slash at the start whose content does not belong to the container */
 };
 
@@ -123,7 +125,7 @@ static int read_request(struct request *request, struct error *err)
 		if (!take_key(request, key, value))
 			return usage(err);
 	}
-	return request->mounts.count % 3 == 0 ? 0 : usage(err);
+	return request->mounts.count % MOUNT_WORDS == 0 ? 0 : usage(err);
 }
 
 /* ---- the container's root ---- */
@@ -151,24 +153,37 @@ static int mount_layers(const struct request *request, bool look, struct error *
 	return mount_new("overlay", "overlay", data, 0, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, err);
 }
 
+/* Who can write into a volume can put a link in the place of a part of it: parts are looked up inside. */
+static int clone_source(const char *source, const char *subpath)
+{
+	AUTO_CLOSE int volume = -1;
+	AUTO_CLOSE int part = -1;
+
+	if (!*subpath)
+		return mount_clone(AT_FDCWD, source, 1);
+	volume = open(source, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	part = volume < 0 ? -errno : open_in_root(volume, subpath, O_PATH, 0);
+	return part < 0 ? part : mount_clone(part, "", 1);
+}
+
 /* One volume or bind on its place in the tree; a source that is not there any more is left out. */
 static int add_mount(int root_fd, char *const *words, struct error *err)
 {
-	AUTO_CLOSE int source = mount_clone(AT_FDCWD, words[0], 1);
+	AUTO_CLOSE int source = clone_source(words[0], words[1]);
 	AUTO_CLOSE int target = -1;
 	struct stat st;
 	int r;
 
 	if (source < 0 || fstat(source, &st) < 0)
 		return 0;
-	target = S_ISDIR(st.st_mode) ? mkdir_in_root_plain(root_fd, words[1], 0755)
-				     : touch_in_root(root_fd, words[1], 0644);
+	target = S_ISDIR(st.st_mode) ? mkdir_in_root_plain(root_fd, words[2], 0755)
+				     : touch_in_root(root_fd, words[2], 0644);
 	r = target < 0 ? target : 0;
 	if (r == 0)
-		r = mount_change(source, 1, text_equal(words[2], "ro") ? MOUNT_ATTR_RDONLY : 0, 0, MS_PRIVATE);
+		r = mount_change(source, 1, text_equal(words[3], "ro") ? MOUNT_ATTR_RDONLY : 0, 0, MS_PRIVATE);
 	if (r == 0)
 		r = mount_attach(source, target);
-	return r < 0 ? error_set_errno(err, ERR_INTERNAL, r, "mount %s on %s", words[0], words[1]) : 0;
+	return r < 0 ? error_set_errno(err, ERR_INTERNAL, r, "mount %s on %s", words[0], words[2]) : 0;
 }
 
 static int mount_container(const struct request *request, struct error *err)
@@ -186,7 +201,7 @@ static int mount_container(const struct request *request, struct error *err)
 	r = mount_attach_at(fd, AT_FDCWD, request->place);
 	if (r < 0)
 		return error_set_errno(err, ERR_INTERNAL, r, "mount on %s", request->place);
-	for (size_t i = 0; i < request->mounts.count; i += 3)
+	for (size_t i = 0; i < request->mounts.count; i += MOUNT_WORDS)
 		if (add_mount(fd, &request->mounts.items[i], err) < 0)
 			return -1;
 	if (request->read_only) {

@@ -81,8 +81,8 @@ static void add_mounts(struct text_list *request, const struct container_documen
 			deeper = deeper || slashes > depth;
 			if (slashes != depth || !is_bound(mount))
 				continue;
-			text_list_addf(request, "mount=%s%s%s", mount->source, text_empty(mount->subpath) ? "" : "/",
-				       text_or_empty(mount->subpath));
+			text_list_addf(request, "mount=%s", mount->source);
+			text_list_addf(request, "mount=%s", text_or_empty(mount->subpath));
 			text_list_addf(request, "mount=%s", mount->destination);
 			text_list_addf(request, "mount=%s", mount->rw ? "rw" : "ro");
 		}

@@ -196,6 +196,22 @@ def test_a_volume_cannot_be_swapped_for_a_link(shared, api):
 # ---- refusals ----
 
 
+def test_a_part_of_a_volume_cannot_be_swapped_for_a_link(shared, api):
+    """The part is looked up inside the volume: its own /etc, not the host's."""
+    shared.docker("run", "--rm", "-v", "partvol:/vol", "busybox", "sh", "-c", "mkdir /vol/part /vol/etc && echo inside >/vol/etc/passwd")
+    try:
+        shared.kist("create", "--name", "parted", "--mount", "type=volume,src=partvol,dst=/part,volume-subpath=part", "busybox", "true")
+        shared.docker("run", "--rm", "-v", "partvol:/vol", "busybox", "sh", "-c", "rmdir /vol/part && ln -s /etc /vol/part")
+        status, data, _ = api.call("GET", "parted", "/part/passwd")
+        assert status == 404 or content(data, "passwd") == "inside\n"
+        shared.docker("run", "--rm", "-v", "partvol:/vol", "busybox", "sh", "-c", "rm /vol/part && ln -s ../../../../etc /vol/part")
+        status, data, _ = api.call("GET", "parted", "/part/passwd")
+        assert status == 404 or content(data, "passwd") == "inside\n"
+    finally:
+        shared.docker("rm", "-f", "parted", check=False)
+        shared.docker("volume", "rm", "partvol", check=False)
+
+
 def test_refusals(shared, api, box):
     assert api.call("GET", "nosuch", "/")[0] == 404
     for method in ("HEAD", "GET"):
