@@ -3,9 +3,9 @@
  * engine_private.h - the engine and a container as the room's own files see
  * them.
  *
- * Locks, in this order: engine->index, container->mutex, then the store's and
- * the network's own. None is held while waiting for a process, a shim, the
- * network or a client. What may take long (start, the end of a run, removal)
+ * Locks, in this order: the name server's, engine->index, container->mutex, then
+ * the store's and the network's own. But for the first, none is held while waiting
+ * for a process, a shim, the network or a client. What may take long (start, the end of a run, removal)
  * is guarded by a container's `busy` token instead: container_acquire().
  */
 #pragma once
