@@ -29,7 +29,7 @@ static const char *refusal_words(unsigned status)
 	case MHD_HTTP_URI_TOO_LONG:
 		return "request target is too long";
 	case MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE:
-		return "request header is too large: at most 32 KiB are read";
+		return "request header is too large";
 	case MHD_HTTP_CONTENT_TOO_LARGE:
 		return "request body is too large";
 	case MHD_HTTP_HTTP_VERSION_NOT_SUPPORTED:

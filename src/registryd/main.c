@@ -92,10 +92,11 @@ static int serve(const struct registry_config *config, const struct log *log, co
 	AUTO(upload_table_freep) struct upload_table *uploads = NULL;
 	AUTO(access_closep) struct access *access = NULL;
 	AUTO(metrics_freep) struct metrics *metrics = metrics_new();
+	/* Before those whose threads use it: they end first. */
+	struct api api = { .config = config, .log = log, .metrics = metrics };
 	AUTO(collector_freep) struct collector *collector = NULL;
 	AUTO(http_server_freep) struct http_server *server = NULL;
 	AUTO_FREE char *secret = path_join(config->root, "token.secret");
-	struct api api = { .config = config, .log = log, .metrics = metrics };
 	int signal_number = 0;
 
 	if (catalog_open(&catalog, config->root, err) < 0 || access_open(&access, &config->auth, secret, err) < 0)

@@ -116,7 +116,8 @@ def test_terminal_size_interrupt_and_exit(engine):
     os.kill(terminal.pid, signal.SIGWINCH)
     terminal.send(b'until [ "$(stty size)" = "44 120" ]; do sleep 0.1; done; echo si$((0))zed\n')
     terminal.expect(b"si0zed")
-    terminal.send(b"echo be$((0))gun; sleep 100\n")
+    # A program of its own that says when it can be interrupted: between two commands the shell itself would be.
+    terminal.send(b"sh -c 'echo be$((0))gun; while :; do sleep 0.1; done'\n")
     terminal.expect(b"be0gun")
     terminal.send(b"\x03")
     terminal.expect(b"# ")
