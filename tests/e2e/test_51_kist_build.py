@@ -137,7 +137,7 @@ def test_commit_and_diff(shared):
 def test_prune_of_the_cache(shared, context):
     path = context("FROM bb\nRUN head -c 100000 /dev/urandom > /big\n")
     image = shared.kist("build", "-q", path).stdout.strip()
-    usage = json.loads(shared.docker("system", "df", "--format", "json").stdout.splitlines()[-1])
+    usage = json.loads(shared.kist("system", "df", "--format", "json").stdout.splitlines()[-1])
     assert usage["Type"] == "Build Cache" and int(usage["TotalCount"]) > 0
     # An image has this layer too: it stays without --all, and its step stays cached.
     shared.kist("builder", "prune", "-f")
@@ -147,7 +147,7 @@ def test_prune_of_the_cache(shared, context):
     assert "Total reclaimed space: 20" in shared.kist("builder", "prune", "-f").stdout
     assert shared.kist("build", "-q", path).stdout.strip() != image
     shared.kist("builder", "prune", "-af")
-    usage = json.loads(shared.docker("system", "df", "--format", "json").stdout.splitlines()[-1])
+    usage = json.loads(shared.kist("system", "df", "--format", "json").stdout.splitlines()[-1])
     assert int(usage["TotalCount"]) == 0
 
 

@@ -121,6 +121,9 @@ int body_decode(void *target, const struct json_field *fields, const struct http
 	if (is_json <= 0)
 		return is_json;
 	body = http_body(request, &size);
+	/* As in Go: null leaves everything as it is. docker CLI 20.10 commits with it. */
+	if (size >= 4 && strncmp(body, "null", 4) == 0 && strspn(body + 4, " \t\r\n") == size - 4)
+		return 0;
 	return json_decode(target, fields, body, size, err);
 }
 
