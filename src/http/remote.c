@@ -309,6 +309,11 @@ static void set_body(CURL *curl, struct exchange *exchange)
 		curl_easy_setopt(curl, CURLOPT_READDATA, exchange);
 		curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, on_seek);
 		curl_easy_setopt(curl, CURLOPT_SEEKDATA, exchange);
+		/*
+		 * On a connection that was used before, libcurl would send the body once more by itself if it breaks:
+		 * behind what the server has taken already. Where to go on is for the caller to ask.
+		 */
+		curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, 1L);
 	}
 }
 

@@ -74,27 +74,49 @@ void json_log_close(struct json_log *log)
 	free(log);
 }
 
-static void lose(struct json_log *log, int errnum)
+/* Bytes written until it went wrong; then *out_errnum says how. */
+static size_t write_most(int fd, const char *data, size_t size, int *out_errnum)
 {
-	log->lost += log->pending.size;
-	log->lost_errno = errnum;
+	size_t done = 0;
+
+	while (done < size) {
+		ssize_t wrote = write(fd, data + done, size - done);
+
+		if (wrote < 0 && errno == EINTR)
+			continue;
+		if (wrote < 0) {
+			*out_errnum = errno;
+			break;
+		}
+		done += (size_t)wrote;
+	}
+	return done;
+}
+
+/* Of what was written, the lines that are whole stay. */
+static size_t cut_to_whole_lines(struct json_log *log, size_t written)
+{
+	const char *last = memrchr(log->pending.data, '\n', written);
+	size_t whole = last ? (size_t)(last + 1 - log->pending.data) : 0;
+
+	/* If even that fails, readers skip the half line as malformed. */
+	if (whole < written && ftruncate(log->fd, (off_t)log->size + (off_t)whole) < 0)
+		log->lost_errno = errno;
+	return whole;
 }
 
 static void flush(struct json_log *log)
 {
-	int r;
+	size_t written;
 
 	if (!log->pending.size)
 		return;
-	r = write_full(log->fd, log->pending.data, log->pending.size);
-	if (r < 0) {
-		lose(log, -r);
-		/* No half line stays; if even that fails, readers skip it as malformed. */
-		if (ftruncate(log->fd, (off_t)log->size) < 0)
-			log->lost_errno = errno;
-	} else {
-		log->size += (int64_t)log->pending.size;
+	written = write_most(log->fd, log->pending.data, log->pending.size, &log->lost_errno);
+	if (written < log->pending.size) {
+		written = cut_to_whole_lines(log, written);
+		log->lost += log->pending.size - written;
 	}
+	log->size += (int64_t)written;
 	if (log->pending.capacity > KEEP_MAX)
 		text_fini(&log->pending);
 	else

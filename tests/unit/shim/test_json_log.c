@@ -309,6 +309,30 @@ static void test_a_full_disk_leaves_whole_lines(void **state)
 	close_log(&fixture);
 }
 
+/* Many lines in one piece: those that have room stay. */
+static void test_a_full_disk_loses_only_what_has_no_room(void **state)
+{
+	struct fixture fixture = { 0 };
+	struct rlimit old;
+	struct rlimit small;
+	int errnum = 0;
+
+	(void)state;
+	open_log(&fixture, 0, 1);
+	(void)signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	small = (struct rlimit){ .rlim_cur = 200, .rlim_max = old.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	write_text(&fixture, "one\ntwo\nthree\nfour\n");
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	assert_true(json_log_lost(fixture.log, &errnum) > 0);
+	write_text(&fixture, "again\n");
+	assert_log(&fixture, "", 0, "one\n");
+	assert_log(&fixture, "", 1, "two\n");
+	assert_log(&fixture, "", 2, "again\n");
+	close_log(&fixture);
+}
+
 static void test_no_such_directory(void **state)
 {
 	AUTO(error_clear) struct error err = { 0 };
@@ -334,6 +358,7 @@ int main(void)
 		cmocka_unit_test(test_a_failed_rotation_loses_nothing),
 		cmocka_unit_test(test_an_existing_log_goes_on),
 		cmocka_unit_test(test_a_full_disk_leaves_whole_lines),
+		cmocka_unit_test(test_a_full_disk_loses_only_what_has_no_room),
 		cmocka_unit_test(test_no_such_directory),
 	};
 
