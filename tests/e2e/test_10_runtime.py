@@ -858,20 +858,21 @@ def test_ps(box):
 
 
 def test_cgroups_path(box):
-    change = lambda s: s["linux"].update(cgroupsPath="/t-rt-parent/" + box.names[-1] if box.names else "/t-rt-parent/x")
-    name = box.started(change=lambda s: s["linux"].update(cgroupsPath="/t-rt-parent/child"))
-    text = pathlib.Path(f"/proc/{box.pid(name)}/cgroup").read_text()
-    assert ":/t-rt-parent/child" in text
+    parent = f"t-rt-parent-{box.root.name}"
+    name = box.started(change=lambda s: s["linux"].update(cgroupsPath=f"/{parent}/child"))
+    assert f":/{parent}/child" in pathlib.Path(f"/proc/{box.pid(name)}/cgroup").read_text()
     box.call("delete", "--force", name)
-    for folder in leaks.cgroups("t-rt-parent"):
-        os.rmdir(folder)
-    assert change
+    folders = leaks.cgroups(parent)
+    assert folders
+    for folder in folders:
+        os.rmdir(folder)  # the child in it is gone
 
 
 def test_busy_cgroup_is_refused(box):
-    first = box.started(change=lambda s: s["linux"].update(cgroupsPath="/t-rt-busy"))
-    second = box.run(["true"], lambda s: s["linux"].update(cgroupsPath="/t-rt-busy"), check=False)
-    assert second.returncode == 1 and "t-rt-busy" in second.stderr
+    path = f"/t-rt-busy-{box.root.name}"
+    first = box.started(change=lambda s: s["linux"].update(cgroupsPath=path))
+    second = box.run(["true"], lambda s: s["linux"].update(cgroupsPath=path), check=False)
+    assert second.returncode == 1 and path in second.stderr
     assert box.status(first) == "running"
 
 

@@ -78,7 +78,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.d
     base = ["ctr", "-a", root / "c.sock"]
     with open(root / "log", "wb") as log:
         with subprocess.Popen(["containerd", "-c", root / "config.toml"], stdout=log, stderr=log) as daemon:
-            wait_for(lambda: call([*base, "version"], check=False).returncode == 0, 20, "containerd")
+            wait_for(lambda: call([*base, "version"], check=False).returncode == 0, 60, "containerd")
             archive = session_root / "bb-oci.tar"
             call(["tar", "-C", busybox_layout, "-cf", archive, "."])
             call([*base, "image", "import", "--index-name", "docker.io/library/bb:latest", archive])

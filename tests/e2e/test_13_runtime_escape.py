@@ -140,9 +140,10 @@ def test_dots_in_destinations(box, destination):
 def test_shim_is_sealed_too(tmp_root, program):
     bundle = tmp_root / "b"
     bundle.mkdir()
-    subprocess.run([program("kist-shim"), "-namespace", "t-rt", "-id", "t-rt-seal", "-address", "", "start"], cwd=bundle,
+    name = "t-rt-seal-" + tmp_root.name
+    subprocess.run([program("kist-shim"), "-namespace", "t-rt", "-id", name, "-address", "", "start"], cwd=bundle,
                    check=True, capture_output=True, timeout=120)
-    found = [int(e) for e in os.listdir("/proc") if e.isdigit() and shim_of(e, "t-rt-seal")]
+    found = [int(e) for e in os.listdir("/proc") if e.isdigit() and shim_of(e, name)]
     assert len(found) == 1
     try:
         assert os.statvfs(f"/proc/{found[0]}/exe").f_flag & os.ST_RDONLY

@@ -394,8 +394,9 @@ def test_groups_of_others_are_not_in_the_container(box, namespace):
         if namespace:
             spec["linux"]["namespaces"].append({"type": "cgroup"})
 
-    bundle = box.bundle(["sh", "-c", "find /sys/fs/cgroup -type d -name kt-other"], change)
-    other = [pathlib.Path(line.split()[1]) / "kt-other" for line in pathlib.Path("/proc/mounts").read_text().splitlines()
+    name = f"kt-other-{box.root.name}"
+    bundle = box.bundle(["sh", "-c", f"find /sys/fs/cgroup -type d -name {name}"], change)
+    other = [pathlib.Path(line.split()[1]) / name for line in pathlib.Path("/proc/mounts").read_text().splitlines()
              if line.split()[2] in ("cgroup", "cgroup2")][0]
     other.mkdir()
     try:

@@ -31,7 +31,7 @@ exec setpriv --reuid {user} --regid {user} --clear-groups "$@"
 class Rootless:
     def __init__(self, root, runtime, rootfs):
         self.root = root
-        self.names = []
+        self.name = "t-rt-own-" + root.name  # of this test alone: other workers look at the same cgroups
         root.chmod(0o755)
         for name in ("passwd", "group"):
             text = pathlib.Path(f"/etc/{name}").read_text()
@@ -75,9 +75,9 @@ class Rootless:
             change(spec)
         config.write_text(json.dumps(spec))
 
-    def run(self, script, ranges=False, change=None, check=True, name="t-rt-own"):
+    def run(self, script, ranges=False, change=None, check=True, name=None):
         self.configure(["sh", "-c", script], ranges, change)
-        return self.call("run", "--bundle", self.bundle, name, check=check)
+        return self.call("run", "--bundle", self.bundle, name or self.name, check=check)
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def user(tmp_root, program, busybox_rootfs):
         pytest.skip("Debian's uidmap is not installed")
     it = Rootless(tmp_root, program("kist-runtime"), busybox_rootfs)
     yield it
-    assert not leaks.cgroups("t-rt-own")
+    assert not leaks.cgroups(it.name)
 
 
 def capabilities(*names):
@@ -153,7 +153,7 @@ def test_state_folder_of_somebody_else(user):
     root.mkdir()
     root.chmod(0o777)
     user.configure(["true"])
-    run = user.call("--root", root, "run", "--bundle", user.bundle, "t-rt-own", check=False)
+    run = user.call("--root", root, "run", "--bundle", user.bundle, user.name, check=False)
     assert run.returncode == 1 and "others may write to it" in run.stderr and not list(root.iterdir())
 
 
@@ -161,19 +161,19 @@ def test_life(user):
     """create, start, exec, ps, kill, delete: each by a process of its own."""
     user.configure(["sleep", "1000"], True)
     with open(user.root / "out", "wb") as out:
-        user.call("create", "--bundle", user.bundle, "t-rt-own", stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-    state = json.loads(user.call("state", "t-rt-own").stdout)
+        user.call("create", "--bundle", user.bundle, user.name, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+    state = json.loads(user.call("state", user.name).stdout)
     assert state["status"] == "created" and state["owner"] in (str(USER), "kt-user")
-    user.call("start", "t-rt-own")
-    run = user.call("exec", "-u", "3:4", "t-rt-own", "sh", "-c", "id -u; id -g; exit 7", check=False)
+    user.call("start", user.name)
+    run = user.call("exec", "-u", "3:4", user.name, "sh", "-c", "id -u; id -g; exit 7", check=False)
     assert (run.returncode, run.stdout.split()) == (7, ["3", "4"])
-    user.call("kill", "--all", "t-rt-own", "KILL")
-    user.call("delete", "--force", "t-rt-own")
+    user.call("kill", "--all", user.name, "KILL")
+    user.call("delete", "--force", user.name)
     assert not pathlib.Path(f"/proc/{state['pid']}/root/bin/sh").exists()
 
 
 @pytest.mark.parametrize("asked", [{"resources": {"memory": {"limit": 1 << 25}}}, {"resources": {"pids": {"limit": 9}}},
-                                   {"cgroupsPath": "/t-rt-own-path"}])
+                                   {"cgroupsPath": "/t-rt-asked"}])
 def test_what_needs_a_cgroup_is_an_error(user, asked):
     """A limit, or a path, that somebody asked for is never dropped silently."""
     run = user.run("true", change=lambda s: s["linux"].update(asked), check=False)
@@ -184,7 +184,7 @@ def test_what_needs_a_cgroup_is_an_error(user, asked):
 @pytest.fixture
 def delegated(user):
     """A cgroup of every hierarchy that root made and gave to the user."""
-    name = "t-rt-own-" + user.root.name
+    name = user.name + "-given"
     mounts = [line.split() for line in pathlib.Path("/proc/mounts").read_text().splitlines()]
     made = []
     for point, kind in [(m[1], m[2]) for m in mounts if m[2] in ("cgroup", "cgroup2") and m[1].startswith(str(CGROUPS))]:
@@ -215,16 +215,16 @@ def test_delegated_cgroup(user, delegated):
     assert "can't fork" in run.stderr and "without one" not in run.stderr
     user.configure(["sleep", "1000"], change=change)
     with open(user.root / "out", "wb") as out:
-        user.call("run", "-d", "--bundle", user.bundle, "t-rt-own", stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        user.call("run", "-d", "--bundle", user.bundle, user.name, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
     limits = [group for group in leaks.cgroups("c1") if delegated in group and "/memory/" in group]
     if limits:
         assert (pathlib.Path(limits[0]) / "memory.limit_in_bytes").read_text() == f"{1 << 25}\n"
-        user.call("update", "--memory", str(1 << 26), "t-rt-own")
+        user.call("update", "--memory", str(1 << 26), user.name)
         assert (pathlib.Path(limits[0]) / "memory.limit_in_bytes").read_text() == f"{1 << 26}\n"
-    assert f"/{delegated}/c1" in user.call("exec", "t-rt-own", "cat", "/proc/self/cgroup").stdout
-    user.call("pause", "t-rt-own")
-    user.call("resume", "t-rt-own")
-    user.call("delete", "--force", "t-rt-own")
+    assert f"/{delegated}/c1" in user.call("exec", user.name, "cat", "/proc/self/cgroup").stdout
+    user.call("pause", user.name)
+    user.call("resume", user.name)
+    user.call("delete", "--force", user.name)
     assert not [group for group in leaks.cgroups("c1") if delegated in group]
 
 

@@ -117,7 +117,7 @@ def test_run_by_name(containerd):
                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert client.stdout.readline() == b"out\n"
     # ctr forgets to tell the end of an input that ends before its task is made, with every runtime
-    out, err = client.communicate(b"in\n", timeout=20)
+    out, err = client.communicate(b"in\n", timeout=120)
     assert (out, err) == (b"in\n", b"err\n")
     assert wait_until(lambda: not containerd.shims())
 

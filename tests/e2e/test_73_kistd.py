@@ -19,7 +19,7 @@ from lib.shim import process_runs
 
 def run_kistd(program, *args, **options):
     return subprocess.run(
-        [program("kistd"), *map(str, args)], capture_output=True, text=True, timeout=20, check=False, **options
+        [program("kistd"), *map(str, args)], capture_output=True, text=True, timeout=120, check=False, **options
     )
 
 

@@ -384,13 +384,13 @@ def test_full_disk(tmp_root, program, layout):
 
 
 def test_socket_and_data_root_in_use(daemon, tmp_path):
-    same = subprocess.run(daemon.argv(), capture_output=True, text=True, timeout=20, check=False)
+    same = subprocess.run(daemon.argv(), capture_output=True, text=True, timeout=120, check=False)
     assert same.returncode != 0
     assert f"{daemon.root}/kistd.pid" in same.stderr and str(daemon.process.pid) in same.stderr, same.stderr
     argv = daemon.argv()
     argv[argv.index("--pidfile") + 1] = str(tmp_path / "other.pid")
     argv[argv.index("-H") + 1] = f"unix://{tmp_path}/other.sock"
-    second = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
+    second = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
     assert second.returncode != 0
     assert f"{daemon.root}/d" in second.stderr and "in use" in second.stderr, second.stderr
     assert daemon.docker("version").returncode == 0
@@ -398,7 +398,7 @@ def test_socket_and_data_root_in_use(daemon, tmp_path):
     argv[argv.index("--data-root") + 1] = str(tmp_path / "other")
     argv[argv.index("--exec-root") + 1] = str(tmp_path / "other-x")
     argv[argv.index("--pidfile") + 1] = str(tmp_path / "other.pid")
-    third = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
+    third = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
     assert third.returncode != 0
     assert str(daemon.socket) in third.stderr and "in use" in third.stderr, third.stderr
     assert daemon.docker("version").returncode == 0
@@ -411,7 +411,7 @@ def test_not_root(program, tmp_root):
     tmp_root.chmod(0o755)
     run = subprocess.run(
         ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", str(kistd), "--data-root", str(tmp_root / "d")],
-        capture_output=True, text=True, timeout=20, check=False,
+        capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert run.returncode != 0
     assert "root privileges" in run.stderr
@@ -423,13 +423,13 @@ def test_socket_without_permission(daemon, program):
     for client in ([kist], ["docker"]):
         run = subprocess.run(
             ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *client, "-H", f"unix://{daemon.socket}", "ps"],
-            capture_output=True, text=True, timeout=20, check=False,
+            capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert run.returncode == 1
         assert "permission denied" in run.stderr.lower()
 
 
 def test_no_daemon(program, tmp_path):
-    run = subprocess.run([program("kist"), "-H", f"unix://{tmp_path}/none.sock", "ps"], capture_output=True, text=True, timeout=20, check=False)
+    run = subprocess.run([program("kist"), "-H", f"unix://{tmp_path}/none.sock", "ps"], capture_output=True, text=True, timeout=120, check=False)
     assert run.returncode == 1
     assert f"{tmp_path}/none.sock" in run.stderr and "running" in run.stderr
