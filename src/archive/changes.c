@@ -15,7 +15,7 @@
 #include "sys/in_root.h"
 
 struct listing {
-	const struct stub_search *search;
+	const struct mount_point_search *search;
 	const struct map *skip;
 	struct text_list lines; /* "<path>\1<kind>", sorted at the end */
 	struct map known;	/* paths that have a line */
@@ -109,7 +109,7 @@ static int list_below(struct listing *listing, int dir_fd, const char *path, str
 	return r;
 }
 
-int changes_list(struct text *out, const struct stub_search *search, const struct map *skip, struct error *err)
+int changes_list(struct text *out, const struct mount_point_search *search, const struct map *skip, struct error *err)
 {
 	struct listing listing = { .search = search, .skip = skip };
 	int r;

@@ -5,9 +5,9 @@
  */
 #pragma once
 
-#include "archive/stubs.h"
+#include "archive/mount_points.h"
 #include "base/error.h"
 #include "base/text.h"
 
 /* Adds "A/path", "C/path" or "D/path", each followed by a NUL, sorted by path. `skip`: paths that do not count. */
-int changes_list(struct text *out, const struct stub_search *search, const struct map *skip, struct error *err);
+int changes_list(struct text *out, const struct mount_point_search *search, const struct map *skip, struct error *err);

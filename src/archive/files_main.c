@@ -25,9 +25,9 @@
 #include "archive/changes.h"
 #include "archive/copy.h"
 #include "archive/jail.h"
+#include "archive/mount_points.h"
 #include "archive/pack.h"
 #include "archive/report.h"
-#include "archive/stubs.h"
 #include "archive/tree.h"
 #include "base/alloc.h"
 #include "base/cleanup.h"
@@ -48,7 +48,7 @@ struct request {
 	const char *path; /* mkdir */
 	struct text_list mounts;
 	bool source_is_fd;
-	bool remove_stubs;
+	bool remove_mount_points;
 	bool hash_owners;
 	int64_t latest_s;
 };
@@ -107,7 +107,7 @@ static bool set_flag(struct request *request, const char *key)
 		const char *key;
 		bool *target;
 	} flags[] = {
-		{ "source-fd", &request->source_is_fd },     { "remove-stubs", &request->remove_stubs },
+		{ "source-fd", &request->source_is_fd },     { "remove-mount-points", &request->remove_mount_points },
 		{ "keep-owner", &request->copy.keep_owner }, { "parents", &request->copy.parents },
 		{ "hash-owners", &request->hash_owners },
 	};
@@ -238,12 +238,13 @@ static int run_hash(struct request *request, struct files_report *report, struct
 }
 
 /* The upper directory and the layers below it, each alone. */
-static int open_search(struct stub_search *search, int *lower_fds, const struct request *request, struct error *err)
+static int open_search(struct mount_point_search *search, int *lower_fds, const struct request *request,
+		       struct error *err)
 {
 	if (!request->upper || request->lower.count > LOWER_MAX)
 		return usage(err);
 	search->upper_fd = open_path(request->upper, err);
-	if (search->upper_fd < 0 || jail_lock_directory(&search->upper_fd, !request->remove_stubs, err) < 0)
+	if (search->upper_fd < 0 || jail_lock_directory(&search->upper_fd, !request->remove_mount_points, err) < 0)
 		return -1;
 	for (size_t i = 0; i < request->lower.count; i++) {
 		lower_fds[i] = open_path(request->lower.items[i], err);
@@ -257,7 +258,7 @@ static int open_search(struct stub_search *search, int *lower_fds, const struct 
 }
 
 /* Whether the root directory itself is not as below (or as a new one would be). */
-static bool root_changed(const struct stub_search *search)
+static bool root_changed(const struct mount_point_search *search)
 {
 	struct stat below = { .st_mode = S_IFDIR | 0755 };
 	struct stat upper;
@@ -267,11 +268,11 @@ static bool root_changed(const struct stub_search *search)
 	return upper.st_mode != below.st_mode || upper.st_uid != below.st_uid || upper.st_gid != below.st_gid;
 }
 
-static int pack_upper(const struct request *request, const struct stub_search *search, const struct map *stubs,
-		      struct files_report *report, struct error *err)
+static int pack_upper(const struct request *request, const struct mount_point_search *search,
+		      const struct map *mount_points, struct files_report *report, struct error *err)
 {
 	const struct pack_settings settings = {
-		.out_fd = STDOUT_FILENO, .overlay = true, .latest_s = request->latest_s, .skip = stubs
+		.out_fd = STDOUT_FILENO, .overlay = true, .latest_s = request->latest_s, .skip = mount_points
 	};
 	AUTO(pack_freep) struct pack *pack = pack_new(&settings);
 	struct pack_counts counts;
@@ -288,22 +289,22 @@ static int pack_upper(const struct request *request, const struct stub_search *s
 static int run_upper(struct request *request, bool list, struct files_report *report, struct error *err)
 {
 	AUTO(text_fini) struct text out = { 0 };
-	struct stub_search search = { .upper_fd = -1 };
+	struct mount_point_search search = { .upper_fd = -1 };
 	int lower_fds[LOWER_MAX];
-	struct map stubs;
+	struct map mount_points;
 	int r = 0;
 
 	if (open_search(&search, lower_fds, request, err) < 0)
 		return -1;
-	map_init(&stubs, NULL);
-	r = stubs_find(&stubs, &search, err);
-	if (r == 0 && request->remove_stubs)
-		r = stubs_remove(&stubs, &search, err);
+	map_init(&mount_points, NULL);
+	r = mount_points_find(&mount_points, &search, err);
+	if (r == 0 && request->remove_mount_points)
+		r = mount_points_remove(&mount_points, &search, err);
 	if (r == 0 && !list)
-		r = pack_upper(request, &search, &stubs, report, err);
+		r = pack_upper(request, &search, &mount_points, report, err);
 	if (r == 0 && list)
-		r = changes_list(&out, &search, &stubs, err);
-	map_fini(&stubs);
+		r = changes_list(&out, &search, &mount_points, err);
+	map_fini(&mount_points);
 	if (r == 0 && out.size > 0) {
 		r = write_full(STDOUT_FILENO, out.data, out.size);
 		if (r < 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "archive/stubs.h"
+#include "archive/mount_points.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@
 
 #define RESOLVE_PLAIN (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
 
-static char stub; /* what the map's values point at */
+static char found; /* what the map's values point at */
 
 static int open_plain(int root_fd, const char *path, int flags)
 {
@@ -34,7 +34,7 @@ static int look(int root_fd, const char *path, struct stat *out_st)
 }
 
 /* What a layer below has there; whiteouts end the search. */
-static bool find_below(const struct stub_search *search, const char *path, struct stat *out_st)
+static bool find_below(const struct mount_point_search *search, const char *path, struct stat *out_st)
 {
 	for (size_t i = 0; i < search->lower_count; i++)
 		if (look(search->lower_fds[i], path, out_st))
@@ -50,9 +50,9 @@ static bool is_opaque(int root_fd, const char *path)
 	return fd >= 0 && fgetxattr(fd, "trusted.overlay.opaque", &value, 1) == 1;
 }
 
-/* 1 if everything in the directory is a stub. */
-static int holds_only_stubs(const struct map *paths, const struct stub_search *search, const char *path,
-			    struct error *err)
+/* 1 if everything in the directory was made to mount on. */
+static int holds_only_mount_points(const struct map *paths, const struct mount_point_search *search, const char *path,
+				   struct error *err)
 {
 	AUTO_CLOSE int fd = open_plain(search->upper_fd, path, O_RDONLY | O_DIRECTORY);
 	AUTO(text_list_fini) struct text_list names = { 0 };
@@ -70,7 +70,7 @@ static int holds_only_stubs(const struct map *paths, const struct stub_search *s
 	return 1;
 }
 
-static int judge(struct map *paths, const struct stub_search *search, const char *path, bool is_mount,
+static int judge(struct map *paths, const struct mount_point_search *search, const char *path, bool is_mount,
 		 struct error *err)
 {
 	struct stat upper;
@@ -83,7 +83,7 @@ static int judge(struct map *paths, const struct stub_search *search, const char
 	is_below = find_below(search, path, &below);
 	if (S_ISREG(upper.st_mode)) {
 		if (is_mount && upper.st_size == 0 && !is_below)
-			map_set(paths, path, &stub);
+			map_set(paths, path, &found);
 		return 0;
 	}
 	if (!S_ISDIR(upper.st_mode) || is_opaque(search->upper_fd, path))
@@ -91,9 +91,9 @@ static int judge(struct map *paths, const struct stub_search *search, const char
 	if (is_below && (!S_ISDIR(below.st_mode) || upper.st_mode != below.st_mode || upper.st_uid != below.st_uid ||
 			 upper.st_gid != below.st_gid))
 		return 0;
-	r = holds_only_stubs(paths, search, path, err);
+	r = holds_only_mount_points(paths, search, path, err);
 	if (r > 0)
-		map_set(paths, path, &stub);
+		map_set(paths, path, &found);
 	return r < 0 ? -1 : 0;
 }
 
@@ -105,7 +105,7 @@ static int deepest_first(const void *a, const void *b)
 	return strcmp(*right, *left);
 }
 
-int stubs_find(struct map *out_paths, const struct stub_search *search, struct error *err)
+int mount_points_find(struct map *out_paths, const struct mount_point_search *search, struct error *err)
 {
 	AUTO(text_list_fini) struct text_list mounts = { 0 };
 	AUTO(text_list_fini) struct text_list parents = { 0 };
@@ -138,7 +138,7 @@ int stubs_find(struct map *out_paths, const struct stub_search *search, struct e
 	return 0;
 }
 
-int stubs_remove(const struct map *paths, const struct stub_search *search, struct error *err)
+int mount_points_remove(const struct map *paths, const struct mount_point_search *search, struct error *err)
 {
 	AUTO(text_list_fini) struct text_list list = { 0 };
 	const char *path;
@@ -156,7 +156,7 @@ int stubs_remove(const struct map *paths, const struct stub_search *search, stru
 		if (fd < 0)
 			return tree_fail(err, fd, "reach", list.items[i]);
 		if (unlinkat(fd, name, 0) < 0 && (errno != EISDIR || unlinkat(fd, name, AT_REMOVEDIR) < 0))
-			return tree_fail(err, errno, "remove the stub", list.items[i]);
+			return tree_fail(err, errno, "remove the mount point", list.items[i]);
 	}
 	return 0;
 }

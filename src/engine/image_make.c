@@ -35,7 +35,7 @@ static int store_changes(struct layer_made *made, struct engine *engine, const s
 	for (size_t i = 0; options->mounts && i < options->mounts->count; i++)
 		text_list_addf(&request, "mount=%s", options->mounts->items[i]);
 	if (!options->keep)
-		text_list_add(&request, "remove-stubs=1");
+		text_list_add(&request, "remove-mount-points=1");
 	text_list_addf(&request, "latest=%lld", (long long)options->latest_s);
 	if (files_start(&files, "diff", &request, -1, err) < 0 ||
 	    blob_writer_new(&writer, store_blobs(store), BLOB_NO_LIMIT, err) < 0 ||
