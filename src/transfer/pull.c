@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How it works: the main thread resolves the reference to a config and layers
- * (documents go to the engine as they are proven), then a few workers take one
- * layer each, ask the engine for its descriptors and fetch it. Asking is a
+ * (documents go to the engine as they are proven), then a crew
+ * fetches the layers: asks the engine for the descriptors, then the registry. Asking is a
  * question and an answer on one socket, so it happens under ask_lock.
  */
 #include "transfer/pull.h"
@@ -16,12 +16,12 @@
 #include "oci/image_config.h"
 #include "oci/manifest.h"
 #include "oci/reference.h"
+#include "transfer/crew.h"
 #include "transfer/layer.h"
 #include "transfer/refusal.h"
 #include "transfer/source.h"
 
 #define PARALLEL_DEFAULT 3
-#define PARALLEL_MAX 16
 #define INDEX_DEPTH_MAX 4
 #define ACCEPT                                                                                                         \
 	"Accept: " MEDIA_OCI_INDEX ", " MEDIA_DOCKER_INDEX ", " MEDIA_OCI_MANIFEST ", " MEDIA_DOCKER_MANIFEST          \
@@ -43,10 +43,6 @@ struct pull {
 	bool is_known; /* the engine had the last document: it may have the next */
 	atomic_bool stop;
 	struct mutex ask_lock;
-
-	struct mutex lock;
-	size_t next;	     /* layer no worker has taken */
-	struct error failed; /* the first worker's */
 };
 
 /* ---- telling the engine ---- */
@@ -356,25 +352,23 @@ static int fetch_config(struct pull *pull, struct error *err)
 
 /* ---- layers ---- */
 
-struct worker {
+struct layer_job {
 	struct pull *pull;
-	struct remote *remote;
 	size_t index;
-	pthread_t thread;
 };
 
 static void on_progress(void *arg, const char *status, uint64_t current, uint64_t total)
 {
-	const struct worker *worker = arg;
+	const struct layer_job *job = arg;
 	AUTO(error_clear) struct error ignored = { 0 };
 	struct message_event event = { .event = message_text("progress"),
-				       .index = worker->index,
+				       .index = job->index,
 				       .status = message_text(status),
 				       .current = current,
 				       .total = total };
 
-	if (send_event(worker->pull, &event, &ignored) < 0)
-		atomic_store(&worker->pull->stop, true);
+	if (send_event(job->pull, &event, &ignored) < 0)
+		atomic_store(&job->pull->stop, true);
 }
 
 /* 1 with the descriptors (owned), 0 if the engine has the layer. */
@@ -395,26 +389,30 @@ static int ask_layer(struct pull *pull, size_t index, bool again, int *out_file,
 	return 1;
 }
 
-static int fetch_layer(struct worker *worker, struct error *err)
+/* A crew's job. */
+static int fetch_layer(void *arg, struct remote *remote, size_t index, struct error *err)
 {
-	struct pull *pull = worker->pull;
-	struct message_event event = { .index = worker->index };
+	struct pull *pull = arg;
+	struct layer_job job = { .pull = pull, .index = index };
+	struct message_event event = { .index = index };
 	int outcome = LAYER_BROKEN;
 
+	if (index < pull->which.have.count && pull->which.have.items[index].value)
+		return 0;
 	for (int again = 0; again < 2 && outcome == LAYER_BROKEN; again++) {
 		AUTO_CLOSE int file = -1;
 		struct layer_fetch fetch = { .registry = pull->registry,
-					     .remote = worker->remote,
-					     .descriptor = &pull->manifest.layers.items[worker->index],
+					     .remote = remote,
+					     .descriptor = &pull->manifest.layers.items[index],
 					     .repository = pull->reference.path,
 					     .scope = pull->scope,
-					     .diff_id = pull->config.rootfs.diff_ids.items[worker->index],
+					     .diff_id = pull->config.rootfs.diff_ids.items[index],
 					     .unpack_fd = -1,
 					     .unpacked_limit = pull->request->unpacked_limit,
 					     .stop = &pull->stop,
 					     .progress = on_progress,
-					     .arg = worker };
-		int r = ask_layer(pull, worker->index, again > 0, &file, &fetch.unpack_fd, err);
+					     .arg = &job };
+		int r = ask_layer(pull, index, again > 0, &file, &fetch.unpack_fd, err);
 
 		if (r <= 0)
 			return r;
@@ -426,81 +424,25 @@ static int fetch_layer(struct worker *worker, struct error *err)
 	if (outcome == LAYER_BROKEN)
 		return error_set(err, ERR_INTERNAL, "the engine gave a file that is not empty");
 	if (outcome == LAYER_PROVEN)
-		on_progress(worker, "Download complete", 0, 0);
+		on_progress(&job, "Download complete", 0, 0);
 	event.event = message_text(outcome == LAYER_PROVEN ? "done" : "unpack_broke");
 	return send_event(pull, &event, err);
-}
-
-static bool take_index(struct pull *pull, size_t *out_index)
-{
-	AUTO_UNLOCK struct mutex *held = mutex_hold(&pull->lock);
-	const struct message_reply *which = &pull->which;
-
-	while (pull->next < which->have.count && which->have.items[pull->next].value)
-		pull->next++;
-	if (pull->next >= pull->manifest.layers.count)
-		return false;
-	*out_index = pull->next++;
-	return true;
-}
-
-static void fail(struct pull *pull, struct error *err)
-{
-	AUTO_UNLOCK struct mutex *held = mutex_hold(&pull->lock);
-
-	atomic_store(&pull->stop, true);
-	if (!error_is_set(&pull->failed))
-		error_move(&pull->failed, err);
-}
-
-static void *work(void *arg)
-{
-	struct worker *worker = arg;
-	AUTO(error_clear) struct error err = { 0 };
-
-	while (!atomic_load(&worker->pull->stop) && take_index(worker->pull, &worker->index))
-		if (fetch_layer(worker, &err) < 0) {
-			fail(worker->pull, &err);
-			break;
-		}
-	return NULL;
-}
-
-static size_t worker_count(const struct pull *pull)
-{
-	int64_t asked = pull->request->parallel;
-	size_t count = asked <= 0 ? PARALLEL_DEFAULT : asked > PARALLEL_MAX ? PARALLEL_MAX : (size_t)asked;
-
-	return count < pull->manifest.layers.count ? count : pull->manifest.layers.count;
 }
 
 static int fetch_layers(struct pull *pull, struct error *err)
 {
 	struct message_event event = { .event = message_text("which") };
-	struct worker workers[PARALLEL_MAX] = { 0 };
-	size_t count = worker_count(pull);
-	size_t started = 0;
+	struct crew crew = { .name = "layer",
+			     .jobs = pull->manifest.layers.count,
+			     .wish = pull->request->parallel,
+			     .usual = PARALLEL_DEFAULT,
+			     .stop = &pull->stop,
+			     .job = fetch_layer,
+			     .arg = pull };
 
 	if (send_event(pull, &event, err) < 0 || receive_reply(pull, &pull->which, err) < 0)
 		return -1;
-	for (; started < count; started++) {
-		struct worker *worker = &workers[started];
-
-		worker->pull = pull;
-		worker->remote = remote_new(&(struct remote_options){ .stop = &pull->stop });
-		if (thread_start(&worker->thread, "layer", work, worker, err) < 0) {
-			remote_free(worker->remote);
-			atomic_store(&pull->stop, true);
-			break;
-		}
-	}
-	for (size_t i = 0; i < started; i++) {
-		pthread_join(workers[i].thread, NULL);
-		remote_free(workers[i].remote);
-	}
-	if (error_is_set(err))
-		return -1;
-	return error_is_set(&pull->failed) ? error_move(err, &pull->failed) : 0;
+	return crew_run(&crew, err);
 }
 
 /* ---- together ---- */
@@ -512,7 +454,6 @@ int pull_open(struct pull **out_pull, const struct message_request *request, str
 	pull->request = request;
 	pull->channel = channel;
 	mutex_init(&pull->ask_lock);
-	mutex_init(&pull->lock);
 	if (reference_parse(&pull->reference, text_or_empty(request->reference), err) < 0)
 		return -1;
 	reference_default_tag(&pull->reference);
@@ -578,9 +519,7 @@ void pull_free(struct pull *pull)
 	manifest_fini(&pull->manifest);
 	image_config_fini(&pull->config);
 	json_free_fields(&pull->which, message_reply_fields);
-	error_clear(&pull->failed);
 	mutex_fini(&pull->ask_lock);
-	mutex_fini(&pull->lock);
 	free(pull->scope);
 	free(pull);
 }

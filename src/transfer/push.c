@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How it works: a few workers take one blob each; what is a plain tar is
+ * How it works: a few jobs take one blob each; what is a plain tar is
  * compressed into a file of the engine's first, then uploaded. When all are
  * there the engine, which now knows every digest, gives the manifest. Questions
  * to it happen under ask_lock.
@@ -18,12 +18,12 @@
 #include "base/thread.h"
 #include "oci/hasher.h"
 #include "oci/reference.h"
+#include "transfer/crew.h"
 #include "transfer/refusal.h"
 #include "transfer/source.h"
 #include "transfer/upload.h"
 
 #define PARALLEL_DEFAULT 5
-#define PARALLEL_MAX 16
 #define READ_SIZE (256 * 1024)
 
 struct push {
@@ -35,20 +35,15 @@ struct push {
 	struct registry *registry; /* borrowed: the last source, mirrors take no pushes */
 	atomic_bool stop;
 	struct mutex ask_lock;
-
-	struct mutex lock;
-	size_t next;	     /* blob no worker has taken */
-	struct error failed; /* the first worker's */
 };
 
-struct worker {
+struct blob_job {
 	struct push *push;
-	struct remote *remote;
-	pthread_t thread;
+	struct remote *remote; /* borrowed */
 	size_t index;
-	const struct message_blob *blob;
-	int source; /* owned: the blob's bytes, or -1 */
-	int packed; /* owned: where the compressed bytes go, or -1 */
+	const struct message_blob *blob; /* borrowed */
+	int source;			 /* owned: the blob's bytes, or -1 */
+	int packed;			 /* owned: where the compressed bytes go, or -1 */
 };
 
 /* ---- talking to the engine ---- */
@@ -75,10 +70,10 @@ static int tell(struct push *push, const struct message_event *event, struct err
 	return channel_send(push->channel, line, NULL, 0, err);
 }
 
-static int ask_bytes(struct worker *worker, struct error *err)
+static int ask_bytes(struct blob_job *job, struct error *err)
 {
-	struct push *push = worker->push;
-	struct message_event event = { .event = message_text("blob"), .index = worker->index };
+	struct push *push = job->push;
+	struct message_event event = { .event = message_text("blob"), .index = job->index };
 	AUTO_UNLOCK struct mutex *held = mutex_hold(&push->ask_lock);
 	struct message_reply reply = { 0 };
 	int r = ask(&reply, push, &event, err);
@@ -86,26 +81,26 @@ static int ask_bytes(struct worker *worker, struct error *err)
 	json_free_fields(&reply, message_reply_fields);
 	if (r < 0)
 		return -1;
-	worker->source = channel_take_fd(push->channel);
-	if (worker->blob->pack)
-		worker->packed = channel_take_fd(push->channel);
-	if (worker->source < 0 || (worker->blob->pack && worker->packed < 0))
+	job->source = channel_take_fd(push->channel);
+	if (job->blob->pack)
+		job->packed = channel_take_fd(push->channel);
+	if (job->source < 0 || (job->blob->pack && job->packed < 0))
 		return error_set(err, ERR_INTERNAL, "the engine sent no descriptors for a blob");
 	return 0;
 }
 
 static void on_progress(void *arg, const char *status, uint64_t current, uint64_t total)
 {
-	const struct worker *worker = arg;
+	const struct blob_job *job = arg;
 	AUTO(error_clear) struct error ignored = { 0 };
 	struct message_event event = { .event = message_text("progress"),
-				       .index = worker->index,
+				       .index = job->index,
 				       .status = message_text(status),
 				       .current = current,
 				       .total = total };
 
-	if (tell(worker->push, &event, &ignored) < 0)
-		atomic_store(&worker->push->stop, true);
+	if (tell(job->push, &event, &ignored) < 0)
+		atomic_store(&job->push->stop, true);
 }
 
 /* ---- compression ---- */
@@ -127,16 +122,16 @@ static int take_packed(void *arg, const void *data, size_t size, struct error *e
 		     : 0;
 }
 
-static int pack_all(struct worker *worker, struct packing *packing, struct error *err)
+static int pack_all(struct blob_job *job, struct packing *packing, struct error *err)
 {
 	AUTO(deflate_freep) struct deflate *deflate = deflate_new(take_packed, packing);
 	AUTO_FREE char *chunk = xmalloc(READ_SIZE);
 	ssize_t got;
 
-	while ((got = read(worker->source, chunk, READ_SIZE)) != 0) {
+	while ((got = read(job->source, chunk, READ_SIZE)) != 0) {
 		if (got < 0)
 			return error_set_errno(err, ERR_INTERNAL, errno, "read a layer");
-		if (atomic_load(&worker->push->stop))
+		if (atomic_load(&job->push->stop))
 			return error_set(err, ERR_CANCELED, "canceled");
 		if (deflate_write(deflate, chunk, (size_t)got, err) < 0)
 			return -1;
@@ -145,16 +140,16 @@ static int pack_all(struct worker *worker, struct packing *packing, struct error
 }
 
 /* Fills the digest and size of what is to be uploaded. */
-static int pack(struct worker *worker, char out_digest[DIGEST_TEXT_MAX], uint64_t *out_size, struct error *err)
+static int pack(struct blob_job *job, char out_digest[DIGEST_TEXT_MAX], uint64_t *out_size, struct error *err)
 {
 	struct packing packing = { .hasher = hasher_new(DIGEST_SHA256) };
-	struct message_event event = { .event = message_text("packed"), .index = worker->index };
+	struct message_event event = { .event = message_text("packed"), .index = job->index };
 	struct digest digest;
-	int r = ask_bytes(worker, err);
+	int r = ask_bytes(job, err);
 
-	packing.fd = worker->packed;
+	packing.fd = job->packed;
 	if (r == 0)
-		r = pack_all(worker, &packing, err);
+		r = pack_all(job, &packing, err);
 	hasher_digest(packing.hasher, &digest);
 	hasher_free(packing.hasher);
 	if (r < 0)
@@ -163,123 +158,73 @@ static int pack(struct worker *worker, char out_digest[DIGEST_TEXT_MAX], uint64_
 	event.size = packing.size;
 	digest_text(&digest, out_digest);
 	*out_size = packing.size;
-	return tell(worker->push, &event, err);
+	return tell(job->push, &event, err);
 }
 
 /* ---- one blob ---- */
 
 static int open_bytes(void *arg, struct error *err)
 {
-	struct worker *worker = arg;
+	struct blob_job *job = arg;
 
-	if (worker->source < 0 && ask_bytes(worker, err) < 0)
+	if (job->source < 0 && ask_bytes(job, err) < 0)
 		return -1;
-	return worker->blob->pack ? worker->packed : worker->source;
+	return job->blob->pack ? job->packed : job->source;
 }
 
-static int push_blob(struct worker *worker, struct error *err)
+static int push_blob(struct blob_job *job, struct error *err)
 {
-	struct push *push = worker->push;
-	const struct message_blob *blob = worker->blob;
+	struct push *push = job->push;
+	const struct message_blob *blob = job->blob;
 	char digest[DIGEST_TEXT_MAX];
 	struct upload upload = { .registry = push->registry,
-				 .remote = worker->remote,
+				 .remote = job->remote,
 				 .repository = push->reference.path,
 				 .digest = blob->digest,
 				 .size = blob->size,
 				 .mounts = &blob->mounts,
 				 .open = open_bytes,
 				 .progress = on_progress,
-				 .arg = worker };
+				 .arg = job };
 
 	if (blob->pack) {
-		if (pack(worker, digest, &upload.size, err) < 0)
+		if (pack(job, digest, &upload.size, err) < 0)
 			return -1;
 		upload.digest = digest;
 	}
 	return upload_blob(&upload, err);
 }
 
-static void close_bytes(struct worker *worker)
+/* A crew's job. */
+static int push_one(void *arg, struct remote *remote, size_t index, struct error *err)
 {
-	if (worker->source >= 0)
-		close(worker->source);
-	if (worker->packed >= 0)
-		close(worker->packed);
-	worker->source = -1;
-	worker->packed = -1;
-}
+	struct push *push = arg;
+	struct blob_job job = { .push = push,
+				.remote = remote,
+				.index = index,
+				.blob = &push->request->blobs.items[index],
+				.source = -1,
+				.packed = -1 };
+	int r = push_blob(&job, err);
 
-/* ---- all blobs ---- */
-
-static bool take_blob(struct worker *worker)
-{
-	struct push *push = worker->push;
-	AUTO_UNLOCK struct mutex *held = mutex_hold(&push->lock);
-
-	if (push->next >= push->request->blobs.count)
-		return false;
-	worker->index = push->next++;
-	worker->blob = &push->request->blobs.items[worker->index];
-	return true;
-}
-
-static void fail(struct push *push, struct error *err)
-{
-	AUTO_UNLOCK struct mutex *held = mutex_hold(&push->lock);
-
-	atomic_store(&push->stop, true);
-	if (!error_is_set(&push->failed))
-		error_move(&push->failed, err);
-}
-
-static void *work(void *arg)
-{
-	struct worker *worker = arg;
-	AUTO(error_clear) struct error err = { 0 };
-	int r = 0;
-
-	while (r == 0 && !atomic_load(&worker->push->stop) && take_blob(worker)) {
-		r = push_blob(worker, &err);
-		close_bytes(worker);
-	}
-	if (r < 0)
-		fail(worker->push, &err);
-	return NULL;
-}
-
-static size_t worker_count(const struct push *push)
-{
-	int64_t asked = push->request->parallel;
-	size_t count = asked <= 0 ? PARALLEL_DEFAULT : asked > PARALLEL_MAX ? PARALLEL_MAX : (size_t)asked;
-
-	return count < push->request->blobs.count ? count : push->request->blobs.count;
+	if (job.source >= 0)
+		close(job.source);
+	if (job.packed >= 0)
+		close(job.packed);
+	return r;
 }
 
 static int push_blobs(struct push *push, struct error *err)
 {
-	struct worker workers[PARALLEL_MAX] = { 0 };
-	size_t count = worker_count(push);
-	size_t started = 0;
+	struct crew crew = { .name = "blob",
+			     .jobs = push->request->blobs.count,
+			     .wish = push->request->parallel,
+			     .usual = PARALLEL_DEFAULT,
+			     .stop = &push->stop,
+			     .job = push_one,
+			     .arg = push };
 
-	for (; started < count; started++) {
-		struct worker *worker = &workers[started];
-
-		*worker = (struct worker){ .push = push, .source = -1, .packed = -1 };
-		worker->remote = remote_new(&(struct remote_options){ .stop = &push->stop });
-		if (thread_start(&worker->thread, "blob", work, worker, err) < 0) {
-			remote_free(worker->remote);
-			atomic_store(&push->stop, true);
-			break;
-		}
-	}
-	for (size_t i = 0; i < started; i++) {
-		pthread_join(workers[i].thread, NULL);
-		remote_free(workers[i].remote);
-	}
-	if (error_is_set(err))
-		return -1;
-	return error_is_set(&push->failed) ? error_move(err, &push->failed) : 0;
+	return crew_run(&crew, err);
 }
 
 /* ---- the manifest ---- */
@@ -343,7 +288,6 @@ int push_open(struct push **out_push, const struct message_request *request, str
 	push->request = request;
 	push->channel = channel;
 	mutex_init(&push->ask_lock);
-	mutex_init(&push->lock);
 	if (reference_parse(&push->reference, text_or_empty(request->reference), err) < 0)
 		return -1;
 	push->scope = xasprintf("repository:%s:pull,push", push->reference.path);
@@ -365,9 +309,7 @@ void push_free(struct push *push)
 		return;
 	source_list_fini(&push->sources);
 	reference_fini(&push->reference);
-	error_clear(&push->failed);
 	mutex_fini(&push->ask_lock);
-	mutex_fini(&push->lock);
 	free(push->scope);
 	free(push);
 }
