@@ -61,6 +61,7 @@ def program(build_dir):
         "kist-init": "init",
         "kist-archive": "archive",
         "kist-files": "archive",
+        "kist-cni": "cni",
     }
 
     def find(name):

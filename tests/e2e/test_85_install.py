@@ -21,7 +21,8 @@ def tree(build_dir, tmp_path_factory):
 def test_programs_are_where_the_readme_says(tree):
     for name in ("kist", "kistd", "kist-runtime", "kist-registry"):
         assert os.access(tree / "bin" / name, os.X_OK), name
-    for name in ("kist-shim", "kist-transfer", "kist-unpack", "kist-resolve", "kist-files", "kist-archive", "kist-init"):
+    for name in ("kist-shim", "kist-transfer", "kist-unpack", "kist-resolve", "kist-files", "kist-archive", "kist-init", "kist-cni",
+                 "cni/kist-bridge", "cni/kist-firewall", "cni/kist-host-local", "cni/kist-portmap"):
         assert os.access(tree / "libexec/kist" / name, os.X_OK), name
 
 
@@ -29,7 +30,7 @@ def test_units_manuals_and_completions(tree):
     for name in ("kistd.service", "kistd.socket", "kist-registry.service"):
         text = (tree / "lib/systemd/system" / name).read_text()
         assert "@" not in text.replace("@.service", ""), text
-    for name in ("man1/kist.1", "man8/kistd.8", "man8/kist-registry.8", "man8/kist-runtime.8"):
+    for name in ("man1/kist.1", "man8/kistd.8", "man8/kist-registry.8", "man8/kist-runtime.8", "man8/kist-cni.8"):
         assert (tree / "share/man" / name).exists(), name
     for name in ("bash-completion/completions/kist", "zsh/site-functions/_kist", "fish/vendor_completions.d/kist.fish"):
         assert (tree / "share" / name).exists(), name
