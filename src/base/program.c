@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/program.h"
 
+#include <dirent.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/path.h"
 #include "base/text.h"
 
@@ -91,4 +94,39 @@ char *program_find(const char *name, struct error *err)
 	tried = text_list_join(&places, ", ");
 	error_set(err, ERR_INTERNAL, "program %s is not installed (looked at %s)", name, tried);
 	return NULL;
+}
+
+static char *read_word(int folder_fd, const char *thread, const char *file)
+{
+	AUTO_FREE char *path = xasprintf("%s/%s", thread, file);
+	AUTO_FREE char *text = NULL;
+
+	if (file_read(&text, NULL, folder_fd, path, 4096) < 0)
+		return xstrdup("?");
+	return xstrdup(text_trim(text));
+}
+
+char *program_threads(void)
+{
+	DIR *folder = opendir("/proc/self/task");
+	struct text out = { 0 };
+	struct dirent *entry;
+
+	while (folder && (entry = readdir(folder))) {
+		AUTO_FREE char *name = NULL;
+		AUTO_FREE char *stat = NULL;
+		AUTO_FREE char *place = NULL;
+		const char *state;
+
+		if (entry->d_name[0] == '.')
+			continue;
+		name = read_word(dirfd(folder), entry->d_name, "comm");
+		stat = read_word(dirfd(folder), entry->d_name, "stat");
+		place = read_word(dirfd(folder), entry->d_name, "wchan");
+		state = strrchr(stat, ')');
+		text_addf(&out, "%s %s %c %s\n", entry->d_name, name, state && state[1] ? state[2] : '?', place);
+	}
+	if (folder)
+		closedir(folder);
+	return text_take(&out);
 }

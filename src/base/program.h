@@ -11,3 +11,5 @@
 char *program_find(const char *name, struct error *err);
 /* Remembers our folder in the environment: for a program that executes itself again under no name. */
 void program_keep_folder(void);
+/* What our threads are doing: a line each with number, name, state and where it waits in the kernel; yours. */
+char *program_threads(void);

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/options.h"
 #include "base/path.h"
+#include "daemon/known.h"
 #include "json/json.h"
 #include "json/value.h"
 
@@ -46,6 +47,33 @@ struct daemon_flags {
 	struct optional_bool live_restore;
 	struct optional_i64 shutdown_timeout_s;
 	struct optional_i64 max_concurrent_downloads;
+	struct optional_i64 max_concurrent_uploads;
+	struct optional_i64 stop_timeout_s;
+	struct optional_i64 oom_score_adjust;
+	struct optional_i64 mtu;
+	struct text_list labels;
+	struct text_list authorization_plugins;
+	const char *metrics_address;
+	const char *socket_policy;
+	const char *host_ip;
+	const char *fixed_range;
+	const char *host_gateway;
+	const char *http_proxy;
+	const char *https_proxy;
+	const char *no_proxy;
+	struct optional_bool experimental;
+	struct optional_bool inter_container;
+	struct optional_bool masquerade;
+	struct text_list dns;
+	struct text_list dns_options;
+	struct text_list dns_search;
+	struct text_list ulimits;
+	const char *cgroupns_mode;
+	const char *ipc_mode;
+	struct optional_bool init;
+	struct optional_bool no_new_privileges;
+	const char *known_values[KNOWN_OPTIONS_MAX];
+	struct optional_bool known_bools[KNOWN_OPTIONS_MAX];
 	bool validate;
 	bool version;
 	bool help;
@@ -54,6 +82,7 @@ struct daemon_flags {
 #define T struct daemon_flags
 /* clang-format off */
 static const struct option_spec flag_table[] = {
+	OPTION_LIST("authorization-plugin", 0, T, authorization_plugins, "list", "Plugins that are asked about every request, in order"),
 	OPTION_TEXT("bip", 0, T, address_pool, "string", "Address and subnet of the default bridge, e.g. 172.20.0.1/16"),
 	OPTION_TEXT("bridge", 'b', T, bridge, "string", "Default bridge for containers (default \"kist0\"); none disables it"),
 	OPTION_TEXT("cgroup-parent", 0, T, cgroup_parent, "string", "Parent cgroup of all containers (default \"kist\")"),
@@ -61,23 +90,47 @@ static const struct option_spec flag_table[] = {
 	OPTION_TEXT("data-root", 0, T, data_root, "string", "Directory of persistent state (default \"/var/lib/kist\")"),
 	OPTION_OPT_BOOL("debug", 'D', T, debug, "Enable debug mode"),
 	OPTION_LIST("default-address-pool", 0, T, address_pools, "pool-options", "Where networks get subnets: base=10.10.0.0/16,size=24"),
+	OPTION_TEXT("default-cgroupns-mode", 0, T, cgroupns_mode, "string", "Control group namespace of containers: host or private"),
+	OPTION_TEXT("default-ipc-mode", 0, T, ipc_mode, "string", "IPC namespace of containers: shareable or private (default private)"),
 	OPTION_TEXT("default-shm-size", 0, T, default_shm_size, "bytes", "Size of /dev/shm of containers (default 64MiB)"),
+	OPTION_OPT_I64("default-stop-timeout", 0, T, stop_timeout_s, "Seconds until a container that shall stop is killed (default 10)"),
+	OPTION_LIST("default-ulimit", 0, T, ulimits, "ulimit", "Limits of containers' processes: name=soft[:hard]"),
+	OPTION_LIST("dns", 0, T, dns, "list", "Name servers of containers"),
+	OPTION_LIST("dns-opt", 0, T, dns_options, "list", "Resolver options of containers"),
+	OPTION_LIST("dns-search", 0, T, dns_search, "list", "Search domains of containers"),
 	OPTION_TEXT("exec-root", 0, T, exec_root, "string", "Directory of run-time state and sockets (default \"/run/kist\")"),
+	OPTION_OPT_BOOL("experimental", 0, T, experimental, "Enable experimental features"),
+	OPTION_TEXT("fixed-cidr", 0, T, fixed_range, "string", "Part of the default bridge's subnet that containers get addresses from"),
 	OPTION_TEXT("group", 'G', T, group, "string", "Group of the unix socket (default \"docker\")"),
 	OPTION_FLAG("help", 'h', T, help, "Print usage"),
 	OPTION_LIST("host", 'H', T, hosts, "list", "Listen on unix://PATH, tcp://HOST:PORT or fd://"),
+	OPTION_TEXT("host-gateway-ip", 0, T, host_gateway, "ip", "What host-gateway means in --add-host (default: the bridge's address)"),
+	OPTION_TEXT("http-proxy", 0, T, http_proxy, "string", "Proxy for http:// registries"),
+	OPTION_TEXT("https-proxy", 0, T, https_proxy, "string", "Proxy for registries"),
+	OPTION_OPT_BOOL("icc", 0, T, inter_container, "Containers of the default bridge reach each other (default true)"),
+	OPTION_OPT_BOOL("init", 0, T, init, "Run an init in every container"),
 	OPTION_TEXT("init-path", 0, T, init_path, "string", "Program for docker run --init"),
 	OPTION_LIST("insecure-registry", 0, T, insecure_registries, "list", "Registry (host[:port] or CIDR) to use without verified TLS"),
+	OPTION_TEXT("ip", 0, T, host_ip, "ip", "Address at which ports are published (default 0.0.0.0)"),
+	OPTION_OPT_BOOL("ip-masq", 0, T, masquerade, "Containers of the default bridge go out with the host's address (default true)"),
+	OPTION_LIST("label", 0, T, labels, "list", "Labels of this engine, for info"),
 	OPTION_OPT_BOOL("live-restore", 0, T, live_restore, "Containers live on while the daemon is down (always so)"),
 	OPTION_TEXT("log-driver", 0, T, log_driver, "string", "Default log driver of containers (json-file)"),
 	OPTION_TEXT("log-format", 0, T, log_format, "string", "Format of the daemon's own log: text or json (default text)"),
 	OPTION_TEXT("log-level", 'l', T, log_level, "string", "debug, info, warn, error (default info)"),
 	OPTION_LIST("log-opt", 0, T, log_options, "map", "Default log driver options: max-size, max-file"),
 	OPTION_OPT_I64("max-concurrent-downloads", 0, T, max_concurrent_downloads, "Layers fetched at a time (default 3)"),
+	OPTION_OPT_I64("max-concurrent-uploads", 0, T, max_concurrent_uploads, "Layers pushed at a time (default 5)"),
+	OPTION_TEXT("metrics-addr", 0, T, metrics_address, "string", "Serve figures for Prometheus at HOST:PORT/metrics"),
+	OPTION_OPT_I64("mtu", 0, T, mtu, "MTU of the default bridge's containers (default 1500)"),
+	OPTION_OPT_BOOL("no-new-privileges", 0, T, no_new_privileges, "Containers' processes gain no privileges by execve"),
+	OPTION_TEXT("no-proxy", 0, T, no_proxy, "string", "Hosts that are reached without a proxy"),
+	OPTION_OPT_I64("oom-score-adjust", 0, T, oom_score_adjust, "The daemon's own OOM score (-1000 to 1000)"),
 	OPTION_TEXT("firewall-table", 0, T, firewall_table, "string", "nftables table of our rules (default \"kist\")"),
 	OPTION_TEXT("pidfile", 'p', T, pidfile, "string", "Path of the PID file (default EXEC-ROOT/kistd.pid)"),
 	OPTION_LIST("registry-mirror", 0, T, registry_mirrors, "list", "Mirror tried first for docker.io"),
 	OPTION_OPT_I64("shutdown-timeout", 0, T, shutdown_timeout_s, "Seconds that requests get to end at a shutdown (default 15)"),
+	OPTION_TEXT("socket-policy", 0, T, socket_policy, "file", "What clients of each socket may ask for"),
 	OPTION_OPT_BOOL("tls", 0, T, tls, "Speak TLS on tcp:// sockets; implied by --tlsverify; --tls=false: plain, to everybody"),
 	OPTION_TEXT("tlscacert", 0, T, tls_authorities, "path", "Trust client certificates signed by these (default \"" TLS_FOLDER "/ca.pem\")"),
 	OPTION_TEXT("tlscert", 0, T, tls_certificate, "path", "TLS certificate (default \"" TLS_FOLDER "/cert.pem\")"),
@@ -95,13 +148,52 @@ static const struct json_field pool_fields[] = {
 	JSON_END,
 };
 
+static const struct json_field ulimit_fields[] = {
+	JSON_KEY(struct daemon_ulimit, name),
+	JSON_I64("Hard", struct daemon_ulimit, hard, 0),
+	JSON_I64("Soft", struct daemon_ulimit, soft, 0),
+	JSON_END,
+};
+
+static const struct json_field proxies_fields[] = {
+	JSON_TEXT("http-proxy", struct daemon_proxies, http, 0),
+	JSON_TEXT("https-proxy", struct daemon_proxies, https, 0),
+	JSON_TEXT("no-proxy", struct daemon_proxies, no, 0),
+	JSON_END,
+};
+
 #define T struct daemon_config
 static const struct json_field config_fields[] = {
+	JSON_TEXT_LIST("authorization-plugins", T, authorization_plugins, 0),
 	JSON_TEXT("bip", T, address_pool, 0),
 	JSON_TEXT("bridge", T, bridge, 0),
 	JSON_TEXT("cgroup-parent", T, cgroup_parent, 0),
 	JSON_TEXT("data-root", T, data_root, 0),
 	JSON_OPT_BOOL("debug", T, debug, 0),
+	JSON_TEXT("default-cgroupns-mode", T, cgroupns_mode, 0),
+	JSON_TEXT("default-ipc-mode", T, ipc_mode, 0),
+	JSON_OPT_I64("default-stop-timeout", T, stop_timeout_s, 0),
+	JSON_MAP("default-ulimits", T, ulimits, ulimit_fields, 0),
+	JSON_TEXT_LIST("dns", T, dns, 0),
+	JSON_TEXT_LIST("dns-opts", T, dns_options, 0),
+	JSON_TEXT_LIST("dns-search", T, dns_search, 0),
+	JSON_OPT_BOOL("experimental", T, experimental, 0),
+	JSON_TEXT("fixed-cidr", T, fixed_range, 0),
+	JSON_TEXT("host-gateway-ip", T, host_gateway, 0),
+	JSON_TEXT_LIST("host-gateway-ips", T, host_gateways, 0),
+	JSON_OPT_BOOL("icc", T, inter_container, 0),
+	JSON_OPT_BOOL("init", T, init, 0),
+	JSON_TEXT("ip", T, host_ip, 0),
+	JSON_OPT_BOOL("ip-masq", T, masquerade, 0),
+	JSON_TEXT_LIST("labels", T, labels, 0),
+	JSON_OPT_I64("max-concurrent-uploads", T, max_concurrent_uploads, 0),
+	JSON_TEXT("metrics-addr", T, metrics_address, 0),
+	JSON_TEXT("min-api-version", T, min_api_version, 0),
+	JSON_OPT_I64("mtu", T, mtu, 0),
+	JSON_OPT_BOOL("no-new-privileges", T, no_new_privileges, 0),
+	JSON_OPT_I64("oom-score-adjust", T, oom_score_adjust, 0),
+	JSON_OBJECT("proxies", T, proxies, proxies_fields, 0),
+	JSON_TEXT("socket-policy", T, socket_policy, 0),
 	JSON_ARRAY("default-address-pools", T, address_pools, pool_fields, 0),
 	JSON_TEXT("default-shm-size", T, default_shm_size, 0),
 	JSON_TEXT("exec-root", T, exec_root, 0),
@@ -137,7 +229,31 @@ static bool is_known(const char *key)
 	return false;
 }
 
-static int refuse_unknown_keys(const char *text, size_t size, struct error *err)
+/* A value as a command line would have it: words and numbers as they are, all else as JSON. */
+static char *value_text(const struct json_value *value)
+{
+	struct text text = { 0 };
+
+	if (json_value_type(value) == JSON_TYPE_TEXT)
+		return xstrdup(json_value_text(value));
+	json_value_encode(&text, value, NULL);
+	return text_take(&text);
+}
+
+static int judge_known_keys(struct daemon_config *config, const struct json_value *root, const struct text_list *keys,
+			    struct error *err)
+{
+	for (size_t i = 0; i < keys->count; i++) {
+		const struct known_option *option = known_option_find(keys->items[i]);
+		AUTO_FREE char *value = option ? value_text(json_value_get(root, keys->items[i])) : NULL;
+
+		if (option && known_option_judge(option, keys->items[i], value, &config->warnings, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int judge_keys(struct daemon_config *config, const char *text, size_t size, struct error *err)
 {
 	AUTO(json_value_freep) struct json_value *root = NULL;
 	AUTO(text_list_fini) struct text_list keys = { 0 };
@@ -150,10 +266,10 @@ static int refuse_unknown_keys(const char *text, size_t size, struct error *err)
 		return error_set(err, ERR_INVALID, "expected a JSON object");
 	json_value_keys(&keys, root, true);
 	for (size_t i = 0; i < keys.count; i++)
-		if (!is_known(keys.items[i]))
+		if (!is_known(keys.items[i]) && !known_option_find(keys.items[i]))
 			text_list_add(&unknown, keys.items[i]);
 	if (unknown.count == 0)
-		return 0;
+		return judge_known_keys(config, root, &keys, err);
 	joined = text_list_join(&unknown, ", ");
 	return error_set(err, ERR_INVALID, "the following directives don't match any configuration option: %s", joined);
 }
@@ -169,7 +285,7 @@ static int read_file(struct daemon_config *config, const char *path, struct erro
 		return 0;
 	if (r < 0)
 		return error_set_errno(err, ERR_INVALID, r, "read %s", path);
-	if (refuse_unknown_keys(text, size, err) < 0 || json_decode(config, config_fields, text, size, err) < 0)
+	if (judge_keys(config, text, size, err) < 0 || json_decode(config, config_fields, text, size, err) < 0)
 		return error_prefix(err, "unable to configure kistd with file %s", path);
 	return 1;
 }
@@ -266,6 +382,80 @@ static int merge_pools(struct daemon_config *config, const struct text_list *fla
 	return 0;
 }
 
+/* "nofile=1024:2048" */
+static int parse_ulimit(struct daemon_ulimit *out_limit, const char *text, struct error *err)
+{
+	const char *equals = strchr(text, '=');
+	AUTO_FREE char *soft = xstrdup(equals ? equals + 1 : "");
+	char *colon = strchr(soft, ':');
+
+	if (colon)
+		*colon = '\0';
+	if (!equals || text_parse_i64(&out_limit->soft, soft, -1, INT64_MAX) < 0 ||
+	    text_parse_i64(&out_limit->hard, colon ? colon + 1 : soft, -1, INT64_MAX) < 0)
+		return error_set(err, ERR_INVALID, "invalid ulimit argument: %s: name=soft[:hard] is wanted", text);
+	out_limit->name = xstrndup(text, (size_t)(equals - text));
+	return 0;
+}
+
+static int merge_ulimits(struct daemon_config *config, const struct text_list *flags, struct text_list *conflicts,
+			 struct error *err)
+{
+	if (flags->count && config->ulimits.count)
+		text_list_add(conflicts, "default-ulimits");
+	for (size_t i = 0; i < flags->count && !conflicts->count; i++)
+		if (parse_ulimit(json_array_add(&config->ulimits, sizeof(struct daemon_ulimit)), flags->items[i], err) <
+		    0)
+			return -1;
+	return 0;
+}
+
+static int judge_known_flags(struct daemon_config *config, const struct daemon_flags *flags, struct error *err)
+{
+	for (size_t i = 0; i < known_option_count(); i++) {
+		const struct known_option *option = &known_options[i];
+		const char *value = flags->known_values[i];
+		AUTO_FREE char *name = NULL;
+
+		if (flags->known_bools[i].set)
+			value = flags->known_bools[i].value ? "true" : "false";
+		if (!value)
+			continue;
+		name = xasprintf("--%s", option->flag);
+		if (known_option_judge(option, name, value, &config->warnings, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static void merge_more(struct daemon_config *config, const struct daemon_flags *flags, struct text_list *conflicts)
+{
+	merge_text(&config->metrics_address, flags->metrics_address, "metrics-addr", conflicts);
+	merge_text(&config->socket_policy, flags->socket_policy, "socket-policy", conflicts);
+	merge_text(&config->host_ip, flags->host_ip, "ip", conflicts);
+	merge_text(&config->fixed_range, flags->fixed_range, "fixed-cidr", conflicts);
+	merge_text(&config->host_gateway, flags->host_gateway, "host-gateway-ip", conflicts);
+	merge_text(&config->proxies.http, flags->http_proxy, "http-proxy", conflicts);
+	merge_text(&config->proxies.https, flags->https_proxy, "https-proxy", conflicts);
+	merge_text(&config->proxies.no, flags->no_proxy, "no-proxy", conflicts);
+	merge_text(&config->cgroupns_mode, flags->cgroupns_mode, "default-cgroupns-mode", conflicts);
+	merge_text(&config->ipc_mode, flags->ipc_mode, "default-ipc-mode", conflicts);
+	merge_list(&config->labels, &flags->labels, "labels", conflicts);
+	merge_list(&config->authorization_plugins, &flags->authorization_plugins, "authorization-plugins", conflicts);
+	merge_list(&config->dns, &flags->dns, "dns", conflicts);
+	merge_list(&config->dns_options, &flags->dns_options, "dns-opts", conflicts);
+	merge_list(&config->dns_search, &flags->dns_search, "dns-search", conflicts);
+	merge_bool(&config->experimental, flags->experimental, "experimental", conflicts);
+	merge_bool(&config->inter_container, flags->inter_container, "icc", conflicts);
+	merge_bool(&config->masquerade, flags->masquerade, "ip-masq", conflicts);
+	merge_bool(&config->init, flags->init, "init", conflicts);
+	merge_bool(&config->no_new_privileges, flags->no_new_privileges, "no-new-privileges", conflicts);
+	merge_i64(&config->max_concurrent_uploads, flags->max_concurrent_uploads, "max-concurrent-uploads", conflicts);
+	merge_i64(&config->stop_timeout_s, flags->stop_timeout_s, "default-stop-timeout", conflicts);
+	merge_i64(&config->oom_score_adjust, flags->oom_score_adjust, "oom-score-adjust", conflicts);
+	merge_i64(&config->mtu, flags->mtu, "mtu", conflicts);
+}
+
 static int merge(struct daemon_config *config, const struct daemon_flags *flags, const char *file, struct error *err)
 {
 	AUTO(text_list_fini) struct text_list conflicts = { 0 };
@@ -297,7 +487,9 @@ static int merge(struct daemon_config *config, const struct daemon_flags *flags,
 	merge_i64(&config->shutdown_timeout_s, flags->shutdown_timeout_s, "shutdown-timeout", &conflicts);
 	merge_i64(&config->max_concurrent_downloads, flags->max_concurrent_downloads, "max-concurrent-downloads",
 		  &conflicts);
-	if (merge_pools(config, &flags->address_pools, &conflicts, err) < 0)
+	merge_more(config, flags, &conflicts);
+	if (merge_pools(config, &flags->address_pools, &conflicts, err) < 0 ||
+	    merge_ulimits(config, &flags->ulimits, &conflicts, err) < 0 || judge_known_flags(config, flags, err) < 0)
 		return -1;
 	if (merge_log_options(&config->log_options, &flags->log_options, &conflicts, err) < 0)
 		return -1;
@@ -329,9 +521,19 @@ static int make_absolute(char **path, struct error *err)
 	return 0;
 }
 
-static int fill_defaults(struct daemon_config *config, struct error *err)
+static void fill_as_dockerd(struct daemon_config *config)
+{
+	if (config->hosts.count == 0 && text_empty(getenv("LISTEN_FDS")))
+		text_list_add(&config->hosts, "unix:///var/run/docker.sock");
+	default_text(&config->pidfile, "/var/run/docker.pid");
+}
+
+static int fill_defaults(struct daemon_config *config, bool as_dockerd, struct error *err)
 {
 	AUTO_FREE char *pidfile = NULL;
+
+	if (as_dockerd)
+		fill_as_dockerd(config);
 
 	default_text(&config->data_root, "/var/lib/kist");
 	default_text(&config->exec_root, "/run/kist");
@@ -390,6 +592,46 @@ static int check_hosts(const struct daemon_config *config, struct error *err)
 	return 0;
 }
 
+static int check_range(struct optional_i64 value, int64_t min, int64_t max, const char *name, struct error *err)
+{
+	if (value.set && (value.value < min || value.value > max))
+		return error_set(err, ERR_INVALID, "invalid %s %lld: expected %lld to %lld", name,
+				 (long long)value.value, (long long)min, (long long)max);
+	return 0;
+}
+
+static int check_ranges(const struct daemon_config *config, struct error *err)
+{
+	if (check_range(config->max_concurrent_downloads, 1, 64, "max-concurrent-downloads", err) < 0 ||
+	    check_range(config->max_concurrent_uploads, 1, 64, "max-concurrent-uploads", err) < 0 ||
+	    check_range(config->stop_timeout_s, 1, INT32_MAX, "default-stop-timeout", err) < 0 ||
+	    check_range(config->oom_score_adjust, -1000, 1000, "oom-score-adjust", err) < 0)
+		return -1;
+	return check_range(config->mtu, 68, 65535, "mtu", err);
+}
+
+static int check_words(const struct daemon_config *config, struct error *err)
+{
+	const char *cgroupns = config->cgroupns_mode;
+	const char *ipc = config->ipc_mode;
+
+	if (cgroupns && !text_equal(cgroupns, "host") && !text_equal(cgroupns, "private"))
+		return error_set(err, ERR_INVALID,
+				 "default cgroup namespace mode (%s) is invalid; use \"host\" or "
+				 "\"private\"",
+				 cgroupns);
+	if (ipc && !text_equal(ipc, "shareable") && !text_equal(ipc, "private"))
+		return error_set(err, ERR_INVALID,
+				 "IPC mode (%s) is not supported as default value; use \"shareable\" or "
+				 "\"private\"",
+				 ipc);
+	for (size_t i = 0; i < config->labels.count; i++)
+		if (!strchr(config->labels.items[i], '='))
+			return error_set(err, ERR_INVALID, "bad attribute format: %s: key=value is wanted",
+					 config->labels.items[i]);
+	return check_ranges(config, err);
+}
+
 static int check_values(const struct daemon_config *config, struct error *err)
 {
 	enum log_level level;
@@ -408,13 +650,19 @@ static int check_values(const struct daemon_config *config, struct error *err)
 	if (config->live_restore.set && !config->live_restore.value)
 		return error_set(err, ERR_INVALID,
 				 "live-restore cannot be turned off: containers always outlive kistd");
-	if (check_hosts(config, err) < 0)
+	if (check_hosts(config, err) < 0 || check_words(config, err) < 0)
 		return -1;
 	return check_log_options(&config->log_options, err);
 }
 
 static void flags_fini(struct daemon_flags *flags)
 {
+	text_list_fini(&flags->labels);
+	text_list_fini(&flags->authorization_plugins);
+	text_list_fini(&flags->dns);
+	text_list_fini(&flags->dns_options);
+	text_list_fini(&flags->dns_search);
+	text_list_fini(&flags->ulimits);
 	text_list_fini(&flags->hosts);
 	text_list_fini(&flags->log_options);
 	text_list_fini(&flags->insecure_registries);
@@ -422,9 +670,15 @@ static void flags_fini(struct daemon_flags *flags)
 	text_list_fini(&flags->registry_mirrors);
 }
 
-static int load_file(struct daemon_config *config, char **out_file, const struct daemon_flags *flags, struct error *err)
+static const char *default_file(bool as_dockerd)
 {
-	const char *path = flags->config_file ? flags->config_file : CONFIG_FILE_DEFAULT;
+	return as_dockerd ? CONFIG_FILE_DOCKERD : CONFIG_FILE_DEFAULT;
+}
+
+static int load_file(struct daemon_config *config, char **out_file, const struct daemon_flags *flags, bool as_dockerd,
+		     struct error *err)
+{
+	const char *path = flags->config_file ? flags->config_file : default_file(as_dockerd);
 	int r = read_file(config, path, err);
 
 	if (r < 0)
@@ -444,13 +698,47 @@ static enum config_action action_of(const struct daemon_flags *flags)
 	return flags->validate ? CONFIG_VALIDATE : CONFIG_RUN;
 }
 
-static int load(struct daemon_config *config, const struct daemon_flags *flags, char **out_file, struct error *err)
+static int load(struct daemon_config *config, const struct daemon_flags *flags, char **out_file, bool as_dockerd,
+		struct error *err)
 {
-	if (load_file(config, out_file, flags, err) < 0 ||
-	    merge(config, flags, *out_file ? *out_file : CONFIG_FILE_DEFAULT, err) < 0 ||
-	    fill_defaults(config, err) < 0)
+	if (load_file(config, out_file, flags, as_dockerd, err) < 0 ||
+	    merge(config, flags, *out_file ? *out_file : default_file(as_dockerd), err) < 0 ||
+	    fill_defaults(config, as_dockerd, err) < 0)
 		return -1;
 	return check_values(config, err);
+}
+
+bool daemon_config_is_dockerd(const char *program)
+{
+	const char *slash = strrchr(text_or_empty(program), '/');
+
+	return text_equal(slash ? slash + 1 : program, "dockerd");
+}
+
+/* Our options and those of dockerd's that we only judge, as one table; yours. */
+static struct option_spec *all_options(void)
+{
+	size_t count = sizeof(flag_table) / sizeof(flag_table[0]) - 1;
+	struct option_spec *all = xcalloc(count + known_option_count() + 1, sizeof(*all));
+
+	memcpy(all, flag_table, count * sizeof(*all));
+	for (size_t i = 0; i < known_option_count(); i++) {
+		const struct known_option *known = &known_options[i];
+
+		if (!known->flag)
+			continue;
+		all[count++] = (struct option_spec){
+			.name = known->flag,
+			.letter = text_equal(known->flag, "storage-driver") ? 's' : 0,
+			.kind = known->is_bool ? OPTION_KIND_OPT_BOOL : OPTION_KIND_TEXT,
+			.offset = known->is_bool ? offsetof(struct daemon_flags, known_bools) +
+							   i * sizeof(struct optional_bool)
+						 : offsetof(struct daemon_flags, known_values) + i * sizeof(char *),
+			.value_name = known->is_bool ? NULL : "value",
+			.call_is_flag = known->is_bool,
+		};
+	}
+	return all;
 }
 
 int daemon_config_load(struct daemon_config *out_config, enum config_action *out_action, char **out_file, int argc,
@@ -458,16 +746,19 @@ int daemon_config_load(struct daemon_config *out_config, enum config_action *out
 {
 	AUTO(flags_fini) struct daemon_flags flags = { 0 };
 	AUTO(text_list_fini) struct text_list operands = { 0 };
+	AUTO_FREE struct option_spec *options = all_options();
+	bool as_dockerd = daemon_config_is_dockerd(argv[0]);
 
 	*out_file = NULL;
-	if (options_parse(flag_table, &flags, argc, argv, 0, &operands, err) < 0)
+	if (options_parse(options, &flags, argc, argv, 0, &operands, err) < 0)
 		return -1;
 	if (operands.count > 0)
-		return error_set(err, ERR_INVALID, "\"kistd\" accepts no arguments: %s", operands.items[0]);
+		return error_set(err, ERR_INVALID, "\"%s\" accepts no arguments: %s", as_dockerd ? "dockerd" : "kistd",
+				 operands.items[0]);
 	*out_action = action_of(&flags);
 	if (*out_action == CONFIG_HELP || *out_action == CONFIG_VERSION)
 		return 0;
-	if (load(out_config, &flags, out_file, err) == 0)
+	if (load(out_config, &flags, out_file, as_dockerd, err) == 0)
 		return 0;
 	daemon_config_fini(out_config);
 	free(*out_file);
@@ -475,19 +766,10 @@ int daemon_config_load(struct daemon_config *out_config, enum config_action *out
 	return -1;
 }
 
-int daemon_config_reload_debug(struct optional_bool *out_debug, const char *file, struct error *err)
-{
-	AUTO(daemon_config_fini) struct daemon_config config = { 0 };
-
-	if (read_file(&config, file, err) < 0)
-		return -1;
-	*out_debug = config.debug;
-	return 0;
-}
-
 void daemon_config_fini(struct daemon_config *config)
 {
 	json_free_fields(config, config_fields);
+	text_list_fini(&config->warnings);
 }
 
 enum log_level daemon_config_log_level(const struct daemon_config *config)
@@ -513,11 +795,11 @@ bool daemon_config_uses_tls(const struct daemon_config *config)
 	return optional_bool_or(config->tls, false) || optional_bool_or(config->tls_verify, false);
 }
 
-char *daemon_config_help(void)
+char *daemon_config_help(const char *program)
 {
 	AUTO_FREE char *options = options_help(flag_table);
 
-	return xasprintf("\nUsage:  kistd [OPTIONS]\n\nThe kist engine: runs containers, speaks the Docker API.\n\n"
+	return xasprintf("\nUsage:  %s [OPTIONS]\n\nThe kist engine: runs containers, speaks the Docker API.\n\n"
 			 "Options:\n%s",
-			 options);
+			 program, options);
 }

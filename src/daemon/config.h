@@ -2,7 +2,8 @@
 /*
  * config.h - how this kistd shall run: dockerd's flags, and the same things in
  * daemon.json under dockerd's names. What is said in both places is refused, as
- * dockerd does, and so is a key nobody knows.
+ * dockerd does, and so is a key nobody knows. Options of dockerd's that kistd does
+ * not have are judged by known.h.
  */
 #pragma once
 
@@ -16,6 +17,21 @@
 #include "json/json.h"
 
 #define CONFIG_FILE_DEFAULT "/etc/kist/daemon.json"
+
+#define CONFIG_FILE_DOCKERD "/etc/docker/daemon.json"
+
+/* default-ulimits: {"nofile":{"Hard":64000,"Soft":32000}} */
+struct daemon_ulimit {
+	char *name;
+	int64_t hard;
+	int64_t soft;
+};
+
+struct daemon_proxies {
+	char *http;
+	char *https;
+	char *no;
+};
 
 /* default-address-pools: {"base":"10.10.0.0/16","size":24} */
 struct daemon_pool {
@@ -51,6 +67,33 @@ struct daemon_config {
 	struct optional_bool live_restore;
 	struct optional_i64 shutdown_timeout_s;
 	struct optional_i64 max_concurrent_downloads;
+	struct optional_i64 max_concurrent_uploads;
+	struct optional_i64 stop_timeout_s; /* default-stop-timeout */
+	struct optional_i64 oom_score_adjust;
+	struct optional_i64 mtu;
+	struct text_list labels;
+	struct text_list authorization_plugins;
+	char *metrics_address;
+	char *socket_policy;
+	char *min_api_version;
+	char *host_ip;	   /* ip: where ports are published */
+	char *fixed_range; /* fixed-cidr */
+	char *host_gateway;
+	struct text_list host_gateways; /* the same in the file */
+	struct optional_bool experimental;
+	struct optional_bool inter_container; /* icc */
+	struct optional_bool masquerade;      /* ip-masq */
+	struct daemon_proxies proxies;
+	/* of containers that do not say themselves */
+	struct text_list dns;
+	struct text_list dns_options;
+	struct text_list dns_search;
+	JSON_ARRAY_OF(struct daemon_ulimit) ulimits;
+	char *cgroupns_mode;
+	char *ipc_mode;
+	struct optional_bool init;
+	struct optional_bool no_new_privileges;
+	struct text_list warnings; /* what was taken, but has no effect */
 };
 
 enum config_action { CONFIG_RUN, CONFIG_VALIDATE, CONFIG_VERSION, CONFIG_HELP };
@@ -61,8 +104,8 @@ enum config_action { CONFIG_RUN, CONFIG_VALIDATE, CONFIG_VERSION, CONFIG_HELP };
  */
 int daemon_config_load(struct daemon_config *out_config, enum config_action *out_action, char **out_file, int argc,
 		       char *const *argv, struct error *err);
-/* Only what SIGHUP may change, from the file alone: debug. */
-int daemon_config_reload_debug(struct optional_bool *out_debug, const char *file, struct error *err);
+/* Started by the name of dockerd: with its files and its socket. */
+bool daemon_config_is_dockerd(const char *program);
 void daemon_config_fini(struct daemon_config *config);
 enum log_level daemon_config_log_level(const struct daemon_config *config);
 int64_t daemon_config_shm_size(const struct daemon_config *config);
@@ -71,4 +114,4 @@ bool daemon_config_is_loopback(const char *address);
 /* tcp:// sockets speak TLS. */
 bool daemon_config_uses_tls(const struct daemon_config *config);
 /* The text of --help. */
-char *daemon_config_help(void);
+char *daemon_config_help(const char *program);

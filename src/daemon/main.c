@@ -22,25 +22,30 @@
 #include "base/file.h"
 #include "base/path.h"
 #include "base/program.h"
-#include "daemon/config.h"
 #include "daemon/memory.h"
+#include "daemon/settings.h"
 #include "daemon/systemd.h"
 #include "engine/engine.h"
+#include "engine/system.h"
 #include "http/server.h"
 #include "network/network.h"
 #include "sys/mount_api.h"
 
 #define FIRST_INHERITED_FD 3
 #define DEFAULT_SHUTDOWN_TIMEOUT_S 15
+#define METRICS_CONNECTIONS 16
 #define DESCRIPTORS_WANTED 1048576 /* as in kistd.service */
 
 struct daemon {
-	struct daemon_config config;
-	char *config_file; /* NULL: none */
+	int argc;
+	char *const *argv;
+	struct daemon_config config;	  /* as at the start; borrowed from the oldest of `settings` */
+	struct daemon_settings *settings; /* the newest first */
 	struct log log;
-	struct session_settings registry;
 	struct docker_api api;
+	struct metrics *metrics;
 	struct http_server *server;
+	struct http_server *metrics_server; /* NULL: no --metrics-addr */
 	struct engine *engine;
 	int signal_fd;
 	bool has_pidfile;
@@ -74,7 +79,9 @@ static bool is_kistd(uint64_t pid)
 	AUTO_FREE char *name = NULL;
 	char target[PATH_MAX];
 
-	return file_read(&name, NULL, AT_FDCWD, path, 64) == 0 && text_equal(text_trim(name), "kistd") &&
+	if (file_read(&name, NULL, AT_FDCWD, path, 64) < 0)
+		return false;
+	return (text_equal(text_trim(name), "kistd") || text_equal(text_trim(name), "dockerd")) &&
 	       readlink(program, target, sizeof(target)) >= 0;
 }
 
@@ -210,6 +217,7 @@ static int open_engine(struct daemon *daemon, struct error *err)
 	AUTO_FREE char *init_path = config->init_path ? xstrdup(config->init_path)
 						      : program_find("kist-init", &no_init);
 	AUTO_FREE struct network_pool *pools = NULL;
+	const struct network_bridge bridge = daemon_settings_bridge(config);
 	struct engine_options options;
 
 	engine_options_init(&options);
@@ -223,9 +231,10 @@ static int open_engine(struct daemon *daemon, struct error *err)
 	options.shm_size_bytes = daemon_config_shm_size(config);
 	options.log_max_size = text_map_get(&config->log_options, "max-size");
 	options.log_max_file = text_map_get(&config->log_options, "max-file");
-	options.debug = optional_bool_or(config->debug, false);
+	options.stop_timeout_s = optional_i64_or(config->stop_timeout_s, 0);
+	options.default_bridge = &bridge;
 	options.log = &daemon->log;
-	options.registry = &daemon->registry;
+	options.settings = &daemon->settings->engine;
 	options.pools = pools = read_pools(config, err);
 	options.pool_count = config->address_pools.count;
 	return pools ? engine_open(&daemon->engine, &options, err) : -1;
@@ -236,11 +245,11 @@ static int block_signals(struct daemon *daemon, struct error *err)
 	sigset_t set;
 
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGUSR1, SIG_IGN);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
 	/* Before the first thread, so that all inherit it. */
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	daemon->signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
@@ -257,27 +266,74 @@ static int new_server(struct daemon *daemon, struct error *err)
 		.before = docker_before,
 		.not_found = docker_not_found,
 		.failed = docker_failed,
+		.after = docker_after,
 	};
 
 	return http_server_new(&daemon->server, &options, err);
 }
 
+/* Plain http, as Prometheus asks; only figures are served there. */
+static int listen_metrics(struct daemon *daemon, struct error *err)
+{
+	const struct http_server_options options = {
+		.routes = metrics_routes,
+		.context = daemon->metrics,
+		.not_found = metrics_not_found,
+		.max_connections = METRICS_CONNECTIONS,
+		.idle_timeout_s = 60,
+	};
+	AUTO_FREE char *address = NULL;
+
+	if (text_empty(daemon->config.metrics_address))
+		return 0;
+	address = xasprintf("tcp://%s", daemon->config.metrics_address);
+	if (http_server_new(&daemon->metrics_server, &options, err) < 0 ||
+	    http_server_listen(daemon->metrics_server, address, (gid_t)-1, err) < 0)
+		return error_prefix(err, "metrics-addr");
+	return 0;
+}
+
+/* For our own programs that talk to registries, and for info. Before the first thread. */
+static void set_proxies(const struct daemon_proxies *proxies)
+{
+	if (proxies->http)
+		setenv("HTTP_PROXY", proxies->http, 1);
+	if (proxies->http)
+		setenv("http_proxy", proxies->http, 1);
+	if (proxies->https)
+		setenv("HTTPS_PROXY", proxies->https, 1);
+	if (proxies->no)
+		setenv("NO_PROXY", proxies->no, 1);
+}
+
+static int adjust_oom_score(const struct daemon *daemon, struct error *err)
+{
+	AUTO_FREE char *text = NULL;
+	int r;
+
+	if (!daemon->config.oom_score_adjust.set)
+		return 0;
+	text = xasprintf("%lld", (long long)daemon->config.oom_score_adjust.value);
+	r = file_write_once(AT_FDCWD, "/proc/self/oom_score_adj", text);
+	return r < 0 ? error_set_errno(err, ERR_FORBIDDEN, r, "oom-score-adjust %s", text) : 0;
+}
+
 static int start(struct daemon *daemon, struct error *err)
 {
-	daemon->registry = (struct session_settings){
-		.insecure = daemon->config.insecure_registries,
-		.mirrors = daemon->config.registry_mirrors,
-		.parallel = optional_i64_or(daemon->config.max_concurrent_downloads, 0),
-	};
+	daemon->metrics = metrics_new();
 	daemon->api = (struct docker_api){ .log = &daemon->log,
-					   .registry = &daemon->registry,
+					   .metrics = daemon->metrics,
 					   .bridge = daemon->config.bridge,
 					   .started_ns = clock_wall_ns() };
-	if (block_signals(daemon, err) < 0 || write_pidfile(daemon, err) < 0 || new_server(daemon, err) < 0 ||
-	    listen_all(daemon, err) < 0 || open_engine(daemon, err) < 0)
+	set_proxies(&daemon->config.proxies);
+	if (adjust_oom_score(daemon, err) < 0 || block_signals(daemon, err) < 0 || write_pidfile(daemon, err) < 0 ||
+	    new_server(daemon, err) < 0 || listen_all(daemon, err) < 0 || listen_metrics(daemon, err) < 0 ||
+	    open_engine(daemon, err) < 0)
 		return -1;
 	daemon->api.engine = daemon->engine;
-	if (http_server_start(daemon->server, err) < 0)
+	metrics_set_engine(daemon->metrics, daemon->engine);
+	if (http_server_start(daemon->server, err) < 0 ||
+	    (daemon->metrics_server && http_server_start(daemon->metrics_server, err) < 0))
 		return -1;
 	systemd_notify("READY=1");
 	memory_shrink();
@@ -287,24 +343,47 @@ static int start(struct daemon *daemon, struct error *err)
 
 /* ---- run ---- */
 
+static void log_all(struct daemon *daemon, const char *message, const char *key, const struct text_list *values)
+{
+	for (size_t i = 0; i < values->count; i++)
+		log_warn(&daemon->log, message, F(key, values->items[i]));
+}
+
+/* The command line and the file again: what cannot be used leaves everything as it is. */
 static void reload(struct daemon *daemon)
 {
+	struct daemon_settings *settings = xcalloc(1, sizeof(*settings));
+	AUTO(text_list_fini) struct text_list unchanged = { 0 };
+	AUTO(text_map_fini) struct text_map attributes = { 0 };
 	AUTO(error_clear) struct error err = { 0 };
-	struct optional_bool debug = { 0 };
+	enum config_action action;
+	char *file = NULL;
 
-	if (!daemon->config_file) {
-		log_warn(&daemon->log, "SIGHUP: there is no configuration file to reload");
-		return;
-	}
-	if (daemon_config_reload_debug(&debug, daemon->config_file, &err) < 0) {
+	if (daemon_config_load(&settings->config, &action, &file, daemon->argc, daemon->argv, &err) < 0) {
 		log_error(&daemon->log, "configuration not reloaded", F("error", err.message));
+		free(settings);
 		return;
 	}
-	if (debug.set)
-		daemon->config.debug = debug;
-	log_set_level(&daemon->log, daemon_config_log_level(&daemon->config));
-	log_info(&daemon->log, "configuration reloaded",
-		 F("debug", optional_bool_or(daemon->config.debug, false) ? "true" : "false"));
+	free(file);
+	daemon_settings_fill(settings);
+	settings->older = daemon->settings;
+	daemon->settings = settings;
+	daemon_settings_unchanged(&unchanged, &daemon->config, &settings->config);
+	log_all(daemon, "configuration: this changes with the next start only", "option", &unchanged);
+	log_set_level(&daemon->log, daemon_config_log_level(&settings->config));
+	daemon_settings_describe(&attributes, &settings->config);
+	engine_reload(daemon->engine, &settings->engine, &attributes);
+	log_info(&daemon->log, "configuration reloaded", F("debug", settings->engine.debug ? "true" : "false"));
+}
+
+static void log_threads(struct daemon *daemon)
+{
+	AUTO_FREE char *text = program_threads();
+	AUTO(text_list_fini) struct text_list lines = { 0 };
+
+	text_list_split(&lines, text, '\n');
+	for (size_t i = 0; i + 1 < lines.count; i++)
+		log_info(&daemon->log, "thread", F("is", lines.items[i]));
 }
 
 static void wait_for_end(struct daemon *daemon)
@@ -314,9 +393,12 @@ static void wait_for_end(struct daemon *daemon)
 	for (;;) {
 		if (read_full(daemon->signal_fd, &info, sizeof(info)) != sizeof(info))
 			return;
-		if (info.ssi_signo != SIGHUP)
+		if (info.ssi_signo == SIGHUP)
+			reload(daemon);
+		else if (info.ssi_signo == SIGUSR1)
+			log_threads(daemon);
+		else
 			break;
-		reload(daemon);
 	}
 	log_info(&daemon->log, "stopping; containers go on running",
 		 F("signal", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM"));
@@ -332,7 +414,8 @@ static void give_up(int signal_number)
 static void stop(struct daemon *daemon)
 {
 	if (daemon->server && daemon->engine) {
-		int64_t timeout = optional_i64_or(daemon->config.shutdown_timeout_s, DEFAULT_SHUTDOWN_TIMEOUT_S);
+		int64_t timeout = optional_i64_or(daemon->settings->config.shutdown_timeout_s,
+						  DEFAULT_SHUTDOWN_TIMEOUT_S);
 
 		systemd_notify("STOPPING=1");
 		signal(SIGALRM, give_up);
@@ -342,18 +425,21 @@ static void stop(struct daemon *daemon)
 	if (daemon->has_pidfile)
 		unlink(daemon->config.pidfile);
 	http_server_free(daemon->server);
+	http_server_free(daemon->metrics_server);
 	engine_close(daemon->engine);
+	metrics_free(daemon->metrics);
 	if (daemon->signal_fd >= 0)
 		close(daemon->signal_fd);
-	daemon_config_fini(&daemon->config);
-	free(daemon->config_file);
+	daemon_settings_free(daemon->settings);
 }
 
 static int run(struct daemon *daemon, struct error *err)
 {
+	daemon->config = daemon->settings->config;
 	daemon->log = (struct log){ .fd = STDERR_FILENO,
 				    .level = daemon_config_log_level(&daemon->config),
 				    .json = text_equal(daemon->config.log_format, "json") };
+	log_all(daemon, "configuration", "option", &daemon->config.warnings);
 	raise_descriptor_limit();
 	if (check_host(err) < 0 || start(daemon, err) < 0)
 		return -1;
@@ -361,29 +447,48 @@ static int run(struct daemon *daemon, struct error *err)
 	return 0;
 }
 
+static int act(struct daemon *daemon, enum config_action action, struct error *err)
+{
+	bool as_dockerd = daemon_config_is_dockerd(daemon->argv[0]);
+	AUTO_FREE char *help = NULL;
+
+	switch (action) {
+	case CONFIG_HELP:
+		help = daemon_config_help(as_dockerd ? "dockerd" : "kistd");
+		fputs(help, stdout);
+		return 0;
+	case CONFIG_VERSION:
+		puts(as_dockerd ? "Docker version " ENGINE_SERVER_VERSION ", build kist-" KIST_VERSION
+				: "kistd version " KIST_VERSION);
+		return 0;
+	case CONFIG_VALIDATE:
+		puts("configuration OK");
+		return 0;
+	case CONFIG_RUN:
+		break;
+	}
+	return run(daemon, err);
+}
+
 int main(int argc, char **argv)
 {
-	struct daemon daemon = { .signal_fd = -1 };
+	struct daemon daemon = { .signal_fd = -1, .argc = argc, .argv = argv };
 	AUTO(error_clear) struct error err = { 0 };
+	AUTO_FREE char *file = NULL;
 	enum config_action action;
-	int r = 0;
+	int r;
 
 	/* A thread per connection needs no heap of its own: with two arenas we stay small. */
 	mallopt(M_ARENA_MAX, 2);
-	r = daemon_config_load(&daemon.config, &action, &daemon.config_file, argc, argv, &err);
-	if (r == 0 && action == CONFIG_HELP) {
-		AUTO_FREE char *help = daemon_config_help();
-
-		fputs(help, stdout);
-	} else if (r == 0 && action == CONFIG_VERSION) {
-		puts("kistd version " KIST_VERSION);
-	} else if (r == 0 && action == CONFIG_VALIDATE) {
-		puts("configuration OK");
-	} else if (r == 0) {
-		r = run(&daemon, &err);
+	daemon.settings = xcalloc(1, sizeof(*daemon.settings));
+	r = daemon_config_load(&daemon.settings->config, &action, &file, argc, argv, &err);
+	if (r == 0) {
+		daemon_settings_fill(daemon.settings);
+		r = act(&daemon, action, &err);
 	}
 	if (r < 0)
-		fprintf(stderr, "kistd: %s\n", text_or_empty(err.message));
+		fprintf(stderr, "%s: %s\n", daemon_config_is_dockerd(argv[0]) ? "dockerd" : "kistd",
+			text_or_empty(err.message));
 	stop(&daemon);
 	return r < 0 ? 1 : 0;
 }

@@ -157,6 +157,7 @@ static int fill_document(struct container *container, const struct container_cre
 	json_copy_fields(&document->networking, &request->networking, networking_config_fields);
 	document->host.masked_paths_given = request->host.masked_paths_given;
 	document->host.readonly_paths_given = request->host.readonly_paths_given;
+	container_defaults_apply(&document->host, &engine_settings(container->engine)->containers);
 	container_merge_image(&document->config, &image->config.config);
 	if (container_check(&document->config, &document->host, warnings, err) < 0 ||
 	    check_engine(container, err) < 0 || check_ports(document, err) < 0)

@@ -69,13 +69,16 @@ static char *add_links(char *hosts, const struct container *container)
 static char *hosts_text(const struct container *container, const char *hostname)
 {
 	const struct container_document *document = &container->document;
+	const struct container_defaults *defaults = &engine_settings(container->engine)->containers;
 	struct text_list addresses = { 0 };
 	struct network_hosts hosts = {
 		.hostname = hostname,
 		.domainname = document->config.domainname,
 		.addresses = &addresses,
 		.extra = &document->host.extra_hosts,
-		.host_gateway = container->engine->network ? container->engine->bridge_info.gateway : NULL,
+		.host_gateway = defaults->host_gateway	     ? defaults->host_gateway
+				: container->engine->network ? container->engine->bridge_info.gateway
+							     : NULL,
 	};
 	char *text;
 

@@ -83,6 +83,8 @@ void engine_thread_end(struct engine *engine)
 
 /* ---- opening ---- */
 
+static const struct engine_settings no_settings;
+
 static struct engine *engine_new(const struct engine_options *options)
 {
 	struct engine *engine = xcalloc(1, sizeof(*engine));
@@ -97,9 +99,12 @@ static struct engine *engine_new(const struct engine_options *options)
 	engine->shm_size_bytes = options->shm_size_bytes ? options->shm_size_bytes : SHM_SIZE;
 	engine->stop_timeout_s = options->stop_timeout_s ? options->stop_timeout_s : STOP_TIMEOUT_S;
 	engine->pids_limit = options->pids_limit;
-	engine->debug = options->debug;
 	engine->log = options->log;
-	engine->registry = options->registry;
+	engine->settings = options->settings ? options->settings : &no_settings;
+	if (options->default_bridge)
+		engine->default_bridge = *options->default_bridge;
+	engine->default_bridge.name = engine->bridge;
+	engine->default_bridge.v4.subnet = options->address_pool;
 	engine->cgroup_v2 = cgroup_detect() == CGROUP_V2;
 	engine->capabilities = capability_bounding();
 	engine->events = event_bus_new();
@@ -179,13 +184,12 @@ static int open_network(struct engine *engine, const struct engine_options *opti
 						 .host_seed = engine->id,
 						 .pools = options->pools,
 						 .pool_count = options->pool_count };
-	const struct network_bridge bridge = { .name = engine->bridge, .v4.subnet = options->address_pool };
 
 	if (text_equal(engine->bridge, "none"))
 		return 0;
 	if (network_open(&engine->network, &network, err) < 0)
 		return error_prefix(err, "open network");
-	if (network_bridge_add(engine->network, &bridge, &engine->bridge_info, err) < 0)
+	if (network_bridge_add(engine->network, &engine->default_bridge, &engine->bridge_info, err) < 0)
 		return error_prefix(err, "bridge %s", engine->bridge);
 	name_server_open(engine);
 	return engine_networks_raise_all(engine, err);

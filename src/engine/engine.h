@@ -23,7 +23,8 @@
 struct engine;
 struct event_bus;
 struct network;
-struct session_settings;
+struct engine_settings;
+struct network_bridge;
 struct store;
 
 struct network_pool;
@@ -43,9 +44,9 @@ struct engine_options {
 	int64_t pids_limit;	   /* 0: none */
 	const char *log_max_size;  /* default json-file options; NULL: docker's (unlimited, one file) */
 	const char *log_max_file;
-	bool debug;
-	const struct log *log;			 /* borrowed; NULL: nothing is logged */
-	const struct session_settings *registry; /* borrowed while the engine is open, for info; NULL: defaults */
+	const struct log *log;			     /* borrowed; NULL: nothing is logged */
+	const struct engine_settings *settings;	     /* borrowed while the engine is open; NULL: none. See settings.h */
+	const struct network_bridge *default_bridge; /* borrowed; NULL: docker's. Its name and subnet are above */
 };
 
 /* Fills the defaults that dockerd would use for root. */

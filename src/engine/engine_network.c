@@ -180,6 +180,8 @@ static void fill_builtin(struct engine_network *network, const struct engine *en
 {
 	static const char *const names[] = { "bridge", "host", "none" };
 	static const char *const drivers[] = { "bridge", "host", "null" };
+	const struct network_bridge *bridge = &engine->default_bridge;
+	AUTO_FREE char *mtu = xasprintf("%u", bridge->mtu ? bridge->mtu : 1500);
 	char created[CLOCK_TEXT_MAX];
 
 	fill_common(network, names[kind], engine->network_ids[kind], drivers[kind]);
@@ -189,11 +191,14 @@ static void fill_builtin(struct engine_network *network, const struct engine *en
 		return;
 	network->enable_ipv6 = engine->bridge_info.subnet6[0] != '\0';
 	text_map_set(&network->options, "com.docker.network.bridge.default_bridge", "true");
-	text_map_set(&network->options, "com.docker.network.bridge.enable_icc", "true");
-	text_map_set(&network->options, "com.docker.network.bridge.enable_ip_masquerade", "true");
-	text_map_set(&network->options, "com.docker.network.bridge.host_binding_ipv4", "0.0.0.0");
+	text_map_set(&network->options, "com.docker.network.bridge.enable_icc",
+		     bridge->no_inter_container ? "false" : "true");
+	text_map_set(&network->options, "com.docker.network.bridge.enable_ip_masquerade",
+		     bridge->no_masquerade ? "false" : "true");
+	text_map_set(&network->options, "com.docker.network.bridge.host_binding_ipv4",
+		     bridge->host_ip ? bridge->host_ip : "0.0.0.0");
 	text_map_set(&network->options, "com.docker.network.bridge.name", engine->bridge);
-	text_map_set(&network->options, "com.docker.network.driver.mtu", "1500");
+	text_map_set(&network->options, "com.docker.network.driver.mtu", mtu);
 	add_subnet(network, engine->bridge_info.subnet, engine->bridge_info.gateway);
 	add_subnet(network, engine->bridge_info.subnet6, engine->bridge_info.gateway6);
 }

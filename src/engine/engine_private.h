@@ -23,6 +23,7 @@
 #include "engine/container_document.h"
 #include "engine/engine.h"
 #include "engine/event.h"
+#include "engine/settings.h"
 #include "engine/watch.h"
 #include "network/network.h"
 #include "rpc/task_client.h"
@@ -42,9 +43,9 @@ struct engine {
 	int64_t shm_size_bytes;
 	int64_t stop_timeout_s;
 	int64_t pids_limit;
-	bool debug;
-	const struct log *log;			 /* borrowed */
-	const struct session_settings *registry; /* borrowed; may be NULL */
+	const struct log *log;			/* borrowed */
+	const struct engine_settings *settings; /* borrowed; atomic: engine_settings() */
+	struct network_bridge default_bridge;	/* as it was asked for */
 	char id[65];
 	bool cgroup_v2;
 	uint64_t capabilities;
@@ -69,6 +70,9 @@ struct engine {
 	struct condition networks_changed;
 	bool networks_change;
 	struct mutex volumes; /* before `index`: volumes come and go one at a time */
+
+	atomic_ullong health_checks; /* health_count() */
+	atomic_ullong health_failures;
 
 	atomic_bool stopping; /* no restart policy acts any more */
 	int closing_fd;	      /* eventfd: readable once engine_close() began */

@@ -25,6 +25,7 @@ struct event_bus {
 	struct event ring[RING_SIZE];
 	size_t next; /* place of the next event in the ring */
 	size_t count;
+	uint64_t total;
 	struct list subscriptions;
 };
 
@@ -226,6 +227,7 @@ void event_publish(struct event_bus *bus, const char *type, const char *action, 
 	if (attributes)
 		text_map_copy(&event->attributes, attributes);
 	bus->next = (bus->next + 1) % RING_SIZE;
+	bus->total++;
 	if (bus->count < RING_SIZE)
 		bus->count++;
 	LIST_FOR_EACH (node, &bus->subscriptions)
@@ -321,6 +323,13 @@ void event_unsubscribe(struct event_subscription *subscription)
 	free(subscription->queue);
 	close(subscription->wake_fd);
 	free(subscription);
+}
+
+uint64_t event_total(struct event_bus *bus)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&bus->mutex);
+
+	return bus->total;
 }
 
 size_t event_listener_count(struct event_bus *bus)

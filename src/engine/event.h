@@ -55,5 +55,7 @@ int event_subscribe(struct event_subscription **out_subscription, struct event_b
 int event_next(struct event *out_event, struct event_subscription *subscription, int cancel_fd, struct error *err);
 void event_unsubscribe(struct event_subscription *subscription);
 DEFINE_AUTO(struct event_subscription, event_unsubscribe)
+/* Events ever published. */
+uint64_t event_total(struct event_bus *bus);
 /* For info's NEventsListener. */
 size_t event_listener_count(struct event_bus *bus);

@@ -338,6 +338,12 @@ static void run_probe(struct state_health_result *result, struct container *cont
 
 /* ---- what follows from it ---- */
 
+void health_count(struct health_counts *out_counts, const struct engine *engine)
+{
+	out_counts->checks = atomic_load(&engine->health_checks);
+	out_counts->failures = atomic_load(&engine->health_failures);
+}
+
 static const char *judge_locked(struct container *container, int64_t exit_code, int64_t start_ns)
 {
 	const struct health_config *check = container->document.config.healthcheck;
@@ -370,6 +376,9 @@ static const char *take_result(struct watch_of_run *run, struct state_health_res
 		json_free_fields(result, result_fields);
 		return NULL;
 	}
+	atomic_fetch_add(&container->engine->health_checks, 1);
+	if (result->exit_code != 0)
+		atomic_fetch_add(&container->engine->health_failures, 1);
 	status = judge_locked(container, result->exit_code, start_ns);
 	keep_result(health, result);
 	if (text_equal(status, health->status))

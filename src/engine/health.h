@@ -43,5 +43,12 @@ int health_check_config(const struct container_config *config, const struct host
 /* With container->mutex held: a run begins; it ends, or is paused. */
 void health_begin_locked(struct container *container);
 void health_end_locked(struct container *container);
+struct health_counts {
+	uint64_t checks;
+	uint64_t failures;
+};
+/* Probes since the engine was opened. */
+struct engine;
+void health_count(struct health_counts *out_counts, const struct engine *engine);
 /* Starts the thread that probes this run, if the container has a check. */
 void health_watch(struct container *container);

@@ -17,6 +17,7 @@
 #include "engine/image_lookup.h"
 #include "engine/image_progress.h"
 #include "engine/image_source.h"
+#include "engine/settings.h"
 #include "store/layer.h"
 
 #define UPLOADS_AT_ONCE 5
@@ -40,6 +41,7 @@ struct push {
 	struct image_source source;
 	struct push_blob *blobs; /* highest layer first; the config is sent behind them */
 	size_t blob_count;
+	size_t parallel;
 	struct map mounts; /* blob -> struct text_list of repositories */
 };
 
@@ -210,7 +212,7 @@ static void list_blobs(struct push *push)
 		progress_bytes(push->progress, blob->id, "Preparing", 0, 0);
 		push->blob_count++;
 	}
-	for (size_t i = UPLOADS_AT_ONCE; i < push->blob_count; i++)
+	for (size_t i = push->parallel; i < push->blob_count; i++)
 		progress_bytes(push->progress, push->blobs[i].id, "Waiting", 0, 0);
 }
 
@@ -228,7 +230,7 @@ static int run_session(struct session_pushed *out_pushed, struct push *push, con
 					      .blob_count = push->blob_count + 1,
 					      .auth = &session_auth,
 					      .settings = push->options->registry,
-					      .parallel = UPLOADS_AT_ONCE,
+					      .parallel = push->parallel,
 					      .cancel_fd = push->options->cancel_fd };
 	int known = is_known_elsewhere(push, err);
 	char text[DIGEST_TEXT_MAX];
@@ -333,8 +335,10 @@ static int push_one(struct engine *engine, const struct image_push_options *opti
 	struct push push = {
 		.engine = engine, .options = options, .store = engine_store(engine), .progress = progress
 	};
+	int64_t parallel = engine_settings(engine)->parallel_uploads;
 	int r;
 
+	push.parallel = parallel > 0 ? (size_t)parallel : UPLOADS_AT_ONCE;
 	push.lease = lease_new(push.store);
 	map_init(&push.mounts, free_list);
 	if (reference_parse(&push.reference, name->name, err) < 0)

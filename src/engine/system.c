@@ -72,7 +72,6 @@ int system_version(struct system_version *out_version, struct engine *engine, st
 	struct utsname host;
 	struct text_map *details;
 
-	(void)engine;
 	if (uname(&host) < 0)
 		return error_set(err, ERR_INTERNAL, "uname");
 	memset(out_version, 0, sizeof(*out_version));
@@ -87,7 +86,7 @@ int system_version(struct system_version *out_version, struct engine *engine, st
 	text_map_set(details, "GitCommit", "kist-" KIST_VERSION);
 	text_map_set(details, "GoVersion", "none (C)");
 	text_map_set(details, "BuildTime", "");
-	text_map_set(details, "Experimental", "false");
+	text_map_set(details, "Experimental", engine_settings(engine)->experimental ? "true" : "false");
 	add_component(out_version, "kist", KIST_VERSION);
 	add_component(out_version, "kist-shim", KIST_VERSION);
 	add_component(out_version, "kist-runtime", KIST_VERSION);
@@ -99,6 +98,7 @@ int system_version(struct system_version *out_version, struct engine *engine, st
 	out_version->os = xstrdup("linux");
 	out_version->arch = xstrdup(go_architecture(host.machine));
 	out_version->kernel_version = xstrdup(host.release);
+	out_version->experimental = engine_settings(engine)->experimental;
 	out_version->build_time = xstrdup("");
 	return 0;
 }
@@ -340,8 +340,6 @@ static void fill_registries(struct system_info *info, const struct session_setti
 	index->official = true;
 	text_list_add(&info->registry.insecure_cidrs, "127.0.0.0/8");
 	text_list_add(&info->registry.insecure_cidrs, "::1/128");
-	if (!settings)
-		return;
 	text_list_add_all(&info->registry.mirrors, &settings->mirrors);
 	text_list_add_all(&index->mirrors, &settings->mirrors);
 	for (size_t i = 0; i < settings->insecure.count; i++)
@@ -354,7 +352,9 @@ static void fill_names(struct system_info *info, struct engine *engine)
 	struct info_runtime *runtime = json_array_add(&info->runtimes, sizeof(*runtime));
 	char *path = program_find("kist-runtime", &err);
 
-	fill_registries(info, engine->registry);
+	fill_registries(info, &engine_settings(engine)->registry);
+	text_list_add_all(&info->labels, &engine_settings(engine)->labels);
+	text_list_add_all(&info->plugins.authorization, &engine_settings(engine)->authorization);
 	runtime->key = xstrdup("runc");
 	runtime->path = path ? path : xstrdup("kist-runtime");
 	info->driver = xstrdup("overlay2");
@@ -426,7 +426,8 @@ int system_info(struct system_info *out_info, struct engine *engine, struct erro
 	memset(out_info, 0, sizeof(*out_info));
 	out_info->images = (int64_t)images.count;
 	image_record_list_fini(&images);
-	out_info->debug = engine->debug;
+	out_info->debug = engine_settings(engine)->debug;
+	out_info->experimental = engine_settings(engine)->experimental;
 	out_info->event_listeners = (int64_t)event_listener_count(engine->events);
 	count_containers(out_info, engine);
 	fill_names(out_info, engine);

@@ -23,6 +23,15 @@ DOCKER_HANDLER(docker_swarm_leave)
 	return error_set(err, ERR_UNAVAILABLE, "This node is not part of a swarm");
 }
 
+DOCKER_HANDLER(docker_volume_update)
+{
+	(void)context;
+	(void)request;
+	(void)response;
+	return error_set(err, ERR_UNAVAILABLE,
+			 "volume update only valid for cluster volumes, but swarm is unavailable");
+}
+
 DOCKER_HANDLER(docker_unsupported)
 {
 	(void)context;

@@ -247,7 +247,7 @@ DOCKER_HANDLER(docker_build)
 	AUTO(build_query_fini) struct build_query query = { 0 };
 	struct build_options options = { .whole = body_is_whole,
 					 .whole_arg = request,
-					 .registry = api->registry,
+					 .registry = &engine_settings(api->engine)->registry,
 					 .send = send_message,
 					 .send_arg = response,
 					 .cancel_fd = -1 };

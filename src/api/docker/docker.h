@@ -8,24 +8,27 @@
  */
 #pragma once
 
+#include "api/metrics/metrics.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "engine/engine.h"
+#include "engine/settings.h"
 #include "http/server.h"
-#include "transfer/session.h"
 
 struct docker_api {
-	struct engine *engine;			 /* borrowed */
-	const struct log *log;			 /* borrowed */
-	const struct session_settings *registry; /* borrowed; NULL: defaults */
-	const char *bridge;			 /* borrowed: the default bridge's link, or "none" */
-	int64_t started_ns;			 /* wall */
+	struct engine *engine;	 /* borrowed */
+	const struct log *log;	 /* borrowed */
+	struct metrics *metrics; /* borrowed; NULL: nothing is counted */
+	const char *bridge;	 /* borrowed: the default bridge's link, or "none" */
+	int64_t started_ns;	 /* wall */
 };
 
 extern const struct http_route docker_routes[];
 
 /* Common headers, the version in the path, OPTIONS. Leaves the API version (1.41 -> 1041) as the request's tag. */
 int docker_before(void *context, struct http_request *request, struct http_response *response, struct error *err);
+/* Counts what was answered. */
+void docker_after(void *context, const struct http_request *request, int status, uint64_t size);
 int docker_not_found(void *context, struct http_request *request, struct http_response *response, struct error *err);
 void docker_failed(void *context, struct http_request *request, struct http_response *response,
 		   const struct error *err);

@@ -103,7 +103,12 @@ DOCKER_HANDLER(docker_build_prune);
 DOCKER_HANDLER(docker_commit);
 DOCKER_HANDLER(docker_container_changes);
 
+/* debug.c */
+DOCKER_HANDLER(docker_debug_vars);
+DOCKER_HANDLER(docker_debug_threads);
+
 /* absent.c */
+DOCKER_HANDLER(docker_volume_update);
 DOCKER_HANDLER(docker_swarm);
 DOCKER_HANDLER(docker_swarm_leave);
 DOCKER_HANDLER(docker_unsupported);

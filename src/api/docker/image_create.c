@@ -16,7 +16,7 @@ static int pull(struct docker_api *api, struct http_request *request, struct htt
 		.image = http_query(request, "fromImage"),
 		.tag = text_or_empty(http_query(request, "tag")),
 		.platform = text_or_empty(http_query(request, "platform")),
-		.registry = api->registry,
+		.registry = &engine_settings(api->engine)->registry,
 		.progress = image_stream_send,
 		.progress_arg = response,
 		.cancel_fd = http_cancel_fd(request),

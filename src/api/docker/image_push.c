@@ -13,7 +13,7 @@ DOCKER_HANDLER(docker_image_push)
 		.image = http_param(request, "name"),
 		.tag = http_query(request, "tag"),
 		.auth = auth,
-		.registry = api->registry,
+		.registry = &engine_settings(api->engine)->registry,
 		.progress = image_stream_send,
 		.progress_arg = response,
 		.cancel_fd = http_cancel_fd(request),
@@ -30,7 +30,7 @@ DOCKER_HANDLER(docker_distribution)
 	const struct image_distribution_options options = {
 		.image = http_param(request, "name"),
 		.auth = auth,
-		.registry = api->registry,
+		.registry = &engine_settings(api->engine)->registry,
 		.cancel_fd = http_cancel_fd(request),
 	};
 

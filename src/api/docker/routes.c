@@ -5,6 +5,7 @@
 #include "api/docker/handlers.h"
 #include "api/docker/request.h"
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/quote.h"
 #include "engine/system.h"
 
@@ -67,12 +68,16 @@ const struct http_route docker_routes[] = {
 	{ "DELETE", "/images/{name...}", docker_image_remove, 0 },
 	{ "GET", "/distribution/{name...}/json", docker_distribution, 0 },
 
+	{ "GET", "/debug/vars", docker_debug_vars, 0 },
+	{ "GET", "/debug/threads", docker_debug_threads, 0 },
+
 	{ "POST", "/store/check", docker_store_check, 0 },
 
 	{ "GET", "/volumes", docker_volume_list, 0 },
 	{ "POST", "/volumes/create", docker_volume_create, 0 },
 	{ "POST", "/volumes/prune", docker_volume_prune, 0 },
 	{ "GET", "/volumes/{name...}", docker_volume_inspect, 0 },
+	{ "PUT", "/volumes/{name...}", docker_volume_update, 0 },
 	{ "DELETE", "/volumes/{name...}", docker_volume_remove, 0 },
 
 	{ "GET", "/networks", docker_network_list, 0 },
@@ -94,7 +99,13 @@ const struct http_route docker_routes[] = {
 	{ "GET", "/plugins", docker_plugin_list, 0 },
 	{ "GET", "/plugins/{name...}/json", docker_plugin_none, 0 },
 	{ "GET", "/plugins/privileges", docker_unsupported, 0 },
-	{ "POST", "/plugins/{rest...}", docker_unsupported, 0 },
+	{ "POST", "/plugins/pull", docker_unsupported, 0 },
+	{ "POST", "/plugins/create", docker_unsupported, 0 },
+	{ "POST", "/plugins/{name...}/enable", docker_plugin_none, 0 },
+	{ "POST", "/plugins/{name...}/disable", docker_plugin_none, 0 },
+	{ "POST", "/plugins/{name...}/push", docker_plugin_none, 0 },
+	{ "POST", "/plugins/{name...}/set", docker_plugin_none, 0 },
+	{ "POST", "/plugins/{name...}/upgrade", docker_plugin_none, 0 },
 	{ "DELETE", "/plugins/{name...}", docker_plugin_none, 0 },
 
 	{ "GET", "/swarm", docker_swarm, 0 },
@@ -170,10 +181,11 @@ static int take_version(struct http_request *request, struct error *err)
 int docker_before(void *context, struct http_request *request, struct http_response *response, struct error *err)
 {
 	struct docker_api *api = context;
+	bool experimental = api->engine && engine_settings(api->engine)->experimental;
 
 	log_debug(api->log, "request", F("method", http_method(request)), F("path", http_path(request)));
 	http_set_header(response, "Api-Version", ENGINE_API_VERSION);
-	http_set_header(response, "Docker-Experimental", "false");
+	http_set_header(response, "Docker-Experimental", experimental ? "true" : "false");
 	http_set_header(response, "Ostype", "linux");
 	http_set_header(response, "Server", "Docker/" ENGINE_SERVER_VERSION " (linux)");
 	if (take_version(request, err) < 0)
@@ -182,6 +194,16 @@ int docker_before(void *context, struct http_request *request, struct http_respo
 		return 0;
 	http_reply_empty(response, 200);
 	return 1;
+}
+
+void docker_after(void *context, const struct http_request *request, int status, uint64_t size)
+{
+	struct docker_api *api = context;
+
+	(void)size;
+	if (api->metrics)
+		metrics_request(api->metrics, http_method(request), http_path(request), status,
+				clock_monotonic_ns() - http_begun_ns(request));
 }
 
 int docker_not_found(void *context, struct http_request *request, struct http_response *response, struct error *err)

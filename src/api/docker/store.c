@@ -11,7 +11,7 @@ DOCKER_HANDLER(docker_store_check)
 	struct docker_api *api = context;
 	const struct store_check_options options = {
 		.repair = query_bool(request, "repair"),
-		.registry = api->registry,
+		.registry = &engine_settings(api->engine)->registry,
 		.progress = image_stream_send,
 		.progress_arg = response,
 		.cancel_fd = http_cancel_fd(request),

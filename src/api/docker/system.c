@@ -90,7 +90,7 @@ DOCKER_HANDLER(docker_auth)
 	struct docker_api *api = context;
 	struct auth_request body = { 0 };
 	struct session_auth auth;
-	struct session_login login = { .auth = &auth, .settings = api->registry };
+	struct session_login login = { .auth = &auth, .settings = &engine_settings(api->engine)->registry };
 	struct auth_answer answer = { .status = (char *)(uintptr_t) "Login Succeeded" };
 	int r;
 

@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "daemon/known.h"
 #include "unit/unit.h"
 
 static char path[] = "/tmp/kist-config-XXXXXX";
@@ -96,23 +97,82 @@ static void test_bad_values(void **state)
 	expect_refused("{}", FLAGS("--log-opt", "tag=x"), "unknown log opt 'tag'");
 	expect_refused("{}", FLAGS("--default-shm-size", "much"), "default-shm-size");
 	expect_refused("{}", FLAGS("--live-restore=false"), "live-restore cannot be turned off");
-	expect_refused("{}", FLAGS("--selinux-enabled"), "unknown flag: --selinux-enabled");
+	expect_refused("{}", FLAGS("--selinux-enabled"), "containers are not labelled for SELinux");
+	expect_refused("{}", FLAGS("--no-such"), "unknown flag: --no-such");
+	expect_refused("{}", FLAGS("--mtu", "7"), "invalid mtu 7");
+	expect_refused("{\"labels\":[\"x\"]}", FLAGS(), "key=value is wanted");
+	expect_refused("{\"storage-driver\":\"zfs\"}", FLAGS(), "storage-driver zfs is not supported: images");
+	expect_refused("{\"iptables\":false}", FLAGS(), "iptables false is not supported");
 	expect_refused("{}", FLAGS("-H", "tcp://1.2.3.4:5"), "use --tlsverify with certificates, or say --tls=false");
 	expect_refused("{}", FLAGS("--tls=false", "--tlsverify"), "tlsverify needs TLS");
 	expect_refused("{}", FLAGS("operand"), "accepts no arguments: operand");
 	expect_refused("{}", FLAGS("--config-file", "/nonexistent/kist.json"), "it does not exist");
 }
 
-static void test_reload_reads_debug_only(void **state)
+/* Each of dockerd's options that we only judge: what is accepted is, all else is refused with the reason. */
+static void test_known_options(void **state)
+{
+	(void)state;
+	assert_true(known_option_count() > 30);
+	for (size_t i = 0; i < known_option_count(); i++) {
+		const struct known_option *option = &known_options[i];
+		AUTO(text_list_fini) struct text_list values = { 0 };
+		AUTO(text_list_fini) struct text_list warnings = { 0 };
+		AUTO(error_clear) struct error err = { 0 };
+
+		assert_true(option->flag || option->key);
+		if (option->key)
+			assert_ptr_equal(known_option_find(option->key), option);
+		text_list_split(&values, text_or_empty(option->accepted), '|');
+		for (size_t j = 0; j < values.count; j++)
+			assert_int_equal(known_option_judge(option, "x", values.items[j], &warnings, &err), 0);
+		assert_int_equal(warnings.count > 0, text_equal(option->accepted, "*"));
+		if (warnings.count)
+			continue;
+		assert_int_equal(known_option_judge(option, "x", "no such value", &warnings, &err), -1);
+		assert_non_null(strstr(err.message, option->reason));
+	}
+}
+
+static void test_written_for_dockerd(void **state)
 {
 	AUTO(error_clear) struct error err = { 0 };
-	struct optional_bool debug = { 0 };
-	const char *json = "{\"debug\":true,\"hosts\":[\"tcp://1.2.3.4:5\"]}";
+	AUTO(daemon_config_fini) struct daemon_config config = { 0 };
 
 	(void)state;
-	assert_int_equal(file_write_atomic(AT_FDCWD, path, json, strlen(json), 0600, FILE_NO_SYNC), 0);
-	assert_no_error(daemon_config_reload_debug(&debug, path, &err), &err);
-	assert_true(debug.set && debug.value);
+	assert_no_error(load(&config,
+			     "{\"storage-driver\":\"overlay2\",\"exec-opts\":[\"native.cgroupdriver=cgroupfs\"],"
+			     "\"features\":{\"buildkit\":true},\"default-ulimits\":{\"nofile\":{\"Name\":\"nofile\","
+			     "\"Hard\":64,\"Soft\":32}},\"userland-proxy\":false,\"dns\":[\"192.0.2.1\"],"
+			     "\"proxies\":{\"http-proxy\":\"http://p:1\"},\"labels\":[\"a=b\"]}",
+			     FLAGS("--containerd", "/run/containerd/containerd.sock", "--iptables=true", "-s",
+				   "overlay2", "--default-stop-timeout", "3"),
+			     &err),
+			&err);
+	assert_int_equal(config.warnings.count, 1);
+	assert_non_null(strstr(config.warnings.items[0], "--containerd"));
+	assert_string_equal(config.ulimits.items[0].name, "nofile");
+	assert_int_equal(config.ulimits.items[0].hard, 64);
+	assert_string_equal(config.dns.items[0], "192.0.2.1");
+	assert_string_equal(config.proxies.http, "http://p:1");
+	assert_int_equal(config.stop_timeout_s.value, 3);
+	assert_true(daemon_config_is_dockerd("/usr/bin/dockerd"));
+	assert_false(daemon_config_is_dockerd("/usr/bin/kistd"));
+}
+
+static void test_ulimit_flags(void **state)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	AUTO(daemon_config_fini) struct daemon_config config = { 0 };
+
+	(void)state;
+	assert_no_error(
+		load(&config, "{}", FLAGS("--default-ulimit", "core=0", "--default-ulimit", "nofile=1:-1"), &err),
+		&err);
+	assert_int_equal(config.ulimits.count, 2);
+	assert_int_equal(config.ulimits.items[1].soft, 1);
+	assert_int_equal(config.ulimits.items[1].hard, -1);
+	expect_refused("{}", FLAGS("--default-ulimit", "nofile"), "invalid ulimit argument: nofile");
 }
 
 static int make_file(void **state)
@@ -134,7 +194,9 @@ int main(void)
 		cmocka_unit_test(test_file_and_flags_together),
 		cmocka_unit_test(test_said_twice_is_refused),
 		cmocka_unit_test(test_bad_values),
-		cmocka_unit_test(test_reload_reads_debug_only),
+		cmocka_unit_test(test_known_options),
+		cmocka_unit_test(test_written_for_dockerd),
+		cmocka_unit_test(test_ulimit_flags),
 	};
 
 	return cmocka_run_group_tests(tests, make_file, remove_file);

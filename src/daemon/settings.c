@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/settings.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/quote.h"
+
+static void fill_containers(struct container_defaults *defaults, const struct daemon_config *config)
+{
+	defaults->dns = config->dns;
+	defaults->dns_options = config->dns_options;
+	defaults->dns_search = config->dns_search;
+	defaults->cgroupns_mode = config->cgroupns_mode;
+	defaults->ipc_mode = config->ipc_mode;
+	defaults->host_gateway = config->host_gateways.count ? config->host_gateways.items[0] : config->host_gateway;
+	defaults->init = optional_bool_or(config->init, false);
+	defaults->no_new_privileges = optional_bool_or(config->no_new_privileges, false);
+	for (size_t i = 0; i < config->ulimits.count; i++) {
+		const struct daemon_ulimit *from = &config->ulimits.items[i];
+		struct ulimit *to = json_array_add(&defaults->ulimits, sizeof(*to));
+
+		*to = (struct ulimit){ .name = from->name, .hard = from->hard, .soft = from->soft };
+	}
+}
+
+void daemon_settings_fill(struct daemon_settings *settings)
+{
+	const struct daemon_config *config = &settings->config;
+
+	settings->engine = (struct engine_settings){
+		.debug = optional_bool_or(config->debug, false),
+		.experimental = optional_bool_or(config->experimental, false),
+		.parallel_uploads = optional_i64_or(config->max_concurrent_uploads, 0),
+		.labels = config->labels,
+		.authorization = config->authorization_plugins,
+		.registry = { .insecure = config->insecure_registries,
+			      .mirrors = config->registry_mirrors,
+			      .parallel = optional_i64_or(config->max_concurrent_downloads, 0) },
+	};
+	fill_containers(&settings->engine.containers, config);
+}
+
+void daemon_settings_free(struct daemon_settings *settings)
+{
+	while (settings) {
+		struct daemon_settings *older = settings->older;
+
+		/* The items' names are the configuration's. */
+		free(settings->engine.containers.ulimits.items);
+		daemon_config_fini(&settings->config);
+		free(settings);
+		settings = older;
+	}
+}
+
+struct network_bridge daemon_settings_bridge(const struct daemon_config *config)
+{
+	return (struct network_bridge){
+		.v4.ip_range = config->fixed_range,
+		.host_ip = config->host_ip,
+		.mtu = (uint32_t)optional_i64_or(config->mtu, 0),
+		.no_masquerade = !optional_bool_or(config->masquerade, true),
+		.no_inter_container = !optional_bool_or(config->inter_container, true),
+	};
+}
+
+static void describe_list(struct text_map *out, const char *name, const struct text_list *list)
+{
+	AUTO(text_fini) struct text json = { 0 };
+
+	text_add_char(&json, '[');
+	for (size_t i = 0; i < list->count; i++) {
+		if (i)
+			text_add_char(&json, ',');
+		quote_json(&json, list->items[i], strlen(list->items[i]));
+	}
+	text_add_char(&json, ']');
+	text_map_set(out, name, json.data);
+}
+
+static void describe_number(struct text_map *out, const char *name, int64_t value)
+{
+	AUTO_FREE char *text = xasprintf("%lld", (long long)value);
+
+	text_map_set(out, name, text);
+}
+
+void daemon_settings_describe(struct text_map *out, const struct daemon_config *config)
+{
+	char host[256] = "";
+
+	gethostname(host, sizeof(host) - 1);
+	text_map_set(out, "name", host);
+	describe_list(out, "authorization-plugins", &config->authorization_plugins);
+	text_map_set(out, "debug", optional_bool_or(config->debug, false) ? "true" : "false");
+	text_map_set(out, "default-ipc-mode", config->ipc_mode ? config->ipc_mode : "private");
+	text_map_set(out, "default-runtime", "runc");
+	text_map_set(out, "default-shm-size", config->default_shm_size);
+	describe_list(out, "insecure-registries", &config->insecure_registries);
+	describe_list(out, "labels", &config->labels);
+	text_map_set(out, "live-restore", "true");
+	describe_number(out, "max-concurrent-downloads", optional_i64_or(config->max_concurrent_downloads, 3));
+	describe_number(out, "max-concurrent-uploads", optional_i64_or(config->max_concurrent_uploads, 5));
+	describe_list(out, "registry-mirrors", &config->registry_mirrors);
+	text_map_set(out, "runtimes", "runc");
+	describe_number(out, "shutdown-timeout", optional_i64_or(config->shutdown_timeout_s, 15));
+}
+
+void daemon_settings_unchanged(struct text_list *out_names, const struct daemon_config *before,
+			       const struct daemon_config *after)
+{
+	const struct {
+		const char *name;
+		const char *before;
+		const char *after;
+	} fixed[] = {
+		{ "data-root", before->data_root, after->data_root },
+		{ "exec-root", before->exec_root, after->exec_root },
+		{ "pidfile", before->pidfile, after->pidfile },
+		{ "bridge", before->bridge, after->bridge },
+		{ "bip", before->address_pool, after->address_pool },
+		{ "cgroup-parent", before->cgroup_parent, after->cgroup_parent },
+		{ "init-path", before->init_path, after->init_path },
+		{ "firewall-table", before->firewall_table, after->firewall_table },
+		{ "metrics-addr", before->metrics_address, after->metrics_address },
+		{ "default-shm-size", before->default_shm_size, after->default_shm_size },
+		{ "log-format", before->log_format, after->log_format },
+		{ "ip", before->host_ip, after->host_ip },
+		{ "fixed-cidr", before->fixed_range, after->fixed_range },
+	};
+	AUTO_FREE char *hosts_before = text_list_join(&before->hosts, " ");
+	AUTO_FREE char *hosts_after = text_list_join(&after->hosts, " ");
+
+	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
+		if (!text_equal(fixed[i].before, fixed[i].after))
+			text_list_add(out_names, fixed[i].name);
+	if (!text_equal(hosts_before, hosts_after))
+		text_list_add(out_names, "hosts");
+}
