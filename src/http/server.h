@@ -129,6 +129,12 @@ void http_reply_empty(struct http_response *response, int status);
 /* size bytes of a file from offset, by sendfile. Takes the descriptor. */
 void http_reply_file_take_fd(struct http_response *response, int status, const char *content_type, int fd,
 			     uint64_t offset, uint64_t size);
+/*
+ * size bytes as they come: read(arg) blocks until it has some (at most `room`), and a negative return breaks the answer
+ * off. drop(arg) is called last, exactly once.
+ */
+void http_reply_reader(struct http_response *response, int status, const char *content_type, uint64_t size,
+		       ssize_t (*read)(void *arg, void *data, size_t room), void (*drop)(void *arg), void *arg);
 /* A HEAD answer that announces a length without a body. */
 void http_reply_head(struct http_response *response, int status, const char *content_type, uint64_t size);
 

@@ -20,7 +20,7 @@
 #include "http/server.h"
 #include "http/uri.h"
 
-enum answer_kind { ANSWER_NONE, ANSWER_DATA, ANSWER_FILE, ANSWER_HEAD, ANSWER_STREAM, ANSWER_HIJACK };
+enum answer_kind { ANSWER_NONE, ANSWER_DATA, ANSWER_FILE, ANSWER_HEAD, ANSWER_READER, ANSWER_STREAM, ANSWER_HIJACK };
 
 struct http_response {
 	struct http_request *request;
@@ -35,6 +35,7 @@ struct http_response {
 	bool chunked;
 	bool broken; /* a stream whose client is gone */
 	void (*run)(void *arg, const struct http_stream *stream);
+	ssize_t (*read)(void *arg, void *data, size_t room); /* ANSWER_READER */
 	void (*drop)(void *arg);
 	void *arg;
 };

@@ -14,6 +14,8 @@
 #include "base/quote.h"
 #include "http/server_private.h"
 
+#define READER_BYTES ((size_t)128 << 10)
+
 static void clear_answer(struct http_response *response)
 {
 	free(response->data);
@@ -89,6 +91,16 @@ void http_reply_file_take_fd(struct http_response *response, int status, const c
 	response->fd = fd;
 	response->offset = offset;
 	response->size = size;
+}
+
+void http_reply_reader(struct http_response *response, int status, const char *content_type, uint64_t size,
+		       ssize_t (*read)(void *arg, void *data, size_t room), void (*drop)(void *arg), void *arg)
+{
+	answer(response, ANSWER_READER, status, content_type);
+	response->size = size;
+	response->read = read;
+	response->drop = drop;
+	response->arg = arg;
 }
 
 void http_reply_head(struct http_response *response, int status, const char *content_type, uint64_t size)
@@ -262,6 +274,15 @@ static ssize_t no_body(void *cls, uint64_t position, char *buffer, size_t size)
 	return MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
+static ssize_t read_some(void *cls, uint64_t position, char *buffer, size_t size)
+{
+	struct http_response *response = cls;
+	ssize_t got = response->read(response->arg, buffer, size);
+
+	(void)position;
+	return got > 0 ? got : MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
 /* Runs between libmicrohttpd's 101 and the end of the connection, in the connection's thread. */
 static void run_hijacked(struct http_response *response, int fd, const void *early, size_t early_size)
 {
@@ -376,6 +397,8 @@ static struct MHD_Response *make_whole(struct http_response *response)
 	if (response->kind == ANSWER_FILE)
 		return MHD_create_response_from_fd_at_offset64(response->size, take_fd(&response->fd),
 							       response->offset);
+	if (response->kind == ANSWER_READER && response->size > 0)
+		return MHD_create_response_from_callback(response->size, READER_BYTES, read_some, response, NULL);
 	if (response->kind == ANSWER_HEAD)
 		return MHD_create_response_from_callback(response->size, 1, no_body, NULL, NULL);
 	if (response->kind == ANSWER_HIJACK)

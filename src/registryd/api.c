@@ -142,6 +142,40 @@ static bool changes(const char *method)
 	return !text_equal(method, "GET") && !text_equal(method, "HEAD");
 }
 
+/*
+ * containerd asks a mirror for docker.io's names with ?ns=docker.io; "web" is "library/web" there. 1, if the namespace
+ * is none of ours and that was answered.
+ */
+static int follow_namespace(struct api *api, struct http_request *request, struct http_response *response)
+{
+	const char *ns = http_query(request, "ns");
+	const char *path = http_path(request);
+	AUTO_FREE char *name = api->cache ? repository_of(path) : NULL;
+	AUTO_FREE char *ours = NULL;
+	AUTO_FREE char *whole = NULL;
+
+	if (!name)
+		return 0;
+	ours = text_empty(ns) ? cache_canonical(api->cache, name) : cache_repository(api->cache, ns, name);
+	if (!ours && text_empty(ns))
+		return 0;
+	if (!ours) {
+		api_refuse(response, 404, "NAME_UNKNOWN", "no upstream of this name is configured here");
+		return 1;
+	}
+	whole = xasprintf("/v2/%s%s", ours, path + strlen("/v2/") + strlen(name));
+	http_set_path(request, whole);
+	return 0;
+}
+
+/* Pushes go to the registry itself; what is kept of it here may be deleted. */
+static bool is_push_to_cache(const struct api *api, const struct http_request *request)
+{
+	AUTO_FREE char *name = api->cache ? repository_of(http_path(request)) : NULL;
+
+	return name && actions_of(request) == ACCESS_PUSH && cache_has(api->cache, name);
+}
+
 int api_before(void *context, struct http_request *request, struct http_response *response, struct error *err)
 {
 	struct api *api = context;
@@ -149,15 +183,21 @@ int api_before(void *context, struct http_request *request, struct http_response
 
 	http_set_header(response, "Docker-Distribution-Api-Version", "registry/2.0");
 	http_set_header(response, "X-Content-Type-Options", "nosniff");
+	if (is_api && follow_namespace(api, request, response))
+		return 1;
 	if (is_api && access_is_limited(api->access)) {
 		int r = authorize(api, request, response, err);
 
 		if (r != 0)
 			return r;
 	}
-	if (!is_api || !api->config->read_only || !changes(http_method(request)))
+	if (!is_api || !changes(http_method(request)))
 		return 0;
-	api_refuse(response, 405, "UNSUPPORTED", "this registry is read-only");
+	if (!api->config->read_only && !is_push_to_cache(api, request))
+		return 0;
+	api_refuse(response, 405, "UNSUPPORTED",
+		   api->config->read_only ? "this registry is read-only"
+					  : "this repository is a cache of another registry: push there");
 	return 1;
 }
 

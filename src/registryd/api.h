@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "http/server.h"
 #include "registryd/access.h"
+#include "registryd/cache.h"
 #include "registryd/catalog.h"
 #include "registryd/config.h"
 #include "registryd/metrics.h"
@@ -24,6 +25,7 @@ struct api {
 	struct upload_table *uploads;
 	struct access *access;
 	struct metrics *metrics;
+	struct cache *cache; /* NULL: of no other registry */
 };
 
 extern const struct http_route api_routes[];

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
 #include "base/alloc.h"
+#include "base/text.h"
 #include "registryd/api.h"
 #include "registryd/range.h"
 
@@ -10,23 +13,51 @@ static int unknown(struct http_response *response)
 	return api_refuse(response, 404, "BLOB_UNKNOWN", "blob unknown to registry");
 }
 
+struct wanted {
+	struct digest digest;
+	uint64_t size;
+	struct cache_blob *stream; /* it is being fetched from another registry; else it is stored */
+};
+
+static void wanted_fini(struct wanted *wanted)
+{
+	cache_blob_unref(wanted->stream);
+}
+
+/* From the registry that ours is a cache of. As find_blob(). */
+static int find_elsewhere(struct wanted *wanted, struct api *api, const char *repository, bool head, struct error *err)
+{
+	int r;
+
+	if (head)
+		return cache_blob_ask(&wanted->size, api->cache, repository, &wanted->digest, err);
+	r = cache_blob_open(&wanted->stream, api->cache, repository, &wanted->digest, err);
+	if (r == 1)
+		wanted->size = cache_blob_size(wanted->stream);
+	if (r == 2)
+		r = blob_size(&wanted->size, catalog_blobs(api->catalog), &wanted->digest, err);
+	return r;
+}
+
 /* 1 if the repository has it and its size is known; 0: the refusal has been sent. */
-static int find_blob(struct digest *out_digest, uint64_t *out_size, struct api *api, struct http_request *request,
+static int find_blob(struct wanted *wanted, struct api *api, struct http_request *request,
 		     struct http_response *response, struct error *err)
 {
 	const char *repository = api_repository(request, response);
 	char text[DIGEST_TEXT_MAX];
 	int r;
 
-	if (!repository || !api_digest(out_digest, http_param(request, "digest"), response))
+	if (!repository || !api_digest(&wanted->digest, http_param(request, "digest"), response))
 		return 0;
-	r = catalog_has_blob(api->catalog, repository, out_digest, err);
+	r = catalog_has_blob(api->catalog, repository, &wanted->digest, err);
 	if (r > 0)
-		r = blob_size(out_size, catalog_blobs(api->catalog), out_digest, err);
+		r = blob_size(&wanted->size, catalog_blobs(api->catalog), &wanted->digest, err);
+	if (r == 0 && cache_has(api->cache, repository))
+		r = find_elsewhere(wanted, api, repository, text_equal(http_method(request), "HEAD"), err);
 	if (r == 0)
 		unknown(response);
 	if (r > 0) {
-		http_set_header(response, "Docker-Content-Digest", digest_text(out_digest, text));
+		http_set_header(response, "Docker-Content-Digest", digest_text(&wanted->digest, text));
 		http_set_header(response, "Accept-Ranges", "bytes");
 		http_set_header(response, "Cache-Control", "max-age=31536000");
 	}
@@ -36,49 +67,96 @@ static int find_blob(struct digest *out_digest, uint64_t *out_size, struct api *
 int api_blob_head(void *context, struct http_request *request, struct http_response *response, struct error *err)
 {
 	struct api *api = context;
-	struct digest digest;
-	uint64_t size;
-	int r = find_blob(&digest, &size, api, request, response, err);
+	AUTO(wanted_fini) struct wanted wanted = { 0 };
+	int r = find_blob(&wanted, api, request, response, err);
 
 	/* Who asks before a push will not send it again. */
 	if (r > 0 && !api->config->read_only &&
-	    catalog_touch_blob(api->catalog, http_param(request, "name"), &digest, err) < 0)
+	    catalog_touch_blob(api->catalog, http_param(request, "name"), &wanted.digest, err) < 0)
 		return -1;
 	if (r > 0)
-		http_reply_head(response, 200, BLOB_TYPE, size);
+		http_reply_head(response, 200, BLOB_TYPE, wanted.size);
 	return r < 0 ? -1 : 0;
+}
+
+/* ---- bytes that are on their way ---- */
+
+struct reading {
+	struct cache_blob *blob;
+	uint64_t offset;
+	uint64_t left;
+};
+
+static ssize_t read_stream(void *arg, void *data, size_t room)
+{
+	struct reading *reading = arg;
+	ssize_t got = cache_blob_read(reading->blob, data, room < reading->left ? room : (size_t)reading->left,
+				      reading->offset);
+
+	if (got > 0) {
+		reading->offset += (uint64_t)got;
+		reading->left -= (uint64_t)got;
+	}
+	return got;
+}
+
+static void drop_stream(void *arg)
+{
+	struct reading *reading = arg;
+
+	cache_blob_unref(reading->blob);
+	free(reading);
+}
+
+static void reply_stream(struct http_response *response, int status, struct wanted *wanted, uint64_t offset,
+			 uint64_t count)
+{
+	struct reading *reading = xcalloc(1, sizeof(*reading));
+
+	*reading = (struct reading){ take_ptr(wanted->stream), offset, count };
+	http_reply_reader(response, status, BLOB_TYPE, count, read_stream, drop_stream, reading);
+}
+
+static int reply_stored(struct api *api, struct http_response *response, int status, const struct digest *digest,
+			uint64_t offset, uint64_t count, struct error *err)
+{
+	int fd = blob_open(catalog_blobs(api->catalog), digest, err);
+
+	if (fd < 0)
+		return -1;
+	http_reply_file_take_fd(response, status, BLOB_TYPE, fd, offset, count);
+	return 0;
 }
 
 int api_blob_get(void *context, struct http_request *request, struct http_response *response, struct error *err)
 {
 	struct api *api = context;
-	struct digest digest;
-	uint64_t size;
+	AUTO(wanted_fini) struct wanted wanted = { 0 };
+	AUTO_FREE char *header = NULL;
+	enum range_result range;
 	uint64_t offset = 0;
 	uint64_t count;
-	enum range_result range;
-	AUTO_FREE char *header = NULL;
-	AUTO_CLOSE int fd = -1;
-	int r = find_blob(&digest, &size, api, request, response, err);
+	int status;
+	int r = find_blob(&wanted, api, request, response, err);
 
 	if (r <= 0)
 		return r;
-	count = size;
-	range = range_parse(&offset, &count, http_header(request, "Range"), size);
+	count = wanted.size;
+	range = range_parse(&offset, &count, http_header(request, "Range"), wanted.size);
 	if (range == RANGE_UNSATISFIABLE) {
-		header = xasprintf("bytes */%llu", (unsigned long long)size);
+		header = xasprintf("bytes */%llu", (unsigned long long)wanted.size);
 		http_set_header(response, "Content-Range", header);
 		return api_refuse(response, 416, "RANGE_INVALID", "the range is outside of the blob");
 	}
-	fd = blob_open(catalog_blobs(api->catalog), &digest, err);
-	if (fd < 0)
-		return -1;
 	if (range == RANGE_PART) {
 		header = xasprintf("bytes %llu-%llu/%llu", (unsigned long long)offset,
-				   (unsigned long long)(offset + count - 1), (unsigned long long)size);
+				   (unsigned long long)(offset + count - 1), (unsigned long long)wanted.size);
 		http_set_header(response, "Content-Range", header);
 	}
-	http_reply_file_take_fd(response, range == RANGE_PART ? 206 : 200, BLOB_TYPE, take_fd(&fd), offset, count);
+	status = range == RANGE_PART ? 206 : 200;
+	if (!wanted.stream)
+		return reply_stored(api, response, status, &wanted.digest, offset, count, err);
+	reply_stream(response, status, &wanted, offset, count);
 	return 0;
 }
 

@@ -39,6 +39,9 @@ static const char *const steps[] = {
 	"CREATE TABLE need (repository TEXT NOT NULL, manifest TEXT NOT NULL, digest TEXT NOT NULL, "
 	"PRIMARY KEY (repository, manifest, digest)) WITHOUT ROWID;"
 	"CREATE INDEX need_digest ON need (repository, digest);",
+	/* For rules about the age of tags, and for tags of other registries. */
+	"ALTER TABLE tag ADD COLUMN pushed_ns INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE tag ADD COLUMN checked_ns INTEGER NOT NULL DEFAULT 0;",
 };
 
 /* A blob that somebody asks for is young again, at most this often: no write for each request. */
@@ -272,6 +275,25 @@ int catalog_link_blob(struct catalog *catalog, const char *repository, const str
 	return transaction_commit(transaction, err);
 }
 
+int catalog_adopt_blob(struct catalog *catalog, const char *repository, const struct digest *digest, struct error *err)
+{
+	AUTO(error_clear) struct error gone = { 0 };
+	char text[DIGEST_TEXT_MAX];
+	int r = catalog_has_blob(catalog, repository, digest, err);
+
+	if (r != 0)
+		return r;
+	r = run_two(catalog, "SELECT 1 FROM need WHERE repository = ?1 AND digest = ?2 LIMIT 1", repository,
+		    digest_text(digest, text), err);
+	if (r > 0)
+		r = blob_exists(catalog->blobs, digest, err);
+	if (r <= 0)
+		return r;
+	if (catalog_link_blob(catalog, repository, digest, &gone) == 0)
+		return 1;
+	return gone.kind == ERR_UNAVAILABLE ? 0 : error_move(err, &gone);
+}
+
 /* The row is gone; the bytes too if it was the last. */
 static int drop_bytes(struct catalog *catalog, const struct digest *digest, struct error *err)
 {
@@ -379,13 +401,14 @@ static int set_tag(struct catalog *catalog, const char *repository, const char *
 	AUTO(query_freep) struct query *query = NULL;
 
 	if (query_new(&query, catalog->database,
-		      "INSERT INTO tag (repository, name, digest) VALUES (?1, ?2, ?3) "
-		      "ON CONFLICT DO UPDATE SET digest = ?3",
+		      "INSERT INTO tag (repository, name, digest, pushed_ns) VALUES (?1, ?2, ?3, ?4) "
+		      "ON CONFLICT DO UPDATE SET digest = ?3, pushed_ns = ?4",
 		      err) < 0)
 		return -1;
 	query_bind_text(query, 1, repository);
 	query_bind_text(query, 2, tag);
 	query_bind_text(query, 3, digest);
+	query_bind_i64(query, 4, clock_wall_ns());
 	return query_run(query, err);
 }
 
@@ -460,6 +483,37 @@ int catalog_remove_manifest(struct catalog *catalog, const char *repository, con
 	if (changed < 0 || transaction_commit(transaction, err) < 0)
 		return -1;
 	return changed > 0 && drop_bytes(catalog, &digest, err) < 0 ? -1 : changed > 0;
+}
+
+/* ---- tags of other registries ---- */
+
+int catalog_check_tag(struct catalog *catalog, const char *repository, const char *tag, struct error *err)
+{
+	AUTO(query_freep) struct query *query = NULL;
+
+	if (query_new(&query, catalog->database, "UPDATE tag SET checked_ns = ?3 WHERE repository = ?1 AND name = ?2",
+		      err) < 0)
+		return -1;
+	query_bind_text(query, 1, repository);
+	query_bind_text(query, 2, tag);
+	query_bind_i64(query, 3, clock_wall_ns());
+	return query_run(query, err) < 0 ? -1 : 0;
+}
+
+int catalog_tag_checked(int64_t *out_wall_ns, struct catalog *catalog, const char *repository, const char *tag,
+			struct error *err)
+{
+	AUTO(query_freep) struct query *query = NULL;
+	int r;
+
+	if (query_new(&query, catalog->database, "SELECT checked_ns FROM tag WHERE repository = ?1 AND name = ?2",
+		      err) < 0)
+		return -1;
+	query_bind_text(query, 1, repository);
+	query_bind_text(query, 2, tag);
+	r = query_next(query, err);
+	*out_wall_ns = r > 0 ? query_i64(query, 0) : 0;
+	return r < 0 ? -1 : 0;
 }
 
 /* ---- lists ---- */

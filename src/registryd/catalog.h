@@ -31,6 +31,8 @@ int catalog_has_repository(struct catalog *catalog, const char *repository, stru
 int catalog_has_blob(struct catalog *catalog, const char *repository, const struct digest *digest, struct error *err);
 /* The bytes must be stored: ERR_UNAVAILABLE if they were deleted meanwhile. */
 int catalog_link_blob(struct catalog *catalog, const char *repository, const struct digest *digest, struct error *err);
+/* Links it if its bytes are here and a manifest of the repository needs it: 1. Also 1 if it is there already. */
+int catalog_adopt_blob(struct catalog *catalog, const char *repository, const struct digest *digest, struct error *err);
 /* Somebody relies on it: it counts as new. */
 int catalog_touch_blob(struct catalog *catalog, const char *repository, const struct digest *digest, struct error *err);
 /* 1 if it was there. The bytes go when no repository has them. */
@@ -64,6 +66,11 @@ int catalog_put_manifest(struct catalog *catalog, const char *repository, const 
 /* reference: a tag or a digest. */
 int catalog_find_manifest(struct catalog_manifest *out_manifest, struct catalog *catalog, const char *repository,
 			  const char *reference, struct error *err);
+/* A tag of another registry is what it is here, now. */
+int catalog_check_tag(struct catalog *catalog, const char *repository, const char *tag, struct error *err);
+/* When that was last so, 0 for never. */
+int catalog_tag_checked(int64_t *out_wall_ns, struct catalog *catalog, const char *repository, const char *tag,
+			struct error *err);
 /* 1 if it was there; a digest takes its tags along. */
 int catalog_remove_manifest(struct catalog *catalog, const char *repository, const char *reference, struct error *err);
 

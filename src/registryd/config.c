@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "oci/reference.h"
 #include "json/value.h"
 
 #define FILE_MAX ((size_t)1 << 20)
@@ -42,6 +43,7 @@ struct config_file {
 	struct registry_tls tls;
 	struct auth_file auth;
 	struct collect_file collect;
+	JSON_ARRAY_OF(struct upstream_config) upstreams;
 };
 
 static const struct json_field tls_fields[] = {
@@ -89,6 +91,7 @@ static const struct json_field file_fields[] = {
 	JSON_OBJECT("tls", struct config_file, tls, tls_fields, 0),
 	JSON_OBJECT("auth", struct config_file, auth, auth_fields, 0),
 	JSON_OBJECT("garbage", struct config_file, collect, collect_fields, 0),
+	JSON_ARRAY("upstreams", struct config_file, upstreams, upstream_fields, 0),
 	JSON_END,
 };
 
@@ -174,6 +177,9 @@ static void take_file(struct registry_config *config, struct config_file *file)
 		.collect_delay_s = optional_i64_or(file->collect.delay_s, DELAY_DEFAULT_S),
 		.collect_untagged = file->collect.untagged,
 	};
+	config->upstreams.items = take_ptr(file->upstreams.items);
+	config->upstreams.count = file->upstreams.count;
+	file->upstreams.count = 0;
 	file->listen = (struct text_list){ 0 };
 	file->tls = (struct registry_tls){ 0 };
 	take_auth(config, &file->auth);
@@ -238,6 +244,33 @@ static int check_rules(const struct access_config *auth, struct error *err)
 	return 0;
 }
 
+static int check_upstreams(const struct registry_config *config, struct error *err)
+{
+	for (size_t i = 0; i < config->upstreams.count; i++) {
+		const struct upstream_config *upstream = &config->upstreams.items[i];
+		const char *url = upstream->url;
+
+		if (!reference_is_path(upstream_prefix(upstream)))
+			return error_set(err, ERR_INVALID,
+					 "upstreams[%zu].prefix: \"%s\" is no repository name; give one", i,
+					 upstream_prefix(upstream));
+		if (url && !text_has_prefix(url, "http://") && !text_has_prefix(url, "https://"))
+			return error_set(err, ERR_INVALID, "upstreams[%zu].url: \"%s\" is not http:// or https://", i,
+					 url);
+		if (!upstream->username != !upstream->password_file)
+			return error_set(err, ERR_INVALID, "upstreams[%zu]: username and password-file belong together",
+					 i);
+		if (optional_i64_or(upstream->tag_life_s, 0) < 0)
+			return error_set(err, ERR_INVALID, "upstreams[%zu].tag-life is seconds, at least 0", i);
+		for (size_t j = 0; j < i; j++)
+			if (text_equal(config->upstreams.items[j].name, upstream->name) ||
+			    text_equal(upstream_prefix(&config->upstreams.items[j]), upstream_prefix(upstream)))
+				return error_set(err, ERR_INVALID,
+						 "upstreams[%zu] has the name or prefix of upstreams[%zu]", i, j);
+	}
+	return 0;
+}
+
 int registry_config_check(const struct registry_config *config, struct error *err)
 {
 	enum log_level level;
@@ -253,7 +286,7 @@ int registry_config_check(const struct registry_config *config, struct error *er
 		return error_set(err, ERR_INVALID, "tls.client-authorities needs tls.certificate");
 	if (config->collect_interval_s < 1 || config->collect_delay_s < 0)
 		return error_set(err, ERR_INVALID, "garbage.interval and garbage.delay are seconds, at least 1 and 0");
-	return check_rules(&config->auth, err);
+	return check_upstreams(config, err) < 0 ? -1 : check_rules(&config->auth, err);
 }
 
 void registry_config_fini(struct registry_config *config)
@@ -267,5 +300,6 @@ void registry_config_fini(struct registry_config *config)
 	free(config->auth.realm);
 	free(config->auth.service);
 	json_free_array(&config->auth.rules, rule_fields, sizeof(struct access_rule));
+	json_free_array(&config->upstreams, upstream_fields, sizeof(struct upstream_config));
 	*config = (struct registry_config){ 0 };
 }

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "registryd/access.h"
+#include "registryd/upstream.h"
 
 struct registry_tls {
 	char *certificate;
@@ -26,6 +27,7 @@ struct registry_config {
 	bool metrics;
 	struct registry_tls tls;
 	struct access_config auth;
+	JSON_ARRAY_OF(struct upstream_config) upstreams;
 	bool collect_off;
 	int64_t collect_interval_s;
 	int64_t collect_delay_s; /* younger things stay */

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/text.h"
 #include "oci/media_type.h"
+#include "oci/reference.h"
 #include "registryd/api.h"
 #include "json/json.h"
 
@@ -50,6 +51,40 @@ static void end_page(struct text_list *names, const struct page *page, const cha
 	http_set_header(response, "Link", link);
 }
 
+/* ---- lists of other registries ---- */
+
+/* Their next page is ours, under our name: the query of their Link header. */
+static void copy_link(struct http_response *response, const char *link, const char *path)
+{
+	const char *query = link ? strchr(link, '?') : NULL;
+	AUTO_FREE char *ours = NULL;
+
+	if (!query)
+		return;
+	ours = xasprintf("<%s%.*s>; rel=\"next\"", path, (int)strcspn(query, ">"), query);
+	http_set_header(response, "Link", ours);
+}
+
+/* 1: answered with what the other registry says. If it cannot be asked, what is here must do. */
+static int ask_elsewhere(struct api *api, const char *repository, const char *what, const char *query,
+			 struct http_response *response)
+{
+	AUTO(error_clear) struct error ignored = { 0 };
+	AUTO(fetch_head_fini) struct fetch_head head = { 0 };
+	AUTO_FREE char *page = xasprintf("%s%s", what, query);
+	AUTO_FREE char *path = xasprintf("/v2/%s/%s", repository, what);
+	AUTO_FREE char *text = NULL;
+
+	if (!cache_has(api->cache, repository) ||
+	    cache_document(&text, &head, api->cache, repository, page, &ignored) <= 0)
+		return 0;
+	copy_link(response, head.link, path);
+	if (head.filters)
+		http_set_header(response, "OCI-Filters-Applied", head.filters);
+	http_reply_take(response, 200, head.media_type, take_ptr(text));
+	return 1;
+}
+
 /* ---- tags and repositories ---- */
 
 struct tag_list {
@@ -74,6 +109,13 @@ int api_tags(void *context, struct http_request *request, struct http_response *
 
 	if (!repository || !read_page(&page, request, response))
 		return 0;
+	path = page.limited || page.last ? xasprintf("?n=%lld%s%s", (long long)page.size, page.last ? "&last=" : "",
+						     text_or_empty(page.last))
+					 : xstrdup("");
+	if (reference_is_tag(page.last ? page.last : "x") &&
+	    ask_elsewhere(api, repository, "tags/list", path, response))
+		return 0;
+	free(take_ptr(path));
 	r = catalog_has_repository(api->catalog, repository, err);
 	if (r < 0)
 		return -1;
@@ -195,6 +237,12 @@ int api_referrers(void *context, struct http_request *request, struct http_respo
 
 	list.only = http_query(request, "artifactType");
 	if (repository && api_digest(&digest, http_param(request, "digest"), response)) {
+		AUTO_FREE char *what = xasprintf("referrers/%s", http_param(request, "digest"));
+
+		if (!list.only && ask_elsewhere(api, repository, what, "", response)) {
+			json_free_fields(&list, referrer_list_fields);
+			return 0;
+		}
 		r = catalog_referrers(api->catalog, repository, http_param(request, "digest"), add_referrer, &list,
 				      err);
 		if (r == 0 && list.only)

@@ -94,6 +94,7 @@ static int serve(const struct registry_config *config, const struct log *log, co
 	AUTO(metrics_freep) struct metrics *metrics = metrics_new();
 	/* Before those whose threads use it: they end first. */
 	struct api api = { .config = config, .log = log, .metrics = metrics };
+	AUTO(cache_freep) struct cache *cache = NULL;
 	AUTO(collector_freep) struct collector *collector = NULL;
 	AUTO(http_server_freep) struct http_server *server = NULL;
 	AUTO_FREE char *secret = path_join(config->root, "token.secret");
@@ -105,6 +106,9 @@ static int serve(const struct registry_config *config, const struct log *log, co
 	api.catalog = catalog;
 	api.uploads = uploads;
 	api.access = access;
+	if (config->upstreams.count)
+		cache = cache_new(catalog, log, config->upstreams.items, config->upstreams.count);
+	api.cache = cache;
 	if (collector_start(&collector, &api, err) < 0 ||
 	    http_server_new(&server,
 			    &(struct http_server_options){ .routes = api_routes,

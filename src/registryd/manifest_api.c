@@ -4,10 +4,9 @@
 
 #include "base/alloc.h"
 #include "base/text.h"
-#include "oci/hasher.h"
-#include "oci/manifest.h"
 #include "oci/reference.h"
 #include "registryd/api.h"
+#include "registryd/manifest_look.h"
 
 static int unknown(struct http_response *response)
 {
@@ -29,6 +28,18 @@ static bool is_reference(const char *text, struct http_response *response)
 
 /* ---- get ---- */
 
+/* Of another registry: here as it is there, if that can be found out. */
+static int freshen(struct api *api, const char *repository, const char *reference, struct http_response *response,
+		   struct error *err)
+{
+	int r = cache_has(api->cache, repository) ? cache_manifest(api->cache, repository, reference, err)
+						  : CACHE_FRESH;
+
+	if (r == CACHE_STALE)
+		http_set_header(response, "Warning", "110 kist-registry \"its registry did not answer\"");
+	return r;
+}
+
 /* 1: found, its headers are set; 0: the refusal has been sent. */
 static int find(struct catalog_manifest *out_manifest, struct api *api, struct http_request *request,
 		struct http_response *response, struct error *err)
@@ -41,7 +52,9 @@ static int find(struct catalog_manifest *out_manifest, struct api *api, struct h
 
 	if (!repository || !is_reference(reference, response))
 		return 0;
-	r = catalog_find_manifest(out_manifest, api->catalog, repository, reference, err);
+	r = freshen(api, repository, reference, response, err);
+	if (r > 0)
+		r = catalog_find_manifest(out_manifest, api->catalog, repository, reference, err);
 	if (r == 0)
 		unknown(response);
 	if (r <= 0)
@@ -80,83 +93,18 @@ int api_manifest_get(void *context, struct http_request *request, struct http_re
 
 /* ---- put ---- */
 
-/* What the registry needs to know of any manifest, also of kinds it has never heard of. */
-struct outline {
-	char *media_type;
-	char *artifact_type;
-	struct descriptor *config;
-	struct descriptor *subject;
-	char *annotations;
-};
-
-static const struct json_field outline_fields[] = {
-	JSON_TEXT("mediaType", struct outline, media_type, 0),
-	JSON_TEXT("artifactType", struct outline, artifact_type, 0),
-	JSON_POINTER("config", struct outline, config, descriptor_fields, 0),
-	JSON_POINTER("subject", struct outline, subject, descriptor_fields, 0),
-	JSON_RAW("annotations", struct outline, annotations, 0),
-	JSON_END,
-};
-
 struct put {
 	struct api *api;
 	const char *repository;
 	const char *reference;
 	const char *text;
 	size_t size;
-	char *type; /* of Content-Type, without parameters */
-	struct outline outline;
-	struct catalog_needs needs;
+	struct manifest_look look;
 };
 
 static void put_fini(struct put *put)
 {
-	text_list_fini(&put->needs.digests);
-	free(put->type);
-	json_free_fields(&put->outline, outline_fields);
-}
-
-/* Sends the refusal; false. */
-static bool invalid(struct http_response *response, const char *message)
-{
-	api_refuse(response, 400, "MANIFEST_INVALID", message);
-	return false;
-}
-
-/* Manifests of known kinds must be sound. An index may be sparse; what an image consists of must be here, unless told. */
-static bool check_known(struct put *put, struct http_response *response)
-{
-	AUTO(manifest_fini) struct manifest manifest = { 0 };
-	AUTO(error_clear) struct error problem = { 0 };
-
-	if (manifest_decode(&manifest, put->text, put->size, put->type, &problem) < 0)
-		return invalid(response, problem.message);
-	catalog_needs_of(&put->needs, &manifest);
-	if (put->api->config->sparse)
-		put->needs.must_exist = 0;
-	return true;
-}
-
-/* false: the refusal has been sent. */
-static bool check(struct put *put, struct http_response *response)
-{
-	AUTO(error_clear) struct error problem = { 0 };
-
-	if (json_decode(&put->outline, outline_fields, put->text, put->size, &problem) < 0)
-		return invalid(response, problem.message);
-	if (text_empty(put->type)) {
-		free(put->type);
-		put->type = xstrdup(text_empty(put->outline.media_type) ? MEDIA_OCI_MANIFEST : put->outline.media_type);
-	}
-	if (put->outline.media_type && !text_equal(put->outline.media_type, put->type))
-		return invalid(response, "mediaType is not what Content-Type says");
-	if (put->outline.subject && !digest_is_valid(put->outline.subject->digest))
-		return invalid(response, "subject has no valid digest");
-	if (media_type_is_schema1(put->type))
-		return invalid(response, "docker schema 1 is not supported");
-	if (media_type_is_manifest(put->type) || media_type_is_index(put->type))
-		return check_known(put, response);
-	return true;
+	manifest_look_fini(&put->look);
 }
 
 /* The bytes under the digest of the URL, or sha256. false: refused or err filled. */
@@ -196,7 +144,7 @@ static int put_tags(struct put *put, const struct catalog_manifest *row, struct 
 	for (size_t i = 0; (tag = http_query_at(request, "tag", i)); i++) {
 		if (!reference_is_tag(tag))
 			continue;
-		if (catalog_put_manifest(put->api->catalog, put->repository, row, &put->needs, tag, err) < 0)
+		if (catalog_put_manifest(put->api->catalog, put->repository, row, &put->look.needs, tag, err) < 0)
 			return -1;
 		text_list_add(&tags, tag);
 	}
@@ -208,35 +156,29 @@ static int put_tags(struct put *put, const struct catalog_manifest *row, struct 
 
 static int put_row(struct put *put, struct http_request *request, struct http_response *response, struct error *err)
 {
-	const struct outline *outline = &put->outline;
 	bool is_digest = strchr(put->reference, ':') != NULL;
-	struct catalog_manifest row = { .media_type = put->type, .size = (int64_t)put->size };
+	struct catalog_manifest *row = &put->look.row;
 	char text[DIGEST_TEXT_MAX];
 	AUTO(error_clear) struct error problem = { 0 };
 	AUTO_FREE char *location = NULL;
 
-	if (!store_bytes(&row.digest, put, response, err))
+	if (!store_bytes(&row->digest, put, response, err))
 		return error_is_set(err) ? -1 : 0;
-	row.subject = outline->subject ? outline->subject->digest : NULL;
-	row.artifact_type = !text_empty(outline->artifact_type) ? outline->artifact_type
-			    : outline->config			? outline->config->media_type
-								: NULL;
-	row.annotations = outline->annotations;
-	if (catalog_put_manifest(put->api->catalog, put->repository, &row, &put->needs,
+	if (catalog_put_manifest(put->api->catalog, put->repository, row, &put->look.needs,
 				 is_digest ? NULL : put->reference, &problem) < 0) {
-		if (catalog_drop_unused(put->api->catalog, &row.digest, err) < 0)
+		if (catalog_drop_unused(put->api->catalog, &row->digest, err) < 0)
 			return -1;
 		if (problem.kind == ERR_NOT_FOUND)
 			return api_refuse(response, 404, "MANIFEST_BLOB_UNKNOWN", problem.message);
 		return error_move(err, &problem);
 	}
-	if (is_digest && put_tags(put, &row, request, response, err) < 0)
+	if (is_digest && put_tags(put, row, request, response, err) < 0)
 		return -1;
-	location = xasprintf("/v2/%s/manifests/%s", put->repository, digest_text(&row.digest, text));
+	location = xasprintf("/v2/%s/manifests/%s", put->repository, digest_text(&row->digest, text));
 	http_set_header(response, "Location", location);
 	http_set_header(response, "Docker-Content-Digest", text);
-	if (row.subject)
-		http_set_header(response, "OCI-Subject", row.subject);
+	if (row->subject)
+		http_set_header(response, "OCI-Subject", row->subject);
 	http_reply_empty(response, 201);
 	return 0;
 }
@@ -244,15 +186,19 @@ static int put_row(struct put *put, struct http_request *request, struct http_re
 int api_manifest_put(void *context, struct http_request *request, struct http_response *response, struct error *err)
 {
 	AUTO(put_fini) struct put put = { .api = context };
-	const char *type = text_or_empty(http_header(request, "Content-Type"));
+	AUTO(error_clear) struct error problem = { 0 };
 
 	put.repository = api_repository(request, response);
 	put.reference = http_param(request, "reference");
 	if (!put.repository || !is_reference(put.reference, response))
 		return 0;
 	put.text = http_body(request, &put.size);
-	put.type = xstrndup(type, strcspn(type, "; "));
-	return check(&put, response) ? put_row(&put, request, response, err) : 0;
+	if (manifest_look(&put.look, put.text, put.size, http_header(request, "Content-Type"), &problem) < 0)
+		return api_refuse(response, 400, "MANIFEST_INVALID", problem.message);
+	/* An index may be sparse; what an image consists of must be here, unless told. */
+	if (put.api->config->sparse)
+		put.look.needs.must_exist = 0;
+	return put_row(&put, request, response, err);
 }
 
 int api_manifest_delete(void *context, struct http_request *request, struct http_response *response, struct error *err)

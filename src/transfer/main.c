@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kist-transfer: one pull, push or login for the engine at the other end of
+ * kist-transfer: one pull, push or login, or any number of fetches, for the engine at the other end of
  * descriptor 3 (session.h). Reads its request, loads certificates, locks itself
  * in, does the work, says how it ended.
  */
@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "http/remote.h"
+#include "transfer/fetch.h"
 #include "transfer/login.h"
 #include "transfer/pull.h"
 #include "transfer/push.h"
@@ -61,6 +62,15 @@ static int do_login(const struct message_request *request, struct message_event 
 	return login_run(login, end, err);
 }
 
+static int do_fetch(struct channel *channel, const struct message_request *request, struct error *err)
+{
+	AUTO(fetch_freep) struct fetch *fetch = NULL;
+
+	if (fetch_open(&fetch, request, channel, err) < 0 || sandbox_enter(err) < 0)
+		return -1;
+	return fetch_run(fetch, err);
+}
+
 static int serve(struct channel *channel, struct message_event *end, struct error *err)
 {
 	struct message_request request = { 0 };
@@ -70,6 +80,8 @@ static int serve(struct channel *channel, struct message_event *end, struct erro
 		r = do_pull(channel, &request, end, err);
 	else if (r == 0 && text_equal(request.action, "push"))
 		r = do_push(channel, &request, end, err);
+	else if (r == 0 && text_equal(request.action, "fetch"))
+		r = do_fetch(channel, &request, err);
 	else if (r == 0 && text_equal(request.action, "login"))
 		r = do_login(&request, end, err);
 	else if (r == 0)
@@ -106,7 +118,8 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (argc != 1 || getsockopt(CHANNEL_FD, SOL_SOCKET, SO_TYPE, &type, &size) < 0) {
-		fputs("kist-transfer is started by kistd and kist, with a socket as descriptor 3\n", stderr);
+		fputs("kist-transfer is started by kistd, kist and kist-registry, with a socket as descriptor 3\n",
+		      stderr);
 		return 2;
 	}
 	prctl(PR_SET_PDEATHSIG, SIGKILL);

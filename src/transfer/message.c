@@ -63,3 +63,27 @@ const struct json_field message_reply_fields[] = {
 	JSON_TEXT("mediaType", struct message_reply, media_type, JSON_OMIT_EMPTY),
 	JSON_END,
 };
+
+const struct json_field message_fetch_fields[] = {
+	JSON_TEXT("method", struct message_fetch, method, JSON_REQUIRED),
+	JSON_TEXT("path", struct message_fetch, path, JSON_REQUIRED),
+	JSON_TEXT("scope", struct message_fetch, scope, JSON_OMIT_EMPTY),
+	JSON_BOOL("manifest", struct message_fetch, manifest, JSON_OMIT_EMPTY),
+	JSON_BOOL("body", struct message_fetch, body, JSON_OMIT_EMPTY),
+	JSON_BOOL("resume", struct message_fetch, resume, JSON_OMIT_EMPTY),
+	JSON_BOOL("once", struct message_fetch, once, JSON_OMIT_EMPTY),
+	JSON_END,
+};
+
+const struct json_field message_fetched_fields[] = {
+	JSON_BOOL("last", struct message_fetched, last, JSON_OMIT_EMPTY),
+	JSON_I64("status", struct message_fetched, status, JSON_OMIT_EMPTY),
+	JSON_TEXT("mediaType", struct message_fetched, media_type, JSON_OMIT_EMPTY),
+	JSON_TEXT("digest", struct message_fetched, digest, JSON_OMIT_EMPTY),
+	JSON_OPT_U64("size", struct message_fetched, size, JSON_OMIT_EMPTY),
+	JSON_TEXT("link", struct message_fetched, link, JSON_OMIT_EMPTY),
+	JSON_TEXT("filters", struct message_fetched, filters, JSON_OMIT_EMPTY),
+	JSON_TEXT("errorKind", struct message_fetched, error_kind, JSON_OMIT_EMPTY),
+	JSON_TEXT("errorMessage", struct message_fetched, error_message, JSON_OMIT_EMPTY),
+	JSON_END,
+};

@@ -26,7 +26,8 @@ struct message_blob {
 };
 
 struct message_request {
-	char *action; /* "pull", "look" (the first documents of a pull, no layer), "push", "login" */
+	/* "pull", "look" (the first documents of a pull, no layer), "push", "login", "fetch" (message_fetch follow) */
+	char *action;
 	char *reference;
 	char *server;
 	struct platform *platform;
@@ -74,6 +75,32 @@ struct message_reply {
 	char *media_type;
 };
 
+/* After a request of action "fetch", any number of these, one at a time. */
+struct message_fetch {
+	char *method;
+	char *path; /* behind /v2/ */
+	char *scope;
+	bool manifest; /* say which media types we know */
+	bool body;     /* a pipe for the bytes comes with it */
+	bool resume;   /* the bytes never change: go on after a cut */
+	bool once;     /* do not try again */
+};
+
+/* What came of it: first with the head when there are bytes, and always a last one. */
+struct message_fetched {
+	bool last;
+	int64_t status;
+	char *media_type;
+	char *digest;
+	struct optional_u64 size;
+	char *link;
+	char *filters;
+	char *error_kind;
+	char *error_message;
+};
+
+extern const struct json_field message_fetch_fields[];
+extern const struct json_field message_fetched_fields[];
 extern const struct json_field message_request_fields[];
 extern const struct json_field message_event_fields[];
 extern const struct json_field message_reply_fields[];

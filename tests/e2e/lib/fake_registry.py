@@ -33,6 +33,7 @@ class FakeRegistry:
         self.tokens = {}
         self.hold = None  # an Event blobs wait for
         self.ranges = True
+        self.digest_header = False
         self.lock = threading.Lock()
         owner = self
 
@@ -144,7 +145,10 @@ class FakeRegistry:
         if name not in self.manifests:
             return self._error(handler, 404, "MANIFEST_UNKNOWN")
         media_type, data = self.manifests[name]
-        return self._send(handler, 200, {"Content-Type": media_type}, data)
+        headers = {"Content-Type": media_type}
+        if self.digest_header:
+            headers["Docker-Content-Digest"] = sha(data)
+        return self._send(handler, 200, headers, data)
 
     def _blob(self, handler, name):
         if name not in self.blobs:

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transfer/fetch.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/thread.h"
+#include "oci/media_type.h"
+#include "oci/reference.h"
+#include "transfer/refusal.h"
+#include "transfer/registry.h"
+#include "transfer/trust.h"
+
+#define CONNECT_TIMEOUT_S 5
+#define TRIES_MAX 5
+/* A cut after this much is a new start for the count of tries. */
+#define PROGRESS_WORTH (1024 * 1024)
+#define ACCEPT                                                                                                         \
+	"Accept: " MEDIA_OCI_INDEX ", " MEDIA_DOCKER_INDEX ", " MEDIA_OCI_MANIFEST ", " MEDIA_DOCKER_MANIFEST          \
+	", */*;q=0.1"
+
+struct fetch {
+	const struct message_request *request; /* borrowed */
+	struct channel *channel;	       /* borrowed */
+	struct trust trust;
+	struct registry *registry;
+	struct remote *remote;
+	atomic_bool stop;
+};
+
+/* One question. */
+struct flow {
+	struct fetch *fetch;
+	const struct message_fetch *question;
+	int fd; /* borrowed, or -1: no bytes wanted */
+	bool headed;
+	bool begun;	  /* bytes of this try came */
+	uint64_t written; /* of all tries */
+	uint64_t skip;	  /* of a body that starts at zero although we asked for less */
+};
+
+/* ---- life ---- */
+
+int fetch_open(struct fetch **out_fetch, const struct message_request *request, struct channel *channel,
+	       struct error *err)
+{
+	AUTO(fetch_freep) struct fetch *fetch = xcalloc(1, sizeof(*fetch));
+	const char *server = text_or_empty(request->server);
+	const char *plain = text_after(server, "http://");
+	const char *rest = plain ? plain : text_after(server, "https://");
+	AUTO_FREE char *address = xstrdup(rest ? rest : reference_api_host(server));
+	AUTO_FREE char *host = NULL;
+
+	while (text_has_suffix(address, "/"))
+		address[strlen(address) - 1] = '\0';
+	host = xstrndup(address, strcspn(address, "/"));
+	fetch->request = request;
+	fetch->channel = channel;
+	if (trust_load(&fetch->trust, &request->certs, host, plain || trust_is_insecure(&request->insecure, host),
+		       err) < 0)
+		return -1;
+	fetch->remote =
+		remote_new(&(struct remote_options){ .connect_timeout_s = CONNECT_TIMEOUT_S, .stop = &fetch->stop });
+	fetch->registry = registry_new(&(struct registry_options){ .host = address,
+								   .auth = &request->auth,
+								   .trust = &fetch->trust.remote,
+								   .stop = &fetch->stop,
+								   .plain = plain != NULL });
+	*out_fetch = take_ptr(fetch);
+	return 0;
+}
+
+void fetch_free(struct fetch *fetch)
+{
+	if (!fetch)
+		return;
+	registry_free(fetch->registry);
+	remote_free(fetch->remote);
+	trust_fini(&fetch->trust);
+	free(fetch);
+}
+
+/* ---- answers ---- */
+
+static int send_answer(struct fetch *fetch, const struct message_fetched *answer, struct error *err)
+{
+	AUTO_FREE char *line = json_encode(answer, message_fetched_fields);
+
+	return channel_send(fetch->channel, line, NULL, 0, err);
+}
+
+static void describe(struct message_fetched *answer, const struct remote_response *response)
+{
+	const char *length = remote_header(response, "content-length");
+	const char *type = text_or_empty(remote_header(response, "content-type"));
+
+	answer->status = response->status;
+	answer->media_type = xstrndup(type, strcspn(type, "; "));
+	answer->digest = xstrdup(remote_header(response, "docker-content-digest"));
+	answer->link = xstrdup(remote_header(response, "link"));
+	answer->filters = xstrdup(remote_header(response, "oci-filters-applied"));
+	if (length && text_parse_u64(&answer->size.value, length, INT64_MAX) == 0)
+		answer->size.set = true;
+}
+
+static int send_head(struct flow *flow, const struct remote_response *response, struct error *err)
+{
+	struct message_fetched answer = { 0 };
+	int r;
+
+	flow->headed = true;
+	describe(&answer, response);
+	r = send_answer(flow->fetch, &answer, err);
+	json_free_fields(&answer, message_fetched_fields);
+	return r;
+}
+
+/* ---- bytes ---- */
+
+static int begin_body(struct flow *flow, const struct remote_response *head, struct error *err)
+{
+	const char *range = text_or_empty(remote_header(head, "content-range"));
+	const char *start = text_after(range, "bytes ");
+
+	flow->begun = true;
+	flow->skip = head->status == 206 ? 0 : flow->written;
+	if (head->status == 206 && (!start || strtoull(start, NULL, 10) != flow->written))
+		return error_set(err, ERR_INVALID, "asked for bytes from %llu, the answer is for \"%s\"",
+				 (unsigned long long)flow->written, range);
+	return flow->headed ? 0 : send_head(flow, head, err);
+}
+
+static int take_body(void *arg, const struct remote_response *head, const void *data, size_t size, struct error *err)
+{
+	struct flow *flow = arg;
+	size_t dropped;
+	int r;
+
+	if (!flow->begun && begin_body(flow, head, err) < 0)
+		return -1;
+	dropped = size < flow->skip ? size : (size_t)flow->skip;
+	flow->skip -= dropped;
+	r = write_full(flow->fd, (const char *)data + dropped, size - dropped);
+	if (r < 0)
+		return error_set_errno(err, ERR_CANCELED, r, "nobody wants the bytes any more");
+	flow->written += size - dropped;
+	return 0;
+}
+
+static int try_once(struct flow *flow, struct remote_response *response, struct error *err)
+{
+	const struct message_fetch *question = flow->question;
+	AUTO(text_list_fini) struct text_list headers = { 0 };
+
+	flow->begun = false;
+	if (question->manifest)
+		text_list_add(&headers, ACCEPT);
+	if (flow->written > 0)
+		text_list_addf(&headers, "Range: bytes=%llu-", (unsigned long long)flow->written);
+	return registry_send(response, flow->fetch->registry, flow->fetch->remote,
+			     &(struct registry_call){ .method = question->method,
+						      .path = question->path,
+						      .scope = text_empty(question->scope) ? NULL : question->scope,
+						      .headers = &headers,
+						      .on_body = flow->fd >= 0 ? take_body : NULL,
+						      .arg = flow,
+						      .once = question->once },
+			     err);
+}
+
+static bool was_cut(const struct remote_response *response)
+{
+	return response->failure == REMOTE_CUT || response->failure == REMOTE_TIMEOUT ||
+	       response->failure == REMOTE_NO_CONNECT;
+}
+
+static int get(struct flow *flow, struct remote_response *response, struct error *err)
+{
+	uint64_t last = 0;
+	int attempt = 0;
+
+	for (;;) {
+		int r = try_once(flow, response, err);
+
+		if (r == 0 || !flow->question->resume || flow->written == 0 || !was_cut(response))
+			return r;
+		if (flow->written - last >= PROGRESS_WORTH)
+			attempt = 0;
+		last = flow->written;
+		if (++attempt >= TRIES_MAX)
+			return r;
+		remote_response_fini(response);
+		error_clear(err);
+		if (!registry_pause(flow->fetch->registry, attempt, 0))
+			return error_set(err, ERR_CANCELED, "canceled");
+	}
+}
+
+static int answer_one(struct fetch *fetch, const struct message_fetch *question, int fd, struct error *err)
+{
+	AUTO(remote_response_fini) struct remote_response response = { 0 };
+	AUTO(error_clear) struct error problem = { 0 };
+	struct flow flow = { .fetch = fetch, .question = question, .fd = fd };
+	struct message_fetched answer = { .last = true };
+	int r = get(&flow, &response, &problem);
+
+	if (r == 0) {
+		describe(&answer, &response);
+		if (response.status / 100 != 2)
+			refusal_error(&response, NULL, &problem);
+	}
+	if (error_is_set(&problem)) {
+		answer.error_kind = xstrdup(error_kind_name(problem.kind));
+		answer.error_message = xstrdup(problem.message);
+	}
+	r = send_answer(fetch, &answer, err);
+	json_free_fields(&answer, message_fetched_fields);
+	return r;
+}
+
+/* 1: answered; 0: the other end is gone. */
+static int serve_one(struct fetch *fetch, struct error *err)
+{
+	struct message_fetch question = { 0 };
+	AUTO_FREE char *line = NULL;
+	AUTO_CLOSE int fd = -1;
+	int r = channel_receive(&line, fetch->channel, -1, err);
+
+	if (r <= 0)
+		return r;
+	r = json_decode(&question, message_fetch_fields, line, strlen(line), err);
+	if (r == 0 && question.body)
+		fd = channel_take_fd(fetch->channel);
+	if (r == 0 && question.body && fd < 0)
+		r = error_set(err, ERR_INTERNAL, "no pipe came with the question");
+	if (r == 0)
+		r = answer_one(fetch, &question, fd, err);
+	json_free_fields(&question, message_fetch_fields);
+	return r < 0 ? -1 : 1;
+}
+
+/* The death signal would come with the end of the thread that started us: here with the end of the program. */
+static void *watch_other_end(void *arg)
+{
+	struct pollfd item = { .fd = *(const int *)arg, .events = POLLRDHUP };
+
+	while (!(item.revents & (POLLHUP | POLLRDHUP | POLLERR)))
+		poll(&item, 1, -1);
+	_exit(0);
+}
+
+int fetch_run(struct fetch *fetch, struct error *err)
+{
+	int r;
+
+	prctl(PR_SET_PDEATHSIG, 0);
+	if (thread_start(NULL, "watch", watch_other_end, &fetch->channel->fd, err) < 0)
+		return -1;
+	do
+		r = serve_one(fetch, err);
+	while (r > 0);
+	return r;
+}
