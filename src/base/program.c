@@ -30,6 +30,7 @@ static const struct {
 	{ "kist-files", "archive" },
 	{ "kist-unpack", "archive" },
 	{ "kist-resolve", "resolver" },
+	{ "kist-log", "logs" },
 	{ "kist-init", "init" },
 	{ "kist-archive", "archive" },
 };

@@ -12,6 +12,7 @@
 #include "base/options.h"
 #include "base/path.h"
 #include "daemon/known.h"
+#include "logs/options.h"
 #include "json/json.h"
 #include "json/value.h"
 
@@ -115,10 +116,10 @@ static const struct option_spec flag_table[] = {
 	OPTION_OPT_BOOL("ip-masq", 0, T, masquerade, "Containers of the default bridge go out with the host's address (default true)"),
 	OPTION_LIST("label", 0, T, labels, "list", "Labels of this engine, for info"),
 	OPTION_OPT_BOOL("live-restore", 0, T, live_restore, "Containers live on while the daemon is down (always so)"),
-	OPTION_TEXT("log-driver", 0, T, log_driver, "string", "Default log driver of containers (json-file)"),
+	OPTION_TEXT("log-driver", 0, T, log_driver, "string", "Default log driver of containers (default json-file)"),
 	OPTION_TEXT("log-format", 0, T, log_format, "string", "Format of the daemon's own log: text or json (default text)"),
 	OPTION_TEXT("log-level", 'l', T, log_level, "string", "debug, info, warn, error (default info)"),
-	OPTION_LIST("log-opt", 0, T, log_options, "map", "Default log driver options: max-size, max-file"),
+	OPTION_LIST("log-opt", 0, T, log_options, "map", "Options of the default log driver"),
 	OPTION_OPT_I64("max-concurrent-downloads", 0, T, max_concurrent_downloads, "Layers fetched at a time (default 3)"),
 	OPTION_OPT_I64("max-concurrent-uploads", 0, T, max_concurrent_uploads, "Layers pushed at a time (default 5)"),
 	OPTION_TEXT("metrics-addr", 0, T, metrics_address, "string", "Serve figures for Prometheus at HOST:PORT/metrics"),
@@ -556,15 +557,6 @@ static int fill_defaults(struct daemon_config *config, bool as_dockerd, struct e
 	return make_absolute(&config->pidfile, err);
 }
 
-static int check_log_options(const struct text_map *options, struct error *err)
-{
-	for (size_t i = 0; i < options->count; i++)
-		if (!text_equal(options->items[i].key, "max-size") && !text_equal(options->items[i].key, "max-file"))
-			return error_set(err, ERR_INVALID, "unknown log opt '%s' for json-file log driver",
-					 options->items[i].key);
-	return 0;
-}
-
 bool daemon_config_is_loopback(const char *address)
 {
 	return text_has_prefix(address, "tcp://127.") || text_has_prefix(address, "tcp://localhost:") ||
@@ -642,9 +634,6 @@ static int check_values(const struct daemon_config *config, struct error *err)
 				 config->log_level);
 	if (!text_equal(config->log_format, "text") && !text_equal(config->log_format, "json"))
 		return error_set(err, ERR_INVALID, "invalid log-format %s: expected text or json", config->log_format);
-	if (!text_equal(config->log_driver, "json-file"))
-		return error_set(err, ERR_INVALID, "log-driver %s is not supported: only json-file is",
-				 config->log_driver);
 	if (text_parse_size(&size, config->default_shm_size) < 0 || size <= 0)
 		return error_set(err, ERR_INVALID, "invalid default-shm-size %s", config->default_shm_size);
 	if (config->live_restore.set && !config->live_restore.value)
@@ -652,7 +641,7 @@ static int check_values(const struct daemon_config *config, struct error *err)
 				 "live-restore cannot be turned off: containers always outlive kistd");
 	if (check_hosts(config, err) < 0 || check_words(config, err) < 0)
 		return -1;
-	return check_log_options(&config->log_options, err);
+	return log_options_check(config->log_driver, &config->log_options, err);
 }
 
 static void flags_fini(struct daemon_flags *flags)

@@ -229,8 +229,8 @@ static int open_engine(struct daemon *daemon, struct error *err)
 	options.address_pool = config->address_pool;
 	options.init_path = init_path;
 	options.shm_size_bytes = daemon_config_shm_size(config);
-	options.log_max_size = text_map_get(&config->log_options, "max-size");
-	options.log_max_file = text_map_get(&config->log_options, "max-file");
+	options.log_driver = config->log_driver;
+	options.log_options = &config->log_options;
 	options.stop_timeout_s = optional_i64_or(config->stop_timeout_s, 0);
 	options.default_bridge = &bridge;
 	options.log = &daemon->log;

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/path.h"
 #include "engine/engine_private.h"
+#include "engine/log_driver.h"
 #include "engine/spec.h"
 #include "sys/cgroup.h"
 #include "sys/rlimit.h"
@@ -257,32 +258,9 @@ static int check_network(const struct container_config *config, struct host_conf
 
 static int check_logging(struct host_config *host, struct error *err)
 {
-	static const char *const known[] = { "max-size", "max-file", NULL };
-	struct log_config *log = &host->log_config;
-
-	if (text_empty(log->type))
-		replace(&log->type, "json-file");
-	if (text_equal(log->type, "none"))
-		return 0;
-	if (!text_equal(log->type, "json-file"))
-		return error_set(err, ERR_INVALID, "error looking up logging plugin %s: plugin \"%s\" not found",
-				 log->type, log->type);
-	for (size_t i = 0; i < log->options.count; i++) {
-		const char *value = log->options.items[i].value;
-		int64_t size;
-		uint64_t files;
-
-		if (!is_one_of(log->options.items[i].key, known))
-			return error_set(err, ERR_INVALID, "unknown log opt '%s' for json-file log driver",
-					 log->options.items[i].key);
-		if (text_equal(log->options.items[i].key, "max-size") &&
-		    (text_parse_size(&size, value) < 0 || (size <= 0 && size != -1)))
-			return error_set(err, ERR_INVALID, "invalid value for max-size: \"%s\"", value);
-		if (text_equal(log->options.items[i].key, "max-file") &&
-		    (text_parse_u64(&files, value, 10000) < 0 || files < 1))
-			return error_set(err, ERR_INVALID, "max-file cannot be less than 1: \"%s\"", value);
-	}
-	return 0;
+	if (text_empty(host->log_config.type))
+		replace(&host->log_config.type, "json-file");
+	return log_config_check(&host->log_config, err);
 }
 
 /* What is accepted by dockerd but would change nothing here is refused, not ignored. */

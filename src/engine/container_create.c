@@ -11,6 +11,7 @@
 #include "engine/container_network.h"
 #include "engine/engine_private.h"
 #include "engine/image.h"
+#include "engine/log_driver.h"
 #include "engine/volume.h"
 #include "network/network.h"
 #include "store/snapshot.h"
@@ -159,6 +160,7 @@ static int fill_document(struct container *container, const struct container_cre
 	document->host.readonly_paths_given = request->host.readonly_paths_given;
 	container_defaults_apply(&document->host, &engine_settings(container->engine)->containers);
 	container_merge_image(&document->config, &image->config.config);
+	log_config_fill(&document->host.log_config, container->engine);
 	if (container_check(&document->config, &document->host, warnings, err) < 0 ||
 	    check_engine(container, err) < 0 || check_ports(document, err) < 0)
 		return -1;

@@ -201,7 +201,7 @@ static void view_paths(struct container_inspect *to, const struct container *con
 		to->resolv_conf_path = xasprintf("%s/containers/%s/resolv.conf", container->engine->data_root, id);
 		to->hostname_path = xasprintf("%s/containers/%s/hostname", container->engine->data_root, id);
 		to->hosts_path = xasprintf("%s/containers/%s/hosts", container->engine->data_root, id);
-		if (!text_equal(container->document.host.log_config.type, "none"))
+		if (text_equal(container->document.host.log_config.type, "json-file"))
 			to->log_path = container_log_path(container);
 	}
 }

@@ -22,6 +22,7 @@
 #include "base/rollback.h"
 #include "engine/container_network.h"
 #include "engine/engine_private.h"
+#include "engine/log_driver.h"
 #include "engine/spec.h"
 #include "engine/volume.h"
 #include "oci/runtime_spec.h"
@@ -272,27 +273,7 @@ static int make_config(struct container *container, struct error *err)
 		.pids_limit = engine->pids_limit,
 		.secrets = &container->secrets,
 	};
-	return write_config(container, &input, err);
-}
-
-/* "json-file:///path?max-size=..&max-file=..", or "none:" */
-static char *log_uri(const struct container *container)
-{
-	const struct log_config *log = &container->document.host.log_config;
-	AUTO_FREE char *path = container_log_path(container);
-	const char *size = text_map_get(&log->options, "max-size");
-	const char *files = text_map_get(&log->options, "max-file");
-	struct text uri = { 0 };
-	int64_t bytes = 0;
-
-	if (text_equal(log->type, "none"))
-		return xstrdup("none:");
-	size = size ? size : container->engine->log_max_size;
-	files = files ? files : container->engine->log_max_file;
-	text_addf(&uri, "json-file://%s", path);
-	if (size && text_parse_size(&bytes, size) == 0 && bytes > 0)
-		text_addf(&uri, "?max-size=%lld&max-file=%s", (long long)bytes, files ? files : "1");
-	return text_take(&uri);
+	return write_config(container, &input, err) < 0 ? -1 : container_log_settings(container, err);
 }
 
 static int create_task(struct launch *launch, int cancel_fd, struct error *err)
@@ -301,7 +282,7 @@ static int create_task(struct launch *launch, int cancel_fd, struct error *err)
 	const struct container_config *config = &container->document.config;
 	struct snapshot_mount mount = { 0 };
 	struct task_mount rootfs = { 0 };
-	AUTO_FREE char *output = log_uri(container);
+	AUTO_FREE char *output = container_log_uri(container, err);
 	struct task_create_request request = {
 		.id = container->id,
 		.bundle = container->bundle,
@@ -315,7 +296,7 @@ static int create_task(struct launch *launch, int cancel_fd, struct error *err)
 	uint32_t pid;
 	int r;
 
-	if (snapshot_mount(&mount, container->engine->store, container->id, err) < 0)
+	if (!output || snapshot_mount(&mount, container->engine->store, container->id, err) < 0)
 		return -1;
 	rootfs.type = mount.type;
 	rootfs.source = mount.source;

@@ -94,8 +94,9 @@ static struct engine *engine_new(const struct engine_options *options)
 	engine->bridge = xstrdup(text_empty(options->bridge) ? "kist0" : options->bridge);
 	engine->cgroup_parent = xstrdup(text_empty(options->cgroup_parent) ? "kist" : options->cgroup_parent);
 	engine->init_path = text_empty(options->init_path) ? NULL : xstrdup(options->init_path);
-	engine->log_max_size = options->log_max_size ? xstrdup(options->log_max_size) : NULL;
-	engine->log_max_file = options->log_max_file ? xstrdup(options->log_max_file) : NULL;
+	engine->log_driver = xstrdup(options->log_driver);
+	if (options->log_options)
+		text_map_copy(&engine->log_options, options->log_options);
 	engine->shm_size_bytes = options->shm_size_bytes ? options->shm_size_bytes : SHM_SIZE;
 	engine->stop_timeout_s = options->stop_timeout_s ? options->stop_timeout_s : STOP_TIMEOUT_S;
 	engine->pids_limit = options->pids_limit;
@@ -546,7 +547,7 @@ void engine_close(struct engine *engine)
 	free(engine->bridge);
 	free(engine->cgroup_parent);
 	free(engine->init_path);
-	free(engine->log_max_size);
-	free(engine->log_max_file);
+	free(engine->log_driver);
+	text_map_fini(&engine->log_options);
 	free(engine);
 }

@@ -28,6 +28,7 @@ struct network_bridge;
 struct store;
 
 struct network_pool;
+struct text_map;
 
 struct engine_options {
 	const char *data_root;		  /* /var/lib/kist */
@@ -37,13 +38,13 @@ struct engine_options {
 	const char *address_pool;	  /* "172.17.0.0/16"; NULL: a free one is chosen */
 	const struct network_pool *pools; /* where networks' subnets come from; none: docker's (borrowed) */
 	size_t pool_count;
-	const char *cgroup_parent; /* "kist"; containers are <parent>/<id> */
-	const char *init_path;	   /* program for --init; NULL: none */
-	int64_t shm_size_bytes;	   /* 0: 64 MiB */
-	int64_t stop_timeout_s;	   /* 0: 10 */
-	int64_t pids_limit;	   /* 0: none */
-	const char *log_max_size;  /* default json-file options; NULL: docker's (unlimited, one file) */
-	const char *log_max_file;
+	const char *cgroup_parent;		     /* "kist"; containers are <parent>/<id> */
+	const char *init_path;			     /* program for --init; NULL: none */
+	int64_t shm_size_bytes;			     /* 0: 64 MiB */
+	int64_t stop_timeout_s;			     /* 0: 10 */
+	int64_t pids_limit;			     /* 0: none */
+	const char *log_driver;			     /* of containers that name none; NULL: json-file */
+	const struct text_map *log_options;	     /* its options (borrowed); NULL: none */
 	const struct log *log;			     /* borrowed; NULL: nothing is logged */
 	const struct engine_settings *settings;	     /* borrowed while the engine is open; NULL: none. See settings.h */
 	const struct network_bridge *default_bridge; /* borrowed; NULL: docker's. Its name and subnet are above */

@@ -38,8 +38,8 @@ struct engine {
 	char *bridge;
 	char *cgroup_parent;
 	char *init_path;
-	char *log_max_size;
-	char *log_max_file;
+	char *log_driver;
+	struct text_map log_options;
 	int64_t shm_size_bytes;
 	int64_t stop_timeout_s;
 	int64_t pids_limit;

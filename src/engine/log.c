@@ -16,8 +16,11 @@
 
 #include "base/alloc.h"
 #include "base/path.h"
+#include "base/process.h"
+#include "base/program.h"
 #include "engine/engine_private.h"
 #include "engine/log.h"
+#include "engine/log_driver.h"
 #include "engine/log_line.h"
 
 #define FILES_MAX 1024
@@ -26,6 +29,7 @@
 
 struct log_file {
 	int fd;
+	bool packed; /* gzip: kist-log expands it when it is first read */
 	off_t start;
 };
 
@@ -57,13 +61,66 @@ static char *rotated_name(const char *path, size_t number)
 }
 
 /* Renamed between two opens: what was `path` is met again as path.1. */
-static bool is_open_already(const struct log_reader *reader, int fd)
+static bool is_open_already(const struct log_reader *reader, int fd, bool packed)
 {
 	struct stat newer;
 	struct stat mine;
 
-	return reader->file_count && fstat(reader->files[0].fd, &newer) == 0 && fstat(fd, &mine) == 0 &&
-	       newer.st_ino == mine.st_ino && newer.st_dev == mine.st_dev;
+	if (!reader->file_count || fstat(reader->files[0].fd, &newer) < 0 || fstat(fd, &mine) < 0)
+		return false;
+	/* Compressed meanwhile: its plain form has no name any more. */
+	if (packed && !reader->files[0].packed)
+		return newer.st_nlink == 0;
+	return newer.st_ino == mine.st_ino && newer.st_dev == mine.st_dev;
+}
+
+/* The plain form, or the compressed one; -errno. */
+static int open_either(const struct log_reader *reader, size_t number, bool *out_packed)
+{
+	AUTO_FREE char *name = rotated_name(reader->path, number);
+	AUTO_FREE char *packed = xasprintf("%s.gz", name);
+	int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	*out_packed = fd < 0 && errno == ENOENT && number > 0;
+	if (*out_packed)
+		fd = open(packed, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	return fd < 0 ? -errno : fd;
+}
+
+static int expand(int in_fd, int out_fd, struct error *err)
+{
+	AUTO_FREE char *program = program_find("kist-log", err);
+	AUTO(process_fini) struct process process = { .pidfd = -1 };
+	char *const argv[] = { program, (char *)(uintptr_t) "expand", NULL };
+	const struct process_options options = {
+		.path = program, .argv = argv, .stdin_fd = in_fd, .stdout_fd = out_fd
+	};
+	struct process_end end;
+
+	if (!program || process_spawn(&process, &options, err) < 0 || process_wait(&process, &end, -1, -1, err) < 0)
+		return -1;
+	if (end.signaled || end.code != 0)
+		return error_set(err, ERR_INTERNAL, "expand a compressed log: kist-log ended with %d", end.code);
+	return 0;
+}
+
+/* Its text in a file without a name, on the disk where the log is. */
+static int unpack(const struct log_reader *reader, struct log_file *file, struct error *err)
+{
+	AUTO_FREE char *folder = path_parent(reader->path);
+	AUTO_CLOSE int fd = -1;
+
+	if (!file->packed)
+		return 0;
+	fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "expand a compressed log: %s", folder);
+	if (expand(file->fd, fd, err) < 0)
+		return -1;
+	close(file->fd);
+	file->fd = take_fd(&fd);
+	file->packed = false;
+	return 0;
 }
 
 static int open_files(struct log_reader *reader, struct error *err)
@@ -71,21 +128,21 @@ static int open_files(struct log_reader *reader, struct error *err)
 	size_t count = 0;
 
 	for (; count < FILES_MAX; count++) {
-		AUTO_FREE char *name = rotated_name(reader->path, count);
-		int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		bool packed;
+		int fd = open_either(reader, count, &packed);
 
 		/* path itself is missing for a moment while it is rotated, and before the first start. */
-		if (fd < 0 && errno == ENOENT && count > 0)
+		if (fd == -ENOENT && count > 0)
 			break;
-		if (fd < 0 && errno != ENOENT)
-			return error_set_errno(err, ERR_INTERNAL, errno, "open log %s", name);
-		if (fd >= 0 && is_open_already(reader, fd))
+		if (fd < 0 && fd != -ENOENT)
+			return error_set_errno(err, ERR_INTERNAL, fd, "open log %s.%zu", reader->path, count);
+		if (fd >= 0 && is_open_already(reader, fd, packed))
 			close(take_fd(&fd));
 		if (fd < 0)
 			continue;
 		reader->files = xrealloc(reader->files, (reader->file_count + 1) * sizeof(*reader->files));
 		memmove(reader->files + 1, reader->files, reader->file_count * sizeof(*reader->files));
-		reader->files[0] = (struct log_file){ fd, 0 };
+		reader->files[0] = (struct log_file){ .fd = fd, .packed = packed };
 		reader->file_count++;
 	}
 	return 0;
@@ -137,7 +194,7 @@ static int position(struct log_reader *reader, struct error *err)
 			file->start = lseek(file->fd, 0, SEEK_END);
 			return 0;
 		}
-		if (find_tail(file, &lines, err) < 0)
+		if (unpack(reader, file, err) < 0 || find_tail(file, &lines, err) < 0)
 			return -1;
 		if (lines == 0)
 			return 0;
@@ -192,7 +249,7 @@ int container_logs(struct log_reader **out_reader, struct engine *engine, const 
 
 	if (check_query(query, err) < 0 || container_find(&container, engine, name, err) < 0)
 		return -1;
-	if (text_equal(container->document.host.log_config.type, "none"))
+	if (!log_config_is_kept(&container->document.host.log_config))
 		return error_set(err, ERR_UNSUPPORTED, "configured logging driver does not support reading");
 	path = container_log_path(container);
 	own.follow = query->follow && container_is_running(container);
@@ -319,6 +376,7 @@ static bool open_successor(struct log_reader *reader)
 {
 	struct stat mine;
 	size_t number = 0;
+	bool packed;
 	int fd;
 
 	/* Followed before its first line: by now there may be more than one file. */
@@ -339,13 +397,11 @@ static bool open_successor(struct log_reader *reader)
 		/* Rotated out of existence: the oldest that is left is next; here, the newest. */
 		number = number == FILES_MAX ? 0 : number - 1;
 	}
-	AUTO_FREE char *name = rotated_name(reader->path, number);
-
-	fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	fd = open_either(reader, number, &packed);
 	if (fd < 0)
 		return false;
 	reader->files = xrealloc(reader->files, (reader->file_count + 1) * sizeof(*reader->files));
-	reader->files[reader->file_count++] = (struct log_file){ fd, 0 };
+	reader->files[reader->file_count++] = (struct log_file){ .fd = fd, .packed = packed };
 	return true;
 }
 
@@ -397,8 +453,11 @@ static int read_more(struct log_reader *reader, int cancel_fd, struct error *err
 {
 	for (;;) {
 		bool last = reader->last_pass;
-		ssize_t got = reader->file_count ? fill(reader) : 0;
+		ssize_t got;
 
+		if (reader->file_count && unpack(reader, &reader->files[reader->current], err) < 0)
+			return -1;
+		got = reader->file_count ? fill(reader) : 0;
 		if (got < 0)
 			return error_set_errno(err, ERR_INTERNAL, (int)got, "read log %s", reader->path);
 		if (got > 0)
@@ -455,6 +514,7 @@ int log_reader_next(struct log_reader *reader, struct log_record *out_record, in
 			.time_ns = reader->line.time_ns,
 			.data = text_or_empty(reader->line.log.data),
 			.size = reader->line.log.size,
+			.attributes = &reader->line.attributes,
 		};
 		return 1;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * log.h - reads what a container wrote: docker's json-file lines, oldest
- * rotated file first (path.N ... path.1, path), tail found from the end,
+ * rotated file first (path.N ... path.1, path, any but the last with .gz behind it), tail found from the end,
  * following by inotify until the container stops.
  */
 #pragma once
@@ -16,6 +16,7 @@
 
 struct engine;
 struct log_reader;
+struct text_list;
 
 struct log_query {
 	bool want_stdout; /* one of both, else ERR_INVALID in docker's words */
@@ -31,6 +32,7 @@ struct log_record {
 	int64_t time_ns;
 	const char *data; /* borrowed until the next record; with its newline, if it had one */
 	size_t size;
+	const struct text_list *attributes; /* borrowed likewise: "key=value", by the options of json-file */
 };
 
 /* ERR_NOT_FOUND; ERR_UNSUPPORTED when the log driver keeps nothing to read ("none"). */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
@@ -158,6 +159,42 @@ static bool skip_value(struct cursor *cursor, struct text *scratch)
 	return true;
 }
 
+/* As Go's url.QueryEscape. */
+static void add_escaped(struct text *out, const struct text *value)
+{
+	for (size_t i = 0; i < value->size; i++) {
+		char c = value->data[i];
+
+		if (c == ' ')
+			text_add_char(out, '+');
+		else if (isalnum((unsigned char)c) || (c && strchr("-_.~", c)))
+			text_add_char(out, c);
+		else
+			text_addf(out, "%%%02X", (unsigned char)c);
+	}
+}
+
+/* Behind "attrs": what --details shows. */
+static bool take_attributes(struct cursor *cursor, struct log_line *line)
+{
+	if (!take(cursor, '{'))
+		return false;
+	if (take(cursor, '}'))
+		return true;
+	do {
+		struct text pair = { 0 };
+
+		if (!take_text(cursor, &line->key) || !take(cursor, ':') || !take_text(cursor, &line->value))
+			return false;
+		add_escaped(&pair, &line->key);
+		text_add_char(&pair, '=');
+		add_escaped(&pair, &line->value);
+		text_list_add_take(&line->attributes, text_take(&pair));
+	} while (take(cursor, ','));
+	text_list_sort(&line->attributes);
+	return take(cursor, '}');
+}
+
 static bool take_member(struct cursor *cursor, struct log_line *line)
 {
 	if (!take_text(cursor, &line->key) || !take(cursor, ':'))
@@ -165,6 +202,13 @@ static bool take_member(struct cursor *cursor, struct log_line *line)
 	skip_blanks(cursor);
 	if (text_equal(line->key.data, "log"))
 		return take_text(cursor, &line->log);
+	if (text_equal(line->key.data, "attrs")) {
+		const struct cursor start = *cursor;
+
+		if (take_attributes(cursor, line))
+			return true;
+		*cursor = start;
+	}
 	if (cursor->at >= cursor->end || *cursor->at != '"')
 		return skip_value(cursor, &line->value);
 	if (!take_text(cursor, &line->value))
@@ -182,6 +226,7 @@ int log_line_parse(struct log_line *line, const char *data, size_t size)
 	bool good = take(&cursor, '{');
 
 	text_reset(&line->log);
+	text_list_fini(&line->attributes);
 	line->stream = STREAM_STDOUT;
 	line->time_ns = 0;
 	while (good) {
@@ -199,4 +244,5 @@ void log_line_fini(struct log_line *line)
 	text_fini(&line->log);
 	text_fini(&line->key);
 	text_fini(&line->value);
+	text_list_fini(&line->attributes);
 }

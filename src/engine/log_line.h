@@ -2,7 +2,7 @@
 /*
  * log_line.h - one line of docker's json-file logs:
  * {"log":"text\n","stream":"stdout","time":"2024-01-01T00:00:00.123456789Z"}.
- * Its own little parser: texts may hold NUL, and there may be millions.
+ * "attrs":{"key":"value"} may stand in it. Its own little parser: texts may hold NUL, and there may be millions.
  */
 #pragma once
 
@@ -19,6 +19,7 @@ struct log_line {
 	struct text log;
 	struct text key; /* of the member that is read */
 	struct text value;
+	struct text_list attributes; /* "key=value", escaped for a URL, sorted */
 };
 
 /* 0, or -EINVAL for a line that is not whole: what a crash left. */

@@ -14,6 +14,7 @@
 #include "base/program.h"
 #include "engine/engine_private.h"
 #include "engine/system.h"
+#include "logs/options.h"
 #include "store/image_record.h"
 #include "sys/cgroup.h"
 #include "sys/landlock.h"
@@ -364,8 +365,8 @@ static void fill_names(struct system_info *info, struct engine *engine)
 	text_list_add(&info->plugins.network, "bridge");
 	text_list_add(&info->plugins.network, "host");
 	text_list_add(&info->plugins.network, "null");
-	text_list_add(&info->plugins.log, "json-file");
-	text_list_add(&info->plugins.log, "none");
+	for (const char *const *name = log_driver_names; *name; name++)
+		text_list_add(&info->plugins.log, *name);
 	text_list_add(&info->security_options, "name=seccomp,profile=builtin");
 	if (engine->cgroup_v2)
 		text_list_add(&info->security_options, "name=cgroupns");
@@ -373,7 +374,7 @@ static void fill_names(struct system_info *info, struct engine *engine)
 		text_list_add(&info->security_options, "name=landlock");
 	info->id = xstrdup(engine->id);
 	info->docker_root_dir = xstrdup(engine->data_root);
-	info->logging_driver = xstrdup("json-file");
+	info->logging_driver = xstrdup(text_empty(engine->log_driver) ? "json-file" : engine->log_driver);
 	info->server_version = xstrdup(ENGINE_SERVER_VERSION);
 	info->default_runtime = xstrdup("runc");
 	info->index_server_address = xstrdup("https://index.docker.io/v1/");

@@ -10,8 +10,10 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/process.h"
 #include "base/quote.h"
 #include "base/text.h"
+#include "sys/pidfd_wait.h"
 
 #define LINE_MAX_BYTES 16384
 #define FILE_MODE 0640
@@ -28,7 +30,10 @@ struct json_log {
 	char *path;
 	int64_t max_size;
 	int64_t max_file;
-	int64_t size;	     /* of the file */
+	int64_t size;	  /* of the file */
+	char *attributes; /* "\"attrs\":{...}," or "" */
+	char *compressor; /* NULL: none */
+	struct process packing;
 	struct text pending; /* whole entries, not written yet */
 	struct line lines[JSON_LOG_STREAMS];
 	uint64_t lost;
@@ -42,18 +47,21 @@ static int open_file(const char *path, int flags)
 	return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | flags, FILE_MODE);
 }
 
-int json_log_open(struct json_log **out_log, const char *path, int64_t max_size, int64_t max_file, struct error *err)
+int json_log_open(struct json_log **out_log, const struct json_log_options *options, struct error *err)
 {
-	AUTO_CLOSE int fd = open_file(path, 0);
+	AUTO_CLOSE int fd = open_file(options->path, 0);
 	struct json_log *log;
 	struct stat status;
 
 	if (fd < 0 || fstat(fd, &status) < 0)
-		return error_set_errno(err, ERR_INTERNAL, errno, "open log %s", path);
+		return error_set_errno(err, ERR_INTERNAL, errno, "open log %s", options->path);
 	log = xcalloc(1, sizeof(*log));
-	log->path = xstrdup(path);
-	log->max_size = max_size;
-	log->max_file = max_file < 1 ? 1 : max_file;
+	log->path = xstrdup(options->path);
+	log->max_size = options->max_size;
+	log->max_file = options->max_file < 1 ? 1 : options->max_file;
+	log->compressor = xstrdup(options->compressor);
+	log->attributes = options->attributes ? xasprintf("\"attrs\":%s,", options->attributes) : xstrdup("");
+	log->packing.pidfd = -1;
 	log->size = status.st_size;
 	for (size_t i = 0; i < JSON_LOG_STREAMS; i++)
 		log->lines[i].data = xmalloc(LINE_MAX_BYTES);
@@ -70,6 +78,11 @@ void json_log_close(struct json_log *log)
 		free(log->lines[i].data);
 	text_fini(&log->pending);
 	close(log->fd);
+	/* Who still compresses goes on without us; the loop reaps it. */
+	if (log->packing.pidfd >= 0)
+		close(log->packing.pidfd);
+	free(log->compressor);
+	free(log->attributes);
 	free(log->path);
 	free(log);
 }
@@ -123,6 +136,17 @@ static void flush(struct json_log *log)
 		text_reset(&log->pending);
 }
 
+/* The compressed form of one of them, and no other in its place. */
+static void shift_packed(const char *from, const char *to, bool exists)
+{
+	AUTO_FREE char *packed_from = xasprintf("%s.gz", from);
+	AUTO_FREE char *packed_to = xasprintf("%s.gz", to);
+
+	/* The plain one that was just moved there is newer than what has this name. */
+	if (!exists || rename(packed_from, packed_to) < 0)
+		unlink(packed_to);
+}
+
 /* 0, or -errno if the newest file could not be moved out of the way. */
 static int shift_files(const struct json_log *log)
 {
@@ -133,8 +157,36 @@ static int shift_files(const struct json_log *log)
 		AUTO_FREE char *from = i > 1 ? xasprintf("%s.%lld", log->path, (long long)i - 1) : xstrdup(log->path);
 
 		r = rename(from, to) < 0 && errno != ENOENT ? -errno : 0;
+		if (log->compressor)
+			shift_packed(from, to, i > 1);
 	}
 	return r;
+}
+
+/* true while path.1 must stay where it is. */
+static bool is_packing(struct json_log *log)
+{
+	if (log->packing.pidfd < 0 || pidfd_ended(log->packing.pidfd, 0) == 0)
+		return log->packing.pidfd >= 0;
+	close(log->packing.pidfd);
+	log->packing.pidfd = -1;
+	return false;
+}
+
+/* A file that could not be compressed is a whole one, too. */
+static void start_packing(struct json_log *log)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	AUTO_FREE char *rotated = xasprintf("%s.1", log->path);
+	char *const argv[] = { log->compressor, (char *)(uintptr_t) "compress", rotated, NULL };
+	const struct process_options options = {
+		.path = log->compressor, .argv = argv, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1
+	};
+
+	if (process_spawn(&log->packing, &options, &err) < 0) {
+		log->packing = (struct process){ .pidfd = -1 };
+		log->lost_errno = err.errnum;
+	}
 }
 
 /* A new file in place of the old one. Truncating that instead would take from its readers what they have not read. */
@@ -167,6 +219,8 @@ static void rotate(struct json_log *log)
 	close(log->fd);
 	log->fd = fd;
 	log->size = 0;
+	if (log->compressor && log->max_file > 1)
+		start_packing(log);
 }
 
 static void add_entry(struct json_log *log, enum json_log_stream stream, const char *data, size_t size,
@@ -176,13 +230,13 @@ static void add_entry(struct json_log *log, enum json_log_stream stream, const c
 
 	if (log->max_size && log->size + (int64_t)log->pending.size >= log->max_size) {
 		flush(log);
-		if (log->size >= log->max_size)
+		if (log->size >= log->max_size && !is_packing(log))
 			rotate(log);
 	}
 	text_add(&log->pending, "{\"log\":\"");
 	quote_json_inner(&log->pending, data, size);
-	text_addf(&log->pending, "%s\",\"stream\":\"%s\",\"time\":\"%s\"}\n", end_of_line ? "\\n" : "",
-		  stream_names[stream], clock_format(time, wall_ns));
+	text_addf(&log->pending, "%s\",\"stream\":\"%s\",%s\"time\":\"%s\"}\n", end_of_line ? "\\n" : "",
+		  stream_names[stream], log->attributes, clock_format(time, wall_ns));
 }
 
 /* How much of a full buffer to write, so that no character is cut. */

@@ -71,6 +71,19 @@ static void close_fds(struct sink *sink)
 	sink->pending_size = sink->pending_at = 0;
 }
 
+void sink_use_pipe_take_fd(struct sink *sink, int fd)
+{
+	close_fds(sink);
+	sink->fd = fd;
+	if (!sink->pending)
+		sink->pending = xmalloc(SINK_WRITE_MAX);
+}
+
+void sink_drop_pipe(struct sink *sink)
+{
+	close_fds(sink);
+}
+
 static void on_fifo(struct watch *watch, short revents)
 {
 	struct sink *sink = list_entry(watch, struct sink, watch);
@@ -116,7 +129,7 @@ void sink_write(struct sink *sink, const char *data, size_t size)
 
 	if (sink->log)
 		json_log_write(sink->log, sink->stream, data, size);
-	else if (sink->fd >= 0 && sink->pending)
+	if (sink->fd >= 0 && sink->pending)
 		write_fifo(sink, data, size);
 	else if (sink->fd >= 0)
 		r = write_full(sink->fd, data, size);

@@ -47,18 +47,21 @@ static char *decode(const char *text, size_t size)
 	return decoded;
 }
 
-static int set_option(struct stdio_uri *uri, const char *option, struct error *err)
+static int set_number(struct stdio_uri *uri, const char *key, const char *value, const char *option, struct error *err)
 {
-	const char *value = strchr(option, '=');
-	size_t length = value ? (size_t)(value - option) : strlen(option);
+	bool json = uri->kind == STDIO_JSON_FILE;
 	uint64_t number = 0;
-	int r = text_parse_u64(&number, value ? value + 1 : "", INT64_MAX);
+	int r = text_parse_u64(&number, value, INT64_MAX);
 
-	if (uri->kind == STDIO_JSON_FILE && length == 8 && memcmp(option, "max-size", 8) == 0)
+	if (json && text_equal(key, "max-size"))
 		uri->max_size = (int64_t)number;
-	else if (uri->kind == STDIO_JSON_FILE && length == 8 && memcmp(option, "max-file", 8) == 0)
+	else if (json && text_equal(key, "max-file"))
 		uri->max_file = (int64_t)number;
-	else if (uri->kind == STDIO_ATTACH && length == 4 && memcmp(option, "once", 4) == 0)
+	else if (json && text_equal(key, "compress"))
+		uri->compress = number != 0;
+	else if ((json || uri->kind == STDIO_NONE) && text_equal(key, "send"))
+		uri->send = number != 0;
+	else if (uri->kind == STDIO_ATTACH && text_equal(key, "once"))
 		uri->once = number != 0;
 	else
 		return error_set(err, ERR_INVALID, "unknown option %s", option);
@@ -66,6 +69,37 @@ static int set_option(struct stdio_uri *uri, const char *option, struct error *e
 		return error_set(err, ERR_INVALID, "option %s: not a number", option);
 	if (uri->max_file < 1 || uri->max_file > MAX_FILES)
 		return error_set(err, ERR_INVALID, "option %s: from 1 to %d", option, MAX_FILES);
+	return 0;
+}
+
+static void replace(char **place, char *value)
+{
+	free(*place);
+	*place = value;
+}
+
+static int set_option(struct stdio_uri *uri, const char *option, struct error *err)
+{
+	const char *equals = strchr(option, '=');
+	size_t length = equals ? (size_t)(equals - option) : strlen(option);
+	const char *rest = equals ? equals + 1 : "";
+	AUTO_FREE char *key = decode(option, length);
+	AUTO_FREE char *value = decode(rest, strlen(rest));
+
+	if (!key || !value)
+		return error_set(err, ERR_INVALID, "option %s: malformed percent escape", option);
+	if (uri->kind == STDIO_BINARY) {
+		text_list_add(&uri->arguments, key);
+		if (*value)
+			text_list_add(&uri->arguments, value);
+		return 0;
+	}
+	if ((uri->kind == STDIO_JSON_FILE || uri->kind == STDIO_NONE) && text_equal(key, "helper") && *value == '/')
+		replace(&uri->helper, take_ptr(value));
+	else if (uri->kind == STDIO_JSON_FILE && text_equal(key, "attrs") && *value == '{')
+		replace(&uri->attributes, take_ptr(value));
+	else
+		return set_number(uri, key, value, option, err);
 	return 0;
 }
 
@@ -92,7 +126,11 @@ static int parse_rest(struct stdio_uri *uri, const char *rest, struct error *err
 		return error_set(err, ERR_INVALID, "malformed percent escape");
 	if (uri->kind == STDIO_ATTACH || uri->kind == STDIO_NONE ? *uri->path != '\0' : *uri->path != '/')
 		return error_set(err, ERR_INVALID, "not an absolute path");
-	return query ? set_options(uri, query + 1, err) : 0;
+	if (query && set_options(uri, query + 1, err) < 0)
+		return -1;
+	if ((uri->compress || uri->send) && !uri->helper)
+		return error_set(err, ERR_INVALID, "no helper is named");
+	return 0;
 }
 
 struct scheme {
@@ -130,8 +168,8 @@ static int parse(struct stdio_uri *out_uri, const char *text, const struct schem
 int stdio_uri_parse_output(struct stdio_uri *out_uri, const char *uri, struct error *err)
 {
 	static const struct scheme schemes[] = {
-		{ "none:", STDIO_NONE },   { "file://", STDIO_FILE }, { "json-file://", STDIO_JSON_FILE },
-		{ "fifo://", STDIO_PATH }, { NULL, STDIO_NONE },
+		{ "none:", STDIO_NONE },   { "file://", STDIO_FILE },	  { "json-file://", STDIO_JSON_FILE },
+		{ "fifo://", STDIO_PATH }, { "binary://", STDIO_BINARY }, { NULL, STDIO_NONE },
 	};
 
 	return parse(out_uri, uri, schemes, err);
@@ -152,5 +190,8 @@ int stdio_uri_parse_input(struct stdio_uri *out_uri, const char *uri, struct err
 void stdio_uri_fini(struct stdio_uri *uri)
 {
 	free(uri->path);
+	free(uri->helper);
+	free(uri->attributes);
+	text_list_fini(&uri->arguments);
 	*uri = (struct stdio_uri){ 0 };
 }

@@ -5,7 +5,10 @@
  *
  * Output: "" or none: discard; /path a fifo (or file, appended);
  * file:///path append; json-file:///path?max-size=BYTES&max-file=N docker's
- * JSON lines with rotation. Input: "" none; /path a fifo; attach: what attach
+ * JSON lines with rotation; binary:///path?key=value a program that takes both
+ * streams, with key and value as arguments. Of ours: helper=PATH is kist-log;
+ * send=1 (also of none:) feeds it too, compress=1 lets it compress rotated files,
+ * attrs=JSON stands in every line. Input: "" none; /path a fifo; attach: what attach
  * clients send; attach:?once=1 closed when one of them closes it. Percent
  * escapes are decoded; what is not known is refused, by name.
  */
@@ -15,15 +18,21 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/text.h"
 
-enum stdio_kind { STDIO_NONE, STDIO_PATH, STDIO_FILE, STDIO_JSON_FILE, STDIO_ATTACH };
+enum stdio_kind { STDIO_NONE, STDIO_PATH, STDIO_FILE, STDIO_JSON_FILE, STDIO_BINARY, STDIO_ATTACH };
 
 struct stdio_uri {
 	enum stdio_kind kind;
-	char *path;	  /* owned */
-	int64_t max_size; /* json-file; 0: no rotation */
-	int64_t max_file; /* json-file; at least 1 */
-	bool once;	  /* attach */
+	char *path;		    /* owned */
+	int64_t max_size;	    /* json-file; 0: no rotation */
+	int64_t max_file;	    /* json-file; at least 1 */
+	bool once;		    /* attach */
+	bool compress;		    /* json-file; needs `helper` */
+	bool send;		    /* feed the helper */
+	char *helper;		    /* owned; NULL, or kist-log */
+	char *attributes;	    /* owned; NULL, or a JSON object */
+	struct text_list arguments; /* binary */
 };
 
 /* uri may be NULL. */

@@ -10,16 +10,20 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/text.h"
 #include "shim/attach.h"
 #include "shim/input.h"
+#include "shim/logger.h"
 #include "shim/sink.h"
 #include "shim/stdio_uri.h"
 #include "sys/tty.h"
 
 #define GRACE_MS 2000		/* docker's: how long others may hold the streams of a process that ended */
 #define DRAIN_MAX (1024 * 1024) /* /proc/sys/fs/pipe-max-size */
+#define LOGGER_GRACES 5		/* a log program that takes nothing for so long gets no more */
+#define LOGGER_PAUSE_NS CLOCK_SECOND
 
 struct output {
 	struct watch watch;
@@ -45,6 +49,14 @@ struct streams {
 	bool over;
 	bool loss_logged;
 	struct timer grace;
+	unsigned graces; /* how often it passed with a slow reader */
+	struct {
+		struct text_list argv; /* empty: none */
+		char *cwd;
+		char *id;
+		char *name_space;
+		int64_t started_ns; /* monotonic */
+	} logger;
 	void (*tell_over)(void *context);
 	void *context;
 };
@@ -91,6 +103,51 @@ static void tell_loss(struct streams *streams, struct output *output)
 	log_error(streams->log, "output of the container is being lost", F("error", strerror(errnum)));
 }
 
+/* ---- the log program ---- */
+
+static bool has_logger(const struct streams *streams)
+{
+	return streams->logger.argv.count > 0;
+}
+
+static int start_logger(struct streams *streams, bool wait, struct error *err)
+{
+	const struct logger_options options = {
+		.argv = &streams->logger.argv,
+		.cwd = streams->logger.cwd,
+		.id = streams->logger.id,
+		.name_space = streams->logger.name_space,
+		.wait = wait,
+	};
+	int fds[2];
+
+	streams->logger.started_ns = clock_monotonic_ns();
+	if (logger_start(fds, &options, err) < 0)
+		return -1;
+	sink_use_pipe_take_fd(&streams->outputs[0].sink, fds[0]);
+	if (streams->terminal)
+		close(fds[1]);
+	else
+		sink_use_pipe_take_fd(&streams->outputs[1].sink, fds[1]);
+	return 0;
+}
+
+/* It died: what was in its pipes is lost to it, not to the log on this machine. */
+static void revive_logger(struct streams *streams)
+{
+	AUTO(error_clear) struct error err = { 0 };
+
+	if (!has_logger(streams) ||
+	    (streams->outputs[0].sink.failed != EPIPE && streams->outputs[1].sink.failed != EPIPE) ||
+	    clock_monotonic_ns() - streams->logger.started_ns < LOGGER_PAUSE_NS)
+		return;
+	log_error(streams->log, "the log program ended; starting it again",
+		  F("program", streams->logger.argv.items[0]));
+	streams->outputs[0].sink.failed = streams->outputs[1].sink.failed = 0;
+	if (start_logger(streams, false, &err) < 0)
+		log_error(streams->log, "the log program could not be started", F("error", err.message));
+}
+
 static void end_output(struct output *output)
 {
 	loop_remove(output->streams->loop, &output->watch);
@@ -116,6 +173,7 @@ static ssize_t pass_on(struct output *output)
 		return got; /* a process left behind still writes: nobody waits for it */
 	sink_write(&output->sink, read_buffer, (size_t)got);
 	tell_loss(streams, output);
+	revive_logger(streams);
 	if (streams->attach)
 		attach_send(streams->attach, output->type, read_buffer, (size_t)got);
 	return got;
@@ -173,6 +231,10 @@ static void on_grace(struct timer *timer)
 {
 	struct streams *streams = list_entry(timer, struct streams, grace);
 
+	if (has_logger(streams) && ++streams->graces >= LOGGER_GRACES) {
+		sink_drop_pipe(&streams->outputs[0].sink);
+		sink_drop_pipe(&streams->outputs[1].sink);
+	}
 	if (sink_is_full(&streams->outputs[0].sink) || sink_is_full(&streams->outputs[1].sink)) {
 		/* not the process is slow, its reader is */
 		loop_add_timer(streams->loop, &streams->grace, GRACE_MS, on_grace);
@@ -232,22 +294,58 @@ static int parse_uris(struct uris *out_uris, const struct streams_options *optio
 	    stdio_uri_parse_output(&out_uris->out, options->stdout_uri, err) < 0 ||
 	    stdio_uri_parse_output(&out_uris->error, options->stderr_uri, err) < 0)
 		return -1;
-	if (out_uris->error.kind == STDIO_JSON_FILE && !text_equal(options->stdout_uri, options->stderr_uri))
-		return error_set(err, ERR_INVALID, "stderr has another json-file than stdout");
+	if ((out_uris->error.kind == STDIO_JSON_FILE || out_uris->error.kind == STDIO_BINARY) &&
+	    !text_equal(options->stdout_uri, options->stderr_uri))
+		return error_set(err, ERR_INVALID, "stderr has another log than stdout");
 	return 0;
 }
 
-static int open_sinks(struct streams *streams, const struct uris *uris, struct error *err)
+static int open_json_log(struct streams *streams, const struct stdio_uri *uri, struct error *err)
+{
+	const struct json_log_options options = {
+		.path = uri->path,
+		.max_size = uri->max_size,
+		.max_file = uri->max_file,
+		.compressor = uri->compress ? uri->helper : NULL,
+		.attributes = uri->attributes,
+	};
+
+	if (json_log_open(&streams->json_log, &options, err) < 0)
+		return -1;
+	sink_use_log(&streams->outputs[0].sink, streams->json_log, JSON_LOG_STDOUT);
+	sink_use_log(&streams->outputs[1].sink, streams->json_log, JSON_LOG_STDERR);
+	return 0;
+}
+
+static void prepare_logger(struct streams *streams, const struct stdio_uri *uri, const struct streams_options *options)
+{
+	struct text_list *argv = &streams->logger.argv;
+
+	text_list_add(argv, uri->kind == STDIO_BINARY ? uri->path : uri->helper);
+	if (uri->kind == STDIO_BINARY) {
+		text_list_add_all(argv, &uri->arguments);
+	} else {
+		text_list_add(argv, "send");
+		text_list_addf(argv, "%s/log.json", text_or_empty(options->bundle));
+	}
+	streams->logger.cwd = xstrdup(options->bundle);
+	streams->logger.id = xstrdup(options->id);
+	streams->logger.name_space = xstrdup(options->name_space);
+}
+
+static int open_sinks(struct streams *streams, const struct uris *uris, const struct streams_options *options,
+		      struct error *err)
 {
 	const struct stdio_uri *out = &uris->out;
 
-	if (out->kind == STDIO_JSON_FILE) {
-		if (json_log_open(&streams->json_log, out->path, out->max_size, out->max_file, err) < 0)
-			return -1;
-		sink_use_log(&streams->outputs[0].sink, streams->json_log, JSON_LOG_STDOUT);
-		sink_use_log(&streams->outputs[1].sink, streams->json_log, JSON_LOG_STDERR);
-		return 0;
+	if (out->kind == STDIO_JSON_FILE && open_json_log(streams, out, err) < 0)
+		return -1;
+	if (out->kind == STDIO_BINARY || out->send) {
+		prepare_logger(streams, out, options);
+		return start_logger(streams, true, err);
 	}
+	if (out->kind == STDIO_JSON_FILE)
+		return 0;
 	if (sink_open(&streams->outputs[0].sink, out, err) < 0)
 		return -1;
 	return streams->terminal ? 0 : sink_open(&streams->outputs[1].sink, &uris->error, err);
@@ -309,7 +407,7 @@ static int open_attach(struct streams *streams, const struct uris *uris, const s
 static int open_all(struct streams *streams, const struct uris *uris, const struct streams_options *options,
 		    struct error *err)
 {
-	if (open_sinks(streams, uris, err) < 0 || open_attach(streams, uris, options, err) < 0)
+	if (open_sinks(streams, uris, options, err) < 0 || open_attach(streams, uris, options, err) < 0)
 		return -1;
 	if (uris->in.kind == STDIO_PATH && input_open_fifo(&streams->input, uris->in.path, err) < 0)
 		return -1;
@@ -376,6 +474,10 @@ void streams_free(struct streams *streams)
 	}
 	attach_close(streams->attach);
 	json_log_close(streams->json_log);
+	text_list_fini(&streams->logger.argv);
+	free(streams->logger.cwd);
+	free(streams->logger.id);
+	free(streams->logger.name_space);
 	if (streams->tty_fd >= 0)
 		close(streams->tty_fd);
 	free(streams);
@@ -437,7 +539,7 @@ void streams_process_over(struct streams *streams)
 
 bool streams_exit_waits(const struct streams *streams)
 {
-	return streams->attach || streams->json_log;
+	return streams->attach || streams->json_log || has_logger(streams);
 }
 
 bool streams_is_over(const struct streams *streams)

@@ -5,7 +5,8 @@
  *
  * A destination that is slow (a full fifo, an attach client 1 MiB behind) stops
  * the reading from the process; nothing is dropped. A full disk drops log
- * lines and says so in the shim's log. Streams are over when the process is
+ * lines and says so in the shim's log. A log program that died is started again.
+ * Streams are over when the process is
  * and all its writers are gone, or 2 s later if somebody keeps them open.
  */
 #pragma once
@@ -24,6 +25,9 @@ struct streams_options {
 	const struct log *log;
 	int bundle_fd;		 /* borrowed: where the attach socket goes */
 	const char *attach_name; /* "attach", "attach-<exec id>" */
+	const char *bundle;	 /* where a log program runs, and finds log.json */
+	const char *id;		 /* of the container, for it */
+	const char *name_space;
 	bool terminal;
 	const char *stdin_uri;
 	const char *stdout_uri;

@@ -54,6 +54,7 @@ struct task_host {
 	struct events *events;
 	const struct log *log;
 	const char *address; /* our own, for shim.json */
+	const char *name_space;
 	struct list tasks;
 };
 

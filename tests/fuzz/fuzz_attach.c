@@ -121,7 +121,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	unlink(log_path);
 	bundle_fd = open(directory, O_PATH | O_CLOEXEC);
-	if (bundle_fd < 0 || json_log_open(&log, log_path, 2000, 2, &err) < 0)
+	if (bundle_fd < 0 ||
+	    json_log_open(&log, &(struct json_log_options){ .path = log_path, .max_size = 2000, .max_file = 2 }, &err) <
+		    0)
 		abort();
 	run(bundle_fd, log, data, size);
 	json_log_end(log, JSON_LOG_STDOUT);

@@ -103,9 +103,11 @@ static void add_record(struct text *out, const struct log_form *form, const stru
 
 	if (form->timestamps)
 		text_addf(&front, "%s ", clock_format_fixed(time, record->time_ns));
-	/* Attributes of the log driver would stand before the blank; json-file has none without options for it. */
-	if (form->details)
-		text_add_char(&front, ' ');
+	if (form->details) {
+		AUTO_FREE char *attributes = text_list_join(record->attributes, ",");
+
+		text_addf(&front, "%s ", attributes);
+	}
 	add_piece(out, form, (int)record->stream, &front, record->data, record->size);
 }
 

@@ -93,8 +93,8 @@ static void test_bad_values(void **state)
 	expect_refused("[]", FLAGS(), "expected a JSON object");
 	expect_refused("{}", FLAGS("-H", "npipe://x"), "invalid host npipe://x");
 	expect_refused("{}", FLAGS("--log-level", "loud"), "invalid log-level loud");
-	expect_refused("{}", FLAGS("--log-driver", "syslog"), "log-driver syslog is not supported");
-	expect_refused("{}", FLAGS("--log-opt", "tag=x"), "unknown log opt 'tag'");
+	expect_refused("{}", FLAGS("--log-driver", "splunk"), "no log driver named 'splunk' is registered");
+	expect_refused("{}", FLAGS("--log-opt", "nonsense=x"), "unknown log opt 'nonsense'");
 	expect_refused("{}", FLAGS("--default-shm-size", "much"), "default-shm-size");
 	expect_refused("{}", FLAGS("--live-restore=false"), "live-restore cannot be turned off");
 	expect_refused("{}", FLAGS("--selinux-enabled"), "containers are not labelled for SELinux");

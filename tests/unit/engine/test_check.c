@@ -45,8 +45,38 @@ static const struct {
 	{ "{\"Cmd\":[\"a\"],\"HostConfig\":{\"IpcMode\":\"odd\"}}", "invalid IPC mode" },
 	{ "{\"Cmd\":[\"a\"],\"HostConfig\":{\"Ulimits\":[{\"Name\":\"nofile\",\"Soft\":5,\"Hard\":3}]}}",
 	  "ulimit soft limit" },
-	{ "{\"Cmd\":[\"a\"],\"HostConfig\":{\"LogConfig\":{\"Type\":\"syslog\"}}}",
-	  "looking up logging plugin syslog" },
+	{ "{\"Cmd\":[\"a\"],\"HostConfig\":{\"LogConfig\":{\"Type\":\"splunk\"}}}",
+	  "looking up logging plugin splunk" },
+	{ "{\"Cmd\":[\"a\"],\"HostConfig\":{\"LogConfig\":{\"Type\":\"gelf\"}}}",
+	  "gelf-address is a required parameter" },
+	{ "{\"Cmd\":[\"a\"],\"HostConfig\":{\"LogConfig\":{\"Type\":\"gelf\",\"Config\":{\"gelf-address\":\"http://"
+	  "a\"}}}}",
+	  "gelf-address should be in form proto://address, got http://a" },
+	{ "{\"Cmd\":[\"a\"],\"HostConfig\":{\"LogConfig\":{\"Type\":\"gelf\",\"Config\":{\"gelf-address\":\"udp://"
+	  "a\"}}}}",
+	  "gelf: please provide gelf-address as proto://host:port" },
+	{ "{\"Cmd\":[\"a\"],\"HostConfig\":{\"LogConfig\":{\"Type\":\"gelf\",\"Config\":{\"gelf-address\":\"tcp://"
+	  "a:1\","
+	  "\"gelf-compression-type\":\"gzip\"}}}}",
+	  "compression is only supported on UDP" },
+	{ "{\"Cmd\":[\"a\"],\"HostConfig\":{\"LogConfig\":{\"Type\":\"fluentd\",\"Config\":{\"fluentd-async\":"
+	  "\"maybe\"}}}}",
+	  "parsing \"maybe\": invalid syntax" },
+	{ "{\"Cmd\":[\"a\"],\"HostConfig\":{\"LogConfig\":{\"Type\":\"fluentd\",\"Config\":{\"fluentd-async-reconnect-"
+	  "interval\":\"1h\"}}}}",
+	  "must be between 100ms and 10s" },
+	{ "{\"Cmd\":[\"a\"],\"HostConfig\":{\"LogConfig\":{\"Type\":\"fluentd\",\"Config\":{\"fluentd-address\":\"a:b:"
+	  "c\"}}}}",
+	  "too many colons in address" },
+	{ "{\"Cmd\":[\"a\"],\"HostConfig\":{\"LogConfig\":{\"Type\":\"syslog\",\"Config\":{\"syslog-format\":\"x\"}}}}",
+	  "Invalid syslog format" },
+	{ "{\"Cmd\":[\"a\"],\"HostConfig\":{\"LogConfig\":{\"Type\":\"syslog\",\"Config\":{\"syslog-address\":\"unix://"
+	  "/none/x\"}}}}",
+	  "stat /none/x: no such file or directory" },
+	{ "{\"Cmd\":[\"a\"],\"HostConfig\":{\"LogConfig\":{\"Type\":\"local\",\"Config\":{\"max-file\":\"1\"}}}}",
+	  "compression cannot be enabled when max file count is 1" },
+	{ "{\"Cmd\":[\"a\"],\"HostConfig\":{\"LogConfig\":{\"Config\":{\"compress\":\"true\"}}}}",
+	  "compress cannot be true when max-file is less than 2 or max-size is not set" },
 	{ "{\"Cmd\":[\"a\"],\"HostConfig\":{\"LogConfig\":{\"Type\":\"json-file\",\"Config\":{\"max-size\":\"1m\","
 	  "\"max-file\":\"3\"}}}}",
 	  NULL },

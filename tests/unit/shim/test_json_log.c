@@ -41,7 +41,9 @@ static void open_log(struct fixture *fixture, int64_t max_size, int64_t max_file
 	memcpy(fixture->directory, "/tmp/t-shim-log-XXXXXX", sizeof("/tmp/t-shim-log-XXXXXX"));
 	assert_non_null(mkdtemp(fixture->directory));
 	fixture->path = xasprintf("%s/c-json.log", fixture->directory);
-	assert_no_error(json_log_open(&fixture->log, fixture->path, max_size, max_file, &err), &err);
+	const struct json_log_options options = { .path = fixture->path, .max_size = max_size, .max_file = max_file };
+
+	assert_no_error(json_log_open(&fixture->log, &options, &err), &err);
 }
 
 static void close_log(struct fixture *fixture)
@@ -275,7 +277,7 @@ static void test_an_existing_log_goes_on(void **state)
 	open_log(&fixture, 0, 1);
 	write_text(&fixture, "old\n");
 	json_log_close(fixture.log);
-	assert_no_error(json_log_open(&fixture.log, fixture.path, 0, 1, &err), &err);
+	assert_no_error(json_log_open(&fixture.log, &(struct json_log_options){ .path = fixture.path }, &err), &err);
 	write_text(&fixture, "new\n");
 	assert_log(&fixture, "", 0, "old\n");
 	assert_log(&fixture, "", 1, "new\n");
@@ -339,7 +341,7 @@ static void test_no_such_directory(void **state)
 	struct json_log *log = NULL;
 
 	(void)state;
-	assert_int_equal(json_log_open(&log, "/tmp/t-shim-none/x.log", 0, 1, &err), -1);
+	assert_int_equal(json_log_open(&log, &(struct json_log_options){ .path = "/tmp/t-shim-none/x.log" }, &err), -1);
 	assert_string_equal(err.message, "open log /tmp/t-shim-none/x.log: No such file or directory");
 }
 

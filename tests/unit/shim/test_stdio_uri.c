@@ -32,6 +32,21 @@ static void test_outputs(void **state)
 	assert_int_equal(uri.max_size, 1000);
 	assert_int_equal(uri.max_file, 3);
 	stdio_uri_fini(&uri);
+	assert_no_error(
+		stdio_uri_parse_output(
+			&uri, "json-file:///v/c?compress=1&send=1&helper=/x/kist-log&attrs=%7b%22a%22:1%7d", &err),
+		&err);
+	assert_true(uri.compress && uri.send);
+	assert_string_equal(uri.helper, "/x/kist-log");
+	assert_string_equal(uri.attributes, "{\"a\":1}");
+	stdio_uri_fini(&uri);
+	assert_no_error(stdio_uri_parse_output(&uri, "binary:///x/logger?--id=a%20b&flag", &err), &err);
+	assert_int_equal(uri.kind, STDIO_BINARY);
+	assert_string_equal(uri.path, "/x/logger");
+	assert_int_equal(uri.arguments.count, 3);
+	assert_string_equal(uri.arguments.items[1], "a b");
+	assert_string_equal(uri.arguments.items[2], "flag");
+	stdio_uri_fini(&uri);
 }
 
 static void test_inputs(void **state)
@@ -65,7 +80,6 @@ static void test_refused(void **state)
 {
 	(void)state;
 	assert_refused("syslog://x", ERR_UNSUPPORTED, "stdio syslog://x: unknown scheme");
-	assert_refused("binary:///x", ERR_UNSUPPORTED, "stdio binary:///x: unknown scheme");
 	assert_refused("attach:", ERR_UNSUPPORTED, "stdio attach:: unknown scheme");
 	assert_refused("json-file://x", ERR_INVALID, "stdio json-file://x: not an absolute path");
 	assert_refused("file:///%", ERR_INVALID, "stdio file:///%: malformed percent escape");
@@ -75,8 +89,10 @@ static void test_refused(void **state)
 		       "stdio json-file:///x?max-size=1m: option max-size=1m: not a number");
 	assert_refused("json-file:///x?max-file=0", ERR_INVALID,
 		       "stdio json-file:///x?max-file=0: option max-file=0: from 1 to 10000");
-	assert_refused("json-file:///x?compress=1", ERR_INVALID,
-		       "stdio json-file:///x?compress=1: unknown option compress=1");
+	assert_refused("json-file:///x?once=1", ERR_INVALID, "stdio json-file:///x?once=1: unknown option once=1");
+	assert_refused("json-file:///x?compress=1", ERR_INVALID, "stdio json-file:///x?compress=1: no helper is named");
+	assert_refused("none:?send=1", ERR_INVALID, "stdio none:?send=1: no helper is named");
+	assert_refused("binary://x", ERR_INVALID, "stdio binary://x: not an absolute path");
 }
 
 static void test_ids(void **state)
