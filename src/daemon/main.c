@@ -266,6 +266,8 @@ static int new_server(struct daemon *daemon, struct error *err)
 		.before = docker_before,
 		.not_found = docker_not_found,
 		.failed = docker_failed,
+		.guard = docker_guard,
+		.review = docker_review,
 		.after = docker_after,
 	};
 
@@ -323,6 +325,7 @@ static int start(struct daemon *daemon, struct error *err)
 	daemon->metrics = metrics_new();
 	daemon->api = (struct docker_api){ .log = &daemon->log,
 					   .metrics = daemon->metrics,
+					   .policies = daemon->settings->policies,
 					   .bridge = daemon->config.bridge,
 					   .started_ns = clock_wall_ns() };
 	set_proxies(&daemon->config.proxies);
@@ -359,19 +362,21 @@ static void reload(struct daemon *daemon)
 	enum config_action action;
 	char *file = NULL;
 
-	if (daemon_config_load(&settings->config, &action, &file, daemon->argc, daemon->argv, &err) < 0) {
+	if (daemon_config_load(&settings->config, &action, &file, daemon->argc, daemon->argv, &err) < 0 ||
+	    daemon_settings_fill(settings, &err) < 0) {
 		log_error(&daemon->log, "configuration not reloaded", F("error", err.message));
-		free(settings);
+		daemon_settings_free(settings);
+		free(file);
 		return;
 	}
 	free(file);
-	daemon_settings_fill(settings);
 	settings->older = daemon->settings;
 	daemon->settings = settings;
 	daemon_settings_unchanged(&unchanged, &daemon->config, &settings->config);
 	log_all(daemon, "configuration: this changes with the next start only", "option", &unchanged);
 	log_set_level(&daemon->log, daemon_config_log_level(&settings->config));
 	daemon_settings_describe(&attributes, &settings->config);
+	__atomic_store_n(&daemon->api.policies, settings->policies, __ATOMIC_RELEASE);
 	engine_reload(daemon->engine, &settings->engine, &attributes);
 	log_info(&daemon->log, "configuration reloaded", F("debug", settings->engine.debug ? "true" : "false"));
 }
@@ -482,10 +487,10 @@ int main(int argc, char **argv)
 	mallopt(M_ARENA_MAX, 2);
 	daemon.settings = xcalloc(1, sizeof(*daemon.settings));
 	r = daemon_config_load(&daemon.settings->config, &action, &file, argc, argv, &err);
-	if (r == 0) {
-		daemon_settings_fill(daemon.settings);
+	if (r == 0)
+		r = daemon_settings_fill(daemon.settings, &err);
+	if (r == 0)
 		r = act(&daemon, action, &err);
-	}
 	if (r < 0)
 		fprintf(stderr, "%s: %s\n", daemon_config_is_dockerd(argv[0]) ? "dockerd" : "kistd",
 			text_or_empty(err.message));

@@ -27,7 +27,25 @@ static void fill_containers(struct container_defaults *defaults, const struct da
 	}
 }
 
-void daemon_settings_fill(struct daemon_settings *settings)
+/* A rule for a socket nobody listens on is a mistake that would leave another one open. */
+static int load_policies(struct daemon_settings *settings, struct error *err)
+{
+	const struct daemon_config *config = &settings->config;
+	AUTO(text_list_fini) struct text_list addresses = { 0 };
+
+	if (text_empty(config->socket_policy))
+		return 0;
+	if (policy_set_load(&settings->policies, config->socket_policy, err) < 0)
+		return -1;
+	policy_set_addresses(&addresses, settings->policies);
+	for (size_t i = 0; i < addresses.count; i++)
+		if (!text_list_contains(&config->hosts, addresses.items[i]))
+			return error_set(err, ERR_INVALID, "socket policy %s: %s is none of the --host addresses",
+					 config->socket_policy, addresses.items[i]);
+	return 0;
+}
+
+int daemon_settings_fill(struct daemon_settings *settings, struct error *err)
 {
 	const struct daemon_config *config = &settings->config;
 
@@ -42,6 +60,7 @@ void daemon_settings_fill(struct daemon_settings *settings)
 			      .parallel = optional_i64_or(config->max_concurrent_downloads, 0) },
 	};
 	fill_containers(&settings->engine.containers, config);
+	return load_policies(settings, err);
 }
 
 void daemon_settings_free(struct daemon_settings *settings)
@@ -51,6 +70,7 @@ void daemon_settings_free(struct daemon_settings *settings)
 
 		/* The items' names are the configuration's. */
 		free(settings->engine.containers.ulimits.items);
+		policy_set_free(settings->policies);
 		daemon_config_fini(&settings->config);
 		free(settings);
 		settings = older;

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "api/docker/policy.h"
 #include "daemon/config.h"
 #include "engine/settings.h"
 #include "network/network.h"
@@ -12,11 +13,12 @@
 struct daemon_settings {
 	struct daemon_config config; /* owned */
 	struct engine_settings engine;
+	struct policy_set *policies;   /* owned; NULL: none */
 	struct daemon_settings *older; /* owned */
 };
 
-/* After config was loaded. */
-void daemon_settings_fill(struct daemon_settings *settings);
+/* After config was loaded: reads the socket policy, too. */
+int daemon_settings_fill(struct daemon_settings *settings, struct error *err);
 void daemon_settings_free(struct daemon_settings *settings);
 /* The default bridge as the configuration has it; borrows from it. */
 struct network_bridge daemon_settings_bridge(const struct daemon_config *config);

@@ -33,9 +33,9 @@ struct container_defaults {
 struct engine_settings {
 	bool debug;
 	bool experimental;
-	int64_t parallel_uploads;	   /* 0: 5 */
-	struct text_list labels;	   /* of the engine, for info */
-	struct text_list authorization;	   /* names of plugins, for info */
+	int64_t parallel_uploads;	/* 0: 5 */
+	struct text_list labels;	/* of the engine, for info */
+	struct text_list authorization; /* names of plugins, for info */
 	struct session_settings registry;
 	struct container_defaults containers;
 };

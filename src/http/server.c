@@ -123,8 +123,11 @@ int http_server_listen_tls(struct http_server *server, const char *address, cons
 
 int http_server_listen_take_fd(struct http_server *server, int fd, struct error *err)
 {
-	if (listener_adopt(add_listener(server), fd, err) < 0)
+	struct listener *listener = add_listener(server);
+
+	if (listener_adopt(listener, fd, err) < 0)
 		return drop_failed(server);
+	listener->name = xstrdup("fd://");
 	return 0;
 }
 
@@ -140,9 +143,10 @@ static void accept_one(struct listener *listener)
 	int fd = accept4(listener->fd, (struct sockaddr *)&address, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd >= 0 && listener->tls)
-		tls_front_start_take_fd(listener->server, listener->tls, fd, &address, size);
+		tls_front_start_take_fd(listener, fd, &address, size);
 	else if (fd >= 0)
-		connection_start_take_fd(listener->server, fd, &address, size);
+		connection_start_take_fd(listener->server, fd,
+					 &(struct connection_origin){ listener, &address, size, NULL });
 	else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
 		clock_sleep_ms(ACCEPT_PAUSE_MS);
 }

@@ -21,6 +21,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/text.h"
 
 struct http_server;
 struct http_request;
@@ -40,11 +41,22 @@ struct http_route {
 	unsigned flags;
 };
 
+struct http_answer {
+	int status;
+	const char *content_type; /* borrowed, may be NULL */
+	const char *data;	  /* borrowed */
+	size_t size;
+};
+
 struct http_server_options {
 	const struct http_route *routes; /* borrowed */
 	void *context;			 /* borrowed: first argument of everything below */
 	http_handler before;		 /* may be NULL: common headers, http_set_path(); 1 = it has answered */
 	http_handler not_found;		 /* no route fits */
+	/* Just before the handler, with the body (but for streamed ones). It refuses by failing. May be NULL. */
+	http_handler guard;
+	/* A whole answer is ready; failing puts the error in its place. Not for streams and files. May be NULL. */
+	int (*review)(void *context, struct http_request *request, const struct http_answer *answer, struct error *err);
 	/* Turns an error into the answer, by http_reply*(). NULL: {"message": ...} with http_status_of(kind). */
 	void (*failed)(void *context, struct http_request *request, struct http_response *response,
 		       const struct error *err);
@@ -97,6 +109,16 @@ void *http_note(const struct http_request *request);
 int64_t http_begun_ns(const struct http_request *request);
 /* A name of the pattern; never NULL for names the pattern has. */
 const char *http_param(const struct http_request *request, const char *name);
+/* Of the route that fits, as it is in the table; "" if none does. */
+const char *http_pattern(const struct http_request *request);
+/* As the client wrote it: escapes, version and query. */
+const char *http_target(const struct http_request *request);
+/* Adds all headers; of repeated ones the last. */
+void http_headers(const struct http_request *request, struct text_map *out_headers);
+/* The address it came to, as given to http_server_listen*(); "fd://" for inherited sockets. */
+const char *http_listener(const struct http_request *request);
+/* The common name in the client's certificate; NULL: it showed none. */
+const char *http_user(const struct http_request *request);
 /* First value of a query key; NULL if it is absent. */
 const char *http_query(const struct http_request *request, const char *key);
 /* The index-th value of a repeated query key, NULL behind the last. */

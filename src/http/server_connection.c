@@ -218,6 +218,7 @@ static void *connection_thread(void *arg)
 	/* A socket libmicrohttpd was given is closed by it in any case. */
 	if (!daemon)
 		close(owner->fd);
+	free(owner->user);
 	free(owner);
 	count_down(server);
 	return NULL;
@@ -249,11 +250,11 @@ static void refuse_start(struct http_connection *owner, const char *why)
 	response_send_last(&request->response);
 	request_free(request);
 	close(owner->fd);
+	free(owner->user);
 	free(owner);
 }
 
-void connection_start_take_fd(struct http_server *server, int fd, const struct sockaddr_storage *address,
-			      socklen_t address_size)
+void connection_start_take_fd(struct http_server *server, int fd, const struct connection_origin *origin)
 {
 	struct http_connection *owner = xcalloc(1, sizeof(*owner));
 	AUTO(error_clear) struct error err = { 0 };
@@ -261,8 +262,10 @@ void connection_start_take_fd(struct http_server *server, int fd, const struct s
 
 	owner->server = server;
 	owner->fd = fd;
-	owner->address = *address;
-	owner->address_size = address_size;
+	owner->address = *origin->address;
+	owner->address_size = origin->address_size;
+	owner->listener = origin->listener;
+	owner->user = origin->user;
 	entered = enter(owner);
 	if (entered <= 0) {
 		refuse_start(owner, entered == 0 ? "too many connections" : "the server is stopping");

@@ -147,9 +147,9 @@ int listener_adopt(struct listener *listener, int fd, struct error *err)
 
 int listener_open(struct listener *listener, const char *address, gid_t group, struct error *err)
 {
-	const char *rest;
+	const char *rest = text_after(address, "unix://");
 
-	rest = text_after(address, "unix://");
+	listener->name = xstrdup(address);
 	if (rest)
 		return open_unix(listener, rest, group, err);
 	rest = text_after(address, "tcp://");
@@ -166,7 +166,9 @@ void listener_close(struct listener *listener)
 	if (listener->fd >= 0)
 		close(listener->fd);
 	listener->fd = -1;
+	free(listener->name);
 	free(listener->unix_path);
+	listener->name = NULL;
 	listener->unix_path = NULL;
 	tls_context_free(listener->tls);
 	listener->tls = NULL;

@@ -47,8 +47,10 @@ struct http_connection {
 	int fd; /* libmicrohttpd's, which closes it */
 	struct sockaddr_storage address;
 	socklen_t address_size;
-	struct http_request *request; /* the one that is being read or answered, or NULL */
-	bool over;		      /* nothing more is read from it */
+	const struct listener *listener; /* borrowed */
+	char *user;			 /* owned; NULL: no certificate */
+	struct http_request *request;	 /* the one that is being read or answered, or NULL */
+	bool over;			 /* nothing more is read from it */
 };
 
 struct http_request {
@@ -61,6 +63,7 @@ struct http_request {
 	bool bad_target;
 	bool too_large;
 	struct http_uri uri;
+	char *target;
 	const char *method; /* borrowed from libmicrohttpd */
 	struct text_map params;
 	const struct http_route *route; /* NULL: none fits */
@@ -83,6 +86,7 @@ struct http_request {
 
 struct listener {
 	int fd;
+	char *name;		 /* owned: the address it was opened with */
 	char *unix_path;	 /* owned; NULL for others */
 	struct tls_context *tls; /* owned; NULL: plain */
 	uint16_t port;
@@ -112,9 +116,14 @@ int listener_adopt(struct listener *listener, int fd, struct error *err);
 void listener_close(struct listener *listener);
 
 /* server_connection.c */
+struct connection_origin {
+	const struct listener *listener; /* borrowed */
+	const struct sockaddr_storage *address;
+	socklen_t address_size;
+	char *user; /* owned, moves: of the client's certificate; NULL: none */
+};
 /* Serves the socket in a thread of its own; closes it in any case. */
-void connection_start_take_fd(struct http_server *server, int fd, const struct sockaddr_storage *address,
-			      socklen_t address_size);
+void connection_start_take_fd(struct http_server *server, int fd, const struct connection_origin *origin);
 /* The connection's request for what libmicrohttpd reads now. */
 enum MHD_Result connection_request(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
 				   const char *version, const char *data, size_t *size, void **request_cls);

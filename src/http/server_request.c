@@ -20,6 +20,7 @@ struct http_request *request_new(struct http_connection *owner, const char *targ
 	request->owner = owner;
 	request->connection = connection;
 	request->fd = owner->fd;
+	request->target = xstrdup(text_or_empty(target));
 	request->bad_target = http_uri_parse(&request->uri, text_or_empty(target)) < 0;
 	request->cancel_fd = -1;
 	request->pipe[0] = -1;
@@ -46,6 +47,7 @@ void request_free(struct http_request *request)
 		request->free_note(request->note);
 	response_fini(&request->response);
 	http_uri_fini(&request->uri);
+	free(request->target);
 	text_map_fini(&request->params);
 	buffer_fini(&request->body);
 	close_fd(&request->cancel_fd);
@@ -91,14 +93,32 @@ void request_begin(struct http_request *request, const char *method, const char 
 		request->too_large = true;
 }
 
+static void review(struct http_request *request)
+{
+	const struct http_server_options *options = &request->server->options;
+	const struct http_response *response = &request->response;
+	struct http_answer answer = { .status = response->status, .data = response->data, .size = response->size };
+	AUTO(error_clear) struct error err = { 0 };
+
+	for (size_t i = 0; i < response->names.count; i++)
+		if (text_equal_ignoring_case(response->names.items[i], MHD_HTTP_HEADER_CONTENT_TYPE))
+			answer.content_type = response->values.items[i];
+	if (options->review(options->context, request, &answer, &err) < 0)
+		response_fail(&request->response, &err);
+}
+
 static void call_handler(struct http_request *request)
 {
 	const struct http_server_options *options = &request->server->options;
 	http_handler handler = request->route ? request->route->handler : options->not_found;
 	AUTO(error_clear) struct error err = { 0 };
 
-	if (handler(options->context, request, &request->response, &err) < 0)
+	if (options->guard && options->guard(options->context, request, &request->response, &err) < 0)
 		response_fail(&request->response, &err);
+	else if (handler(options->context, request, &request->response, &err) < 0)
+		response_fail(&request->response, &err);
+	else if (options->review && request->response.kind == ANSWER_DATA)
+		review(request);
 }
 
 static void *body_thread(void *arg)
@@ -216,6 +236,38 @@ int64_t http_tag(const struct http_request *request)
 const char *http_param(const struct http_request *request, const char *name)
 {
 	return text_or_empty(text_map_get(&request->params, name));
+}
+
+const char *http_pattern(const struct http_request *request)
+{
+	return request->route ? request->route->pattern : "";
+}
+
+const char *http_target(const struct http_request *request)
+{
+	return request->target;
+}
+
+static enum MHD_Result add_header(void *cls, enum MHD_ValueKind kind, const char *key, const char *value)
+{
+	(void)kind;
+	text_map_set(cls, key, text_or_empty(value));
+	return MHD_YES;
+}
+
+void http_headers(const struct http_request *request, struct text_map *out_headers)
+{
+	MHD_get_connection_values(request->connection, MHD_HEADER_KIND, add_header, out_headers);
+}
+
+const char *http_listener(const struct http_request *request)
+{
+	return request->owner->listener ? text_or_empty(request->owner->listener->name) : "";
+}
+
+const char *http_user(const struct http_request *request)
+{
+	return request->owner->user;
 }
 
 const char *http_query(const struct http_request *request, const char *key)

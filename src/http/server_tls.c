@@ -40,6 +40,7 @@ struct lane {
 struct tls_front {
 	struct list_node node; /* in server->fronts */
 	struct http_server *server;
+	const struct listener *listener;
 	const struct tls_context *context;
 	gnutls_session_t session;
 	int fd;	      /* the client */
@@ -330,6 +331,25 @@ static void leave(struct tls_front *front)
 	mutex_unlock(&server->mutex);
 }
 
+/* The common name in the certificate it showed, which was verified; NULL: none. */
+static char *client_name(const struct tls_front *front)
+{
+	char name[256];
+	size_t size = sizeof(name);
+	unsigned count = 0;
+	const gnutls_datum_t *chain = gnutls_certificate_get_peers(front->session, &count);
+	gnutls_x509_crt_t certificate;
+	int r;
+
+	if (!front->context->asks_clients || !chain || count == 0 || gnutls_x509_crt_init(&certificate) < 0)
+		return NULL;
+	r = gnutls_x509_crt_import(certificate, &chain[0], GNUTLS_X509_FMT_DER);
+	if (r == 0)
+		r = gnutls_x509_crt_get_dn_by_oid(certificate, GNUTLS_OID_X520_COMMON_NAME, 0, 0, name, &size);
+	gnutls_x509_crt_deinit(certificate);
+	return r == 0 ? xstrndup(name, size) : NULL;
+}
+
 static void *front_thread(void *arg)
 {
 	struct tls_front *front = arg;
@@ -338,7 +358,9 @@ static void *front_thread(void *arg)
 	if (shake_hands(front) && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0) {
 		front->plain_fd = pair[0];
 		fd_set_nonblocking(pair[1], true);
-		connection_start_take_fd(front->server, pair[1], &front->address, front->address_size);
+		connection_start_take_fd(front->server, pair[1],
+					 &(struct connection_origin){ front->listener, &front->address,
+								      front->address_size, client_name(front) });
 		pump(front);
 	}
 	leave(front);
@@ -357,14 +379,15 @@ static bool enter(struct tls_front *front)
 	return true;
 }
 
-void tls_front_start_take_fd(struct http_server *server, const struct tls_context *context, int fd,
-			     const struct sockaddr_storage *address, socklen_t address_size)
+void tls_front_start_take_fd(const struct listener *listener, int fd, const struct sockaddr_storage *address,
+			     socklen_t address_size)
 {
 	struct tls_front *front = xcalloc(1, sizeof(*front));
 	AUTO(error_clear) struct error err = { 0 };
 
-	*front = (struct tls_front){ .server = server,
-				     .context = context,
+	*front = (struct tls_front){ .server = listener->server,
+				     .listener = listener,
+				     .context = listener->tls,
 				     .fd = fd,
 				     .plain_fd = -1,
 				     .address = *address,

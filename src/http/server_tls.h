@@ -19,7 +19,8 @@ struct tls_context;
 int tls_context_new(struct tls_context **out_context, const struct http_tls *files, struct error *err);
 void tls_context_free(struct tls_context *context);
 /* Shakes hands and goes on in a thread of its own; closes the socket in any case. */
-void tls_front_start_take_fd(struct http_server *server, const struct tls_context *context, int fd,
-			     const struct sockaddr_storage *address, socklen_t address_size);
+struct listener;
+void tls_front_start_take_fd(const struct listener *listener, int fd, const struct sockaddr_storage *address,
+			     socklen_t address_size);
 /* Hangs up on every client and waits for their threads; no new ones may come. */
 void tls_fronts_end(struct http_server *server);

@@ -15,18 +15,24 @@
 #include "engine/settings.h"
 #include "http/server.h"
 
+struct policy_set;
+
 struct docker_api {
-	struct engine *engine;	 /* borrowed */
-	const struct log *log;	 /* borrowed */
-	struct metrics *metrics; /* borrowed; NULL: nothing is counted */
-	const char *bridge;	 /* borrowed: the default bridge's link, or "none" */
-	int64_t started_ns;	 /* wall */
+	struct engine *engine;		   /* borrowed */
+	const struct log *log;		   /* borrowed */
+	struct metrics *metrics;	   /* borrowed; NULL: nothing is counted */
+	const struct policy_set *policies; /* borrowed; atomic, may change; NULL: none */
+	const char *bridge;		   /* borrowed: the default bridge's link, or "none" */
+	int64_t started_ns;		   /* wall */
 };
 
 extern const struct http_route docker_routes[];
 
 /* Common headers, the version in the path, OPTIONS. Leaves the API version (1.41 -> 1041) as the request's tag. */
 int docker_before(void *context, struct http_request *request, struct http_response *response, struct error *err);
+/* The policy of the socket and the authorization plugins; after it what the plugins say of the answer. */
+int docker_guard(void *context, struct http_request *request, struct http_response *response, struct error *err);
+int docker_review(void *context, struct http_request *request, const struct http_answer *answer, struct error *err);
 /* Counts what was answered. */
 void docker_after(void *context, const struct http_request *request, int status, uint64_t size);
 int docker_not_found(void *context, struct http_request *request, struct http_response *response, struct error *err);

@@ -65,10 +65,8 @@ static int action_of(const char *method, const char *path)
 		const char *method;
 		const char *pattern;
 	} requests[ACTION_COUNT] = {
-		{ "GET", "/containers/{id...}/changes" },
-		{ "POST", "/commit" },
-		{ "POST", "/containers/create" },
-		{ "DELETE", "/containers/{id}" },
+		{ "GET", "/containers/{id...}/changes" }, { "POST", "/commit" },
+		{ "POST", "/containers/create" },	  { "DELETE", "/containers/{id}" },
 		{ "POST", "/containers/{id...}/start" },
 	};
 
@@ -202,8 +200,8 @@ static int add_engine(struct text *out, struct engine *engine, struct error *err
 		   (uint64_t)info.cpu_count);
 	add_number(out, "engine_daemon_engine_memory_bytes", "gauge", "The number of bytes of memory of the host",
 		   (uint64_t)info.memory_total);
-	add_number(out, "engine_daemon_events_subscribers_total", "gauge", "The number of current subscribers to events",
-		   (uint64_t)info.event_listeners);
+	add_number(out, "engine_daemon_events_subscribers_total", "gauge",
+		   "The number of current subscribers to events", (uint64_t)info.event_listeners);
 	add_number(out, "engine_daemon_events_total", "counter", "The number of events logged",
 		   event_total(engine_events(engine)));
 	add_number(out, "engine_daemon_health_checks_total", "counter", "The total number of health checks",

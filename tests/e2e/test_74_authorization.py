@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may ask for what: policies of sockets, and docker's authorization plugins (an HTTP server of ours plays one)."""
+import base64
+import http.server
+import json
+import os
+import pathlib
+import signal
+import socketserver
+import threading
+import time
+
+import pytest
+
+from lib.daemon import Daemon
+
+PLUGINS = pathlib.Path("/run/docker/plugins")
+
+
+def start(tmp_root, program, options):
+    server = Daemon(tmp_root, program, options)
+    server.start()
+    return server
+
+
+def with_image(server, registry):
+    server.docker("pull", "-q", f"{registry.address}/busybox:latest")
+    server.docker("tag", f"{registry.address}/busybox:latest", "bb")
+
+
+@pytest.fixture
+def sockets(tmp_root, program, registry):
+    """A kistd with a full socket, one to look, and one for plain containers; (server, as_watcher, as_user)."""
+    watch, user = f"unix://{tmp_root}/watch.sock", f"unix://{tmp_root}/user.sock"
+    (tmp_root / "shared").mkdir()
+    (tmp_root / "tree" / "in").mkdir(parents=True)
+    (tmp_root / "tree" / "out").symlink_to("/etc")
+    policy = {
+        watch: {"access": "read-only", "deny": ["GET /containers/{id...}/export"], "allow": ["POST /containers/{id...}/restart"]},
+        user: {"access": "all", "bind-sources": [str(tmp_root / "shared"), f"{tmp_root}/tree/"]},
+    }
+    (tmp_root / "policy.json").write_text(json.dumps(policy))
+    server = start(tmp_root, program, ["-H", watch, "-H", user, "--socket-policy", str(tmp_root / "policy.json")])
+    with_image(server, registry)
+    yield server, lambda *args: server.docker("-H", watch, *args, check=False), lambda *args: server.docker("-H", user, *args, check=False)
+    server.finish()
+
+
+def test_a_socket_to_look(sockets):
+    server, watch, _ = sockets
+    server.docker("run", "-d", "--name", "seen", "--privileged", "bb", "sleep", "1000")
+    assert watch("ps", "--format", "{{.Names}}").stdout == "seen\n"
+    assert watch("logs", "seen").returncode == 0
+    assert watch("info").returncode == 0
+    for command in (["run", "bb", "true"], ["rm", "-f", "seen"], ["exec", "seen", "true"], ["pull", "x"], ["stop", "seen"]):
+        run = watch(*command)
+        assert run.returncode != 0 and "the policy of this socket does not allow it (access read-only)" in run.stderr, (command, run)
+    assert watch("attach", "seen").stderr == "unable to upgrade to tcp, received 403\n"
+    assert 'denies "GET /containers/{id...}/export"' in watch("export", "seen", "-o", "/dev/null").stderr
+    assert server.inspect("seen")["State"]["Running"]
+
+
+def test_a_socket_for_plain_containers(sockets, tmp_root):
+    server, _, user = sockets
+    assert user("run", "--rm", "-v", f"{tmp_root}/shared:/s", "-v", f"{tmp_root}/tree/in:/t", "-v", "named:/n", "bb", "true").returncode == 0
+    refused = [
+        (["--privileged"], "privileged containers"),
+        (["--cap-add", "SYS_ADMIN"], "more capabilities"),
+        (["--pid", "host"], "another PID namespace"),
+        (["--network", "host"], "another network namespace"),
+        (["--security-opt", "seccomp=unconfined"], "security options"),
+        (["-v", "/:/host"], "to mount /"),
+        (["-v", f"{tmp_root}/tree/out:/o"], "to mount"),
+        (["--mount", "type=bind,src=/etc,dst=/e"], "to mount /etc"),
+        (["--device", "/dev/null"], "devices"),
+    ]
+    for options, words in refused:
+        run = user("run", "--rm", *options, "bb", "true")
+        assert run.returncode == 125 and words in run.stderr, (options, run)
+    # Neither may it get into what somebody else made.
+    server.docker("run", "-d", "--name", "mighty", "--privileged", "bb", "sleep", "1000")
+    server.docker("run", "-d", "--name", "plain", "bb", "sleep", "1000")
+    assert user("exec", "plain", "true").returncode == 0
+    for command in (["exec", "mighty", "true"], ["restart", "mighty"], ["rename", "mighty", "other"]):
+        assert "does not allow privileged containers" in user(*command).stderr, command
+    assert user("attach", "mighty").returncode == 1
+    assert "privileged execs" in user("exec", "--privileged", "plain", "true").stderr
+    assert user("rm", "-f", "plain").returncode == 0
+
+
+def test_a_policy_is_read_again(sockets, tmp_root):
+    server, watch, _ = sockets
+    file = tmp_root / "policy.json"
+    policy = json.loads(file.read_text())
+    policy[f"unix://{tmp_root}/watch.sock"] = {"access": "none", "allow": ["GET /version"]}
+    file.write_text(json.dumps(policy))
+    server.process.send_signal(signal.SIGHUP)
+    end = time.monotonic() + 60
+    while watch("ps").returncode == 0 and time.monotonic() < end:
+        time.sleep(0.05)
+    assert "access none" in watch("ps").stderr
+    assert watch("version").returncode == 0
+    policy[f"unix://{tmp_root}/nobody.sock"] = {"access": "all"}
+    file.write_text(json.dumps(policy))
+    server.process.send_signal(signal.SIGHUP)
+    end = time.monotonic() + 60
+    while "is none of the --host addresses" not in server.log.read_text() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert "access none" in watch("ps").stderr
+
+
+class Plugin(socketserver.ThreadingUnixStreamServer):
+    """Denies what its `denies` says; keeps what it was asked."""
+
+    daemon_threads = True
+
+    def __init__(self, name):
+        PLUGINS.mkdir(parents=True, exist_ok=True)
+        self.path = PLUGINS / f"{name}.sock"
+        self.asked = []
+        self.denies = lambda path, question: None
+        super().__init__(str(self.path), Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.shutdown()
+        self.server_close()
+        self.path.unlink(missing_ok=True)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.asked.append((self.path, question))
+        why = self.server.denies(self.path, question)
+        body = json.dumps(why if isinstance(why, dict) else {"Allow": why is None, "Msg": why or ""}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def plugin(tmp_root):
+    plugin = Plugin(f"authz-{os.getpid()}-{tmp_root.name}")
+    yield plugin
+    plugin.close()
+
+
+def test_authorization_plugin(tmp_root, program, registry, plugin):
+    name = plugin.path.stem
+    server = start(tmp_root, program, ["--authorization-plugin", name])
+    with_image(server, registry)
+    plugin.asked.clear()
+    assert server.docker("run", "--rm", "--name", "ok-container", "bb", "echo", "hi").stdout == "hi\n"
+    asked = [(path, question) for path, question in plugin.asked if "/containers/create" in question["RequestUri"]]
+    assert [path for path, _ in asked] == ["/AuthZPlugin.AuthZReq", "/AuthZPlugin.AuthZRes"]
+    question = asked[0][1]
+    assert question["RequestMethod"] == "POST" and question["RequestUri"].endswith("create?name=ok-container")
+    assert json.loads(base64.b64decode(question["RequestBody"]))["Image"] == "bb"
+    assert question["RequestHeaders"]["Content-Type"] == "application/json"
+    assert asked[1][1]["ResponseStatusCode"] == 201 and "Id" in json.loads(base64.b64decode(asked[1][1]["ResponseBody"]))
+    assert json.loads(server.docker("info", "--format", "{{json .Plugins.Authorization}}").stdout) == [name]
+
+    plugin.denies = lambda path, question: "not today" if question["RequestMethod"] == "DELETE" else None
+    server.docker("create", "--name", "kept", "bb")
+    run = server.docker("rm", "kept", check=False)
+    assert run.stderr == f"Error response from daemon: authorization denied by plugin {name}: not today\n"
+    plugin.denies = lambda path, question: "secret" if path.endswith("AuthZRes") and "/json" in question["RequestUri"] else None
+    run = server.docker("inspect", "--type", "container", "kept", check=False)
+    assert "authorization denied by plugin" in run.stderr and "HostConfig" not in run.stdout
+    plugin.denies = lambda path, question: {"Allow": True, "Err": "on fire"}
+    assert f"plugin {name} failed with error: on fire" in server.docker("ps", check=False).stderr
+    # One that does not answer allows nothing.
+    plugin.close()
+    assert f"plugin {name} failed with error" in server.docker("ps", check=False).stderr
+    plugin.__init__(name)
+    assert server.docker("ps", "-a", "--format", "{{.Names}}").stdout == "kept\n"
+    server.finish()
