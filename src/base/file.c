@@ -240,6 +240,16 @@ static int remove_entries(int top_fd, int fd_taken, unsigned depth)
 	return first ? first : -errno;
 }
 
+/* What is mounted on a name belongs to somebody else. */
+static int check_no_mount(int fd)
+{
+	struct statx info;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &info) < 0)
+		return -errno;
+	return info.stx_attributes & STATX_ATTR_MOUNT_ROOT ? -EBUSY : 0;
+}
+
 static int remove_below(int top_fd, int dir_fd, const char *name, unsigned depth)
 {
 	int failed;
@@ -259,7 +269,11 @@ static int remove_below(int top_fd, int dir_fd, const char *name, unsigned depth
 		return failed;
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
-	r = remove_entries(top_fd, fd, depth);
+	r = check_no_mount(fd);
+	if (r < 0)
+		close(fd);
+	else
+		r = remove_entries(top_fd, fd, depth);
 	if (r < 0)
 		return r;
 	return unlinkat(dir_fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -errno;

@@ -39,7 +39,7 @@ bool file_exists(int dir_fd, const char *path);
 int dir_sync(int dir_fd, const char *path);
 /* mkdir -p; 0 also if it was there. */
 int mkdir_all(int dir_fd, const char *path, mode_t mode);
-/* rm -rf of a name, never following links nor leaving its file system's names; 0 if it was not there. */
+/* rm -rf of a name; 0 if it was not there. Never follows a link; where something is mounted it stays, and -EBUSY is returned. */
 int remove_tree(int dir_fd, const char *path);
 
 /* opendir() below a directory, never through a link at the end: NULL with errno set. closedir() it. */

@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/buffer.h"
@@ -101,6 +104,43 @@ static void test_deep_tree_is_removed(void **state)
 	assert_int_equal(remove_tree(root_fd, "beside"), 0);
 }
 
+/* In a mount namespace of its own: the exit code is the number of the step that failed. */
+static void remove_mounted(void)
+{
+	int step = 0;
+	const bool steps[] = {
+		unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0,
+		chdir(root) == 0 && mkdir_all(root_fd, "mounted/on", 0755) == 0,
+		mkdir_all(root_fd, "volume/precious", 0755) == 0,
+		mount("volume", "mounted/on", NULL, MS_BIND, NULL) == 0,
+		remove_tree(AT_FDCWD, "mounted") == -EBUSY,
+		remove_tree(AT_FDCWD, "mounted/on") == -EBUSY,
+		file_exists(root_fd, "volume/precious"),
+		umount("mounted/on") == 0 && remove_tree(AT_FDCWD, "mounted") == 0,
+		remove_tree(root_fd, "volume") == 0,
+	};
+
+	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps) && step == 0; i++)
+		step = steps[i] ? 0 : (int)i + 1;
+	_exit(step);
+}
+
+/* A volume that is still mounted below a folder is not emptied with it. */
+static void test_mounts_are_not_emptied(void **state)
+{
+	pid_t pid;
+	int status = -1;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	pid = fork();
+	if (pid == 0)
+		remove_mounted();
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static void test_buffer_limit_is_sticky(void **state)
 {
 	struct buffer buffer;
@@ -144,11 +184,9 @@ static void test_rollback_undoes_backwards(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_atomic_write),
-		cmocka_unit_test(test_trees),
-		cmocka_unit_test(test_deep_tree_is_removed),
-		cmocka_unit_test(test_buffer_limit_is_sticky),
-		cmocka_unit_test(test_rollback_undoes_backwards),
+		cmocka_unit_test(test_atomic_write),	       cmocka_unit_test(test_trees),
+		cmocka_unit_test(test_deep_tree_is_removed),   cmocka_unit_test(test_mounts_are_not_emptied),
+		cmocka_unit_test(test_buffer_limit_is_sticky), cmocka_unit_test(test_rollback_undoes_backwards),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
