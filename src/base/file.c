@@ -250,6 +250,11 @@ static int check_no_mount(int fd)
 	return info.stx_attributes & STATX_ATTR_MOUNT_ROOT ? -EBUSY : 0;
 }
 
+static int remove_name(int dir_fd, const char *name)
+{
+	return unlinkat(dir_fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -errno;
+}
+
 static int remove_below(int top_fd, int dir_fd, const char *name, unsigned depth)
 {
 	int failed;
@@ -276,7 +281,7 @@ static int remove_below(int top_fd, int dir_fd, const char *name, unsigned depth
 		r = remove_entries(top_fd, fd, depth);
 	if (r < 0)
 		return r;
-	return unlinkat(dir_fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -errno;
+	return remove_name(dir_fd, name);
 }
 
 int remove_tree(int dir_fd, const char *path)

@@ -180,62 +180,13 @@ static int compile_stage(struct build *build, struct stage *stage, struct error 
 	return 0;
 }
 
-static void mark_instruction(struct build *build, const struct stage *stage, const struct instruction *instruction);
-
-static void mark(struct build *build, struct stage *stage)
-{
-	if (stage->needed)
-		return;
-	stage->needed = true;
-	if (stage->base)
-		mark(build, stage->base);
-	for (size_t i = 0; i < stage->count; i++)
-		mark_instruction(build, stage, &stage->first[i]);
-}
-
-/* --from=stage and RUN --mount=from=stage. A stage only ever needs earlier ones, so this ends. */
-static void mark_instruction(struct build *build, const struct stage *stage, const struct instruction *instruction)
-{
-	size_t index = (size_t)(stage - build->stages.items);
-
-	for (size_t i = 0; i < instruction->flags.count; i++) {
-		const char *flag = instruction->flags.items[i];
-		const char *from = text_after(flag, "--from=");
-		AUTO_FREE char *name = NULL;
-		struct stage *source;
-
-		if (!from && text_has_prefix(flag, "--mount=") && (from = strstr(flag, "from=")))
-			from += strlen("from=");
-		if (!from)
-			continue;
-		name = xstrndup(from, strcspn(from, ",\"'"));
-		source = stages_find(&build->stages, name, index);
-		if (source)
-			mark(build, source);
-	}
-}
-
-static int find_target(struct build *build, struct error *err)
-{
-	struct stages *stages = &build->stages;
-	const char *target = build->options->target;
-
-	build->target = &stages->items[stages->count - 1];
-	if (text_empty(target))
-		return 0;
-	build->target = stages_find(stages, target, stages->count);
-	if (!build->target)
-		return error_set(err, ERR_INVALID, "failed to reach build target %s in Dockerfile", target);
-	return 0;
-}
-
 int compile(struct build *build, struct error *err)
 {
 	struct stages *stages = &build->stages;
 
-	if (find_target(build, err) < 0)
+	if (stages_target(&build->target, stages, build->options->target, err) < 0)
 		return -1;
-	mark(build, build->target);
+	stages_need(stages, build->target);
 	for (size_t i = 0; i < stages->count; i++) {
 		struct stage *stage = &stages->items[i];
 

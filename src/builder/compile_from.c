@@ -6,8 +6,6 @@
 #include "oci/reference.h"
 #include "json/value.h"
 
-#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
 /* ---- images ---- */
 
 static bool fits(const struct image_ready *image, const struct platform *wanted)
@@ -165,6 +163,6 @@ int compile_from(struct build *build, struct stage *stage, struct error *err)
 		return -1;
 	step->node = stage->rootfs;
 	if (!text_list_env(&stage->config.config.env, "PATH"))
-		text_list_set_env(&stage->config.config.env, "PATH", DEFAULT_PATH);
+		text_list_set_env(&stage->config.config.env, "PATH", STAGE_DEFAULT_PATH);
 	return 0;
 }

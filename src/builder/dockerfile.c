@@ -151,7 +151,7 @@ static void remember_comment(struct reader *reader, const char *line)
 }
 
 /* Gathers the lines that continue `first` (taken) into one logical line. */
-static int gather_line(struct reader *reader, char *first, char **out_logical, struct error *err)
+static int gather_line(struct reader *reader, char *first, char **out_logical, bool *out_blank, struct error *err)
 {
 	AUTO(text_fini) struct text logical = { 0 };
 	char escape = reader->dockerfile->escape;
@@ -167,6 +167,7 @@ static int gather_line(struct reader *reader, char *first, char **out_logical, s
 			return -1;
 		if (r == 0)
 			break;
+		*out_blank |= is_blank(line);
 		if (is_comment(line) || is_blank(line))
 			continue;
 		more = cut_continuation(line, escape);
@@ -208,9 +209,12 @@ static int parse_instruction(struct reader *reader, struct instruction *instruct
 {
 	AUTO_FREE char *logical = NULL;
 	AUTO_FREE bool *tabs = NULL;
+	bool blank = false;
 
-	if (gather_line(reader, first, &logical, err) < 0 ||
-	    instruction_parse(instruction, logical, reader->dockerfile->escape, err) < 0)
+	if (gather_line(reader, first, &logical, &blank, err) < 0)
+		return -1;
+	instruction->blank_line = blank ? reader->line : 0;
+	if (instruction_parse(instruction, logical, reader->dockerfile->escape, err) < 0)
 		return -1;
 	if (reader->comment.size)
 		instruction->comment = text_take(&reader->comment);
@@ -221,8 +225,10 @@ static int parse_instruction(struct reader *reader, struct instruction *instruct
 	return 0;
 }
 
-static int at_lines(struct error *err, unsigned first, unsigned last)
+static int at_lines(struct reader *reader, struct error *err, unsigned first, unsigned last)
 {
+	reader->dockerfile->failed_line = first;
+	reader->dockerfile->failed_last_line = last;
 	if (first == last)
 		return error_prefix(err, "dockerfile parse error on line %u", first);
 	return error_prefix(err, "dockerfile parse error on lines %u-%u", first, last);
@@ -238,8 +244,11 @@ static int read_instruction(struct reader *reader, char *line, struct error *err
 					 sizeof(*dockerfile->instructions));
 	instruction = &dockerfile->instructions[dockerfile->count++];
 	*instruction = (struct instruction){ .line = first };
-	if (parse_instruction(reader, instruction, line, err) < 0)
-		return at_lines(err, first, reader->line);
+	if (parse_instruction(reader, instruction, line, err) < 0) {
+		instruction_fini(instruction);
+		dockerfile->count--;
+		return at_lines(reader, err, first, reader->line);
+	}
 	instruction->last_line = reader->line;
 	return 0;
 }
@@ -262,7 +271,7 @@ static int read_all(struct reader *reader, struct error *err)
 			reader->only_directives = false;
 		}
 		if (r < 0)
-			return at_lines(err, reader->line, reader->line);
+			return at_lines(reader, err, reader->line, reader->line);
 		if (is_blank(line))
 			text_reset(&reader->comment);
 		else if (is_comment(line))
@@ -272,10 +281,9 @@ static int read_all(struct reader *reader, struct error *err)
 	}
 }
 
-int dockerfile_parse(struct dockerfile **out_dockerfile, const char *text, size_t size, struct error *err)
+static int parse(struct dockerfile *dockerfile, const char *text, size_t size, struct error *err)
 {
 	static const char bom[] = "\xef\xbb\xbf";
-	AUTO(dockerfile_freep) struct dockerfile *dockerfile = xcalloc(1, sizeof(*dockerfile));
 	struct reader reader = { .at = text, .end = text + size, .dockerfile = dockerfile, .only_directives = true };
 	int r;
 
@@ -285,13 +293,26 @@ int dockerfile_parse(struct dockerfile **out_dockerfile, const char *text, size_
 		return error_set(err, ERR_INVALID, "the Dockerfile holds a NUL byte");
 	if (size >= 3 && memcmp(text, bom, 3) == 0)
 		reader.at += 3;
-	dockerfile->escape = '\\';
 	r = read_all(&reader, err);
 	text_fini(&reader.comment);
 	if (r < 0)
 		return -1;
-	if (dockerfile->count == 0)
-		return error_set(err, ERR_INVALID, "file with no instructions");
+	return dockerfile->count ? 0 : error_set(err, ERR_INVALID, "file with no instructions");
+}
+
+int dockerfile_parse_part(struct dockerfile **out_dockerfile, const char *text, size_t size, struct error *err)
+{
+	*out_dockerfile = xcalloc(1, sizeof(**out_dockerfile));
+	(*out_dockerfile)->escape = '\\';
+	return parse(*out_dockerfile, text, size, err);
+}
+
+int dockerfile_parse(struct dockerfile **out_dockerfile, const char *text, size_t size, struct error *err)
+{
+	AUTO(dockerfile_freep) struct dockerfile *dockerfile = NULL;
+
+	if (dockerfile_parse_part(&dockerfile, text, size, err) < 0)
+		return -1;
 	*out_dockerfile = take_ptr(dockerfile);
 	return 0;
 }

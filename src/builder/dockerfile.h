@@ -30,6 +30,8 @@ struct instruction {
 	char *comment;	/* contiguous comment above, or NULL */
 	unsigned line;	/* first and last physical line, from 1 */
 	unsigned last_line;
+	unsigned blank_line;	/* the end of a logical line with a blank one inside; 0: none */
+	bool legacy;		/* ENV or LABEL without '=' */
 	bool json;		/* the arguments were a JSON array */
 	struct text_list flags; /* "--from=x", as written */
 	struct text_list args;
@@ -45,9 +47,13 @@ struct dockerfile {
 	struct instruction *instructions;
 	size_t count;
 	size_t capacity;
+	unsigned failed_line; /* of dockerfile_parse_part(): where it stopped; 0: nowhere */
+	unsigned failed_last_line;
 };
 
 int dockerfile_parse(struct dockerfile **out_dockerfile, const char *text, size_t size, struct error *err);
+/* The same; on failure too *out_dockerfile is yours: what stands before the place that is wrong. */
+int dockerfile_parse_part(struct dockerfile **out_dockerfile, const char *text, size_t size, struct error *err);
 void dockerfile_free(struct dockerfile *dockerfile);
 DEFINE_AUTO(struct dockerfile, dockerfile_free)
 

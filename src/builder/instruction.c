@@ -2,12 +2,12 @@
 #include "builder/instruction.h"
 
 #include <ctype.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/alloc.h"
+#include "base/suggest.h"
 #include "json/value.h"
 
 enum shape {
@@ -56,53 +56,19 @@ static int find_shape(enum shape *out_shape, const char *keyword)
 	return 0;
 }
 
-/* Levenshtein distance, for words of at most 15 letters. */
-static size_t distance(const char *a, const char *b)
-{
-	size_t row[17];
-	size_t width = strlen(b);
-
-	if (width >= sizeof(row) / sizeof(row[0]))
-		return SIZE_MAX;
-
-	for (size_t j = 0; j <= width; j++)
-		row[j] = j;
-	for (size_t i = 1; a[i - 1]; i++) {
-		size_t diagonal = row[0];
-
-		row[0] = i;
-		for (size_t j = 1; j <= width; j++) {
-			size_t best = diagonal + (a[i - 1] != b[j - 1]);
-
-			diagonal = row[j];
-			best = row[j] + 1 < best ? row[j] + 1 : best;
-			row[j] = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-		}
-	}
-	return row[width];
-}
-
 static int unknown_keyword(const char *keyword, const char *written, struct error *err)
 {
-	const char *closest = NULL;
-	size_t least = 3;
+	struct suggestion best = { 0 };
+	AUTO_FREE char *upper = NULL;
 
-	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
-		size_t away = distance(keyword, shapes[i].keyword);
-
-		if (away < least) {
-			least = away;
-			closest = shapes[i].keyword;
-		}
-	}
-	if (closest) {
-		AUTO_FREE char *upper = xstrdup(closest);
-
-		for (char *c = upper; *c; c++)
-			*c = (char)toupper((unsigned char)*c);
-		return error_set(err, ERR_INVALID, "unknown instruction: %s (did you mean %s?)", written, upper);
-	}
-	return error_set(err, ERR_INVALID, "unknown instruction: %s", written);
+	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
+		suggest_offer(&best, keyword, shapes[i].keyword);
+	if (!best.word)
+		return error_set(err, ERR_INVALID, "unknown instruction: %s", written);
+	upper = xstrdup(best.word);
+	for (char *c = upper; *c; c++)
+		*c = (char)toupper((unsigned char)*c);
+	return error_set(err, ERR_INVALID, "unknown instruction: %s (did you mean %s?)", written, upper);
 }
 
 static const char *skip_blanks(const char *at)
@@ -181,6 +147,7 @@ static int parse_pairs(struct instruction *instruction, const char *rest, char e
 		return 0;
 	if (!strchr(words.items[0], '=')) {
 		/* The old form: ENV KEY everything else. */
+		instruction->legacy = true;
 		second = skip_blanks(word_end(skip_blanks(rest), escape));
 		if (!*second)
 			return error_set(err, ERR_INVALID, "%s must have two arguments",

@@ -5,9 +5,7 @@
 #include "base/alloc.h"
 #include "base/quote.h"
 #include "builder/build_private.h"
-
-/* Lines shown before and behind the ones that failed. */
-#define PLACE_AROUND 2
+#include "builder/excerpt.h"
 
 void build_print_bytes(struct build *build, const void *data, size_t size)
 {
@@ -34,19 +32,11 @@ void build_print(struct build *build, const char *format, ...)
 
 void build_print_place(struct build *build, unsigned first, unsigned last)
 {
-	AUTO(text_list_fini) struct text_list lines = { 0 };
 	AUTO(text_fini) struct text shown = { 0 };
-	size_t from = first > PLACE_AROUND ? first - PLACE_AROUND : 1;
 
-	text_list_split(&lines, text_or_empty(build->dockerfile_text), '\n');
-	if (first == 0 || first > lines.count)
-		return;
-	text_addf(&shown, "%s:%u\n--------------------\n", build->dockerfile_path, first);
-	for (size_t i = from; i <= lines.count && i <= last + PLACE_AROUND; i++)
-		text_addf(&shown, "%4zu | %s %s\n", i, i >= first && i <= last ? ">>>" : "   ",
-			  text_trim(lines.items[i - 1]));
-	text_add(&shown, "--------------------\n");
-	build_print_bytes(build, shown.data, shown.size);
+	excerpt_add(&shown, build->dockerfile_path, build->dockerfile_text, first, last);
+	if (shown.size)
+		build_print_bytes(build, shown.data, shown.size);
 }
 
 void build_send_id(struct build *build, const struct digest *id)

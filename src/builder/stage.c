@@ -57,6 +57,52 @@ struct stage *stages_find(struct stages *stages, const char *name, size_t before
 	return NULL;
 }
 
+int stages_target(struct stage **out_target, struct stages *stages, const char *name, struct error *err)
+{
+	*out_target = &stages->items[stages->count - 1];
+	if (text_empty(name))
+		return 0;
+	*out_target = stages_find(stages, name, stages->count);
+	if (!*out_target)
+		return error_set(err, ERR_INVALID, "failed to reach build target %s in Dockerfile", name);
+	return 0;
+}
+
+static void need_sources(struct stages *stages, const struct stage *stage, const struct instruction *instruction);
+
+void stages_need(struct stages *stages, struct stage *stage)
+{
+	if (stage->needed)
+		return;
+	stage->needed = true;
+	if (stage->base)
+		stages_need(stages, stage->base);
+	for (size_t i = 0; i < stage->count; i++)
+		need_sources(stages, stage, &stage->first[i]);
+}
+
+/* --from=stage and RUN --mount=from=stage. A stage only ever needs earlier ones, so this ends. */
+static void need_sources(struct stages *stages, const struct stage *stage, const struct instruction *instruction)
+{
+	size_t index = (size_t)(stage - stages->items);
+
+	for (size_t i = 0; i < instruction->flags.count; i++) {
+		const char *flag = instruction->flags.items[i];
+		const char *from = text_after(flag, "--from=");
+		AUTO_FREE char *name = NULL;
+		struct stage *source;
+
+		if (!from && text_has_prefix(flag, "--mount=") && (from = strstr(flag, "from=")))
+			from += strlen("from=");
+		if (!from)
+			continue;
+		name = xstrndup(from, strcspn(from, ",\"'"));
+		source = stages_find(stages, name, index);
+		if (source)
+			stages_need(stages, source);
+	}
+}
+
 /* ---- arguments before the first FROM ---- */
 
 char *stages_platform_arg(const struct stages *stages, const char *name, const char *target)

@@ -13,6 +13,9 @@
 #include "oci/image_config.h"
 #include "oci/platform.h"
 
+/* In the environment of what starts from nothing, or from an image that says none. */
+#define STAGE_DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 struct step {
 	char *text;	    /* as written; "Step 2/3 : <text>" */
 	struct node *node;  /* NULL: it changes the config only */
@@ -59,6 +62,10 @@ int stages_load(struct stages *stages, const struct dockerfile *dockerfile, cons
 void stages_fini(struct stages *stages);
 /* By name or number, among the first `before`; NULL if there is none. */
 struct stage *stages_find(struct stages *stages, const char *name, size_t before);
+/* The stage to build: the last if no name is given. ERR_INVALID. */
+int stages_target(struct stage **out_target, struct stages *stages, const char *name, struct error *err);
+/* Marks a stage and all it is made from as needed. */
+void stages_need(struct stages *stages, struct stage *stage);
 /* The value of TARGETPLATFORM and the like; NULL: not one of them. Yours. */
 char *stages_platform_arg(const struct stages *stages, const char *name, const char *target);
 struct step *stage_add_step(struct stage *stage, const char *text);

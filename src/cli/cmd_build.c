@@ -29,6 +29,7 @@ struct build_options {
 	struct text_list tags;
 	struct text secrets; /* JSON object under construction */
 	struct text ulimits;
+	const char *call; /* "build", or a question */
 	const char *cgroup_parent;
 	const char *cpuset_cpus;
 	const char *cpuset_mems;
@@ -43,6 +44,7 @@ struct build_options {
 	int64_t memory;
 	int64_t memory_swap;
 	int64_t shm_size;
+	bool check;
 	bool force_remove;
 	bool no_cache;
 	bool pull;
@@ -130,7 +132,10 @@ static const struct option_spec build_options[] = {
 	OPTION_CALL("add-host", 0, read_host, "list", "Add a line to /etc/hosts of RUN steps (host:ip)"),
 	OPTION_LIST("build-arg", 0, T, build_args, "list", "Set a build-time variable"),
 	OPTION_LIST("cache-from", 0, T, cache_from, "strings", NULL),
+	OPTION_TEXT("call", 0, T, call, "string",
+		    "Ask instead of building (check, outline, targets; check,format=json)"),
 	OPTION_TEXT("cgroup-parent", 0, T, cgroup_parent, "string", "Parent cgroup of RUN steps"),
+	OPTION_FLAG("check", 0, T, check, "Check the Dockerfile instead of building (--call=check)"),
 	OPTION_I64("cpu-period", 0, T, cpu_period, "CPU period of the CFS scheduler"),
 	OPTION_I64("cpu-quota", 0, T, cpu_quota, "CPU quota of the CFS scheduler"),
 	OPTION_I64("cpu-shares", 'c', T, cpu_shares, "CPU shares (relative weight)"),
@@ -170,12 +175,9 @@ static void build_fini(void *target)
 
 /* ---- the request ---- */
 
-/* KEY=VALUE options as a JSON object. from_environment: a KEY alone takes our value, if we have one. */
-static void add_object(struct text *path, const char *key, const struct text_list *list, bool from_environment)
+/* KEY=VALUE options. from_environment: a KEY alone takes our value, if we have one. */
+static void read_args(struct text_map *map, const struct text_list *list, bool from_environment)
 {
-	AUTO(text_fini) struct text json = { 0 };
-	AUTO(text_map_fini) struct text_map map = { 0 };
-
 	for (size_t i = 0; i < list->count; i++) {
 		const char *value;
 		AUTO_FREE char *name = spec_cut(list->items[i], &value);
@@ -183,8 +185,17 @@ static void add_object(struct text *path, const char *key, const struct text_lis
 		if (!value && from_environment)
 			value = getenv(name);
 		if (value || !from_environment)
-			text_map_set(&map, name, text_or_empty(value));
+			text_map_set(map, name, text_or_empty(value));
 	}
+}
+
+/* The same as a JSON object. */
+static void add_object(struct text *path, const char *key, const struct text_list *list, bool from_environment)
+{
+	AUTO(text_fini) struct text json = { 0 };
+	AUTO(text_map_fini) struct text_map map = { 0 };
+
+	read_args(&map, list, from_environment);
 	if (map.count == 0)
 		return;
 	text_add_char(&json, '{');
@@ -328,13 +339,96 @@ static int send(struct progress_result *result, struct cli *cli, const struct bu
 	return context_finish(context, err) < 0 ? -1 : r;
 }
 
+/* ---- questions ---- */
+
+/* "outline,format=json"; an empty call is a build. */
+static int read_call(char **out_call, bool *out_json, const struct build_options *options, struct error *err)
+{
+	const char *text = options->check ? "check" : text_or_empty(options->call);
+	AUTO(text_list_fini) struct text_list parts = { 0 };
+
+	text_list_split(&parts, text, ',');
+	for (size_t i = 1; i < parts.count; i++) {
+		if (text_equal(parts.items[i], "format=json"))
+			*out_json = true;
+		else if (!text_equal(parts.items[i], "format=text"))
+			return error_set(err, ERR_INVALID, "--call: unknown option \"%s\"", parts.items[i]);
+	}
+	text = parts.count ? parts.items[0] : "";
+	if (text_equal(text, "build"))
+		text = "";
+	if (text_equal(text, "lint"))
+		text = "check";
+	if (*text && !text_equal(text, "check") && !text_equal(text, "outline") && !text_equal(text, "targets"))
+		return error_set(err, ERR_INVALID, "--call: no call \"%s\": build, check, outline or targets", text);
+	*out_call = xstrdup(text);
+	return 0;
+}
+
+static int ask(struct json_value **out_answer, struct cli *cli, const struct build_options *options, const char *call,
+	       const struct context *context, struct error *err)
+{
+	AUTO(text_map_fini) struct text_map args = { 0 };
+	AUTO(text_fini) struct text body = { 0 };
+	struct client *client = cli_client(cli, err);
+
+	if (!client)
+		return -1;
+	read_args(&args, &options->build_args, true);
+	text_add_char(&body, '{');
+	members_text(&body, "Call", call);
+	members_text(&body, "Dockerfile", text_or_empty(context->text));
+	members_text(&body, "Name", options->file && !text_equal(options->file, "-") ? options->file : "Dockerfile");
+	if (context->ignored)
+		members_text(&body, "Ignored", context->ignored);
+	if (options->platform)
+		members_text(&body, "Platform", options->platform);
+	if (options->target)
+		members_text(&body, "Target", options->target);
+	if (args.count)
+		members_map(&body, "Args", &args);
+	text_add_char(&body, '}');
+	return client_call(out_answer, client, "POST", "/build/look", body.data, err);
+}
+
+/* Exit code 1 where a check found something. */
+static int run_question(struct cli *cli, const struct build_options *options, const char *source, const char *call,
+			bool json, struct error *err)
+{
+	AUTO(json_value_freep) struct json_value *answer = NULL;
+	AUTO(text_fini) struct text shown = { 0 };
+	struct context context;
+	int r = context_look(&context, source, options->file, err);
+
+	if (r == 0)
+		r = ask(&answer, cli, options, call, &context, err);
+	context_fini(&context);
+	if (r < 0)
+		return -1;
+	if (json)
+		json_value_encode(&shown, json_value_get(answer, "Result"), "  ");
+	else
+		text_add(&shown, text_or_empty(json_value_text(json_value_get(answer, "Text"))));
+	fputs(text_or_empty(shown.data), stdout);
+	if (json)
+		putchar('\n');
+	return json_value_bool(json_value_get(answer, "Bad")) ? 1 : 0;
+}
+
 static int run_build(struct cli *cli, void *target, const struct text_list *operands, struct error *err)
 {
 	const struct build_options *options = target;
+	AUTO_FREE char *call = NULL;
+	bool json = false;
 	struct progress_result result = { 0 };
 	struct context context;
-	int r = context_start(&context, operands->items[0], options->file, err);
+	int r = read_call(&call, &json, options, err);
 
+	if (r < 0)
+		return -1;
+	if (*call)
+		return run_question(cli, options, operands->items[0], call, json, err);
+	r = context_start(&context, operands->items[0], options->file, err);
 	if (r == 0)
 		r = send(&result, cli, options, &context, err);
 	context_fini(&context);

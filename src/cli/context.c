@@ -128,22 +128,30 @@ static int start_writer(struct context *context, struct writer *writer, struct e
 
 /* ---- what to send ---- */
 
-/* NAME.dockerignore beats .dockerignore. The engine needs both files even where they are ignored. */
-static int load_ignored(struct writer *writer, struct error *err)
+/* NAME.dockerignore beats .dockerignore. 1, or 0 if there is none. */
+static int read_ignored(char **out_text, size_t *out_size, const struct writer *writer, struct error *err)
 {
 	AUTO_FREE char *own = xasprintf("%s/%s.dockerignore", writer->source, writer->dockerfile);
 	AUTO_FREE char *common = path_join(writer->source, ".dockerignore");
+	int r = file_read(out_text, out_size, AT_FDCWD, own, IGNORE_MAX);
+
+	if (r == -ENOENT)
+		r = file_read(out_text, out_size, AT_FDCWD, common, IGNORE_MAX);
+	if (r < 0 && r != -ENOENT)
+		return error_set_errno(err, ERR_INVALID, r, "error reading .dockerignore");
+	return r == 0;
+}
+
+/* The engine needs both files even where they are ignored. */
+static int load_ignored(struct writer *writer, struct error *err)
+{
 	AUTO_FREE char *keep = xasprintf("!%s", writer->dockerfile);
 	AUTO_FREE char *text = NULL;
 	size_t size = 0;
-	int r = file_read(&text, &size, AT_FDCWD, own, IGNORE_MAX);
+	int r = read_ignored(&text, &size, writer, err);
 
-	if (r == -ENOENT)
-		r = file_read(&text, &size, AT_FDCWD, common, IGNORE_MAX);
-	if (r == -ENOENT)
-		return 0;
-	if (r < 0)
-		return error_set_errno(err, ERR_INVALID, r, "error reading .dockerignore");
+	if (r <= 0)
+		return r;
 	if (pattern_list_parse(&writer->ignored, text, size, err) < 0)
 		return error_prefix(err, "error reading .dockerignore");
 	if (writer->ignored.count == 0)
@@ -272,19 +280,16 @@ static bool is_url(const char *source)
 	       text_has_prefix(source, "git@") || text_has_prefix(source, "github.com/");
 }
 
-int context_start(struct context *context, const char *source, const char *file, struct error *err)
+static int check_source(const char *source, const char *file, struct error *err)
 {
-	struct writer writer = { .source = source };
 	struct stat st;
-	int r;
 
-	*context = (struct context){ .stream_fd = -1, .report_fd = -1 };
 	if (text_equal(source, "-") && text_equal(file, "-"))
 		return error_set(err, ERR_INVALID,
 				 "invalid argument: can't use stdin for both build context and "
 				 "dockerfile");
 	if (text_equal(source, "-"))
-		return start_from_stdin(context, file, err);
+		return 0;
 	if (is_url(source))
 		return error_set(err, ERR_UNSUPPORTED,
 				 "remote build contexts are not supported (%s): fetch it and build from a directory",
@@ -294,6 +299,19 @@ int context_start(struct context *context, const char *source, const char *file,
 	if (!S_ISDIR(st.st_mode))
 		return error_set(err, ERR_INVALID, "unable to prepare context: context must be a directory: %s",
 				 source);
+	return 0;
+}
+
+int context_start(struct context *context, const char *source, const char *file, struct error *err)
+{
+	struct writer writer = { .source = source };
+	int r;
+
+	*context = (struct context){ .stream_fd = -1, .report_fd = -1 };
+	if (check_source(source, file, err) < 0)
+		return -1;
+	if (text_equal(source, "-"))
+		return start_from_stdin(context, file, err);
 	r = find_dockerfile(context, &writer, source, file, err);
 	if (r == 0)
 		r = load_ignored(&writer, err);
@@ -301,6 +319,21 @@ int context_start(struct context *context, const char *source, const char *file,
 		r = start_writer(context, &writer, err);
 	pattern_list_fini(&writer.ignored);
 	return r;
+}
+
+int context_look(struct context *context, const char *source, const char *file, struct error *err)
+{
+	struct writer writer = { .source = source };
+	size_t size;
+
+	*context = (struct context){ .stream_fd = -1, .report_fd = -1 };
+	if (check_source(source, file, err) < 0)
+		return -1;
+	if (text_equal(source, "-"))
+		return find_dockerfile(context, &writer, ".", "-", err);
+	if (find_dockerfile(context, &writer, source, file, err) < 0)
+		return -1;
+	return read_ignored(&context->ignored, &size, &writer, err) < 0 ? -1 : 0;
 }
 
 /* ---- its end ---- */
@@ -335,5 +368,6 @@ void context_fini(struct context *context)
 		close(context->report_fd);
 	free(context->dockerfile);
 	free(context->text);
+	free(context->ignored);
 	*context = (struct context){ .stream_fd = -1, .report_fd = -1 };
 }

@@ -19,10 +19,13 @@ struct context {
 	int report_fd;	  /* of the process */
 	char *dockerfile; /* its path in the stream; owned */
 	char *text;	  /* of the Dockerfile, if it was read; owned */
+	char *ignored;	  /* context_look(): of the .dockerignore, or NULL; owned */
 };
 
 /* source: a directory or "-"; file: of -f, or NULL. ERR_INVALID in docker's words. */
 int context_start(struct context *context, const char *source, const char *file, struct error *err);
+/* Only reads the Dockerfile and the .dockerignore: there is no stream. */
+int context_look(struct context *context, const char *source, const char *file, struct error *err);
 /* Waits for the process: its error, if err is clean or says only that the stream was bad. */
 int context_finish(struct context *context, struct error *err);
 void context_fini(struct context *context);

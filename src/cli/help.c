@@ -7,8 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-
-#define WORD_MAX 32
+#include "base/suggest.h"
 
 static const char *const common_commands[] = { "run",	"exec",	  "ps",	     "pull", "images",
 					       "login", "logout", "version", "info" };
@@ -80,39 +79,9 @@ void help_command(const char *invoked, const struct command *command)
 		printf("\nOptions:\n%s", options);
 }
 
-static unsigned least(unsigned a, unsigned b)
-{
-	return a < b ? a : b;
-}
-
-unsigned help_distance(const char *a, const char *b)
-{
-	unsigned rows[3][WORD_MAX + 1] = { 0 };
-	size_t a_size = strlen(a);
-	size_t b_size = strlen(b);
-
-	if (a_size > WORD_MAX || b_size > WORD_MAX)
-		return WORD_MAX;
-	for (unsigned j = 0; j <= b_size; j++)
-		rows[0][j] = j;
-	for (size_t i = 1; i <= a_size; i++) {
-		unsigned *row = rows[i % 3];
-		const unsigned *above = rows[(i + 2) % 3];
-		const unsigned *above_that = rows[(i + 1) % 3];
-
-		row[0] = (unsigned)i;
-		for (size_t j = 1; j <= b_size; j++) {
-			row[j] = least(least(above[j], row[j - 1]) + 1, above[j - 1] + (a[i - 1] != b[j - 1]));
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-				row[j] = least(row[j], above_that[j - 2] + 1);
-		}
-	}
-	return rows[a_size % 3][b_size];
-}
-
 static void suggest(const char *candidate, const char *group, const char *name, bool *any)
 {
-	if (help_distance(candidate, name) > (strlen(name) > 3 ? 2u : 1u) && !text_has_prefix(candidate, name))
+	if (suggest_distance(candidate, name) > (strlen(name) > 3 ? 2u : 1u) && !text_has_prefix(candidate, name))
 		return;
 	fprintf(stderr, "%s\tkist %s%s%s\n", *any ? "" : "\nDid you mean this?\n", group, *group ? " " : "", candidate);
 	*any = true;

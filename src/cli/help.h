@@ -9,5 +9,3 @@ void help_group(const char *group);
 void help_command(const char *invoked, const struct command *command);
 /* "unknown command", with the names that come near. */
 void help_unknown(const char *group, const char *name);
-/* Steps from one word to the other: inserted, dropped, changed or swapped letters. */
-unsigned help_distance(const char *a, const char *b);

@@ -11,6 +11,7 @@
 #include "base/base64.h"
 #include "base/quote.h"
 #include "builder/cache.h"
+#include "builder/look.h"
 #include "json/value.h"
 
 /* What a request says, decoded. */
@@ -284,5 +285,69 @@ DOCKER_HANDLER(docker_build_prune)
 	if (r == 0)
 		reply_json(response, 200, &report, cache_prune_report_fields);
 	json_free_fields(&report, cache_prune_report_fields);
+	return r;
+}
+
+/* ---- kist's own: questions that build nothing ---- */
+
+struct look_body {
+	char *call;
+	char *dockerfile;
+	char *name;
+	char *ignored;
+	char *platform;
+	char *target;
+	struct text_map args;
+};
+
+static const struct json_field look_body_fields[] = {
+	JSON_TEXT("Call", struct look_body, call, JSON_REQUIRED),
+	JSON_TEXT("Dockerfile", struct look_body, dockerfile, JSON_REQUIRED),
+	JSON_TEXT("Name", struct look_body, name, 0),
+	JSON_TEXT("Ignored", struct look_body, ignored, 0),
+	JSON_TEXT("Platform", struct look_body, platform, 0),
+	JSON_TEXT("Target", struct look_body, target, 0),
+	JSON_TEXT_MAP("Args", struct look_body, args, 0),
+	JSON_END,
+};
+
+struct look_answer {
+	char *result;
+	char *text;
+	bool is_bad;
+};
+
+static const struct json_field look_answer_fields[] = {
+	JSON_RAW("Result", struct look_answer, result, 0),
+	JSON_TEXT("Text", struct look_answer, text, 0),
+	JSON_BOOL("Bad", struct look_answer, is_bad, 0),
+	JSON_END,
+};
+
+DOCKER_HANDLER(docker_build_look)
+{
+	struct docker_api *api = context;
+	AUTO(build_view_fini) struct build_view view = { 0 };
+	struct look_body body = { 0 };
+	int r;
+
+	if (body_is_json(request, err) < 0 || body_decode(&body, look_body_fields, request, err) < 0)
+		return -1;
+	r = build_look(&view, api->engine,
+		       &(struct build_look){ .call = body.call,
+					     .dockerfile = text_or_empty(body.dockerfile),
+					     .name = body.name,
+					     .ignored = body.ignored,
+					     .args = &body.args,
+					     .platform = body.platform,
+					     .target = body.target },
+		       err);
+	if (r == 0)
+		reply_json(response, 200,
+			   &(struct look_answer){ .result = view.json.data,
+						  .text = (char *)text_or_empty(view.text.data),
+						  .is_bad = view.is_bad },
+			   look_answer_fields);
+	json_free_fields(&body, look_body_fields);
 	return r;
 }

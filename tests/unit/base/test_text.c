@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/path.h"
 #include "base/quote.h"
+#include "base/suggest.h"
 #include "unit/unit.h"
 
 static void test_parse_numbers(void **state)
@@ -121,12 +122,30 @@ static void test_quotes_as_go_does(void **state)
 			    "\"a\\\"\\\\\\n\\u0001<\xef\xbf\xbd\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
 }
 
+static void test_near_words(void **state)
+{
+	struct suggestion best = { 0 };
+
+	(void)state;
+	assert_int_equal(suggest_distance("run", "run"), 0);
+	assert_int_equal(suggest_distance("run", "rnu"), 1);
+	assert_int_equal(suggest_distance("images", "imgaes"), 1);
+	assert_int_equal(suggest_distance("ps", "pss"), 1);
+	assert_int_equal(suggest_distance("", "abc"), 3);
+	suggest_offer(&best, "buidl", "bundle");
+	assert_string_equal(best.word, "bundle");
+	suggest_offer(&best, "buidl", "build");
+	suggest_offer(&best, "buidl", "guild");
+	assert_string_equal(best.word, "build");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_parse_numbers), cmocka_unit_test(test_parse_sizes),
-		cmocka_unit_test(test_lists),	      cmocka_unit_test(test_map_keeps_order),
-		cmocka_unit_test(test_paths),	      cmocka_unit_test(test_quotes_as_go_does),
+		cmocka_unit_test(test_near_words),	  cmocka_unit_test(test_parse_numbers),
+		cmocka_unit_test(test_parse_sizes),	  cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_map_keeps_order),	  cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_quotes_as_go_does),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

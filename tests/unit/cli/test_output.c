@@ -5,7 +5,6 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "cli/help.h"
 #include "cli/ports.h"
 #include "cli/progress.h"
 #include "cli/session.h"
@@ -139,22 +138,11 @@ static void test_frames(void **state)
 	}
 }
 
-static void test_near_words(void **state)
-{
-	(void)state;
-	assert_int_equal(help_distance("run", "run"), 0);
-	assert_int_equal(help_distance("run", "rnu"), 1);
-	assert_int_equal(help_distance("images", "imgaes"), 1);
-	assert_int_equal(help_distance("ps", "pss"), 1);
-	assert_int_equal(help_distance("", "abc"), 3);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_units),	    cmocka_unit_test(test_table),  cmocka_unit_test(test_ports),
-		cmocka_unit_test(test_progress),    cmocka_unit_test(test_frames), cmocka_unit_test(test_near_words),
-		cmocka_unit_test(test_detach_keys),
+		cmocka_unit_test(test_units),	 cmocka_unit_test(test_table),	cmocka_unit_test(test_ports),
+		cmocka_unit_test(test_progress), cmocka_unit_test(test_frames), cmocka_unit_test(test_detach_keys),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
