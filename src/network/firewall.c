@@ -13,11 +13,14 @@
 #include "network/firewall.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
 #include "base/cleanup.h"
 #include "base/process.h"
@@ -53,10 +56,11 @@ static const char objects[] =
 	"add chain inet @ forward { type filter hook forward priority filter; policy accept; }\n";
 
 /* What a rebuild empties: all but `user`. */
-static const char *const owned_sets[] = { "bridges",	  "internal",	  "inside",	  "subnets4",
-					  "subnets6",	  "masqueraded4", "masqueraded6", "unprotected4",
-					  "unprotected6", "routed4",	  "routed6",	  NULL };
-static const char *const owned_maps[] = { "ports4", "ports4_any", "ports6", "ports6_any", NULL };
+const char *const firewall_sets[] = { "ports4",	      "ports4_any",   "ports6",	      "ports6_any",
+				      "bridges",      "internal",     "inside",	      "subnets4",
+				      "subnets6",     "masqueraded4", "masqueraded6", "unprotected4",
+				      "unprotected6", "routed4",      "routed6",      NULL };
+#define MAP_COUNT 4 /* the first of them */
 static const char *const owned_chains[] = {
 	"publish", "guard", "prerouting", "output", "postrouting", "forward", NULL
 };
@@ -142,8 +146,8 @@ static void bridge_lines(struct text *batch, const struct network *network, cons
 	}
 }
 
-static void port_line(struct text *batch, const struct network *network, const struct endpoint_record *record,
-		      const struct binding_record *binding, const char *verb)
+void firewall_port_line(struct text *batch, const struct network *network, const struct endpoint_record *record,
+			const struct binding_record *binding, const char *verb)
 {
 	bool v6 = port_is_ipv6(binding->host_ip);
 	const char *address = v6 ? record->address6 : record->address;
@@ -167,7 +171,7 @@ static void port_lines(struct text *batch, const struct network *network, const 
 		       const char *verb)
 {
 	for (size_t i = 0; i < record->bindings.count; i++)
-		port_line(batch, network, record, &record->bindings.items[i], verb);
+		firewall_port_line(batch, network, record, &record->bindings.items[i], verb);
 }
 
 /* ---- the whole table ---- */
@@ -182,19 +186,15 @@ static void add_named(struct text *batch, const struct network *network, const c
 	}
 }
 
-static void add_flushes(struct text *batch, const struct network *network, const char *kind, const char *const *names)
-{
-	for (; *names; names++)
-		text_addf(batch, "flush %s inet %s %s\n", kind, network->table, *names);
-}
-
 static void add_emptied_table(struct text *batch, const struct network *network)
 {
 	text_addf(batch, "add table inet %s\n", network->table);
 	add_named(batch, network, objects);
-	add_flushes(batch, network, "chain", owned_chains);
-	add_flushes(batch, network, "set", owned_sets);
-	add_flushes(batch, network, "map", owned_maps);
+	for (size_t i = 0; owned_chains[i]; i++)
+		text_addf(batch, "flush chain inet %s %s\n", network->table, owned_chains[i]);
+	for (size_t i = 0; firewall_sets[i]; i++)
+		text_addf(batch, "flush %s inet %s %s\n", i < MAP_COUNT ? "map" : "set", network->table,
+			  firewall_sets[i]);
 }
 
 /* The whole table as it should be now; `anew`: also if its sets and chains are of other types, but then `user` goes. */
@@ -218,6 +218,14 @@ static char *whole_table_locked(const struct network *network, bool anew)
 		if (endpoint->record.connected)
 			port_lines(&batch, network, &endpoint->record, "add");
 	return text_take(&batch);
+}
+
+char *firewall_text(struct network *network, uint64_t *out_generation)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&network->mutex);
+
+	*out_generation = network->generation;
+	return whole_table_locked(network, false);
 }
 
 static int write_table(struct network *network, uint64_t *out_generation, bool anew, struct error *err)
@@ -327,7 +335,7 @@ static void add_protocol(struct nft_value *value, const char *name)
 	nft_value_add(value, &numbers[protocol], 1);
 }
 
-/* The same element as port_line() writes for nft. */
+/* The same element as firewall_port_line() writes for nft. */
 static void port_element(struct nft_batch *batch, const struct network *network, const struct endpoint_record *record,
 			 const struct binding_record *binding, bool withdraw)
 {
@@ -352,20 +360,35 @@ static void port_element(struct nft_batch *batch, const struct network *network,
 		nft_batch_delete(batch, network->table, set, &key, routed ? NULL : &data);
 }
 
+/* By one socket for all: the watcher knows it, and takes what it deletes for ours. */
+static int send_batch(struct network *network, struct nft_batch *batch)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&network->nft_mutex);
+	struct sockaddr_nl local = { 0 };
+	socklen_t size = sizeof(local);
+
+	if (network->nft_fd < 0)
+		network->nft_fd = nft_open();
+	if (network->nft_fd < 0)
+		return -EIO;
+	if (getsockname(network->nft_fd, (struct sockaddr *)&local, &size) == 0)
+		atomic_store(&network->nft_port, local.nl_pid);
+	return nft_batch_send(batch, network->nft_fd);
+}
+
 /* If the table was taken away, everything is written again. */
 static int change_ports(struct network *network, const struct endpoint_record *record, bool withdraw, struct error *err)
 {
-	AUTO_CLOSE int fd = -1;
 	struct nft_batch batch;
-	int failed;
+	int failed = 0;
 
 	if (record->bindings.count == 0)
 		return 0;
-	fd = nft_open();
 	nft_batch_init(&batch);
 	for (size_t i = 0; i < record->bindings.count; i++)
 		port_element(&batch, network, record, &record->bindings.items[i], withdraw);
-	failed = fd < 0 ? fd : batch.messages ? nft_batch_send(&batch, fd) : 0;
+	if (batch.messages)
+		failed = send_batch(network, &batch);
 	nft_batch_fini(&batch);
 	return failed < 0 ? firewall_rebuild(network, err) : 0;
 }
@@ -378,52 +401,6 @@ int firewall_publish(struct network *network, const struct endpoint_record *reco
 int firewall_withdraw(struct network *network, const struct endpoint_record *record, struct error *err)
 {
 	return change_ports(network, record, true, err);
-}
-
-/* ---- is it still there? ---- */
-
-struct rule_count {
-	const char *table;
-	unsigned count;
-};
-
-static int count_rule(const struct nlmsghdr *message, void *arg)
-{
-	struct rule_count *found = arg;
-	const char *table = nft_message_text(message, NFTA_RULE_TABLE);
-	const char *chain = nft_message_text(message, NFTA_RULE_CHAIN);
-
-	if (text_equal(table, found->table) && !text_equal(chain, "user"))
-		found->count++;
-	return 0;
-}
-
-bool firewall_is_whole(const struct network *network)
-{
-	const struct nfgenmsg family = { .nfgen_family = NFPROTO_INET, .version = NFNETLINK_V0 };
-	struct rule_count found = { .table = network->table };
-	AUTO_CLOSE int fd = nft_open();
-	struct request request;
-	unsigned wanted = 0;
-
-	for (const char *c = rules; *c; c++)
-		wanted += *c == '\n';
-	if (fd < 0)
-		return true; /* unknown: nothing is done */
-	request_start(&request, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETRULE, NLM_F_DUMP, &family, sizeof(family));
-	request_put_text(&request, NFTA_RULE_TABLE, network->table);
-	return request_exchange(fd, &request, count_rule, &found) < 0 ? false : found.count == wanted;
-}
-
-bool firewall_has_port(const struct network *network, const struct endpoint_record *record,
-		       const struct binding_record *binding)
-{
-	char *const argv[] = { network->nft, (char[]){ "-f" }, (char[]){ "-" }, NULL };
-	AUTO(text_fini) struct text batch = { 0 };
-	AUTO(error_clear) struct error missing = { 0 };
-
-	port_line(&batch, network, record, binding, "get");
-	return batch.size && process_run(NULL, argv, batch.data, OUTPUT_LIMIT, &missing) == 0;
 }
 
 /* ---- the end ---- */

@@ -21,9 +21,16 @@ int firewall_remove_bridge(struct network *network, const struct bridge *bridge,
 /* Adds and removes the published ports of an endpoint; nothing is run if it has none. */
 int firewall_publish(struct network *network, const struct endpoint_record *record, struct error *err);
 int firewall_withdraw(struct network *network, const struct endpoint_record *record, struct error *err);
-/* Whether all our rules are there (elements are not looked at). */
-bool firewall_is_whole(const struct network *network);
+/* Whether all our rules and elements are there. */
+bool firewall_is_whole(struct network *network);
 /* Whether the element of a published port is there. */
 bool firewall_has_port(const struct network *network, const struct endpoint_record *record,
 		       const struct binding_record *binding);
+/* The table as it should be now, for nft: yours. And the change it is of. */
+char *firewall_text(struct network *network, uint64_t *out_generation);
+/* The line of a published port. */
+void firewall_port_line(struct text *batch, const struct network *network, const struct endpoint_record *record,
+			const struct binding_record *binding, const char *verb);
+/* All our sets and maps; ends with NULL. */
+extern const char *const firewall_sets[];
 int firewall_delete(struct network *network, struct error *err);

@@ -117,7 +117,8 @@ int network_open(struct network **out_network, const struct network_options *opt
 	AUTO(network_closep) struct network *network = xcalloc(1, sizeof(*network));
 	int failed;
 
-	network->watch_fd = network->stop_fd = -1;
+	network->watch_fd = network->stop_fd = network->nft_fd = -1;
+	mutex_init(&network->nft_mutex);
 	mutex_init(&network->mutex);
 	map_init(&network->bridges, free);
 	map_init(&network->endpoints, free_endpoint);
@@ -156,6 +157,9 @@ void network_close(struct network *network)
 	port_table_fini(&network->ports);
 	free(network->spaces);
 	mutex_fini(&network->mutex);
+	mutex_fini(&network->nft_mutex);
+	if (network->nft_fd >= 0)
+		close(network->nft_fd);
 	free(network->table);
 	free(network->nft);
 	free(network->endpoints_dir);

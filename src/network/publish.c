@@ -13,13 +13,18 @@
  */
 void forget_flows(const struct endpoint_record *record)
 {
-	struct net_address address;
+	for (size_t i = 0; i < record->bindings.count; i++) {
+		const struct binding_record *binding = &record->bindings.items[i];
+		struct conntrack_port port = { .protocol = IPPROTO_UDP,
+					       .host_port = (uint16_t)binding->host_port,
+					       .container_port = (uint16_t)binding->container_port };
+		bool v6 = port_is_ipv6(binding->host_ip);
 
-	if (net_address_parse(&address, record->address) < 0)
-		return;
-	for (size_t i = 0; i < record->bindings.count; i++)
-		if (text_equal(record->bindings.items[i].protocol, "udp"))
-			conntrack_forget(IPPROTO_UDP, (uint16_t)record->bindings.items[i].host_port, &address);
+		if (text_equal(binding->protocol, "udp") && binding->host_port &&
+		    net_address_parse(&port.host, binding->host_ip) == 0 &&
+		    net_address_parse(&port.container, text_or_empty(v6 ? record->address6 : record->address)) == 0)
+			conntrack_forget(&port);
+	}
 }
 
 static int take(struct network *network, const char *id, const struct network_port *ports, size_t port_count,

@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "base/map.h"
 #include "base/text.h"
 #include "base/thread.h"
@@ -74,7 +76,10 @@ struct network {
 	struct condition left;
 	void (*restored)(void *arg, const char *problem);
 	void *restored_arg;
-	int watch_fd; /* -1: not watched */
+	struct mutex nft_mutex; /* guards nft_fd; after `mutex` */
+	int nft_fd;		/* -1: not open yet */
+	atomic_uint nft_port;	/* its address: whose deletions are ours */
+	int watch_fd;		/* -1: not watched */
 	int stop_fd;
 	pthread_t watcher;
 	bool watching;

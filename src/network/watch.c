@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How it works: the kernel tells of every change to packet rules. When one of
- * ours goes (flush ruleset, another program's restart), the table is counted,
- * and written again if something is missing; a rebuild of our own is seen too,
- * and found whole. When another program's FORWARD chain changes, our bridges
+ * How it works: the kernel tells of every change to packet rules. When a rule
+ * or an element of ours goes (flush ruleset, another program's restart, nft
+ * delete element), all of them are counted, and written again if something is
+ * missing; a rebuild of our own is seen too, and found whole. A container that
+ * ends deletes by a socket that is known, and costs no count. When another program's FORWARD chain changes, our bridges
  * are let through it again.
  */
 #include "network/watch.h"
@@ -55,6 +56,8 @@ static unsigned judge(const struct network *network, const struct nlmsghdr *mess
 	case NFT_MSG_DELRULE:
 	case NFT_MSG_DELSET:
 		return ours ? OURS : NOTHING;
+	case NFT_MSG_DELSETELEM:
+		return ours && message->nlmsg_pid != atomic_load(&network->nft_port) ? OURS : NOTHING;
 	case NFT_MSG_NEWCHAIN:
 		return !ours && text_equal(nft_message_text(message, NFTA_CHAIN_NAME), "FORWARD") ? FOREIGN : NOTHING;
 	default:

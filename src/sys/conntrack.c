@@ -20,7 +20,9 @@
 #define ANSWER_TIMEOUT_S 10
 
 struct flow_tuple {
-	uint32_t source; /* network order */
+	uint8_t source[16];
+	uint8_t destination[16];
+	uint16_t source_port;
 	uint16_t destination_port;
 	uint8_t protocol;
 };
@@ -32,9 +34,9 @@ struct raw_tuple {
 };
 
 struct search {
-	uint8_t protocol;
-	uint16_t host_port;
-	uint32_t answered_by; /* 0: any */
+	const struct conntrack_port *port;
+	const struct link_address *local; /* this machine's addresses */
+	size_t local_count;
 	struct raw_tuple *found;
 	size_t count;
 	size_t capacity;
@@ -63,34 +65,63 @@ static void copy_value(void *out, size_t size, const struct rtattr *attribute)
 		memcpy(out, RTA_DATA(attribute), size);
 }
 
-static struct flow_tuple read_tuple(const struct rtattr *attribute)
+static uint16_t read_port(const struct rtattr *proto, unsigned type)
+{
+	uint16_t port_be = 0;
+
+	copy_value(&port_be, sizeof(port_be), find_in(proto, type));
+	return ntohs(port_be);
+}
+
+static struct flow_tuple read_tuple(const struct rtattr *attribute, int family)
 {
 	const struct rtattr *ip = find_in(attribute, CTA_TUPLE_IP);
 	const struct rtattr *proto = find_in(attribute, CTA_TUPLE_PROTO);
+	bool v6 = family == AF_INET6;
 	struct flow_tuple tuple = { 0 };
 
-	copy_value(&tuple.source, sizeof(tuple.source), find_in(ip, CTA_IP_V4_SRC));
+	copy_value(tuple.source, v6 ? 16 : 4, find_in(ip, v6 ? CTA_IP_V6_SRC : CTA_IP_V4_SRC));
+	copy_value(tuple.destination, v6 ? 16 : 4, find_in(ip, v6 ? CTA_IP_V6_DST : CTA_IP_V4_DST));
 	copy_value(&tuple.protocol, sizeof(tuple.protocol), find_in(proto, CTA_PROTO_NUM));
-	copy_value(&tuple.destination_port, sizeof(tuple.destination_port), find_in(proto, CTA_PROTO_DST_PORT));
-	tuple.destination_port = ntohs(tuple.destination_port);
+	tuple.source_port = read_port(proto, CTA_PROTO_SRC_PORT);
+	tuple.destination_port = read_port(proto, CTA_PROTO_DST_PORT);
 	return tuple;
+}
+
+/* Another machine's port of the same number is none of ours. */
+static bool is_to_host(const struct search *search, const struct flow_tuple *out)
+{
+	static const uint8_t any[16];
+	const struct conntrack_port *port = search->port;
+
+	if (out->destination_port != port->host_port)
+		return false;
+	if (memcmp(port->host.bytes, any, sizeof(any)) != 0)
+		return memcmp(port->host.bytes, out->destination, sizeof(any)) == 0;
+	for (size_t i = 0; i < search->local_count; i++)
+		if (search->local[i].address.family == port->container.family &&
+		    memcmp(search->local[i].address.bytes, out->destination, sizeof(any)) == 0)
+			return true;
+	/* All of 127.0.0.0/8 is this machine. */
+	return port->container.family == AF_INET && out->destination[0] == 127;
 }
 
 static int take_flow(const struct nlmsghdr *message, void *arg)
 {
 	struct search *search = arg;
+	const struct conntrack_port *port = search->port;
 	const char *block = (const char *)NLMSG_DATA(message) + NLMSG_ALIGN(sizeof(struct nfgenmsg));
 	size_t size = message->nlmsg_len < NLMSG_SPACE(sizeof(struct nfgenmsg))
 			      ? 0
 			      : message->nlmsg_len - NLMSG_SPACE(sizeof(struct nfgenmsg));
 	const struct rtattr *original = find(block, size, CTA_TUPLE_ORIG);
-	const struct rtattr *reply = find(block, size, CTA_TUPLE_REPLY);
-	struct flow_tuple out = read_tuple(original), back = read_tuple(reply);
+	struct flow_tuple out = read_tuple(original, port->container.family);
+	struct flow_tuple back = read_tuple(find(block, size, CTA_TUPLE_REPLY), port->container.family);
+	bool answered = back.source_port == port->container_port &&
+			memcmp(back.source, port->container.bytes, sizeof(back.source)) == 0;
 	struct raw_tuple *raw;
 
-	if (!original || out.protocol != search->protocol)
-		return 0;
-	if (out.destination_port != search->host_port && (!search->answered_by || back.source != search->answered_by))
+	if (!original || out.protocol != port->protocol || (!answered && !is_to_host(search, &out)))
 		return 0;
 	if (RTA_PAYLOAD(original) > TUPLE_MAX || search->count >= FORGET_MAX)
 		return 0;
@@ -113,21 +144,39 @@ static int open_socket(void)
 	return take_fd(&fd);
 }
 
-int conntrack_forget(uint8_t protocol, uint16_t host_port, const struct net_address *answered_by)
+static int read_local(struct link_address **out_addresses, size_t *out_count)
 {
-	const struct nfgenmsg family = { .nfgen_family = AF_INET, .version = NFNETLINK_V0 };
-	struct search search = { .protocol = protocol, .host_port = host_port };
-	AUTO_CLOSE int fd = open_socket();
+	AUTO_CLOSE int fd = netlink_open();
+
+	return fd < 0 ? fd : address_dump(fd, out_addresses, out_count);
+}
+
+static int find_flows(int fd, const struct nfgenmsg *family, struct search *search)
+{
 	struct request request;
 	int failed;
 
-	if (fd < 0)
-		return fd;
-	if (answered_by->family == AF_INET)
-		memcpy(&search.answered_by, answered_by->bytes, sizeof(search.answered_by));
-	request_start(&request, NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET, NLM_F_DUMP, &family, sizeof(family));
-	failed = request_exchange(fd, &request, take_flow, &search);
+	request_start(&request, NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET, NLM_F_DUMP, family, sizeof(*family));
+	failed = request_exchange(fd, &request, take_flow, search);
+	/* Flows come and go all the time: what was seen is what was there when it was asked. */
+	return failed == -EINTR ? 0 : failed;
+}
+
+int conntrack_forget(const struct conntrack_port *port)
+{
+	const struct nfgenmsg family = { .nfgen_family = (uint8_t)port->container.family, .version = NFNETLINK_V0 };
+	AUTO_FREE struct link_address *local = NULL;
+	struct search search = { .port = port };
+	AUTO_CLOSE int fd = open_socket();
+	int failed = fd < 0 ? fd : read_local(&local, &search.local_count);
+
+	if (failed < 0)
+		return failed;
+	search.local = local;
+	failed = find_flows(fd, &family, &search);
 	for (size_t i = 0; failed == 0 && i < search.count; i++) {
+		struct request request;
+
 		request_start(&request, NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE, NLM_F_ACK, &family,
 			      sizeof(family));
 		request_put(&request, CTA_TUPLE_ORIG | NLA_F_NESTED, search.found[i].bytes, search.found[i].size);

@@ -12,5 +12,14 @@
 
 #include "sys/netlink.h"
 
-/* Forgets IPv4 flows of this protocol to this port of the host, or that an address answers (AF_UNSPEC: none). */
-int conntrack_forget(uint8_t protocol, uint16_t host_port, const struct net_address *answered_by);
+/* A port of the host, and where it leads. */
+struct conntrack_port {
+	uint8_t protocol;
+	struct net_address host; /* all bytes 0: every address of this machine's */
+	uint16_t host_port;
+	struct net_address container;
+	uint16_t container_port;
+};
+
+/* Forgets the flows to this port of the host, wherever they go, and those that the container's port answers. */
+int conntrack_forget(const struct conntrack_port *port);

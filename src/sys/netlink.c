@@ -7,6 +7,7 @@
 #include <linux/if_addr.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
+#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <linux/veth.h>
@@ -23,6 +24,7 @@
 #include "sys/netlink_request.h"
 
 #define ANSWER_TIMEOUT_S 10
+#define DUMP_TRIES 100 /* while links come and go by the hundred */
 
 #ifndef SIOCGSKNS
 #define SIOCGSKNS 0x894C
@@ -168,6 +170,86 @@ int link_create_vlan(int fd, const char *name, int parent, uint16_t tag)
 	request_unnest(&request, data);
 	request_unnest(&request, info);
 	return request_exchange(fd, &request, NULL, NULL);
+}
+
+int link_create_ipvlan(int fd, const struct link_ipvlan *ipvlan)
+{
+	struct request request;
+	size_t info, data;
+
+	if (!name_is_valid(ipvlan->name))
+		return -EINVAL;
+	start_link(&request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0);
+	request_put_text(&request, IFLA_IFNAME, ipvlan->name);
+	request_put_u32(&request, IFLA_LINK, (uint32_t)ipvlan->parent);
+	if (ipvlan->mtu)
+		request_put_u32(&request, IFLA_MTU, ipvlan->mtu);
+	if (ipvlan->netns_fd > 0)
+		request_put_u32(&request, IFLA_NET_NS_FD, (uint32_t)ipvlan->netns_fd);
+	info = request_nest(&request, IFLA_LINKINFO);
+	request_put_text(&request, IFLA_INFO_KIND, "ipvlan");
+	data = request_nest(&request, IFLA_INFO_DATA);
+	request_put(&request, IFLA_IPVLAN_MODE, &ipvlan->mode, sizeof(ipvlan->mode));
+	request_put(&request, IFLA_IPVLAN_FLAGS, &ipvlan->flags, sizeof(ipvlan->flags));
+	request_unnest(&request, data);
+	request_unnest(&request, info);
+	return request_exchange(fd, &request, NULL, NULL);
+}
+
+static size_t bytes_of(const struct net_address *address)
+{
+	return address->family == AF_INET6 ? 16 : 4;
+}
+
+int link_create_vxlan(int fd, const char *name, uint32_t vni, uint16_t port, uint32_t mtu,
+		      const struct net_address *local)
+{
+	uint16_t port_be = htons(port);
+	struct request request;
+	size_t info, data;
+
+	if (!name_is_valid(name))
+		return -EINVAL;
+	start_link(&request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0);
+	request_put_text(&request, IFLA_IFNAME, name);
+	if (mtu)
+		request_put_u32(&request, IFLA_MTU, mtu);
+	info = request_nest(&request, IFLA_LINKINFO);
+	request_put_text(&request, IFLA_INFO_KIND, "vxlan");
+	data = request_nest(&request, IFLA_INFO_DATA);
+	request_put_u32(&request, IFLA_VXLAN_ID, vni);
+	request_put(&request, IFLA_VXLAN_PORT, &port_be, sizeof(port_be));
+	request_put_u8(&request, IFLA_VXLAN_LEARNING, 1);
+	if (local->family)
+		request_put(&request, local->family == AF_INET6 ? IFLA_VXLAN_LOCAL6 : IFLA_VXLAN_LOCAL, local->bytes,
+			    bytes_of(local));
+	request_unnest(&request, data);
+	request_unnest(&request, info);
+	return request_exchange(fd, &request, NULL, NULL);
+}
+
+static int change_peer(int fd, uint16_t type, uint16_t flags, int index, const struct net_address *peer)
+{
+	static const uint8_t all[6];
+	const struct ndmsg entry = {
+		.ndm_family = AF_BRIDGE, .ndm_ifindex = index, .ndm_state = NUD_PERMANENT, .ndm_flags = NTF_SELF
+	};
+	struct request request;
+
+	request_start(&request, type, flags | NLM_F_ACK, &entry, sizeof(entry));
+	request_put(&request, NDA_LLADDR, all, sizeof(all));
+	request_put(&request, NDA_DST, peer->bytes, bytes_of(peer));
+	return request_exchange(fd, &request, NULL, NULL);
+}
+
+int vxlan_add_peer(int fd, int index, const struct net_address *peer)
+{
+	return change_peer(fd, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_APPEND, index, peer);
+}
+
+int vxlan_delete_peer(int fd, int index, const struct net_address *peer)
+{
+	return change_peer(fd, RTM_DELNEIGH, 0, index, peer);
 }
 
 int link_change(int fd, int index, const struct link_change *change)
@@ -340,10 +422,13 @@ static int take_item(const struct nlmsghdr *message, void *arg)
 static int run_dump(int fd, struct dump *dump, uint16_t request_type, const void *body, size_t body_size)
 {
 	struct request request;
-	int failed;
+	int failed = -EINTR;
 
-	request_start(&request, request_type, NLM_F_DUMP, body, body_size);
-	failed = request_exchange(fd, &request, take_item, dump);
+	for (int i = 0; failed == -EINTR && i < DUMP_TRIES; i++) {
+		dump->count = 0;
+		request_start(&request, request_type, NLM_F_DUMP, body, body_size);
+		failed = request_exchange(fd, &request, take_item, dump);
+	}
 	if (failed < 0)
 		free(take_ptr(dump->items));
 	return failed;

@@ -77,6 +77,15 @@ struct link_macvlan {
 	int netns_fd;	    /* >0: it is born there */
 };
 
+struct link_ipvlan {
+	const char *name;
+	int parent;
+	uint16_t mode;	/* IPVLAN_MODE_ */
+	uint16_t flags; /* IPVLAN_F_ */
+	uint32_t mtu;	/* 0: the parent's */
+	int netns_fd;	/* >0: it is born there */
+};
+
 /* A NETLINK_ROUTE socket in this process's network namespace. */
 int netlink_open(void);
 /* Descriptor of the network namespace a socket lives in (SIOCGSKNS); usable as netns_fd. */
@@ -86,6 +95,13 @@ int link_create_bridge(int fd, const char *name, uint32_t mtu);
 int link_create_veth(int fd, const struct link_veth *veth);
 int link_create_dummy(int fd, const char *name);
 int link_create_macvlan(int fd, const struct link_macvlan *macvlan);
+int link_create_ipvlan(int fd, const struct link_ipvlan *ipvlan);
+/* Ethernet in UDP; learns who is where by what comes in. local: our address, AF_UNSPEC: the route's. */
+int link_create_vxlan(int fd, const char *name, uint32_t vni, uint16_t port, uint32_t mtu,
+		      const struct net_address *local);
+/* A host that gets all frames whose receiver is not known yet. -EEXIST, -ENOENT. */
+int vxlan_add_peer(int fd, int index, const struct net_address *peer);
+int vxlan_delete_peer(int fd, int index, const struct net_address *peer);
 /* A link that speaks with an 802.1q tag over its parent. */
 int link_create_vlan(int fd, const char *name, int parent, uint16_t tag);
 int link_change(int fd, int index, const struct link_change *change);

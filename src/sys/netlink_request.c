@@ -123,6 +123,7 @@ static int take_message(const struct nlmsghdr *message, uint32_t sequence, int (
 static int receive(int fd, uint32_t sequence, bool wants_ack, int (*fn)(const struct nlmsghdr *, void *), void *arg)
 {
 	AUTO_FREE uint8_t *buffer = xmalloc(ANSWER_SIZE);
+	bool interrupted = false;
 
 	for (;;) {
 		struct sockaddr_nl from;
@@ -142,6 +143,10 @@ static int receive(int fd, uint32_t sequence, bool wants_ack, int (*fn)(const st
 		for (; message_is_whole(message, left); message = message_next(message, &left)) {
 			int more = take_message(message, sequence, fn, arg);
 
+			/* What is listed changed meanwhile. Read to the end all the same: one list at a time a socket. */
+			interrupted |= message->nlmsg_seq == sequence && message->nlmsg_flags & NLM_F_DUMP_INTR;
+			if (more == 0 && interrupted)
+				return -EINTR;
 			if (more < 0 || (more == 0 && (!wants_ack || message->nlmsg_type == NLMSG_ERROR ||
 						       message->nlmsg_type == NLMSG_DONE)))
 				return more;

@@ -49,5 +49,8 @@ static inline const struct nlmsghdr *message_next(const struct nlmsghdr *message
 	return (const void *)((const char *)message + size);
 }
 
-/* Sends, and calls fn (or NULL) for each message of the answer. 0 or -errno. */
+/*
+ * Sends, and calls fn (or NULL) for each message of the answer. 0 or -errno; -EINTR: a list that changed while it was
+ * read, of which something may be missing: ask again.
+ */
 int request_exchange(int fd, struct request *request, int (*fn)(const struct nlmsghdr *message, void *arg), void *arg);

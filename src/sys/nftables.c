@@ -327,12 +327,9 @@ int nft_batch_send(struct nft_batch *batch, int netfilter_fd)
 	return receive_answers(netfilter_fd, batch->messages);
 }
 
-/* The attribute's value and its size; NULL: there is none. */
-static const uint8_t *find_attribute(const struct nlmsghdr *message, unsigned attribute, size_t *out_size)
+/* The attribute's value and its size in a block of attributes; NULL: there is none. */
+static const uint8_t *find_in(const uint8_t *at, const uint8_t *end, unsigned attribute, size_t *out_size)
 {
-	const uint8_t *at = (const uint8_t *)message + NLMSG_SPACE(sizeof(struct nfgenmsg));
-	const uint8_t *end = (const uint8_t *)message + message->nlmsg_len;
-
 	while (at + NLA_HDRLEN <= end) {
 		struct nlattr header;
 
@@ -345,6 +342,12 @@ static const uint8_t *find_attribute(const struct nlmsghdr *message, unsigned at
 		at += NLA_ALIGN(header.nla_len);
 	}
 	return NULL;
+}
+
+static const uint8_t *find_attribute(const struct nlmsghdr *message, unsigned attribute, size_t *out_size)
+{
+	return find_in((const uint8_t *)message + NLMSG_SPACE(sizeof(struct nfgenmsg)),
+		       (const uint8_t *)message + message->nlmsg_len, attribute, out_size);
 }
 
 const char *nft_message_text(const struct nlmsghdr *message, unsigned attribute)
@@ -366,6 +369,46 @@ bool nft_message_u32(const struct nlmsghdr *message, unsigned attribute, uint32_
 	memcpy(&be, value, sizeof(be));
 	*out_value = ntohl(be);
 	return true;
+}
+
+/* Where an interval ends is an element too, with this flag. */
+static bool is_interval_end(const uint8_t *element, size_t size)
+{
+	uint32_t flags_be = 0;
+	size_t flags_size = 0;
+	const uint8_t *flags = find_in(element, element + size, NFTA_SET_ELEM_FLAGS, &flags_size);
+
+	if (flags && flags_size == sizeof(flags_be))
+		memcpy(&flags_be, flags, sizeof(flags_be));
+	return ntohl(flags_be) & NFT_SET_ELEM_INTERVAL_END;
+}
+
+static int count_elements(const struct nlmsghdr *message, void *arg)
+{
+	int *count = arg;
+	size_t left = 0, size = 0;
+	const uint8_t *at = find_attribute(message, NFTA_SET_ELEM_LIST_ELEMENTS, &left);
+	const uint8_t *end = at ? at + left : NULL;
+	const uint8_t *element;
+
+	while (at && (element = find_in(at, end, NFTA_LIST_ELEM, &size))) {
+		*count += !is_interval_end(element, size);
+		at = element + NLA_ALIGN(size);
+	}
+	return 0;
+}
+
+int nft_count_elements(int fd, const char *table, const char *set)
+{
+	const struct nfgenmsg family = { .nfgen_family = NFPROTO_INET, .version = NFNETLINK_V0 };
+	struct request request;
+	int count = 0, failed;
+
+	request_start(&request, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSETELEM, NLM_F_DUMP, &family, sizeof(family));
+	request_put_text(&request, NFTA_SET_ELEM_LIST_TABLE, table);
+	request_put_text(&request, NFTA_SET_ELEM_LIST_SET, set);
+	failed = request_exchange(fd, &request, count_elements, &count);
+	return failed < 0 ? failed : count;
 }
 
 int nft_open(void)

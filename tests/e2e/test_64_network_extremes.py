@@ -181,7 +181,9 @@ def test_rules_are_kept(engine, outside):  # noqa: F811
     web = settings(engine, "web", "bridge")["IPAddress"]
     engine.docker("network", "create", "--subnet", "10.97.0.0/24", "net")
     before = state(engine)
-    for change in (["flush", "chain", "inet", engine.table, "forward"], ["delete", "table", "inet", engine.table]):
+    one = "{ tcp . %d : %s . 80 }" % (port, web)
+    for change in (["flush", "chain", "inet", engine.table, "forward"], ["delete", "table", "inet", engine.table],
+                   ["delete", "element", "inet", engine.table, "ports4_any", one], ["flush", "set", "inet", engine.table, "bridges"]):  # fmt: skip
         run("nft", *change)
         wait_for(lambda: run("nft", "list", "table", "inet", engine.table, check=False).returncode == 0 and state(engine) == before,
                  what="the rules")  # fmt: skip
