@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +39,7 @@
 #define ADDRESS "127.0.0.11"
 #define DNS_PORT 53
 #define TABLE "kist_resolver"
-#define PATIENCE_S 10
+#define PATIENCE_S 3 /* everybody waits meanwhile; what it is asked takes it microseconds */
 #define RESTART_PAUSE_MS 1000
 
 struct name_server {
@@ -69,11 +70,13 @@ static int read_answer(int fd, char *out_answer, struct error *err)
 static int say(const struct name_server *server, const struct control_message *message, const int *fds, size_t count,
 	       struct error *err)
 {
-	char answer;
+	char answer = CONTROL_DONE;
 
-	if (control_send(server->fd, message, fds, count, err) < 0)
+	if (control_send(server->fd, message, fds, count, err) < 0 || read_answer(server->fd, &answer, err) < 0)
 		return -1;
-	return read_answer(server->fd, &answer, err);
+	return answer == CONTROL_REFUSED
+		       ? error_set(err, ERR_EXHAUSTED, PROGRAM " cannot watch the container's sockets")
+		       : 0;
 }
 
 static int say_action(const struct name_server *server, const char *action, struct error *err)
@@ -162,6 +165,17 @@ static bool greet(struct name_server *server)
 
 	return control_send(server->fd, &hello, NULL, 0, &ignored) == 0 &&
 	       read_answer(server->fd, &answer, &ignored) == 0 && answer == CONTROL_DONE;
+}
+
+/* One that hangs shares the containers' sockets with its successor: killed, or told to end when it comes round. */
+static void end_program(struct name_server *server)
+{
+	AUTO(error_clear) struct error ignored = { 0 };
+	const struct control_message end = { .action = (char[]){ "hello" }, .version = (char[]){ "superseded" } };
+
+	if (server->process.pidfd >= 0)
+		process_kill(&server->process, SIGKILL);
+	control_send(server->fd, &end, NULL, 0, &ignored);
 }
 
 static void disconnect_locked(struct name_server *server)
@@ -374,8 +388,10 @@ static int connect_locked(struct name_server *server, struct error *err)
 	mutex_assert_held(&server->mutex);
 	disconnect_locked(server);
 	server->fd = connect_program(server, &none);
-	if (server->fd >= 0 && !greet(server))
+	if (server->fd >= 0 && !greet(server)) {
+		end_program(server);
 		disconnect_locked(server);
+	}
 	if (server->fd < 0) {
 		if (start_program(server, err) < 0)
 			return -1;

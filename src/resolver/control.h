@@ -15,7 +15,8 @@
 #include "json/json.h"
 
 #define CONTROL_DONE 'd'
-#define CONTROL_OTHER 'o'
+#define CONTROL_OTHER 'o'   /* hello: of another version; it ends */
+#define CONTROL_REFUSED 'r' /* scope: the sockets cannot be watched */
 #define CONTROL_FDS 2
 
 struct control_message {

@@ -56,10 +56,17 @@ static struct scope *scope_with(struct program *program, const char *id, int fds
 	}
 	if (scope)
 		scope_end(scope);
-	return scope_new(&program->resolver, id, fds[0], fds[1]);
+	scope = scope_new(&program->resolver, id, fds[0], fds[1]);
+	if (scope)
+		return scope;
+	log_warn(program->log, "a container's sockets cannot be watched", F("error", strerror(errno)));
+	close(fds[0]);
+	close(fds[1]);
+	return NULL;
 }
 
-static void set_scope(struct program *program, struct control_message *message, int *fds, size_t count)
+/* false: the container has no DNS. */
+static bool set_scope(struct program *program, struct control_message *message, int *fds, size_t count)
 {
 	struct scope *scope = map_get(&program->resolver.scopes, message->container);
 
@@ -71,7 +78,7 @@ static void set_scope(struct program *program, struct control_message *message, 
 		scope = scope_with(program, message->container, fds);
 	}
 	if (!scope)
-		return;
+		return count != CONTROL_FDS;
 	text_list_fini(&scope->networks);
 	text_list_fini(&scope->servers);
 	text_map_fini(&scope->links);
@@ -80,6 +87,7 @@ static void set_scope(struct program *program, struct control_message *message, 
 	text_map_copy(&scope->links, &message->links);
 	scope->forward = message->forward;
 	scope->stale = false;
+	return true;
 }
 
 static void begin(struct program *program)
@@ -127,8 +135,10 @@ static char do_message(struct program *program, struct control_message *message,
 	} else if (text_equal(message->action, "end")) {
 		end(program);
 	} else if (text_equal(message->action, "scope") && message->container) {
-		set_scope(program, message, fds, *count);
+		bool done = set_scope(program, message, fds, *count);
+
 		*count = *count == CONTROL_FDS ? 0 : *count;
+		return done ? CONTROL_DONE : CONTROL_REFUSED;
 	} else if (text_equal(message->action, "drop") && scope) {
 		scope_end(scope);
 	} else if (message->network && message->endpoint) {

@@ -70,7 +70,7 @@ struct asker {
 	struct sockaddr_in from;
 };
 
-/* server.c */
+/* server.c. NULL with errno: the sockets cannot be watched, and are still yours. */
 struct scope *scope_new(struct resolver *resolver, const char *id, int udp_fd, int tcp_fd);
 /* Its sockets are closed, its queries forgotten, its clients sent away. */
 void scope_end(struct scope *scope);

@@ -212,8 +212,15 @@ struct scope *scope_new(struct resolver *resolver, const char *id, int udp_fd, i
 
 	scope->resolver = resolver;
 	scope->id = xstrdup(id);
-	loop_add(&resolver->loop, &scope->udp, udp_fd, EPOLLIN, on_datagrams);
-	loop_add(&resolver->loop, &scope->tcp, tcp_fd, EPOLLIN, on_connection);
+	if (loop_add(&resolver->loop, &scope->udp, udp_fd, EPOLLIN, on_datagrams) < 0) {
+		free_scope(scope);
+		return NULL;
+	}
+	if (loop_add(&resolver->loop, &scope->tcp, tcp_fd, EPOLLIN, on_connection) < 0) {
+		loop_remove(&resolver->loop, &scope->udp);
+		loop_bury(&resolver->loop, scope, free_scope);
+		return NULL;
+	}
 	map_set(&resolver->scopes, id, scope);
 	return scope;
 }

@@ -495,6 +495,12 @@ def test_restarts(engine):
     assert lookup(engine, "new", "db") == [address(engine, "db", "front")]
     engine.docker("restart", "-t", "0", "web")
     assert lookup(engine, "db", "web") == [address(engine, "web", "front")]
+    # one that hangs is replaced by whoever needs it
+    pid = resolver_pid(engine)
+    os.kill(pid, signal.SIGSTOP)
+    start(engine, "newer", "--network", "front")
+    assert lookup(engine, "newer", "db") == [address(engine, "db", "front")]
+    wait_for(lambda: ended(pid), what="the one that hung to end")
 
 
 def ended(pid):
