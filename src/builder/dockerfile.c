@@ -331,6 +331,9 @@ void dockerfile_free(struct dockerfile *dockerfile)
 
 static void dump_instruction(struct text *out, const struct instruction *instruction)
 {
+	/* What stood between a name and its value is a word of its own there. */
+	bool pairs = text_equal(instruction->keyword, "env") || text_equal(instruction->keyword, "label");
+
 	text_addf(out, "(%s", instruction->keyword);
 	if (instruction->flags.count) {
 		text_add(out, " [");
@@ -348,6 +351,8 @@ static void dump_instruction(struct text *out, const struct instruction *instruc
 	for (size_t i = 0; i < instruction->args.count; i++) {
 		text_add_char(out, ' ');
 		quote_json(out, instruction->args.items[i], strlen(instruction->args.items[i]));
+		if (pairs && i % 2 == 1)
+			text_add(out, instruction->legacy ? " \"\"" : " \"=\"");
 	}
 	text_add_char(out, ')');
 }

@@ -31,7 +31,7 @@ struct row {
 	" instructions should not be used in the same stage because only the last one will be used\n"
 #define LEGACY(what)                                                                                                   \
 	"LegacyKeyValueFormat: \"" what " key=value\" should be used instead of legacy \"" what " key value\" "        \
-												"format\n"
+	"format\n"
 #define IGNORED(how, what)                                                                                             \
 	"CopyIgnoredFile: Attempting to " how " file \"" what "\" that is excluded by .dockerignore\n"
 #define DEFAULT_ARG(what)                                                                                              \
