@@ -33,6 +33,7 @@ static const struct {
 	{ "kist-log", "logs" },
 	{ "kist-init", "init" },
 	{ "kist-archive", "archive" },
+	{ "kist-image", "image" },
 };
 
 static const char *room_of(const char *name)

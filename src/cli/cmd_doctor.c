@@ -151,8 +151,9 @@ static void check_disk(struct checkup *checkup)
 
 static void check_programs(struct checkup *checkup)
 {
-	static const char *const programs[] = { "kistd",      "kist-shim",    "kist-transfer", "kist-unpack",
-						"kist-files", "kist-archive", "kist-init",     NULL };
+	static const char *const programs[] = { "kistd",       "kist-shim",  "kist-transfer",
+						"kist-unpack", "kist-files", "kist-archive",
+						"kist-image",  "kist-init",  NULL };
 
 	for (const char *const *name = programs; *name; name++) {
 		AUTO(error_clear) struct error err = { 0 };

@@ -30,12 +30,6 @@ static const struct option_spec container_options[] = {
 	OPTION_END,
 };
 
-static const struct option_spec image_options[] = {
-	OPTION_TEXT("format", 'f', struct inspect_options, format, "string", "'json' or a Go template"),
-	OPTION_TEXT("platform", 0, struct inspect_options, platform, "string", NULL),
-	OPTION_END,
-};
-
 static const struct option_spec network_options[] = {
 	OPTION_TEXT("format", 'f', struct inspect_options, format, "string", "'json' or a Go template"),
 	OPTION_FLAG("verbose", 'v', struct inspect_options, verbose, "More output for diagnostics"),
@@ -204,9 +198,19 @@ static int run_inspect(struct cli *cli, void *options, const struct text_list *o
 	}
 
 DEFINE_INSPECT(run_container_inspect, "container")
-DEFINE_INSPECT(run_image_inspect, "image")
 DEFINE_INSPECT(run_volume_inspect, "volume")
 DEFINE_INSPECT(run_network_inspect, "network")
+
+int inspect_images(struct cli *cli, const char *format, const char *platform, const struct text_list *names,
+		   struct error *err)
+{
+	const struct inspect_options options = { .format = format, .type = "image", .platform = platform };
+	AUTO(text_list_fini) struct text_list escaped = { 0 };
+
+	for (size_t i = 0; i < names->count; i++)
+		text_list_add_take(&escaped, command_escape_name(names->items[i]));
+	return inspect(cli, &options, &escaped, err);
+}
 
 #define INSPECT_COMMAND(use, text, table, function)                                                                    \
 	{                                                                                                              \
@@ -219,9 +223,6 @@ const struct command command_inspect = INSPECT_COMMAND(
 const struct command command_container_inspect =
 	INSPECT_COMMAND("[OPTIONS] CONTAINER [CONTAINER...]", "Display detailed information on one or more containers",
 			container_options, run_container_inspect);
-const struct command command_image_inspect = INSPECT_COMMAND("[OPTIONS] IMAGE [IMAGE...]",
-							     "Display detailed information on one or more images",
-							     image_options, run_image_inspect);
 const struct command command_volume_inspect = INSPECT_COMMAND("[OPTIONS] VOLUME [VOLUME...]",
 							      "Display detailed information on one or more volumes",
 							      volume_options, run_volume_inspect);

@@ -42,7 +42,7 @@ static const struct option_spec save_options[] = {
 	OPTION_END,
 };
 
-static int copy_out(struct local_response *response, int fd, struct error *err)
+int save_to_fd(struct local_response *response, int fd, struct error *err)
 {
 	AUTO_FREE char *block = xmalloc(COPY_SIZE);
 	ssize_t got;
@@ -64,7 +64,7 @@ static int save_to_file(struct local_response *response, const char *output, str
 
 	if (fd < 0)
 		return error_set_errno(err, ERR_INVALID, errno, "create %s", output);
-	if (copy_out(response, fd, err) < 0) {
+	if (save_to_fd(response, fd, err) < 0) {
 		unlink(part);
 		return -1;
 	}
@@ -79,7 +79,7 @@ static int save_to_file(struct local_response *response, const char *output, str
 
 int save_answer(struct local_response *response, const char *output, struct error *err)
 {
-	return output ? save_to_file(response, output, err) : copy_out(response, STDOUT_FILENO, err);
+	return output ? save_to_file(response, output, err) : save_to_fd(response, STDOUT_FILENO, err);
 }
 
 static int run_save(struct cli *cli, void *target, const struct text_list *operands, struct error *err)

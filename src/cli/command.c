@@ -2,6 +2,7 @@
 #include "cli/command.h"
 
 #include <stdio.h>
+#include <string.h>
 
 struct client *cli_client(struct cli *cli, struct error *err)
 {
@@ -28,4 +29,13 @@ void cli_report(int *exit_code, struct error *err)
 void cli_done(const char *name)
 {
 	puts(name);
+}
+
+char *command_escape_name(const char *name)
+{
+	struct text escaped = { 0 };
+
+	for (const char *c = name; *c; c++)
+		text_addf(&escaped, strchr("?%#", *c) ? "%%%02X" : "%c", (unsigned char)*c);
+	return text_take(&escaped);
 }

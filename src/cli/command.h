@@ -49,6 +49,8 @@ struct command {
 
 /* Opens the connection to the engine once; NULL with err filled. */
 struct client *cli_client(struct cli *cli, struct error *err);
+/* A name as a part of a request's path; yours. */
+char *command_escape_name(const char *name);
 /* Prints one of several failures to stderr, clears it, and remembers it in *exit_code. */
 void cli_report(int *exit_code, struct error *err);
 /* Prints the name of something done. */

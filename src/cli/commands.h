@@ -23,9 +23,18 @@ extern const struct command command_exec;
 extern const struct command command_explain;
 extern const struct command command_export;
 extern const struct command command_history;
+extern const struct command command_image_catalog;
+extern const struct command command_image_config;
+extern const struct command command_image_copy;
+extern const struct command command_image_delete;
 extern const struct command command_image_digest;
 extern const struct command command_image_inspect;
+extern const struct command command_image_ls_tags;
+extern const struct command command_image_manifest;
 extern const struct command command_image_prune;
+extern const struct command command_image_referrers;
+extern const struct command command_image_sync;
+extern const struct command command_image_validate;
 extern const struct command command_images;
 extern const struct command command_import;
 extern const struct command command_info;
@@ -75,12 +84,17 @@ extern const struct command command_wait;
 
 /* The body of an answer to a file, which gets its name when it is whole, or to stdout (output NULL). */
 int save_answer(struct local_response *response, const char *output, struct error *err);
+/* The same to a descriptor (borrowed). */
+int save_to_fd(struct local_response *response, int fd, struct error *err);
 /* Adds X-Registry-Auth for the registry of this image, as config.json and its helpers know it. */
 int auth_header(struct text_list *headers, const struct config *config, const char *image, struct error *err);
 /* Pulls an image, progress to `out`. */
 /* Fails if signatures are to be checked: by --disable-content-trust=false, or DOCKER_CONTENT_TRUST without it. */
 int check_trust(const struct optional_bool *disabled, struct error *err);
 int pull_image(struct cli *cli, const char *name, const char *platform, bool quiet, FILE *out, struct error *err);
+/* image inspect of the engine's images; names are escaped here. */
+int inspect_images(struct cli *cli, const char *format, const char *platform, const struct text_list *names,
+		   struct error *err);
 enum operand_result {
 	OPERAND_DONE = 0,    /* its name is printed */
 	OPERAND_FORGIVEN = 1 /* the error is printed, but is no failure */

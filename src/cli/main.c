@@ -131,14 +131,13 @@ static int protect_names(const struct command *command, struct text_list *operan
 	if (command->flags & COMMAND_PLAIN_OPERANDS)
 		return 0;
 	for (size_t i = 0; i < count; i++) {
-		struct text name = { 0 };
+		char *name;
 
 		if (*operands->items[i] == '\0')
 			return error_set(err, ERR_INVALID, "invalid name or ID: value is empty");
-		for (const char *c = operands->items[i]; *c; c++)
-			text_addf(&name, strchr("?%#", *c) ? "%%%02X" : "%c", (unsigned char)*c);
+		name = command_escape_name(operands->items[i]);
 		free(operands->items[i]);
-		operands->items[i] = text_take(&name);
+		operands->items[i] = name;
 	}
 	return 0;
 }

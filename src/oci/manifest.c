@@ -115,6 +115,11 @@ char *manifest_encode(const struct manifest *manifest)
 	return json_encode_pretty(manifest, manifest->kind == MANIFEST_INDEX ? index_fields : image_fields, "   ");
 }
 
+char *manifest_encode_compact(const struct manifest *manifest)
+{
+	return json_encode(manifest, manifest->kind == MANIFEST_INDEX ? index_fields : image_fields);
+}
+
 void manifest_fini(struct manifest *manifest)
 {
 	json_free_fields(manifest, manifest_fields);

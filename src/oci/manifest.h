@@ -35,6 +35,8 @@ int manifest_decode(struct manifest *out_manifest, const char *text, size_t size
 		    struct error *err);
 /* JSON as Go's MarshalIndent("", "   ") writes it, yours. */
 char *manifest_encode(const struct manifest *manifest);
+/* The same without a space or line, as Go's Marshal writes it. */
+char *manifest_encode_compact(const struct manifest *manifest);
 void manifest_fini(struct manifest *manifest);
 
 /*

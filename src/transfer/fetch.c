@@ -61,7 +61,11 @@ int fetch_open(struct fetch **out_fetch, const struct message_request *request, 
 	host = xstrndup(address, strcspn(address, "/"));
 	fetch->request = request;
 	fetch->channel = channel;
-	if (trust_load(&fetch->trust, &request->certs, host, plain || trust_is_insecure(&request->insecure, host),
+	if (trust_load(&fetch->trust,
+		       &(struct trust_options){ .host = host,
+						.folders = &request->certs,
+						.own = &request->folders,
+						.insecure = plain || trust_is_insecure(&request->insecure, host) },
 		       err) < 0)
 		return -1;
 	fetch->remote =

@@ -41,7 +41,8 @@ struct flow {
 	bool failed; /* no more will come */
 
 	/* The network thread's. */
-	uint64_t skip; /* of a body that starts at zero although we asked for less */
+	const struct source *source; /* asked now */
+	uint64_t skip;		     /* of a body that starts at zero although we asked for less */
 	int64_t reported_ns;
 
 	/* The reading thread's, until it has ended. */
@@ -223,17 +224,17 @@ static int fetch_once(struct flow *flow, bool *out_again, struct error *err)
 	const struct layer_fetch *fetch = flow->fetch;
 	AUTO(remote_response_fini) struct remote_response response = { 0 };
 	AUTO(text_list_fini) struct text_list headers = { 0 };
-	AUTO_FREE char *path = xasprintf("%s/blobs/%s", fetch->repository, fetch->descriptor->digest);
+	AUTO_FREE char *path = xasprintf("%s/blobs/%s", flow->source->repository, fetch->descriptor->digest);
 	struct body body = { flow, false };
 	struct registry_call call = {
-		.path = path, .scope = fetch->scope, .headers = &headers, .on_body = take_body, .arg = &body
+		.path = path, .scope = flow->source->scope, .headers = &headers, .on_body = take_body, .arg = &body
 	};
 	int r;
 
 	*out_again = false;
 	if (flow->written > 0)
 		text_list_addf(&headers, "Range: bytes=%llu-", (unsigned long long)flow->written);
-	r = registry_send(&response, fetch->registry, fetch->remote, &call, err);
+	r = registry_send(&response, flow->source->registry, fetch->remote, &call, err);
 	if (r == 0 && response.status == 404 && media_type_is_foreign_layer(fetch->descriptor->media_type))
 		r = fetch_elsewhere(flow, &headers, &response, err);
 	if (r < 0) {
@@ -246,13 +247,15 @@ static int fetch_once(struct flow *flow, bool *out_again, struct error *err)
 	return 0;
 }
 
-static int fetch_all(struct flow *flow, struct error *err)
+/* All of it from one source, with patience for cuts. */
+static int fetch_from(struct flow *flow, struct error *err)
 {
 	int attempt = 0;
 	uint64_t last = flow->written;
 
 	while (flow->written < flow->size) {
 		AUTO(error_clear) struct error failure = { 0 };
+		uint64_t before = flow->written;
 		bool again = false;
 
 		if (fetch_once(flow, &again, &failure) == 0) {
@@ -261,17 +264,37 @@ static int fetch_all(struct flow *flow, struct error *err)
 			error_set(&failure, ERR_INVALID, "layer %s ended after %llu of %llu bytes",
 				  flow->fetch->descriptor->digest, (unsigned long long)flow->written,
 				  (unsigned long long)flow->size);
-			again = true;
+			/* It was asked for the rest, and has none. */
+			again = flow->written > before;
 		}
 		if (flow->written - last >= PROGRESS_WORTH)
 			attempt = 0;
 		last = flow->written;
 		if (!again || ++attempt >= TRIES_MAX)
 			return error_move(err, &failure);
-		if (!registry_pause(flow->fetch->registry, attempt, 0))
+		if (!registry_pause(flow->source->registry, attempt, 0))
 			return error_set(err, ERR_CANCELED, "canceled");
 	}
 	return 0;
+}
+
+static int fetch_all(struct flow *flow, struct error *err)
+{
+	const struct source_list *sources = flow->fetch->sources;
+
+	for (size_t i = 0; i < sources->count; i++) {
+		flow->source = &sources->items[(flow->fetch->first + i) % sources->count];
+		if (!flow->source->digests)
+			continue;
+		error_clear(err);
+		if (fetch_from(flow, err) == 0)
+			return 0;
+		if (is_stopped(flow) || atomic_load(&flow->unpack_broke) || err->kind == ERR_EXHAUSTED)
+			return -1;
+	}
+	return error_is_set(err) ? -1
+				 : error_set(err, ERR_NOT_FOUND, "no source may be asked for layer %s",
+					     flow->fetch->descriptor->digest);
 }
 
 /* ---- together ---- */

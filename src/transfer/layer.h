@@ -6,21 +6,21 @@
  * Two threads per layer with the file between them: one writes what the socket
  * gives, one reads it back (from the page cache), hashes, inflates, hashes again
  * and feeds the unpacker. So bytes that were in the file before are simply read
- * first, and a slow unpacker never holds up the network.
+ * first, and a slow unpacker never holds up the network. What one source cannot
+ * give, the next one is asked for, from where the first stopped.
  */
 #pragma once
 
 #include <stdatomic.h>
 
 #include "oci/descriptor.h"
-#include "transfer/registry.h"
+#include "transfer/source.h"
 
 struct layer_fetch {
-	struct registry *registry;
+	const struct source_list *sources;
+	size_t first; /* of them: that had the manifest, so it is asked first */
 	struct remote *remote;
 	const struct descriptor *descriptor;
-	const char *repository; /* "library/debian" */
-	const char *scope;
 	const char *diff_id; /* NULL: not checked */
 	int file_fd;	     /* borrowed; may hold a first part */
 	int unpack_fd;	     /* owned: closed here; -1: not unpacked */

@@ -10,7 +10,7 @@
 struct login {
 	struct source_list sources;
 	struct remote *remote;
-	char *domain;
+	struct reference server; /* only its domain */
 	atomic_bool stop;
 };
 
@@ -34,9 +34,10 @@ int login_open(struct login **out_login, const struct message_request *request, 
 {
 	AUTO(login_freep) struct login *login = xcalloc(1, sizeof(*login));
 
-	login->domain = domain_of(text_or_empty(request->server));
+	login->server.domain = domain_of(text_or_empty(request->server));
+	login->server.path = xstrdup("");
 	login->remote = remote_new(&(struct remote_options){ 0 });
-	if (source_list_load(&login->sources, login->domain, request, &login->stop, err) < 0)
+	if (source_list_load(&login->sources, &login->server, request, &login->stop, err) < 0)
 		return -1;
 	*out_login = take_ptr(login);
 	return 0;
@@ -45,7 +46,7 @@ int login_open(struct login **out_login, const struct message_request *request, 
 int login_run(struct login *login, struct message_event *out_end, struct error *err)
 {
 	AUTO(remote_response_fini) struct remote_response response = { 0 };
-	struct registry *registry = login->sources.items[login->sources.count - 1].registry;
+	struct registry *registry = source_list_own(&login->sources)->registry;
 	AUTO_FREE char *base = NULL;
 	int r = registry_send(&response, registry, login->remote,
 			      &(struct registry_call){ .path = "", .offline_token = true }, err);
@@ -68,6 +69,6 @@ void login_free(struct login *login)
 		return;
 	source_list_fini(&login->sources);
 	remote_free(login->remote);
-	free(login->domain);
+	reference_fini(&login->server);
 	free(login);
 }

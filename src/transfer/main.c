@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kist-transfer: one pull, push or login, or any number of fetches, for the engine at the other end of
+ * kist-transfer: one pull, push or login, any number of fetches, or a repository, for the engine at the other end of
  * descriptor 3 (session.h). Reads its request, loads certificates, locks itself
  * in, does the work, says how it ended.
  */
@@ -20,6 +20,7 @@
 #include "transfer/pull.h"
 #include "transfer/push.h"
 #include "transfer/sandbox.h"
+#include "transfer/serve.h"
 
 #define CHANNEL_FD 3
 
@@ -71,7 +72,16 @@ static int do_fetch(struct channel *channel, const struct message_request *reque
 	return fetch_run(fetch, err);
 }
 
-static int serve(struct channel *channel, struct message_event *end, struct error *err)
+static int do_serve(struct channel *channel, const struct message_request *request, struct error *err)
+{
+	AUTO(serve_freep) struct serve *serve = NULL;
+
+	if (serve_open(&serve, request, channel, err) < 0 || sandbox_enter(err) < 0)
+		return -1;
+	return serve_run(serve, err);
+}
+
+static int act(struct channel *channel, struct message_event *end, struct error *err)
 {
 	struct message_request request = { 0 };
 	int r = receive_request(&request, channel, err);
@@ -84,6 +94,8 @@ static int serve(struct channel *channel, struct message_event *end, struct erro
 		r = do_fetch(channel, &request, err);
 	else if (r == 0 && text_equal(request.action, "login"))
 		r = do_login(&request, end, err);
+	else if (r == 0 && text_equal(request.action, "serve"))
+		r = do_serve(channel, &request, err);
 	else if (r == 0)
 		r = error_set(err, ERR_UNSUPPORTED, "unknown action \"%s\"", request.action);
 	json_free_fields(&request, message_request_fields);
@@ -126,7 +138,7 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	remote_global_init();
 	channel_init(&channel, CHANNEL_FD);
-	serve(&channel, &end, &err);
+	act(&channel, &end, &err);
 	send_end(&channel, &end, &err);
 	json_free_fields(&end, message_event_fields);
 	channel_fini(&channel);

@@ -26,7 +26,8 @@ struct message_blob {
 };
 
 struct message_request {
-	/* "pull", "look" (the first documents of a pull, no layer), "push", "login", "fetch" (message_fetch follow) */
+	/* "pull", "look" (the first documents of a pull, no layer), "push", "login", "fetch" (message_fetch follow), "serve"
+	 * (ask.h) */
 	char *action;
 	char *reference;
 	char *server;
@@ -34,8 +35,10 @@ struct message_request {
 	bool strict;
 	struct message_auth auth;
 	struct text_list insecure;
+	bool verify; /* nothing is insecure, not even loopback */
 	struct text_list mirrors;
 	struct text_list certs;
+	struct text_list folders; /* certificates for this registry alone, instead of certs */
 	int64_t parallel;
 	uint64_t unpacked_limit;
 	struct text_list known; /* digests this name had before: the engine may still have the documents */

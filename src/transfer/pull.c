@@ -17,25 +17,22 @@
 #include "oci/manifest.h"
 #include "oci/reference.h"
 #include "transfer/crew.h"
+#include "transfer/document.h"
 #include "transfer/layer.h"
 #include "transfer/refusal.h"
 #include "transfer/source.h"
 
 #define PARALLEL_DEFAULT 3
 #define INDEX_DEPTH_MAX 4
-#define ACCEPT                                                                                                         \
-	"Accept: " MEDIA_OCI_INDEX ", " MEDIA_DOCKER_INDEX ", " MEDIA_OCI_MANIFEST ", " MEDIA_DOCKER_MANIFEST          \
-	", " MEDIA_DOCKER_SCHEMA1_SIGNED ";q=0.1, */*;q=0.1"
 
 struct pull {
 	const struct message_request *request; /* borrowed */
 	struct channel *channel;	       /* borrowed */
 	struct reference reference;
 	struct platform platform;
-	char *scope;
 	struct source_list sources;
-	struct registry *registry; /* borrowed: the source that had the manifest */
-	struct remote *remote;	   /* the main thread's */
+	struct source *source; /* borrowed: the one that had the manifest */
+	struct remote *remote; /* the main thread's */
 	struct manifest manifest;
 	struct image_config config;
 	struct message_reply which;
@@ -77,54 +74,6 @@ static int send_document(struct pull *pull, const char *kind, const struct descr
 	return send_event(pull, &event, err);
 }
 
-/* ---- documents ---- */
-
-/* docker's words for what a registry says about a manifest. */
-static int explain_refusal(struct pull *pull, struct remote_response *response, struct error *err)
-{
-	AUTO(error_clear) struct error cause = { 0 };
-	AUTO_FREE char *code = NULL;
-	AUTO_FREE char *name = reference_familiar_name(&pull->reference);
-	AUTO_FREE char *full = reference_familiar(&pull->reference);
-	const char *challenge = text_or_empty(remote_header(response, "www-authenticate"));
-
-	refusal_error(response, &code, &cause);
-	if (text_equal(code, "DENIED") || (response->status == 401 && strcasestr(challenge, "bearer")))
-		return error_set(err, ERR_NOT_FOUND,
-				 "pull access denied for %s, repository does not exist or may require 'docker login': "
-				 "denied: requested access to the resource is denied",
-				 name);
-	if (text_equal(code, "NAME_UNKNOWN"))
-		return error_set(err, ERR_NOT_FOUND, "repository %s not found: %s", name, cause.message);
-	if (cause.kind == ERR_NOT_FOUND)
-		return error_set(err, ERR_NOT_FOUND, "manifest for %s not found: %s", full, cause.message);
-	return error_set(err, cause.kind, "pull %s: %s", full, cause.message);
-}
-
-/* What the descriptor or the server's header says, against the bytes. */
-static int prove(struct descriptor *descriptor, const struct remote_response *response, struct error *err)
-{
-	const char *claimed = descriptor->digest ? descriptor->digest
-						 : remote_header(response, "docker-content-digest");
-	char text[DIGEST_TEXT_MAX];
-	struct digest expected = { .algorithm = DIGEST_SHA256 };
-	struct digest got;
-
-	if (claimed && digest_parse(&expected, claimed, err) < 0)
-		return error_prefix(err, "digest \"%s\" of %s", claimed, response->url);
-	digest_of(&got, expected.algorithm, response->body.data, response->body.size);
-	if (claimed && !digest_equal(&got, &expected))
-		return error_set(err, ERR_INVALID, "%s: the bytes have digest %s, not %s", response->url,
-				 digest_text(&got, text), claimed);
-	if (descriptor->size && descriptor->size != response->body.size)
-		return error_set(err, ERR_INVALID, "%s: %zu bytes came, the descriptor says %llu", response->url,
-				 response->body.size, (unsigned long long)descriptor->size);
-	if (!descriptor->digest)
-		descriptor->digest = xstrdup(digest_text(&got, text));
-	descriptor->size = response->body.size;
-	return 0;
-}
-
 /* ---- documents the engine has ---- */
 
 /* 1 with the text (yours), which is what the digest says; 0 if it has none. */
@@ -156,15 +105,9 @@ static int ask_known(struct pull *pull, char **out_text, const char *digest, str
 static int ask_tag(struct pull *pull, const char *tag, struct descriptor *descriptor, struct error *err)
 {
 	AUTO(remote_response_fini) struct remote_response response = { 0 };
-	AUTO(text_list_fini) struct text_list headers = { 0 };
-	AUTO_FREE char *path = xasprintf("%s/manifests/%s", pull->reference.path, tag);
 	const char *digest;
 
-	text_list_add(&headers, ACCEPT);
-	if (registry_send(&response, pull->registry, pull->remote,
-			  &(struct registry_call){
-				  .method = "HEAD", .path = path, .scope = pull->scope, .headers = &headers },
-			  err) < 0)
+	if (document_request(&response, pull->source, pull->remote, "HEAD", tag, err) < 0)
 		return -1;
 	digest = remote_header(&response, "docker-content-digest");
 	if (response.status != 200 || !digest || !text_list_contains(&pull->request->known, digest))
@@ -210,20 +153,13 @@ static int fetch_manifest(struct pull *pull, const char *what, struct descriptor
 			  struct manifest *out_manifest, char **out_text, struct error *err)
 {
 	AUTO(remote_response_fini) struct remote_response response = { 0 };
-	AUTO(text_list_fini) struct text_list headers = { 0 };
-	AUTO_FREE char *path = xasprintf("%s/manifests/%s", pull->reference.path, what);
 	const char *type;
 
-	text_list_add(&headers, ACCEPT);
-	if (registry_send(
-		    &response, pull->registry, pull->remote,
-		    &(struct registry_call){
-			    .path = path, .scope = pull->scope, .headers = &headers, .body_limit = MANIFEST_SIZE_MAX },
-		    err) < 0)
+	if (document_request(&response, pull->source, pull->remote, "GET", what, err) < 0)
 		return -1;
 	if (response.status != 200)
-		return explain_refusal(pull, &response, err);
-	if (prove(descriptor, &response, err) < 0)
+		return document_refusal(&pull->reference, &response, err);
+	if (document_prove(descriptor, &response, err) < 0)
 		return -1;
 	type = remote_header(&response, "content-type");
 	if (descriptor->media_type && type && !text_has_prefix(type, descriptor->media_type) &&
@@ -334,18 +270,18 @@ static int fetch_config(struct pull *pull, struct error *err)
 {
 	AUTO(remote_response_fini) struct remote_response response = { 0 };
 	struct descriptor *descriptor = pull->manifest.config;
-	AUTO_FREE char *path = xasprintf("%s/blobs/%s", pull->reference.path, descriptor->digest);
+	AUTO_FREE char *path = xasprintf("%s/blobs/%s", pull->source->repository, descriptor->digest);
 
-	if (registry_send(
-		    &response, pull->registry, pull->remote,
-		    &(struct registry_call){ .path = path, .scope = pull->scope, .body_limit = IMAGE_CONFIG_SIZE_MAX },
-		    err) < 0)
+	if (registry_send(&response, pull->source->registry, pull->remote,
+			  &(struct registry_call){
+				  .path = path, .scope = pull->source->scope, .body_limit = IMAGE_CONFIG_SIZE_MAX },
+			  err) < 0)
 		return error_prefix(err, "image config");
 	if (response.status != 200) {
 		refusal_error(&response, NULL, err);
 		return error_prefix(err, "image config %s", descriptor->digest);
 	}
-	if (prove(descriptor, &response, err) < 0)
+	if (document_prove(descriptor, &response, err) < 0)
 		return -1;
 	return take_config(pull, buffer_text(&response.body), response.body.size, err);
 }
@@ -401,11 +337,10 @@ static int fetch_layer(void *arg, struct remote *remote, size_t index, struct er
 		return 0;
 	for (int again = 0; again < 2 && outcome == LAYER_BROKEN; again++) {
 		AUTO_CLOSE int file = -1;
-		struct layer_fetch fetch = { .registry = pull->registry,
+		struct layer_fetch fetch = { .sources = &pull->sources,
+					     .first = (size_t)(pull->source - pull->sources.items),
 					     .remote = remote,
 					     .descriptor = &pull->manifest.layers.items[index],
-					     .repository = pull->reference.path,
-					     .scope = pull->scope,
 					     .diff_id = pull->config.rootfs.diff_ids.items[index],
 					     .unpack_fd = -1,
 					     .unpacked_limit = pull->request->unpacked_limit,
@@ -461,8 +396,7 @@ int pull_open(struct pull **out_pull, const struct message_request *request, str
 		platform_copy(&pull->platform, request->platform);
 	else
 		platform_host(&pull->platform);
-	pull->scope = xasprintf("repository:%s:pull", pull->reference.path);
-	if (source_list_load(&pull->sources, pull->reference.domain, request, &pull->stop, err) < 0)
+	if (source_list_load(&pull->sources, &pull->reference, request, &pull->stop, err) < 0)
 		return -1;
 	pull->remote = remote_new(&(struct remote_options){ .stop = &pull->stop });
 	*out_pull = take_ptr(pull);
@@ -472,15 +406,19 @@ int pull_open(struct pull **out_pull, const struct message_request *request, str
 /* At the first source that has it. */
 static int resolve_anywhere(struct pull *pull, struct message_event *end, struct error *err)
 {
+	bool by_digest = digest_is_set(&pull->reference.digest);
+
 	for (size_t i = 0; i < pull->sources.count; i++) {
-		pull->registry = pull->sources.items[i].registry;
+		pull->source = &pull->sources.items[i];
+		if (!(by_digest ? pull->source->digests : pull->source->tags))
+			continue;
 		error_clear(err);
 		if (resolve(pull, end, err) == 0)
 			return 0;
 		free(take_ptr(end->digest));
 		free(take_ptr(end->media_type));
 	}
-	return -1;
+	return error_is_set(err) ? -1 : error_set(err, ERR_NOT_FOUND, "no source may be asked for this image");
 }
 
 int pull_look(struct pull *pull, struct message_event *out_end, struct error *err)
@@ -520,6 +458,5 @@ void pull_free(struct pull *pull)
 	image_config_fini(&pull->config);
 	json_free_fields(&pull->which, message_reply_fields);
 	mutex_fini(&pull->ask_lock);
-	free(pull->scope);
 	free(pull);
 }

@@ -32,7 +32,7 @@ struct push {
 	struct reference reference;
 	char *scope;
 	struct source_list sources;
-	struct registry *registry; /* borrowed: the last source, mirrors take no pushes */
+	struct source *source; /* borrowed: mirrors take no pushes */
 	atomic_bool stop;
 	struct mutex ask_lock;
 };
@@ -177,9 +177,9 @@ static int push_blob(struct blob_job *job, struct error *err)
 	struct push *push = job->push;
 	const struct message_blob *blob = job->blob;
 	char digest[DIGEST_TEXT_MAX];
-	struct upload upload = { .registry = push->registry,
+	struct upload upload = { .registry = push->source->registry,
 				 .remote = job->remote,
-				 .repository = push->reference.path,
+				 .repository = push->source->repository,
 				 .digest = blob->digest,
 				 .size = blob->size,
 				 .mounts = &blob->mounts,
@@ -242,10 +242,10 @@ static int put_manifest(struct push *push, const struct message_reply *reply, st
 
 	digest_of(&digest, DIGEST_SHA256, text, strlen(text));
 	digest_text(&digest, digest_name);
-	path = xasprintf("%s/manifests/%s", push->reference.path,
+	path = xasprintf("%s/manifests/%s", push->source->repository,
 			 push->reference.tag ? push->reference.tag : digest_name);
 	text_list_addf(&headers, "Content-Type: %s", text_or_empty(reply->media_type));
-	if (registry_send(&response, push->registry, remote,
+	if (registry_send(&response, push->source->registry, remote,
 			  &(struct registry_call){ .method = "PUT",
 						   .path = path,
 						   .scope = push->scope,
@@ -290,10 +290,10 @@ int push_open(struct push **out_push, const struct message_request *request, str
 	mutex_init(&push->ask_lock);
 	if (reference_parse(&push->reference, text_or_empty(request->reference), err) < 0)
 		return -1;
-	push->scope = xasprintf("repository:%s:pull,push", push->reference.path);
-	if (source_list_load(&push->sources, push->reference.domain, request, &push->stop, err) < 0)
+	if (source_list_load(&push->sources, &push->reference, request, &push->stop, err) < 0)
 		return -1;
-	push->registry = push->sources.items[push->sources.count - 1].registry;
+	push->source = source_list_own(&push->sources);
+	push->scope = source_scope(push->source, "pull,push");
 	*out_push = take_ptr(push);
 	return 0;
 }

@@ -35,7 +35,8 @@ struct session_settings {
 	struct text_list mirrors;  /* base URLs tried first, for docker.io only, as dockerd's registry-mirrors */
 	struct text_list
 		certs; /* folders with HOST/{*.crt,*.cert,*.key}; empty: /etc/docker/certs.d, /etc/containers/certs.d */
-	int64_t parallel; /* layers at a time; 0: 3 */
+	struct text_list folders; /* with certificates for this registry alone, instead of those */
+	int64_t parallel;	  /* layers at a time; 0: 3 */
 };
 
 enum session_document { SESSION_INDEX, SESSION_MANIFEST, SESSION_CONFIG };

@@ -1,18 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * source.h - where an image may come from: the mirrors of its domain, then the
- * registry itself, each with its own trust and credentials.
+ * source.h - where a repository may be: the mirrors of its registry in their
+ * order, then the registry itself, each with its own trust and credentials.
  */
 #pragma once
 
 #include <stdatomic.h>
 
+#include "oci/reference.h"
 #include "transfer/registry.h"
 #include "transfer/trust.h"
 
 struct source {
 	struct trust trust;
 	struct registry *registry;
+	char *repository; /* the path there: "library/debian" */
+	char *scope;	  /* to read it */
+	bool tags;	  /* may say what a tag means */
+	bool digests;	  /* may be asked by digest */
+	bool pushes;
 };
 
 struct source_list {
@@ -20,7 +26,11 @@ struct source_list {
 	size_t count;
 };
 
-/* domain: "docker.io" or a host. All borrowed for the life of the list. */
-int source_list_load(struct source_list *out_list, const char *domain, const struct message_request *request,
-		     const atomic_bool *stop, struct error *err);
+/* Of the reference only its domain and path count. All borrowed for the life of the list. */
+int source_list_load(struct source_list *out_list, const struct reference *reference,
+		     const struct message_request *request, const atomic_bool *stop, struct error *err);
 void source_list_fini(struct source_list *list);
+/* The one that takes pushes and deletions and knows users: the registry itself, mostly. Never NULL. */
+struct source *source_list_own(const struct source_list *list);
+/* "repository:<path>:pull,push" there; yours. */
+char *source_scope(const struct source *source, const char *actions);

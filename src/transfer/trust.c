@@ -48,9 +48,8 @@ static int load_pair(struct trust *trust, const char *cert_path, struct error *e
 	return read_pem(&trust->client_key_pem, key_path, err);
 }
 
-static int load_folder(struct trust *trust, struct text *cas, const char *folder, const char *host, struct error *err)
+static int load_folder(struct trust *trust, struct text *cas, const char *path, struct error *err)
 {
-	AUTO_FREE char *path = xasprintf("%s/%s", folder, host);
 	AUTO_CLOSEDIR DIR *dir = opendir(path);
 	struct dirent *entry;
 
@@ -68,23 +67,38 @@ static int load_folder(struct trust *trust, struct text *cas, const char *folder
 	return 0;
 }
 
-int trust_load(struct trust *out_trust, const struct text_list *folders, const char *host, bool insecure,
-	       struct error *err)
+static int load_folders(struct trust *trust, struct text *cas, const struct trust_options *options, struct error *err)
+{
+	const struct text_list *folders = options->folders;
+	size_t count = folders->count ? folders->count : sizeof(default_folders) / sizeof(default_folders[0]);
+
+	for (size_t i = 0; i < options->own->count; i++)
+		if (load_folder(trust, cas, options->own->items[i], err) < 0)
+			return -1;
+	for (size_t i = 0; options->own->count == 0 && i < count; i++) {
+		AUTO_FREE char *path = xasprintf("%s/%s", folders->count ? folders->items[i] : default_folders[i],
+						 options->host);
+
+		if (load_folder(trust, cas, path, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int trust_load(struct trust *out_trust, const struct trust_options *options, struct error *err)
 {
 	AUTO(trust_fini) struct trust trust = { 0 };
 	AUTO(text_fini) struct text cas = { 0 };
-	size_t count = folders->count ? folders->count : sizeof(default_folders) / sizeof(default_folders[0]);
 
-	for (size_t i = 0; i < count; i++)
-		if (load_folder(&trust, &cas, folders->count ? folders->items[i] : default_folders[i], host, err) < 0)
-			return -1;
+	if (load_folders(&trust, &cas, options, err) < 0)
+		return -1;
 	if (cas.size) {
 		/* Ours come beside the system's, they do not replace them. */
 		if (file_exists(AT_FDCWD, SYSTEM_BUNDLE) && add_ca(&cas, SYSTEM_BUNDLE, err) < 0)
 			return -1;
 		trust.ca_pem = text_take(&cas);
 	}
-	trust.remote = (struct remote_trust){ .insecure = insecure,
+	trust.remote = (struct remote_trust){ .insecure = options->insecure,
 					      .ca_pem = trust.ca_pem,
 					      .client_cert_pem = trust.client_cert_pem,
 					      .client_key_pem = trust.client_key_pem };

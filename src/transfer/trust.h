@@ -17,9 +17,15 @@ struct trust {
 	char *client_key_pem;
 };
 
-/* folders: none means docker's and containers' own. ERR_INVALID for a .cert without .key. */
-int trust_load(struct trust *out_trust, const struct text_list *folders, const char *host, bool insecure,
-	       struct error *err);
+struct trust_options {
+	const char *host;
+	const struct text_list *folders; /* with HOST/ in them; none means docker's and containers' own */
+	const struct text_list *own;	 /* folders for this host alone, instead of those */
+	bool insecure;
+};
+
+/* ERR_INVALID for a .cert without .key. */
+int trust_load(struct trust *out_trust, const struct trust_options *options, struct error *err);
 void trust_fini(struct trust *trust);
 
 /* Loopback, or named by an entry: "host", "host:port", "10.0.0.0/8". */

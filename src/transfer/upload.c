@@ -97,8 +97,8 @@ static int open_upload(struct state *state, const char *mount, struct error *err
 	return keep_location(state, &response, err);
 }
 
-/* What a mount that was refused opened is as good as any. */
-static int open_or_mount(struct state *state, struct error *err)
+/* 1: one of them had it. */
+static int try_mounts(struct state *state)
 {
 	const struct text_list *mounts = state->upload->mounts;
 
@@ -112,6 +112,14 @@ static int open_or_mount(struct state *state, struct error *err)
 		state->upload->progress(state->upload->arg, words, 0, 0);
 		return 1;
 	}
+	return 0;
+}
+
+/* What a mount that was refused opened is as good as any. */
+static int open_or_mount(struct state *state, struct error *err)
+{
+	if (try_mounts(state))
+		return 1;
 	return state->location ? 0 : open_upload(state, NULL, err);
 }
 
@@ -292,6 +300,34 @@ static int send_until_done(struct state *state, struct error *err)
 		if (state->location && ask_place(state) == STEP_LOST)
 			free(take_ptr(state->location));
 	}
+}
+
+/* An upload nobody will go on with; a registry that cannot cancel forgets it by itself. */
+static void cancel_upload(struct state *state)
+{
+	AUTO(remote_response_fini) struct remote_response response = { 0 };
+	AUTO(error_clear) struct error ignored = { 0 };
+
+	registry_send(&response, state->upload->registry, state->upload->remote,
+		      &(struct registry_call){
+			      .method = "DELETE", .url = state->location, .scope = state->scope, .once = true },
+		      &ignored);
+}
+
+int upload_find(struct upload *upload, struct error *err)
+{
+	struct state state = { .upload = upload, .fd = -1 };
+	int r;
+
+	state.scope = xasprintf("repository:%s:pull,push", upload->repository);
+	r = exists(&state, err);
+	if (r == 0 && upload->mounts && upload->mounts->count)
+		r = try_mounts(&state);
+	if (state.location)
+		cancel_upload(&state);
+	free(state.scope);
+	free(state.location);
+	return r < 0 ? error_prefix(err, "look for %s", upload->digest) : r;
 }
 
 int upload_blob(struct upload *upload, struct error *err)

@@ -27,3 +27,5 @@ struct upload {
 
 /* Its last progress is "Layer already exists", "Mounted from <repository>" or "Pushed". */
 int upload_blob(struct upload *upload, struct error *err);
+/* 1 if it is there, or was mounted; 0 if it must be sent. Never asks for the bytes. */
+int upload_find(struct upload *upload, struct error *err);

@@ -63,6 +63,7 @@ def program(build_dir):
         "kist-files": "archive",
         "kist-cni": "cni",
         "kist-log": "logs",
+        "kist-image": "image",
     }
 
     def find(name):

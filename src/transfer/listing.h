@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * listing.h - inside kist-transfer: what a registry lists: tags, repositories
+ * (page by page, as its Link headers say) and referrers.
+ */
+#pragma once
+
+#include "base/text.h"
+#include "transfer/source.h"
+
+int listing_tags(struct text_list *out_names, const struct source *source, struct remote *remote, struct error *err);
+int listing_catalog(struct text_list *out_names, const struct source *source, struct remote *remote, struct error *err);
+/* The text of an index (yours): from the referrers API, or what the fallback tag holds, or an empty one. */
+int listing_referrers(char **out_text, const struct source *source, struct remote *remote, const char *digest,
+		      struct error *err);
