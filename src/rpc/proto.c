@@ -72,6 +72,12 @@ static void add_number(struct text *out, uint32_t number, uint64_t value)
 	add_varint(out, value);
 }
 
+static void add_even_zero(struct text *out, uint32_t number, int32_t value)
+{
+	add_varint(out, (uint64_t)number << 3 | WIRE_VARINT);
+	add_varint(out, (uint64_t)(int64_t)value);
+}
+
 static void add_bytes(struct text *out, uint32_t number, const void *data, size_t size)
 {
 	add_varint(out, (uint64_t)number << 3 | WIRE_BYTES);
@@ -152,6 +158,9 @@ static void encode_field(struct text *out, const void *message, const struct pro
 		break;
 	case PROTO_KIND_I32: /* negative numbers are sign-extended to 64 bits on the wire */
 		add_number(out, field->number, (uint64_t)(int64_t) * (const int32_t *)member);
+		break;
+	case PROTO_KIND_I32_ALWAYS:
+		add_even_zero(out, field->number, *(const int32_t *)member);
 		break;
 	case PROTO_KIND_I64:
 		add_number(out, field->number, (uint64_t) * (const int64_t *)member);
@@ -321,7 +330,7 @@ static int decode_number_field(void *member, enum proto_kind kind, uint64_t valu
 		*(bool *)member = value != 0;
 	else if (kind == PROTO_KIND_U32)
 		*(uint32_t *)member = (uint32_t)value;
-	else if (kind == PROTO_KIND_I32)
+	else if (kind == PROTO_KIND_I32 || kind == PROTO_KIND_I32_ALWAYS)
 		*(int32_t *)member = (int32_t)(uint32_t)value;
 	else if (kind == PROTO_KIND_U64)
 		*(uint64_t *)member = value;

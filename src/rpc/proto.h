@@ -8,7 +8,8 @@
  * than PROTO_LIST_MAX items are refused: the bytes come from a peer.
  *
  * Shapes of members: TEXT char *, BYTES struct proto_bytes, BOOL bool, U32, U64,
- * I32 (also enums), I64, TIME int64_t wall nanoseconds (a Timestamp), TEXT_LIST,
+ * I32 (also enums), I32_ALWAYS (proto2's presence: written even if zero), I64,
+ * TIME int64_t wall nanoseconds (a Timestamp), TEXT_LIST,
  * TEXT_MAP (map<string,string>), OBJECT an embedded struct, LIST a
  * PROTO_LIST_OF(struct item), INLINE a sub-message whose fields are members of
  * the same struct.
@@ -36,6 +37,7 @@ enum proto_kind {
 	PROTO_KIND_U32,
 	PROTO_KIND_U64,
 	PROTO_KIND_I32,
+	PROTO_KIND_I32_ALWAYS,
 	PROTO_KIND_I64,
 	PROTO_KIND_TIME,
 	PROTO_KIND_TEXT_LIST,
@@ -70,6 +72,7 @@ struct proto_field {
 #define PROTO_U32(number, T, m) PROTO_SCALAR_(number, PROTO_KIND_U32, T, m, uint32_t)
 #define PROTO_U64(number, T, m) PROTO_SCALAR_(number, PROTO_KIND_U64, T, m, uint64_t)
 #define PROTO_I32(number, T, m) PROTO_SCALAR_(number, PROTO_KIND_I32, T, m, int32_t)
+#define PROTO_I32_ALWAYS(number, T, m) PROTO_SCALAR_(number, PROTO_KIND_I32_ALWAYS, T, m, int32_t)
 #define PROTO_I64(number, T, m) PROTO_SCALAR_(number, PROTO_KIND_I64, T, m, int64_t)
 #define PROTO_TIME(number, T, m) PROTO_SCALAR_(number, PROTO_KIND_TIME, T, m, int64_t)
 #define PROTO_TEXT_LIST(number, T, m) PROTO_SCALAR_(number, PROTO_KIND_TEXT_LIST, T, m, struct text_list)
