@@ -160,7 +160,7 @@ int command_features(const struct runtime *runtime, int argc, char *const *argv,
 	add_all(&features.mount_options, mount_options_known);
 	fill_linux(&features.linux_);
 	text_map_set(&features.annotations, "run.kist.version", KIST_VERSION);
-	text_map_set(&features.annotations, "org.opencontainers.runc.checkpoint.enabled", "false");
+	text_map_set(&features.annotations, "org.opencontainers.runc.checkpoint.enabled", "true");
 	text_list_add(&features.unsafe_annotations, "run.kist.");
 	text = json_encode_pretty(&features, features_fields, "  ");
 	puts(text);

@@ -25,6 +25,7 @@
 #include "runtime/host_cgroup.h"
 #include "runtime/host_check.h"
 #include "runtime/host_clone.h"
+#include "runtime/host_creation.h"
 #include "runtime/host_mount.h"
 #include "runtime/host_net.h"
 #include "runtime/host_process.h"
@@ -39,24 +40,6 @@
 #include "sys/pidfd_wait.h"
 
 #define CONFIG_MAX (16 << 20)
-
-struct creation {
-	struct plan plan;
-	struct spec spec;
-	struct record record;
-	struct seccomp_filter filter;
-	struct cgroup *cgroup;
-	struct host_scope scope;
-	struct runtime_process process;
-	char *config; /* text of config.json */
-	size_t config_size;
-	int folder_fd;
-	int start_fd;
-	int sync_fd; /* our end */
-	bool whole;  /* all of the cgroup is made, and is ours to remove */
-	bool hooked; /* a hook ran: poststop hooks belong to the undo */
-	bool done;
-};
 
 static void close_fd(int *fd)
 {
@@ -90,7 +73,7 @@ static void creation_undo(struct creation *creation)
 		record_remove_folder(creation->plan.runtime, id, &ignored);
 }
 
-static void creation_fini(struct creation *creation)
+void creation_fini(struct creation *creation)
 {
 	if (!creation->done)
 		creation_undo(creation);
@@ -214,7 +197,7 @@ static struct idmap_range *copy_ranges(const spec_id_mappings *mappings)
 	return ranges;
 }
 
-static void plan_idmap(struct creation *creation)
+void creation_plan_idmap(struct creation *creation)
 {
 	const struct spec_linux *l = &creation->spec.linux_;
 
@@ -292,7 +275,7 @@ static int make_unit(struct creation *creation, struct error *err)
 }
 
 /* The container lives in its group by now. */
-static int settle_unit(struct creation *creation, struct error *err)
+int creation_settle_unit(struct creation *creation, struct error *err)
 {
 	const struct spec_resources *resources = creation->spec.linux_.resources;
 	struct spec_resources only_pids = { .pids = resources ? resources->pids : NULL };
@@ -330,7 +313,7 @@ static int make_delegated(struct creation *creation, struct error *err)
 }
 
 /* Before the clone: all of it, or what the clone enters at birth. */
-static int make_cgroup(struct creation *creation, struct error *err)
+int creation_make_cgroup(struct creation *creation, struct error *err)
 {
 	const char *path = creation->record.cgroup_path;
 
@@ -355,7 +338,7 @@ static int make_cgroup(struct creation *creation, struct error *err)
 }
 
 /* The rest, while init makes its namespaces. */
-static int complete_cgroup(struct creation *creation, struct error *err)
+int creation_complete_cgroup(struct creation *creation, struct error *err)
 {
 	if (!creation->plan.late_namespaces)
 		return 0;
@@ -382,13 +365,13 @@ static int prepare(struct creation *creation, struct error *err)
 			return -1;
 	}
 	stat("/proc/self/exe", &creation->plan.own_exe);
-	plan_idmap(creation);
+	creation_plan_idmap(creation);
 	if (host_clone_plan_namespaces(&creation->plan, &creation->spec, err) < 0)
 		return -1;
 	return net_device_plan(&creation->plan, err) < 0 ? -1 : host_mount_open_sources(&creation->plan, false, err);
 }
 
-static int enter_resctrl(struct creation *creation, struct error *err)
+int creation_enter_resctrl(struct creation *creation, struct error *err)
 {
 	const struct spec_intel_rdt *rdt = creation->spec.linux_.intel_rdt;
 
@@ -428,9 +411,10 @@ static int birth(struct creation *creation, struct error *err)
 	close_fd(&creation->plan.sync_fd);
 	trace_mark(trace, "clone");
 	host_seccomp_hand_over(&creation->plan, creation->process.pid);
-	if (make_net(creation, err) < 0 || complete_cgroup(creation, err) < 0 ||
+	if (make_net(creation, err) < 0 || creation_complete_cgroup(creation, err) < 0 ||
 	    host_process_prepare(&creation->process, &creation->plan, err) < 0 ||
-	    net_device_move(&creation->plan, creation->process.pid, err) < 0 || enter_resctrl(creation, err) < 0)
+	    net_device_move(&creation->plan, creation->process.pid, err) < 0 ||
+	    creation_enter_resctrl(creation, err) < 0)
 		return -1;
 	/* An init that failed meanwhile does not hear it: its own words are read next. */
 	if (sync_send(creation->sync_fd, SYNC_GO, err) < 0)
@@ -518,7 +502,8 @@ static int follow_init(struct creation *creation, struct error *err)
 
 static int commit(struct creation *creation, struct error *err)
 {
-	if (settle_unit(creation, err) < 0 || host_process_limit(&creation->process, &creation->plan, err) < 0 ||
+	if (creation_settle_unit(creation, err) < 0 ||
+	    host_process_limit(&creation->process, &creation->plan, err) < 0 ||
 	    record_commit(creation->folder_fd, &creation->record, err) < 0 ||
 	    host_process_write_pid_file(creation->plan.options->pid_file, creation->process.pid, err) < 0)
 		return -1;
@@ -560,8 +545,8 @@ static void add_notify(struct creation *creation, const char *id)
 	text_list_set_env(&creation->spec.process->env, "NOTIFY_SOCKET", "/run/notify/notify.sock");
 }
 
-static int begin(struct creation *creation, const struct runtime *runtime, const struct runtime_create_options *options,
-		 struct error *err)
+int creation_begin(struct creation *creation, const struct runtime *runtime,
+		   const struct runtime_create_options *options, struct error *err)
 {
 	AUTO_FREE char *bundle = path_absolute(options->bundle ? options->bundle : ".");
 
@@ -588,7 +573,7 @@ static int begin(struct creation *creation, const struct runtime *runtime, const
 	return 0;
 }
 
-static void creation_init(struct creation *creation)
+void creation_init(struct creation *creation)
 {
 	*creation = (struct creation){ .plan = { .sync_fd = -1, .start_fd = -1, .listener_fd = -1 },
 				       .scope = HOST_SCOPE_NONE,
@@ -601,10 +586,10 @@ static void creation_init(struct creation *creation)
 static int create(struct creation *creation, struct runtime_process *out_process, const struct runtime *runtime,
 		  const struct runtime_create_options *options, bool start, struct error *err)
 {
-	if (begin(creation, runtime, options, err) < 0 || prepare(creation, err) < 0)
+	if (creation_begin(creation, runtime, options, err) < 0 || prepare(creation, err) < 0)
 		return -1;
 	trace_mark(runtime->trace, "filter, namespaces to join, sources of mounts");
-	if (make_cgroup(creation, err) < 0 || (!start && listen_for_start(creation, err) < 0))
+	if (creation_make_cgroup(creation, err) < 0 || (!start && listen_for_start(creation, err) < 0))
 		return -1;
 	if (birth(creation, err) < 0 || use_the_wait(creation, err) < 0 || follow_init(creation, err) < 0)
 		return -1;

@@ -48,3 +48,17 @@ int host_net_make(int *out_namespace_fd, struct error *err)
 	*out_namespace_fd = take_fd(&made);
 	return 1;
 }
+
+int host_net_loopback_of(pid_t pid, struct error *err)
+{
+	AUTO_CLOSE int own = namespace_open(0, namespace_kind_of_flag(CLONE_NEWNET));
+	AUTO_CLOSE int theirs = namespace_open(pid, namespace_kind_of_flag(CLONE_NEWNET));
+	AUTO_CLOSE int socket_fd = -1;
+
+	if (own < 0 || theirs < 0 || namespace_join(own, CLONE_NEWNET) < 0 || namespace_join(theirs, CLONE_NEWNET) < 0)
+		return error_set(err, ERR_INTERNAL, "enter the network namespace of process %d", pid);
+	socket_fd = host_net_loopback();
+	if (namespace_join(own, CLONE_NEWNET) < 0)
+		abort();
+	return socket_fd < 0 ? error_set_errno(err, ERR_INTERNAL, socket_fd, "bring up lo") : 0;
+}

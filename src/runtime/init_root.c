@@ -44,7 +44,7 @@ static int make_parent_private(const char *rootfs, struct error *err)
 	}
 }
 
-static int mount_given(struct init *init, const struct runtime_rootfs_mount *given, struct error *err)
+int init_root_mount_given(struct init *init, const struct runtime_rootfs_mount *given, struct error *err)
 {
 	AUTO(mount_options_fini) struct mount_options options = { 0 };
 	static const struct text_list none;
@@ -114,7 +114,7 @@ int init_root_attach(struct init *init, struct error *err)
 	if (propagation & MS_SHARED && make_parent_private(plan->rootfs, err) < 0)
 		return -1;
 	for (size_t i = 0; i < plan->create->rootfs_mount_count; i++)
-		if (mount_given(init, &plan->create->rootfs_mounts[i], err) < 0)
+		if (init_root_mount_given(init, &plan->create->rootfs_mounts[i], err) < 0)
 			return -1;
 	if (init->root_fd < 0 && bind_on_itself(init, err) < 0)
 		return -1;

@@ -23,8 +23,7 @@
 
 static const struct command commands[] = {
 	{ "check", "[BUNDLE]", "list everything that is wrong with a bundle, on this host", command_check, false },
-	{ "checkpoint", "CONTAINER", "write a running container to files (not in this build)", command_checkpoint,
-	  false },
+	{ "checkpoint", "CONTAINER", "write a running container to files, by CRIU", command_checkpoint, false },
 	{ "create", "CONTAINER", "create a container", command_create, true },
 	{ "delete", "CONTAINER...", "delete what a container left behind", command_delete, false },
 	{ "events", "CONTAINER", "display statistics of a container", command_events, false },
@@ -35,7 +34,7 @@ static const struct command commands[] = {
 	{ "mounts", "add|remove CONTAINER FILE", "change the mounts of a running container", command_mounts, true },
 	{ "pause", "CONTAINER", "suspend all processes of a container", command_pause, false },
 	{ "ps", "CONTAINER [PS OPTION...]", "list the processes of a container", command_ps, false },
-	{ "restore", "CONTAINER", "make a container of such files again (not in this build)", command_restore, false },
+	{ "restore", "CONTAINER", "make a container of such files again", command_restore, false },
 	{ "resume", "CONTAINER", "resume all processes of a container", command_resume, false },
 	{ "run", "CONTAINER", "create and start a container", command_run, true },
 	{ "spec", "", "write a specification to begin with", command_spec, false },
