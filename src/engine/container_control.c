@@ -64,8 +64,10 @@ static int start_held(struct container *container, int cancel_fd, struct error *
 		return -1;
 	}
 	container_event(container, "start", NULL);
-	if (!container->monitored && container_monitor_start(container, err) < 0)
+	if (!container->monitored && container_monitor_start(container, err) < 0) {
+		container_end_unwatched(container);
 		return -1;
+	}
 	return 1;
 }
 

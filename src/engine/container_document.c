@@ -30,6 +30,7 @@ static const struct json_field container_state_fields[] = {
 	JSON_BOOL("paused", S, paused, JSON_OMIT_EMPTY),
 	JSON_BOOL("restarting", S, restarting, JSON_OMIT_EMPTY),
 	JSON_BOOL("removing", S, removing, JSON_OMIT_EMPTY),
+	JSON_BOOL("removingVolumes", S, removing_volumes, JSON_OMIT_EMPTY),
 	JSON_BOOL("dead", S, dead, JSON_OMIT_EMPTY),
 	JSON_BOOL("oomKilled", S, oom_killed, JSON_OMIT_EMPTY),
 	JSON_BOOL("manuallyStopped", S, manually_stopped, JSON_OMIT_EMPTY),

@@ -40,6 +40,7 @@ struct container_state {
 	bool paused;
 	bool restarting;
 	bool removing;
+	bool removing_volumes; /* and its anonymous volumes go with it */
 	bool dead;
 	bool oom_killed;
 	bool manually_stopped; /* by stop or kill: restart policies leave it */

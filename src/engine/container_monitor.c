@@ -3,11 +3,13 @@
  * How it works: one thread per running container. It waits in the shim's Wait
  * call, then takes the busy token and ends the run: exit code, network, shim,
  * state, events, in docker's order; then the restart policy decides: launch
- * again after a pause, remove (--rm), or let the thread end. A shim that is
- * gone left exit.json, or is cleaned up by `kist-shim delete`.
+ * again after a pause, remove (--rm), or let the thread end. When the line to
+ * the shim breaks it is found again; a shim that is gone left exit.json, or is
+ * cleaned up by `kist-shim delete`.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,11 +20,13 @@
 #include "base/file.h"
 #include "base/path.h"
 #include "engine/container_network.h"
+#include "engine/container_restart.h"
 #include "engine/engine_private.h"
+#include "engine/shim_line.h"
 
-#define RESTART_DELAY_FIRST_MS 100
-#define RESTART_DELAY_MAX_MS 60000
-#define RUN_IS_STABLE_NS (10 * CLOCK_SECOND)
+#define LINE_PAUSE_FIRST_MS 20
+#define LINE_PAUSE_MAX_MS 5000
+#define LINE_TRIES_ENDED 3 /* of a shim that wrote how it ended, and does not answer */
 #define EXIT_FILE_MAX 65536
 #define SHORTAGE_PAUSE_MS 200
 
@@ -96,26 +100,6 @@ static int ask_for_exit(struct container *container, struct task_exit *out_exit,
 	return 0;
 }
 
-/* 1 the run ended, 0 the engine closes. */
-static int wait_for_end(struct container *container, struct run_end *end)
-{
-	AUTO(error_clear) struct error err = { 0 };
-	struct task_exit exit = { 0 };
-	int r = container->task ? ask_for_exit(container, &exit, &err) : -1;
-
-	if (r < 0 && container->task && err.kind == ERR_CANCELED)
-		return 0;
-	if (r < 0) {
-		end_without_shim(container, end);
-		return 1;
-	}
-	if (!read_exit_file(container, end))
-		*end = (struct run_end){ .exit_code = exit.exit_status, .exited_ns = exit.exited_at };
-	if (end->exited_ns == 0)
-		end->exited_ns = clock_wall_ns();
-	return 1;
-}
-
 static bool nobody_uses_task(struct container *container, void *arg)
 {
 	(void)arg;
@@ -137,6 +121,92 @@ static struct task_client *take_task(struct container *container)
 		clock_sleep_ms(5);
 	}
 	return task;
+}
+
+/* false: the engine closes. */
+static bool pause_line(struct container *container, int64_t *pause_ms)
+{
+	struct pollfd closing = { .fd = container->engine->closing_fd, .events = POLLIN };
+	bool closes = poll(&closing, 1, (int)*pause_ms) > 0;
+
+	*pause_ms = *pause_ms * 2 > LINE_PAUSE_MAX_MS ? LINE_PAUSE_MAX_MS : *pause_ms * 2;
+	return !closes;
+}
+
+/*
+ * There is no line to the shim, or it broke, which says nothing about the container: 1 there is one now, 0 the engine
+ * closes, -1 the shim is gone.
+ */
+static int find_line(struct container *container, int64_t *pause_ms)
+{
+	AUTO_FREE char *exit_path = path_join(container->bundle, "exit.json");
+	struct task_client *task = NULL;
+	int r = -1;
+
+	mutex_lock(&container->mutex);
+	container->line_lost = true;
+	mutex_unlock(&container->mutex);
+	task_client_close(take_task(container));
+	for (int tries = 0; r < 0 && shim_is_alive(container); tries++) {
+		task = shim_connect(container);
+		if (task)
+			r = 1;
+		else if (tries >= LINE_TRIES_ENDED && file_exists(AT_FDCWD, exit_path))
+			break;
+		else if (!pause_line(container, pause_ms))
+			r = 0;
+	}
+	mutex_lock(&container->mutex);
+	container->task = task;
+	container->line_lost = r == 0;
+	watch_notify(&container->changes);
+	mutex_unlock(&container->mutex);
+	return r;
+}
+
+/* 1 the shim told the end, 0 the engine closes, -1 the shim is gone, or knows of no such container. */
+static int await_exit(struct container *container, struct task_exit *out_exit)
+{
+	int64_t pause_ms = LINE_PAUSE_FIRST_MS;
+
+	for (;;) {
+		AUTO(error_clear) struct error err = { 0 };
+		int r;
+
+		if (container->task && ask_for_exit(container, out_exit, &err) == 0)
+			return 1;
+		if (err.kind == ERR_CANCELED)
+			return 0;
+		if (err.kind == ERR_NOT_FOUND)
+			return -1;
+		if (error_is_set(&err)) {
+			engine_log_error(container->engine, "the line to a shim broke", container->id, &err);
+			if (!pause_line(container, &pause_ms))
+				return 0;
+		}
+		r = find_line(container, &pause_ms);
+		if (r <= 0)
+			return r;
+	}
+}
+
+/* 1 the run ended, 0 the engine closes. */
+static int wait_for_end(struct container *container, struct run_end *end)
+{
+	struct task_exit exit = { 0 };
+	int r = await_exit(container, &exit);
+
+	if (r == 0)
+		return 0;
+	if (r < 0) {
+		end_without_shim(container, end);
+		return 1;
+	}
+	if (!read_exit_file(container, end))
+		*end = (struct run_end){ .exit_code = exit.exit_status, .exited_ns = exit.exited_at };
+	if (end->exited_ns == 0)
+		end->exited_ns = clock_wall_ns();
+	return 1;
 }
 
 static void end_task(struct container *container)
@@ -161,29 +231,11 @@ static void end_task(struct container *container)
 
 static bool policy_restarts_locked(struct container *container, int64_t exit_code)
 {
-	const struct restart_policy *policy = &container->document.host.restart_policy;
-
 	mutex_assert_held(&container->mutex);
 	if (container->stop_wanted || atomic_load(&container->engine->stopping) || container->document.state.removing)
 		return false;
-	if (text_equal(policy->name, "always") || text_equal(policy->name, "unless-stopped"))
-		return true;
-	if (!text_equal(policy->name, "on-failure") || exit_code == 0)
-		return false;
-	return policy->maximum_retry_count == 0 || container->document.restart_count < policy->maximum_retry_count;
-}
-
-static void next_delay_locked(struct container *container)
-{
-	bool stable = clock_monotonic_ns() - container->run_started_ns >= RUN_IS_STABLE_NS;
-
-	mutex_assert_held(&container->mutex);
-	if (stable || container->restart_delay_ms == 0)
-		container->restart_delay_ms = RESTART_DELAY_FIRST_MS;
-	else if (container->restart_delay_ms < RESTART_DELAY_MAX_MS)
-		container->restart_delay_ms *= 2;
-	if (container->restart_delay_ms > RESTART_DELAY_MAX_MS)
-		container->restart_delay_ms = RESTART_DELAY_MAX_MS;
+	return restart_is_wanted(&container->document.host.restart_policy, exit_code,
+				 container->document.restart_count);
 }
 
 /* What the state says after a run; true if the policy wants another. */
@@ -203,7 +255,8 @@ static bool set_ended(struct container *container, const struct run_end *end)
 	state->running = again;
 	state->restarting = again;
 	if (again)
-		next_delay_locked(container);
+		container->restart_delay_ms = restart_delay_ms(container->restart_delay_ms,
+							       clock_monotonic_ns() - container->run_started_ns);
 	return again;
 }
 
@@ -398,6 +451,22 @@ static void *monitor(void *arg)
 	container_unref(container);
 	engine_thread_end(engine);
 	return NULL;
+}
+
+void container_end_unwatched(struct container *container)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	struct run_end end = { 0 };
+
+	mutex_lock(&container->mutex);
+	container->stop_wanted = true;
+	mutex_unlock(&container->mutex);
+	if (container_signal(container, SIGKILL, &err) < 0)
+		engine_log_error(container->engine, "ending a container that nobody can watch", container->id, &err);
+	if (wait_for_end(container, &end)) {
+		finish_run(container, &end);
+		remove_if_wanted(container);
+	}
 }
 
 int container_monitor_start(struct container *container, struct error *err)

@@ -19,11 +19,12 @@ const struct json_field container_prune_report_fields[] = {
 	JSON_END,
 };
 
-static void set_removing(struct container *container, bool removing)
+static void set_removing(struct container *container, bool removing, bool with_volumes)
 {
 	AUTO_UNLOCK struct mutex *held = mutex_hold(&container->mutex);
 
 	container->document.state.removing = removing;
+	container->document.state.removing_volumes = with_volumes;
 	container->stop_wanted |= removing;
 	watch_notify(&container->changes);
 }
@@ -36,7 +37,7 @@ static void remove_volumes(struct container *container)
 
 		/* In use by another: it stays. */
 		if (mount->anonymous && !text_empty(mount->name))
-			volume_remove(container->engine, mount->name, true, &err);
+			volume_remove_with(container, mount->name, &err);
 	}
 }
 
@@ -46,25 +47,27 @@ int container_destroy(struct container *container, bool with_volumes, struct err
 	AUTO_FREE char *folder = container_path(container, NULL);
 	int r;
 
-	set_removing(container, true);
+	with_volumes |= container->document.state.removing_volumes;
+	set_removing(container, true, with_volumes);
 	container_save(container);
 	if (snapshot_remove(container->engine->store, container->id, err) < 0) {
-		set_removing(container, false);
+		set_removing(container, false, false);
 		return error_prefix(err, "container %s: driver \"overlay2\" failed to remove root filesystem",
 				    container->id);
 	}
 	remove_tree(AT_FDCWD, container->bundle);
 	r = remove_tree(AT_FDCWD, folder);
 	if (r < 0) {
-		set_removing(container, false);
+		set_removing(container, false, false);
 		return error_set_errno(err, ERR_INTERNAL, r, "unable to remove filesystem for %s", container->id);
 	}
+	/* While its row is there: a removal that is cut short here leaves none behind. */
+	if (with_volumes)
+		remove_volumes(container);
 	if (container_forget(container, err) < 0)
 		return -1;
 	container_end_execs(container);
 	container_leave(container);
-	if (with_volumes)
-		remove_volumes(container);
 	container_event(container, "destroy", NULL);
 	mutex_lock(&container->mutex);
 	container->removed = true;

@@ -215,10 +215,12 @@ struct task_client *container_borrow_task(struct container *container, struct er
 {
 	AUTO_UNLOCK struct mutex *held = mutex_hold(&container->mutex);
 
-	if (!container->document.state.running || !container->task) {
+	if (container->document.state.running && container->line_lost)
+		error_set(err, ERR_UNAVAILABLE, "container %s: its shim does not answer", container->id);
+	else if (!container->document.state.running || !container->task)
 		error_set(err, ERR_CONFLICT, "container %s is not running", container->id);
+	if (error_is_set(err))
 		return NULL;
-	}
 	container->task_users++;
 	return container->task;
 }

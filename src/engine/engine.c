@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "base/path.h"
 #include "base/random.h"
+#include "engine/container_restart.h"
 #include "engine/engine_network.h"
 #include "engine/engine_private.h"
 #include "engine/name_server.h"
@@ -31,7 +32,7 @@
 #define SHM_SIZE (INT64_C(64) * 1024 * 1024)
 #define STOP_TIMEOUT_S 10
 #define END_PATIENCE_NS (10 * CLOCK_SECOND)
-#define SHIM_FILE_MAX 65536
+#define LINE_PATIENCE_NS (5 * CLOCK_SECOND)
 #define CLOSE_WAIT_NS (10 * CLOCK_SECOND)
 
 void engine_options_init(struct engine_options *options)
@@ -198,39 +199,6 @@ static int open_network(struct engine *engine, const struct engine_options *opti
 
 /* ---- recovery ---- */
 
-struct shim_document {
-	int64_t pid;
-	char *address;
-};
-
-static const struct json_field shim_document_fields[] = {
-	JSON_I64("pid", struct shim_document, pid, 0),
-	JSON_TEXT("address", struct shim_document, address, 0),
-	JSON_END,
-};
-
-/* The shim of a container, if it lives and still has its task. */
-static struct task_client *find_shim(const struct container *container)
-{
-	AUTO(error_clear) struct error err = { 0 };
-	AUTO(task_client_closep) struct task_client *task = NULL;
-	AUTO_FREE char *path = path_join(container->bundle, "shim.json");
-	AUTO_FREE char *text = NULL;
-	struct shim_document document = { 0 };
-	pid_t shim_pid;
-	pid_t task_pid = 0;
-	size_t size;
-	int r = file_read(&text, &size, AT_FDCWD, path, SHIM_FILE_MAX);
-
-	if (r < 0 || json_decode(&document, shim_document_fields, text, size, &err) < 0)
-		return NULL;
-	r = task_client_open(&task, text_or_empty(document.address), &err);
-	json_free_fields(&document, shim_document_fields);
-	if (r < 0 || task_connect(task, container->id, &shim_pid, &task_pid, -1, &err) < 0 || task_pid == 0)
-		return NULL;
-	return take_ptr(task);
-}
-
 /* A run that was never acknowledged is undone; one that was is watched again. */
 static void recover_one(struct container *container)
 {
@@ -253,8 +221,7 @@ static void recover_one(struct container *container)
 		state->pid = 0;
 		return;
 	}
-	if (!state->restarting)
-		container->task = find_shim(container);
+	container->line_lost = !state->restarting;
 	container->run_started_ns = clock_monotonic_ns();
 	if (container_monitor_start(container, &err) < 0)
 		engine_log_error(container->engine, "a container is not watched", container->id, &err);
@@ -319,29 +286,21 @@ static void remove_strange_snapshots(struct engine *engine)
 	}
 }
 
-/* What a policy starts when the engine starts: not what only ever was created, not what was stopped by hand. */
-static bool starts_with_engine(const struct container *container)
-{
-	const struct container_state *state = &container->document.state;
-	const struct restart_policy *policy = &container->document.host.restart_policy;
-
-	if (state->running || state->removing || state->started_ns == 0 || container->removed)
-		return false;
-	if (text_equal(policy->name, "always"))
-		return true;
-	if (text_equal(policy->name, "unless-stopped"))
-		return !state->manually_stopped;
-	return text_equal(policy->name, "on-failure") && state->exit_code != 0 && !state->manually_stopped &&
-	       (policy->maximum_retry_count == 0 || container->document.restart_count < policy->maximum_retry_count);
-}
-
 static void start_by_policy(struct engine *engine, struct container **items, size_t count, const bool *wanted)
 {
-	for (size_t i = count; i > 0; i--) {
-		AUTO(error_clear) struct error err = { 0 };
+	AUTO_FREE const struct container_document **documents = xcalloc(count + 1, sizeof(struct container_document *));
+	AUTO_FREE size_t *order = xcalloc(count + 1, sizeof(*order));
 
-		if (wanted[i - 1] && container_start(engine, items[i - 1]->id, -1, &err) < 0)
-			engine_log_error(engine, "a container could not be started again", items[i - 1]->id, &err);
+	/* What these documents say of others does not change. */
+	for (size_t i = 0; i < count; i++)
+		documents[i] = &items[i]->document;
+	restart_order(order, documents, count);
+	for (size_t i = 0; i < count; i++) {
+		AUTO(error_clear) struct error err = { 0 };
+		const struct container *container = items[order[i]];
+
+		if (wanted[order[i]] && container_start(engine, container->id, -1, &err) < 0)
+			engine_log_error(engine, "a container could not be started again", container->id, &err);
 	}
 }
 
@@ -370,6 +329,25 @@ static bool is_end_pending(struct container *container)
 	const struct container_state *state = &container->document.state;
 
 	return state->running && !state->restarting && !container->removed && container->exits == 0;
+}
+
+static bool is_line_pending(struct container *container)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&container->mutex);
+	const struct container_state *state = &container->document.state;
+
+	return state->running && !state->restarting && container->monitored && !container->task &&
+	       container->exits == 0;
+}
+
+/* The monitors find their shims all at once: one that does not answer holds up nobody but its own container. */
+static void await_lines(struct container **items, size_t count)
+{
+	int64_t deadline = clock_monotonic_ns() + LINE_PATIENCE_NS;
+
+	for (size_t i = 0; i < count; i++)
+		while (is_line_pending(items[i]) && clock_monotonic_ns() < deadline)
+			clock_sleep_ms(1);
 }
 
 /* Who ended while we were away is seen to have ended by the first client that asks. */
@@ -419,7 +397,7 @@ static int recover(struct engine *engine, struct error *err)
 	wanted = xcalloc(count + 1, sizeof(*wanted));
 	ended = xcalloc(count + 1, sizeof(*ended));
 	for (size_t i = 0; i < count; i++) {
-		wanted[i] = starts_with_engine(items[i]);
+		wanted[i] = !items[i]->removed && restart_at_open(&items[i]->document);
 		ended[i] = has_ended(items[i]);
 	}
 	for (size_t i = 0; i < count; i++)
@@ -431,6 +409,9 @@ static int recover(struct engine *engine, struct error *err)
 		shims_kill_strange(engine);
 		for (size_t i = 0; i < count; i++)
 			recover_one(items[i]);
+		await_lines(items, count);
+		for (size_t i = 0; i < count; i++)
+			container_restore_execs(items[i]);
 		remove_strangers(engine, folders);
 		remove_strange_snapshots(engine);
 		remove_strange_bundles(engine, items, count);

@@ -108,6 +108,7 @@ struct container {
 	int64_t run_started_ns;	  /* monotonic */
 	struct task_client *task; /* while running; closed by the monitor only, under `busy` */
 	int task_users;		  /* threads inside a task_*() call on it */
+	bool line_lost;		  /* it runs, and its monitor looks for its shim */
 	struct list attaches;	  /* struct attach: wait for the start */
 	struct list execs;	  /* struct exec */
 };
@@ -195,6 +196,8 @@ void container_volume_events(struct container *container, bool mounted);
 char *container_cgroup_path(const struct container *container);
 /* Starts the thread that waits for the end. */
 int container_monitor_start(struct container *container, struct error *err);
+/* With the token: kills and ends a run that no thread could be started for. */
+void container_end_unwatched(struct container *container);
 /* Exit code docker gives to a start that failed with this text. */
 int64_t launch_exit_code(const char *message);
 /* errno's words as Go and runc write them, which clients search for: "permission denied". */
@@ -210,6 +213,8 @@ void container_connect_attaches(struct container *container);
 void container_end_attaches(struct container *container);
 /* exec.c: forgets all execs of a container that starts anew or goes. */
 void container_end_execs(struct container *container);
+/* Those of a container that ran on while no engine did: once there is a line to its shim. */
+void container_restore_execs(struct container *container);
 /* With container->mutex held. */
 void container_exec_ids(struct container *container, struct text_list *out_ids);
 
@@ -222,6 +227,8 @@ int volume_create_for(struct volume *out_volume, struct container *container,
 		      const struct volume_create_request *request, struct error *err);
 /* The same for one that is another's too. */
 void volume_hold(struct container *container, const char *name);
+/* Removes a volume of a container that is being removed; one that others use, too, stays. */
+void volume_remove_with(struct container *container, const char *name, struct error *err);
 /* The container will not be made. */
 void volumes_let_go(struct container *container);
 /* Ends removals that were cut short, or takes them back. */

@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How it works: an exec is kept in engine->execs (one reference) and in
- * container->execs until the container is started again or removed. A thread
- * per running exec waits for its end. container->mutex guards the changing
- * members.
+ * container->execs until the container is started again or removed; only the
+ * last ones that ended stay, and those that nobody starts go after a while. A
+ * thread per running exec waits for its end. container->mutex guards the
+ * changing members. exec-<id>.json in the bundle is what the next engine knows
+ * of it.
  */
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -23,6 +28,10 @@
 #include "sys/capability.h"
 
 #define ENDED_KEPT 64
+#define UNSTARTED_KEPT 1024
+#define UNSTARTED_AGE_NS (600 * CLOCK_SECOND)
+#define LINE_PAUSE_MS 20
+#define LINE_PATIENCE_NS (30 * CLOCK_SECOND)
 #define EXIT_CODE_PATIENCE_NS (10 * CLOCK_SECOND)
 #define CONFIG_MAX (4 * 1024 * 1024)
 /* What the shim knows it by: short, it is part of a socket's path. */
@@ -86,8 +95,66 @@ struct exec {
 	bool running;
 	struct optional_i64 exit_code;
 	int64_t pid;
+	int64_t created_ns;	  /* monotonic */
 	struct task_client *task; /* borrowed from the container while it runs */
 };
+
+/* ---- on disk ---- */
+
+struct exec_document {
+	char *id;
+	struct exec_config config;
+	bool started;
+	bool running;
+	struct optional_i64 exit_code;
+	int64_t pid;
+};
+
+static const struct json_field exec_document_fields[] = {
+	JSON_TEXT("id", struct exec_document, id, JSON_REQUIRED),
+	JSON_OBJECT("config", struct exec_document, config, exec_config_fields, 0),
+	JSON_BOOL("started", struct exec_document, started, 0),
+	JSON_BOOL("running", struct exec_document, running, 0),
+	JSON_OPT_I64("exitCode", struct exec_document, exit_code, 0),
+	JSON_I64("pid", struct exec_document, pid, 0),
+	JSON_END,
+};
+
+#define DOCUMENT_PREFIX "exec-"
+#define DOCUMENT_SUFFIX ".json"
+
+static char *document_path(const struct exec *exec)
+{
+	return xasprintf("%s/" DOCUMENT_PREFIX "%s" DOCUMENT_SUFFIX, exec->container->bundle, exec->shim_id);
+}
+
+/* On tmpfs: it lives no longer than what it tells of. */
+static void save(struct exec *exec)
+{
+	AUTO_FREE char *path = document_path(exec);
+	AUTO_FREE char *text = NULL;
+	int r;
+
+	mutex_lock(&exec->container->mutex);
+	const struct exec_document document = {
+		.id = exec->id,
+		.config = exec->config,
+		.started = exec->started,
+		.running = exec->running,
+		.exit_code = exec->exit_code,
+		.pid = exec->pid,
+	};
+
+	text = json_encode_sparse(&document, exec_document_fields);
+	mutex_unlock(&exec->container->mutex);
+	r = file_write_atomic(AT_FDCWD, path, text, strlen(text), 0600, FILE_NO_SYNC);
+	if (r < 0 && r != -ENOENT) {
+		AUTO(error_clear) struct error err = { 0 };
+
+		error_set_errno(&err, ERR_INTERNAL, r, "write %s", path);
+		engine_log_error(exec->container->engine, "an exec is not written down", exec->id, &err);
+	}
+}
 
 static struct exec *exec_ref(struct exec *exec)
 {
@@ -120,31 +187,49 @@ static int exec_find(struct exec **out_exec, struct engine *engine, const char *
 static void exec_forget(struct exec *exec)
 {
 	struct engine *engine = exec->container->engine;
+	AUTO_FREE char *path = document_path(exec);
 	struct exec *found;
 
+	/* One that closes leaves them to the next. */
+	if (!atomic_load(&engine->stopping))
+		unlink(path);
 	mutex_lock(&engine->index);
 	found = map_take(&engine->execs, exec->id);
 	mutex_unlock(&engine->index);
 	exec_unref(found);
 }
 
+static struct exec *take_listed(struct exec *exec)
+{
+	list_remove(&exec->node);
+	return exec;
+}
+
+/* The oldest of those that are too many, or any. */
 static struct exec *take_ended(struct container *container, bool all)
 {
 	AUTO_UNLOCK struct mutex *held = mutex_hold(&container->mutex);
-	struct exec *oldest = NULL;
-	size_t count = 0;
+	struct exec *ended = NULL;
+	struct exec *unstarted = NULL;
+	size_t ended_count = 0;
+	size_t unstarted_count = 0;
 
 	LIST_FOR_EACH (node, &container->execs) {
 		struct exec *exec = list_entry(node, struct exec, node);
 
-		count++;
-		if (!oldest && (all || (exec->started && !exec->running)))
-			oldest = exec;
+		if (all)
+			return take_listed(exec);
+		if (exec->started && !exec->running && ended_count++ == 0)
+			ended = exec;
+		if (!exec->started && unstarted_count++ == 0)
+			unstarted = exec;
 	}
-	if (!oldest || (!all && count <= ENDED_KEPT))
-		return NULL;
-	list_remove(&oldest->node);
-	return oldest;
+	if (ended_count > ENDED_KEPT)
+		return take_listed(ended);
+	if (unstarted &&
+	    (unstarted_count > UNSTARTED_KEPT || clock_monotonic_ns() - unstarted->created_ns > UNSTARTED_AGE_NS))
+		return take_listed(unstarted);
+	return NULL;
 }
 
 void container_end_execs(struct container *container)
@@ -179,6 +264,8 @@ static int check_container(struct container *container, const char *name, struct
 				 container->id);
 	if (!state->running)
 		return error_set(err, ERR_CONFLICT, "container %s is not running", container->id);
+	if (container->line_lost)
+		return error_set(err, ERR_UNAVAILABLE, "container %s: its shim does not answer", container->id);
 	if (state->paused)
 		return error_set(err, ERR_CONFLICT, "Container %s is paused, unpause the container before exec", name);
 	return 0;
@@ -198,36 +285,55 @@ static int check_config(const struct exec_config *config, struct error *err)
 	return detach_keys_parse(keys, &count, config->detach_keys, err);
 }
 
-int exec_create(char **out_id, struct engine *engine, const char *name, const struct exec_config *config,
-		struct error *err)
+static struct exec *exec_new(struct container *container, const char *id, const struct exec_config *config)
 {
-	AUTO(container_unrefp) struct container *container = NULL;
-	struct exec *old;
-	struct exec *exec;
+	struct exec *exec = xcalloc(1, sizeof(*exec));
 
-	if (container_find(&container, engine, name, err) < 0 || check_container(container, name, err) < 0 ||
-	    check_config(config, err) < 0)
-		return -1;
-	while ((old = take_ended(container, false)))
-		exec_forget(old);
-	exec = xcalloc(1, sizeof(*exec));
 	atomic_init(&exec->references, 1);
-	random_hex(exec->id, 32);
+	memcpy(exec->id, id, sizeof(exec->id));
 	memcpy(exec->shim_id, exec->id, SHIM_ID_SIZE);
 	json_copy_fields(&exec->config, config, exec_config_fields);
 	if (config->console_size.count == 2) {
 		exec->height = (uint16_t)config->console_size.items[0].value;
 		exec->width = (uint16_t)config->console_size.items[1].value;
 	}
+	exec->created_ns = clock_monotonic_ns();
 	exec->container = container_ref(container);
-	*out_id = xstrdup(exec->id);
-	exec_ref(exec);
-	mutex_lock(&engine->index);
-	map_set(&engine->execs, exec->id, exec);
-	mutex_unlock(&engine->index);
+	return exec;
+}
+
+/* The index takes the reference. */
+static void enter(struct exec *exec)
+{
+	struct container *container = exec->container;
+
+	mutex_lock(&container->engine->index);
+	map_set(&container->engine->execs, exec->id, exec);
+	mutex_unlock(&container->engine->index);
 	mutex_lock(&container->mutex);
 	list_add_last(&container->execs, &exec->node);
 	mutex_unlock(&container->mutex);
+}
+
+int exec_create(char **out_id, struct engine *engine, const char *name, const struct exec_config *config,
+		struct error *err)
+{
+	AUTO(container_unrefp) struct container *container = NULL;
+	struct exec *old;
+	struct exec *exec;
+	char id[65];
+
+	if (container_find(&container, engine, name, err) < 0 || check_container(container, name, err) < 0 ||
+	    check_config(config, err) < 0)
+		return -1;
+	while ((old = take_ended(container, false)))
+		exec_forget(old);
+	random_hex(id, 32);
+	exec = exec_new(container, id, config);
+	*out_id = xstrdup(exec->id);
+	exec_ref(exec);
+	save(exec);
+	enter(exec);
 	exec_event(exec, "exec_create");
 	exec_unref(exec);
 	return 0;
@@ -389,6 +495,46 @@ static void die_event(struct exec *exec, int64_t exit_code)
 	container_event(exec->container, "exec_die", extras);
 }
 
+static bool has_line_or_ended(struct container *container, void *arg)
+{
+	(void)arg;
+	return container->task || !container->document.state.running;
+}
+
+/* The line broke: the container's monitor finds another. false: the container has ended, or the engine closes. */
+static bool take_new_line(struct exec *exec)
+{
+	struct container *container = exec->container;
+	AUTO(error_clear) struct error err = { 0 };
+
+	container_return_task(container);
+	exec->task = NULL;
+	if (container_await(container, has_line_or_ended, NULL, -1, clock_monotonic_ns() + LINE_PATIENCE_NS, &err) > 0)
+		exec->task = container_borrow_task(container, &err);
+	return exec->task != NULL;
+}
+
+/* 1 its end, 0 the engine closes, -1 nobody knows it any more. */
+static int await_exit(struct exec *exec, struct task_exit *out_end)
+{
+	struct engine *engine = exec->container->engine;
+
+	for (;;) {
+		AUTO(error_clear) struct error err = { 0 };
+
+		if (exec->task &&
+		    task_wait(exec->task, exec->container->id, exec->shim_id, out_end, engine->closing_fd, &err) == 0)
+			return 1;
+		if (atomic_load(&engine->stopping))
+			return 0;
+		if (err.kind == ERR_NOT_FOUND || !exec->task)
+			return -1;
+		clock_sleep_ms(LINE_PAUSE_MS);
+		if (!take_new_line(exec))
+			return atomic_load(&engine->stopping) ? 0 : -1;
+	}
+}
+
 /* Owns a reference to the exec and a borrowed task. */
 static void *wait_for_exec(void *arg)
 {
@@ -398,16 +544,19 @@ static void *wait_for_exec(void *arg)
 	AUTO(error_clear) struct error err = { 0 };
 	struct task_exit end = { .exit_status = 137 };
 	struct task_exit deleted;
-	int r = task_wait(exec->task, container->id, exec->shim_id, &end, engine->closing_fd, &err);
+	int r = await_exit(exec, &end);
 
-	/* Who waits for the end finds its event published. */
-	die_event(exec, end.exit_status);
-	set_end(exec, end.exit_status);
-	if (r == 0) {
-		error_clear(&err);
-		task_delete(exec->task, container->id, exec->shim_id, &deleted, engine->closing_fd, &err);
+	/* An engine that closes knows of no end: the next one finds the exec again. */
+	if (r != 0) {
+		/* Who waits for the end finds its event published. */
+		die_event(exec, end.exit_status);
+		set_end(exec, end.exit_status);
+		save(exec);
 	}
-	container_return_task(container);
+	if (r > 0)
+		task_delete(exec->task, container->id, exec->shim_id, &deleted, engine->closing_fd, &err);
+	if (exec->task)
+		container_return_task(container);
 	exec_unref(exec);
 	engine_thread_end(engine);
 	return NULL;
@@ -476,8 +625,13 @@ static int run(struct exec *exec, struct task_client *task, struct attach *attac
 	exec->pid = pid;
 	exec->task = task;
 	mutex_unlock(&container->mutex);
+	save(exec);
 	exec_event(exec, "exec_start");
-	return watch_end(exec, err);
+	if (watch_end(exec, err) < 0) {
+		abandon(exec, task);
+		return -1;
+	}
+	return 0;
 }
 
 /* Marks it started; refuses a second time. */
@@ -524,6 +678,7 @@ static int end_failed(struct exec *exec, struct attach *attach, struct error *er
 	frame_exec_error(err);
 	code = launch_exit_code(err->message);
 	set_end(exec, code);
+	save(exec);
 	die_event(exec, code);
 	if (!attach) {
 		if (err->kind == ERR_INTERNAL && code != 128)
@@ -636,6 +791,58 @@ int exec_inspect(struct exec_inspect *out_inspect, struct engine *engine, const 
 	for (size_t i = 1; i < config->cmd.count; i++)
 		text_list_add(&out_inspect->process.arguments, config->cmd.items[i]);
 	return 0;
+}
+
+/* ---- found again ---- */
+
+static void restore_one(struct container *container, const struct exec_document *document)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	struct exec *exec;
+
+	if (strlen(document->id) != 64)
+		return;
+	exec = exec_new(container, document->id, &document->config);
+	exec->started = document->started;
+	exec->running = document->running && document->pid > 0;
+	exec->exit_code = document->exit_code;
+	exec->pid = document->pid;
+	/* Killed while it was being started, which nobody was told of. */
+	if (document->running && !exec->running)
+		exec->started = false;
+	exec_ref(exec);
+	enter(exec);
+	if (exec->running) {
+		exec->task = container_borrow_task(container, &err);
+		if (!exec->task || watch_end(exec, &err) < 0) {
+			engine_log_error(container->engine, "an exec is not watched", exec->id, &err);
+			if (exec->task)
+				container_return_task(container);
+			set_end(exec, 137);
+		}
+	}
+	exec_unref(exec);
+}
+
+void container_restore_execs(struct container *container)
+{
+	AUTO_CLOSEDIR DIR *folder = opendir(container->bundle);
+	const struct dirent *entry;
+
+	while (folder && (entry = readdir(folder))) {
+		AUTO(error_clear) struct error err = { 0 };
+		AUTO_FREE char *text = NULL;
+		struct exec_document document = { 0 };
+		size_t size;
+
+		if (!text_has_prefix(entry->d_name, DOCUMENT_PREFIX) ||
+		    !text_has_suffix(entry->d_name, DOCUMENT_SUFFIX) ||
+		    file_read(&text, &size, dirfd(folder), entry->d_name, CONFIG_MAX) < 0 ||
+		    json_decode(&document, exec_document_fields, text, size, &err) < 0)
+			continue;
+		restore_one(container, &document);
+		json_free_fields(&document, exec_document_fields);
+	}
 }
 
 /* Ids of the execs that run or may run, for inspect. */

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -37,6 +38,20 @@ static const char *option(const struct text_list *words, const char *name)
 		if (text_equal(words->items[i], name))
 			return words->items[i + 1];
 	return NULL;
+}
+
+bool shim_is_of(int64_t pid, const char *id)
+{
+	AUTO(text_list_fini) struct text_list words = { 0 };
+	AUTO_CLOSE int proc_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char number[24];
+
+	snprintf(number, sizeof(number), "%lld", (long long)pid);
+	if (pid <= 0 || proc_fd < 0)
+		return false;
+	read_words(&words, proc_fd, number);
+	return words.count && text_equal(path_base(words.items[0]), "kist-shim") &&
+	       text_equal(option(&words, "-id"), id);
 }
 
 static bool is_expected(struct engine *engine, const char *id)

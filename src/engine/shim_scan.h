@@ -8,5 +8,7 @@
 
 #include "engine/engine_private.h"
 
+/* Whether this process is the shim of that container. */
+bool shim_is_of(int64_t pid, const char *id);
 /* Kills every kist-shim of this exec root whose container does not run. While no container is being started. */
 void shims_kill_strange(struct engine *engine);

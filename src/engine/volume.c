@@ -362,8 +362,8 @@ static int move_aside(char **out_aside, const struct engine *engine, const char 
 	return 0;
 }
 
-/* 1 if it is gone, 0 if there was none. */
-static int take_away(char **out_aside, struct engine *engine, const char *name, struct error *err)
+/* 1 if it is gone, 0 if there was none. but_id: a container whose use of it does not count, or NULL. */
+static int take_away(char **out_aside, struct engine *engine, const char *name, const char *but_id, struct error *err)
 {
 	AUTO_UNLOCK struct mutex *held = mutex_hold(&engine->volumes);
 	AUTO(text_list_fini) struct text_list users = { 0 };
@@ -375,6 +375,9 @@ static int take_away(char **out_aside, struct engine *engine, const char *name, 
 		return r;
 	users_of(&users, engine, name);
 	holders_of_locked(&users, engine, name);
+	for (size_t i = users.count; i > 0; i--)
+		if (text_equal(users.items[i - 1], but_id))
+			text_list_remove(&users, i - 1);
 	if (users.count) {
 		AUTO_FREE char *ids = text_list_join(&users, ", ");
 
@@ -390,10 +393,10 @@ static int take_away(char **out_aside, struct engine *engine, const char *name, 
 	return 1;
 }
 
-int volume_remove(struct engine *engine, const char *name, bool force, struct error *err)
+static int remove_volume(struct engine *engine, const char *name, bool force, const char *but_id, struct error *err)
 {
 	AUTO_FREE char *aside = NULL;
-	int r = take_away(&aside, engine, name, err);
+	int r = take_away(&aside, engine, name, but_id, err);
 
 	if (r < 0)
 		return -1;
@@ -404,6 +407,16 @@ int volume_remove(struct engine *engine, const char *name, bool force, struct er
 		return error_set_errno(err, ERR_INTERNAL, r, "remove %s: %s", name, aside);
 	publish(engine, "destroy", name);
 	return 0;
+}
+
+int volume_remove(struct engine *engine, const char *name, bool force, struct error *err)
+{
+	return remove_volume(engine, name, force, NULL, err);
+}
+
+void volume_remove_with(struct container *container, const char *name, struct error *err)
+{
+	(void)remove_volume(container->engine, name, true, container->id, err);
 }
 
 static int recover_removed(struct engine *engine, int folder_fd, const char *name, struct error *err)
