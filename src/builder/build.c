@@ -11,6 +11,8 @@
 static void build_fini(struct build *build)
 {
 	layer_writer_free(build->context);
+	layer_writer_free(build->definition);
+	text_list_fini(&build->ignored);
 	stages_fini(&build->stages);
 	graph_fini(&build->graph);
 	dockerfile_free(build->dockerfile);
@@ -56,7 +58,17 @@ static void warn_unused(struct build *build)
 	build_print(build, "[Warning] One or more build-args [%s] were not consumed\n", joined);
 }
 
-static int run(struct digest *out_id, struct build *build, struct error *err)
+static void build_init(struct build *build, struct engine *engine, const struct build_options *options,
+		       struct build_failure *failure)
+{
+	*failure = (struct build_failure){ 0 };
+	*build = (struct build){
+		.engine = engine, .store = engine_store(engine), .options = options, .failure = failure
+	};
+	build->lease = lease_new(build->store);
+}
+
+int build_solve(struct build *build, struct error *err)
 {
 	const struct build_options *options = build->options;
 
@@ -64,23 +76,49 @@ static int run(struct digest *out_id, struct build *build, struct error *err)
 		return -1;
 	if (stages_load(&build->stages, build->dockerfile, options->args, options->platform, options->target,
 			&build->consumed, err) < 0 ||
-	    compile(build, err) < 0 || solve(build, err) < 0)
+	    compile(build, err) < 0)
+		return -1;
+	vertex_announce(build);
+	if (context_fetch(build, err) < 0 || solve(build, err) < 0)
 		return -1;
 	if (options->cache_from)
 		build_print(build, "[Warning] --cache-from is not used: this builder keeps its own cache\n");
 	warn_unused(build);
-	return export_image(out_id, build, err);
+	return 0;
 }
 
 int build_run(struct digest *out_id, struct build_failure *out_failure, struct engine *engine,
 	      const struct build_options *options, struct error *err)
 {
-	AUTO(build_fini)
-	struct build build = {
-		.engine = engine, .store = engine_store(engine), .options = options, .failure = out_failure
-	};
+	AUTO(build_fini) struct build build = { 0 };
 
-	*out_failure = (struct build_failure){ 0 };
-	build.lease = lease_new(build.store);
-	return run(out_id, &build, err);
+	build_init(&build, engine, options, out_failure);
+	return build_solve(&build, err) < 0 ? -1 : export_image(out_id, &build, options->tags, err);
+}
+
+struct build *build_new(struct engine *engine, const struct build_options *options, struct build_failure *failure)
+{
+	struct build *build = xcalloc(1, sizeof(*build));
+
+	build_init(build, engine, options, failure);
+	return build;
+}
+
+void build_free(struct build *build)
+{
+	if (!build)
+		return;
+	build_fini(build);
+	free(build);
+}
+
+int build_export(struct digest *out_id, struct build *build, const struct text_list *tags, struct error *err)
+{
+	return export_image(out_id, build, tags, err);
+}
+
+const char *build_dockerfile(const struct build *build, const char **out_path)
+{
+	*out_path = build->dockerfile_path;
+	return build->dockerfile_text;
 }

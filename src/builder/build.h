@@ -7,18 +7,73 @@
  * error (ERR_INVALID: the Dockerfile or an option is wrong). After it the
  * caller reports the failure in the stream. Canceled, failed or killed, a build
  * leaves no process and no image; finished steps stay in the cache.
+ *
+ * With `client` the context is asked for in parts, and with `watch` progress is
+ * told in BuildKit's words instead of messages.
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/cleanup.h"
 #include "base/text.h"
 #include "engine/container_config.h"
 #include "oci/digest.h"
 
+struct build;
 struct engine;
 struct session_settings;
+
+/* One operation, told when it is known, has begun and has ended. */
+struct build_vertex {
+	char id[DIGEST_TEXT_MAX];
+	const char *name;     /* "[2/3] RUN make" */
+	int64_t started_ns;   /* 0: not yet */
+	int64_t completed_ns; /* 0: not yet */
+	bool cached;
+	const char *error; /* NULL: none */
+};
+
+/* A part of an operation: "transferring context:", bytes or done. */
+struct build_progress {
+	const char *vertex;
+	const char *name;
+	int64_t current;
+	int64_t total; /* 0: not known */
+	int64_t started_ns;
+	int64_t completed_ns;
+};
+
+/* Called by the thread that builds. */
+struct build_watch {
+	void *arg;
+	void (*vertex)(void *arg, const struct build_vertex *vertex);
+	void (*progress)(void *arg, const struct build_progress *progress);
+	void (*log)(void *arg, const char *vertex, int stream, const void *data, size_t size);
+};
+
+/* Wanted: files of a client's directory in one of ours. */
+struct build_fill {
+	const char *source;		 /* "dockerfile", "context" */
+	int directory_fd;		 /* made equal to what the client has */
+	bool add;			 /* what is there already stays */
+	const struct text_list *paths;	 /* only these, links followed; NULL: all */
+	const struct text_list *ignored; /* lines of .dockerignore; NULL: none */
+	void (*progress)(void *arg, int64_t bytes);
+	void *progress_arg;
+	int cancel_fd;
+};
+
+/* Whoever wants the build can be asked for what it needs. */
+struct build_client {
+	void *arg;
+	int (*fill)(void *arg, const struct build_fill *fill, struct error *err);
+	/* 1 and the bytes (yours, with a NUL behind them); 0: it has no such secret. */
+	int (*secret)(void *arg, const char *id, int cancel_fd, char **out_data, size_t *out_size, struct error *err);
+	/* The JSON a pull wants for the registry at this host, yours; NULL: none. */
+	char *(*credentials)(void *arg, const char *host, int cancel_fd);
+};
 
 struct build_options {
 	int context_fd; /* tar, plain or compressed (borrowed) */
@@ -45,12 +100,28 @@ struct build_options {
 	/* One JSON object without line end. */
 	void (*send)(void *arg, const char *json);
 	void *send_arg;
+	const struct build_watch *watch;   /* NULL: messages to send */
+	const struct build_client *client; /* NULL: everything comes in context_fd */
 	int cancel_fd;
 };
 
 struct build_failure {
-	int64_t code; /* of the RUN step that failed; 0: something else */
+	int64_t code;	/* of the RUN step that failed; 0: something else */
+	unsigned first; /* lines of the Dockerfile; 0: none in particular */
+	unsigned last;
 };
 
 int build_run(struct digest *out_id, struct build_failure *out_failure, struct engine *engine,
 	      const struct build_options *options, struct error *err);
+
+/* ---- the same in two parts: what is built may be exported later, several times or never ---- */
+
+/* The options, the failure and everything they point at must outlive the build; cancel_fd may change in between. */
+struct build *build_new(struct engine *engine, const struct build_options *options, struct build_failure *failure);
+void build_free(struct build *build);
+DEFINE_AUTO(struct build, build_free)
+int build_solve(struct build *build, struct error *err);
+/* The image, with these names. */
+int build_export(struct digest *out_id, struct build *build, const struct text_list *tags, struct error *err);
+/* The Dockerfile, once it was read (borrowed); NULL before. */
+const char *build_dockerfile(const struct build *build, const char **out_path);

@@ -20,7 +20,9 @@ struct build {
 	const struct build_options *options;
 	struct lease *lease;
 	struct build_failure *failure;
-	struct layer_writer *context; /* NULL: none received yet */
+	struct layer_writer *context;	 /* NULL: none received yet */
+	struct layer_writer *definition; /* with options.client: the Dockerfile and what is ignored */
+	struct text_list ignored;	 /* with options.client: lines of .dockerignore */
 	struct dockerfile *dockerfile;
 	char *dockerfile_path;
 	char *dockerfile_text;
@@ -33,6 +35,8 @@ struct build {
 	struct text_list consumed; /* build args that something declared */
 	size_t step_total;
 	size_t step_number;
+	struct build_vertex *vertex; /* that runs now; NULL */
+	size_t vertex_count;
 };
 
 /* ---- output.c ---- */
@@ -42,10 +46,26 @@ void build_print_bytes(struct build *build, const void *data, size_t size);
 /* The lines around an instruction, marked: where a build failed. */
 void build_print_place(struct build *build, unsigned first, unsigned last);
 void build_send_id(struct build *build, const struct digest *id);
+/* What a step prints: stream 1 or 2. */
+void build_print_output(struct build *build, int stream, const void *data, size_t size);
+
+/* ---- vertex.c: all of it does nothing when nobody watches ---- */
+
+/* Starts an operation that is no node; the name must outlive it. */
+void vertex_begin(struct build *build, struct build_vertex *vertex, const char *name);
+void vertex_end(struct build *build, struct build_vertex *vertex, const struct error *err);
+/* Operations to come. */
+void vertex_announce(struct build *build);
+void vertex_begin_node(struct build *build, struct build_vertex *vertex, const struct node *node);
+void vertex_cached_node(struct build *build, const struct node *node);
+/* A part of the operation that runs; begun at started_ns, over if completed. */
+void vertex_part(struct build *build, const char *name, int64_t started_ns, int64_t current, bool completed);
 
 /* ---- context.c ---- */
 
 int context_receive(struct build *build, struct error *err);
+/* With options.client: what the graph needs of the context. */
+int context_fetch(struct build *build, struct error *err);
 /* The directory (borrowed). */
 int context_fd(const struct build *build);
 
@@ -69,6 +89,9 @@ int compiler_expand(char **out_text, struct compiler *compiler, const char *word
 
 /* Where in the Dockerfile the node comes from; a trigger of a base image comes from nowhere. */
 void compiler_set_place(struct node *node, const struct compiler *compiler);
+
+/* Numbers an operation of a stage: "[builder 2/3] RUN make". */
+void compiler_show(const struct build *build, struct stage *stage, struct node *node, const char *text);
 
 struct flag_spec {
 	const char *name; /* NULL ends the table */
@@ -110,4 +133,4 @@ int copy_digest(struct build *build, const struct node *node, struct digest *out
 
 /* ---- export.c ---- */
 
-int export_image(struct digest *out_id, struct build *build, struct error *err);
+int export_image(struct digest *out_id, struct build *build, const struct text_list *tags, struct error *err);

@@ -101,6 +101,38 @@ int compiler_flags(const struct compiler *compiler, const struct flag_spec *spec
 	return 0;
 }
 
+/* ---- what is shown ---- */
+
+static bool is_operation(const struct instruction *instruction)
+{
+	static const char *const keywords[] = { "run", "copy", "add", "workdir" };
+
+	for (size_t i = 0; i < sizeof(keywords) / sizeof(*keywords); i++)
+		if (text_equal(instruction->keyword, keywords[i]))
+			return true;
+	return false;
+}
+
+static void count_operations(struct stage *stage)
+{
+	stage->shown_total = !stage->base && !text_equal(stage->base_name, "scratch");
+	for (size_t i = 0; i < stage->count; i++)
+		stage->shown_total += is_operation(&stage->first[i]);
+}
+
+void compiler_show(const struct build *build, struct stage *stage, struct node *node, const char *text)
+{
+	size_t index = (size_t)(stage - build->stages.items);
+	AUTO_FREE char *number = xasprintf("stage-%zu", index);
+	const char *name = build->stages.count == 1 ? "" : stage->name ? stage->name : number;
+	size_t total = stage->shown_total > stage->shown_count ? stage->shown_total : stage->shown_count + 1;
+	int width = 1;
+
+	for (size_t rest = total; rest >= 10; rest /= 10)
+		width++;
+	node->shown = xasprintf("[%s%s%*zu/%zu] %s", name, *name ? " " : "", width, ++stage->shown_count, total, text);
+}
+
 /* ---- instructions ---- */
 
 static int dispatch(struct compiler *compiler, struct error *err)
@@ -126,8 +158,13 @@ static int compile_instruction(struct build *build, struct stage *stage, const s
 	struct compiler compiler = { .build = build, .stage = stage, .instruction = instruction, .escape = escape };
 
 	compiler.step = stage_add_step(stage, instruction->original);
-	if (dispatch(&compiler, err) < 0)
+	if (dispatch(&compiler, err) < 0) {
+		build->failure->first = instruction->line;
+		build->failure->last = instruction->last_line;
 		return error_prefix(err, "dockerfile parse error on line %u", instruction->line);
+	}
+	if (is_operation(instruction) && compiler.step->node)
+		compiler_show(build, stage, compiler.step->node, instruction->original);
 	return 0;
 }
 
@@ -171,6 +208,7 @@ static int compile_triggers(struct build *build, struct stage *stage, struct err
 
 static int compile_stage(struct build *build, struct stage *stage, struct error *err)
 {
+	count_operations(stage);
 	if (compile_from(build, stage, err) < 0 || compile_triggers(build, stage, err) < 0)
 		return -1;
 	for (size_t i = 0; i < stage->count; i++)

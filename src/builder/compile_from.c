@@ -23,9 +23,12 @@ static char *find_auth(const struct build *build, const char *name)
 	AUTO(json_value_freep) struct json_value *config = NULL;
 	AUTO(reference_fini) struct reference reference = { 0 };
 	const char *text = build->options->registry_config;
+	const struct build_client *client = build->options->client;
 	const struct json_value *auth;
 	struct text out = { 0 };
 
+	if (client && client->credentials && reference_parse(&reference, name, &ignored) == 0)
+		return client->credentials(client->arg, reference.domain, build->options->cancel_fd);
 	if (text_empty(text) || reference_parse(&reference, name, &ignored) < 0 ||
 	    json_value_parse(&config, text, strlen(text), &ignored) < 0)
 		return NULL;
@@ -86,13 +89,34 @@ static int resolve(struct image_ready *image, struct build *build, const char *n
 	return image_resolve(image, build->engine, name, err);
 }
 
+static int resolve_shown(struct image_ready *image, struct build *build, const char *name, const char *platform,
+			 struct error *err)
+{
+	AUTO(error_clear) struct error ignored = { 0 };
+	AUTO(reference_fini) struct reference reference = { 0 };
+	AUTO_FREE char *full = NULL;
+	AUTO_FREE char *shown = NULL;
+	struct build_vertex vertex;
+	int r;
+
+	if (reference_parse(&reference, name, &ignored) == 0) {
+		reference_default_tag(&reference);
+		full = reference_format(&reference);
+	}
+	shown = xasprintf("[internal] load metadata for %s", full ? full : name);
+	vertex_begin(build, &vertex, shown);
+	r = resolve(image, build, name, platform, err);
+	vertex_end(build, &vertex, r < 0 ? err : NULL);
+	return r;
+}
+
 int compile_image(struct node **out_node, struct image_ready *out_image, struct build *build, const char *name,
 		  const char *platform, struct error *err)
 {
 	struct image_ready image = { 0 };
 	struct node *node;
 
-	if (resolve(&image, build, name, platform, err) < 0) {
+	if (resolve_shown(&image, build, name, platform, err) < 0) {
 		image_ready_fini(&image);
 		return -1;
 	}
@@ -146,6 +170,7 @@ static int start_from_image(struct build *build, struct stage *stage, struct err
 	if (compile_image(&stage->rootfs, &image, build, stage->base_name, stage->platform_text, err) < 0)
 		return -1;
 	json_copy_fields(&stage->config, &image.config, image_config_fields);
+	compiler_show(build, stage, stage->rootfs, stage->rootfs->description);
 	stage->base_image = stage->rootfs->image_id;
 	image_ready_fini(&image);
 	return 0;

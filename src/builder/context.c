@@ -6,7 +6,9 @@
 
 #include "archive/pattern.h"
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/file.h"
+#include "base/path.h"
 #include "builder/build_private.h"
 #include "store/unpack.h"
 #include "sys/in_root.h"
@@ -41,9 +43,15 @@ static int unpack_context(struct build *build, struct error *err)
 	return options->whole ? options->whole(options->whole_arg, err) : 0;
 }
 
+/* Where the Dockerfile is. */
+static int definition_fd(const struct build *build)
+{
+	return layer_writer_fd(build->definition ? build->definition : build->context);
+}
+
 static int read_file(char **out_text, size_t *out_size, const struct build *build, const char *path, size_t limit)
 {
-	AUTO_CLOSE int fd = open_in_root(context_fd(build), path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+	AUTO_CLOSE int fd = open_in_root(definition_fd(build), path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
 	struct stat st;
 
 	if (fd < 0)
@@ -67,6 +75,9 @@ static int read_dockerfile(struct build *build, const char **out_path, struct er
 		if (r == 0)
 			path = "dockerfile";
 	}
+	if ((r == -ENOENT || r == -ENOTDIR) && build->options->client)
+		return error_set(err, ERR_INVALID, "failed to read dockerfile: open %s: no such file or directory",
+				 path);
 	if (r == -ENOENT || r == -ENOTDIR)
 		return error_set(err, ERR_INVALID, "Cannot locate specified Dockerfile: %s", path);
 	if (r < 0)
@@ -106,10 +117,147 @@ static int drop_ignored(const struct build *build, const char *dockerfile, struc
 	return 0;
 }
 
+/* ---- a client that is asked for parts ---- */
+
+struct transfer {
+	struct build *build;
+	const char *part;
+	int64_t started_ns;
+	int64_t bytes;
+};
+
+static void on_progress(void *arg, int64_t bytes)
+{
+	struct transfer *transfer = arg;
+
+	transfer->bytes = bytes;
+	vertex_part(transfer->build, transfer->part, transfer->started_ns, bytes, false);
+}
+
+/* One request as an operation of its own: "[internal] load build context". */
+static int fill(struct build *build, const char *name, const char *part, struct build_fill *request, struct error *err)
+{
+	const struct build_client *client = build->options->client;
+	struct transfer transfer = { .build = build, .part = part, .started_ns = clock_wall_ns() };
+	struct build_vertex vertex;
+	int r;
+
+	vertex_begin(build, &vertex, name);
+	request->progress = on_progress;
+	request->progress_arg = &transfer;
+	request->cancel_fd = build->options->cancel_fd;
+	r = client->fill(client->arg, request, err);
+	if (r == 0)
+		vertex_part(build, part, transfer.started_ns, transfer.bytes, true);
+	vertex_end(build, &vertex, r < 0 ? err : NULL);
+	return r;
+}
+
+static int fetch_dockerfile(struct build *build, struct error *err)
+{
+	const char *path = text_empty(build->options->dockerfile) ? "Dockerfile" : build->options->dockerfile;
+	AUTO_FREE char *name = xasprintf("[internal] load build definition from %s", path);
+	AUTO(text_list_fini) struct text_list paths = { 0 };
+	struct build_fill request = { .source = "dockerfile", .paths = &paths };
+
+	if (layer_writer_new(&build->definition, build->store, err) < 0)
+		return -1;
+	request.directory_fd = definition_fd(build);
+	text_list_add(&paths, path);
+	text_list_addf(&paths, "%s.dockerignore", path);
+	if (text_equal(path, "Dockerfile"))
+		text_list_add(&paths, "dockerfile");
+	return fill(build, name, "transferring dockerfile:", &request, err);
+}
+
+static int parse_ignored(struct build *build, const char *text, size_t size, struct error *err)
+{
+	AUTO(pattern_list_fini) struct pattern_list ignored = { 0 };
+
+	if (pattern_list_parse(&ignored, text, size, err) < 0)
+		return error_prefix(err, "error reading .dockerignore");
+	for (size_t i = 0; i < ignored.count; i++)
+		text_list_addf(&build->ignored, "%s%s", ignored.rules[i].taken_back ? "!" : "",
+			       ignored.rules[i].pattern);
+	return 0;
+}
+
+/* The Dockerfile's own list goes before the context's. */
+static int fetch_ignored(struct build *build, const char *dockerfile, struct error *err)
+{
+	AUTO_FREE char *own = xasprintf("%s.dockerignore", dockerfile);
+	AUTO(text_list_fini) struct text_list paths = { 0 };
+	struct build_fill request = { .source = "context", .paths = &paths, .add = true };
+	AUTO_FREE char *text = NULL;
+	size_t size = 0;
+
+	if (read_file(&text, &size, build, own, IGNORE_MAX) == 0)
+		return parse_ignored(build, text, size, err);
+	request.directory_fd = definition_fd(build);
+	text_list_add(&paths, ".dockerignore");
+	if (fill(build, "[internal] load .dockerignore", "transferring context:", &request, err) < 0)
+		return -1;
+	if (read_file(&text, &size, build, ".dockerignore", IGNORE_MAX) == 0)
+		return parse_ignored(build, text, size, err);
+	return 0;
+}
+
+/* Sources as paths of the context; false: all of it is wanted. */
+static bool add_paths(struct text_list *paths, const struct copy_data *copy)
+{
+	for (size_t i = 0; i < copy->sources.count; i++) {
+		AUTO_FREE char *absolute = xasprintf("/%s", copy->sources.items[i]);
+		AUTO_FREE char *clean = path_clean(absolute);
+
+		if (text_equal(clean, "/"))
+			return false;
+		if (!text_list_contains(paths, clean + 1))
+			text_list_add(paths, clean + 1);
+	}
+	return true;
+}
+
+int context_fetch(struct build *build, struct error *err)
+{
+	AUTO(text_list_fini) struct text_list paths = { 0 };
+	struct build_fill request = { .source = "context", .paths = &paths, .ignored = &build->ignored };
+	bool wanted = false;
+
+	if (!build->options->client)
+		return 0;
+	if (layer_writer_new(&build->context, build->store, err) < 0)
+		return -1;
+	for (size_t i = 0; i < build->graph.count; i++) {
+		const struct node *node = build->graph.nodes[i];
+
+		if (node->kind != NODE_COPY || node->copy.source_kind != COPY_CONTEXT)
+			continue;
+		wanted = true;
+		if (request.paths && !add_paths(&paths, &node->copy))
+			request.paths = NULL;
+	}
+	if (!wanted)
+		return 0;
+	text_list_sort(&paths);
+	request.directory_fd = context_fd(build);
+	return fill(build, "[internal] load build context", "transferring context:", &request, err);
+}
+
+static int receive_parts(struct build *build, struct error *err)
+{
+	const char *dockerfile = NULL;
+
+	if (fetch_dockerfile(build, err) < 0 || read_dockerfile(build, &dockerfile, err) < 0)
+		return -1;
+	return fetch_ignored(build, dockerfile, err);
+}
+
 int context_receive(struct build *build, struct error *err)
 {
 	const char *dockerfile = NULL;
 
+	if (build->options->client)
+		return receive_parts(build, err);
 	if (unpack_context(build, err) < 0)
 		return error_prefix(err, "build context");
 	if (read_dockerfile(build, &dockerfile, err) < 0)

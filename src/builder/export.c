@@ -45,13 +45,13 @@ static void add_labels(struct image_config *config, const struct text_map *label
 		text_map_set(&config->config.labels, labels->items[i].key, labels->items[i].value);
 }
 
-static int set_names(struct build *build, const struct digest *id, struct error *err)
+static int set_names(struct build *build, const struct digest *id, const struct text_list *tags, struct error *err)
 {
-	const struct text_list *tags = build->options->tags;
-
 	for (size_t i = 0; tags && i < tags->count; i++) {
 		AUTO(reference_fini) struct reference reference = { 0 };
 		AUTO_FREE char *shown = NULL;
+		AUTO_FREE char *full = NULL;
+		AUTO_FREE char *part = NULL;
 		struct digest there;
 		int r;
 
@@ -66,14 +66,19 @@ static int set_names(struct build *build, const struct digest *id, struct error 
 			return -1;
 		shown = reference_familiar(&reference);
 		build_print(build, "Successfully tagged %s\n", shown);
+		full = reference_format(&reference);
+		part = xasprintf("naming to %s", full);
+		vertex_part(build, part, clock_wall_ns(), 0, true);
 	}
 	return 0;
 }
 
-int export_image(struct digest *out_id, struct build *build, struct error *err)
+static int make_and_name(struct digest *out_id, struct build *build, const struct text_list *tags, struct error *err)
 {
 	AUTO(image_config_fini) struct image_config config = { 0 };
 	struct stage *target = build->target;
+	AUTO_FREE char *part = NULL;
+	int64_t started_ns = clock_wall_ns();
 	const struct image_make make = { .config = &config, .base = target->base_image, .lease = build->lease };
 	char hex[DIGEST_TEXT_MAX];
 
@@ -86,9 +91,24 @@ int export_image(struct digest *out_id, struct build *build, struct error *err)
 		return error_set(err, ERR_INVALID, "No image was generated. Is your Dockerfile empty?");
 	if (!config.created)
 		config.created = xstrdup("1970-01-01T00:00:00Z");
+	vertex_part(build, "exporting layers", started_ns, 0, false);
 	if (image_make(out_id, build->engine, &make, err) < 0)
 		return -1;
+	vertex_part(build, "exporting layers", started_ns, 0, true);
+	part = xasprintf("writing image sha256:%s", digest_hex(out_id, hex));
+	vertex_part(build, part, started_ns, 0, true);
 	build_send_id(build, out_id);
 	build_print(build, "Successfully built %.12s\n", digest_hex(out_id, hex));
-	return set_names(build, out_id, err);
+	return set_names(build, out_id, tags, err);
+}
+
+int export_image(struct digest *out_id, struct build *build, const struct text_list *tags, struct error *err)
+{
+	struct build_vertex vertex;
+	int r;
+
+	vertex_begin(build, &vertex, "exporting to image");
+	r = make_and_name(out_id, build, tags, err);
+	vertex_end(build, &vertex, r < 0 ? err : NULL);
+	return r;
 }

@@ -51,6 +51,7 @@ void graph_fini(struct graph *graph)
 		struct node *node = graph->nodes[i];
 
 		free(node->description);
+		free(node->shown);
 		exec_fini(&node->exec);
 		copy_fini(&node->copy);
 		free(node->path);

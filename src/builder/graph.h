@@ -77,6 +77,7 @@ struct node {
 	enum node_kind kind;
 	struct node *input; /* the root it works on; NULL for sources */
 	char *description;  /* as written: "RUN make" */
+	char *shown;	    /* "[2/3] RUN make"; NULL: not shown */
 	unsigned line;	    /* first and last of the Dockerfile; 0: not from there */
 	unsigned last_line;
 	struct digest image_id; /* NODE_IMAGE */

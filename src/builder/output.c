@@ -11,12 +11,22 @@ void build_print_bytes(struct build *build, const void *data, size_t size)
 {
 	AUTO(text_fini) struct text json = { 0 };
 
-	if (size == 0 || build->options->quiet)
+	if (size == 0 || build->options->quiet || build->options->watch)
 		return;
 	text_add(&json, "{\"stream\":");
 	quote_json(&json, data, size);
 	text_add_char(&json, '}');
 	build->options->send(build->options->send_arg, json.data);
+}
+
+void build_print_output(struct build *build, int stream, const void *data, size_t size)
+{
+	const struct build_watch *watch = build->options->watch;
+
+	if (!watch)
+		build_print_bytes(build, data, size);
+	else if (size > 0 && build->vertex)
+		watch->log(watch->arg, build->vertex->id, stream, data, size);
 }
 
 void build_print(struct build *build, const char *format, ...)
@@ -34,6 +44,8 @@ void build_print_place(struct build *build, unsigned first, unsigned last)
 {
 	AUTO(text_fini) struct text shown = { 0 };
 
+	build->failure->first = first;
+	build->failure->last = last;
 	excerpt_add(&shown, build->dockerfile_path, build->dockerfile_text, first, last);
 	if (shown.size)
 		build_print_bytes(build, shown.data, shown.size);
@@ -44,6 +56,8 @@ void build_send_id(struct build *build, const struct digest *id)
 	AUTO_FREE char *json = NULL;
 	char text[DIGEST_TEXT_MAX];
 
+	if (build->options->watch)
+		return;
 	if (build->options->quiet)
 		json = xasprintf("{\"stream\":\"%s\\n\"}", digest_text(id, text));
 	else

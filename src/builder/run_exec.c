@@ -161,7 +161,7 @@ static void show(struct run *run, const struct stream_frame *frame)
 	text_add_bytes(&text, run->carry[which], run->carried[which]);
 	text_add_bytes(&text, frame->data, frame->size);
 	keep = unfinished(text.data, text.size);
-	build_print_bytes(run->build, text.data, text.size - keep);
+	build_print_output(run->build, frame->stream, text.data, text.size - keep);
 	memcpy(run->carry[which], text.data + text.size - keep, keep);
 	run->carried[which] = keep;
 }
@@ -174,7 +174,7 @@ static int follow(struct run *run, struct attach *attach, struct error *err)
 	while ((r = attach_read(attach, &frame, run->build->options->cancel_fd, err)) > 0)
 		show(run, &frame);
 	for (size_t i = 0; i < 2; i++)
-		build_print_bytes(run->build, run->carry[i], run->carried[i]);
+		build_print_output(run->build, (int)i + 1, run->carry[i], run->carried[i]);
 	return r;
 }
 
@@ -192,6 +192,9 @@ static int judge(struct run *run, int64_t code, struct error *err)
 		oom = inspect.state.oom_killed;
 	json_free_fields(&inspect, container_inspect_fields);
 	run->build->failure->code = code;
+	if (run->build->options->watch)
+		return error_set(err, ERR_INTERNAL, "process \"%s\" did not complete successfully: %sexit code: %lld",
+				 run->node->exec.shown, oom ? "cannot allocate memory: " : "", (long long)code);
 	return error_set(err, ERR_INVALID, "The command '%s' returned a non-zero code: %lld%s", run->node->exec.shown,
 			 (long long)code, oom ? " (it was killed: out of memory)" : "");
 }

@@ -187,20 +187,34 @@ static int write_secret(const char *path, const char *data, size_t size, const s
 	return r < 0 ? error_set_errno(err, ERR_INTERNAL, r, "write a secret") : 0;
 }
 
+/* 1 and its bytes, 0 if it was not given. */
+static int find_secret(char **out_data, size_t *out_size, const struct build *build, const char *id, struct error *err)
+{
+	const struct build_options *options = build->options;
+	const struct build_client *client = options->client;
+	const char *encoded = options->secrets ? text_map_get(options->secrets, id) : NULL;
+
+	if (client && client->secret)
+		return client->secret(client->arg, id, options->cancel_fd, out_data, out_size, err);
+	if (encoded && base64_decode(out_data, out_size, encoded) < 0)
+		return error_set(err, ERR_INVALID, "secret %s is not base64", id);
+	return encoded != NULL;
+}
+
 static int prepare_secret(struct mounts *mounts, struct build *build, const struct run_mount *mount, const char *folder,
 			  size_t index, struct container_create_request *request, struct error *err)
 {
-	const char *encoded = build->options->secrets ? text_map_get(build->options->secrets, mount->id) : NULL;
 	AUTO_FREE char *path = xasprintf("%s/secret%zu", folder, index);
 	AUTO_FREE char *data = NULL;
 	size_t size = 0;
+	int found = find_secret(&data, &size, build, mount->id, err);
 
-	if (!encoded && !mount->required)
+	if (found < 0)
+		return -1;
+	if (!found && !mount->required)
 		return 0;
-	if (!encoded)
+	if (!found)
 		return error_set(err, ERR_INVALID, "secret %s: not found", mount->id);
-	if (base64_decode(&data, &size, encoded) < 0)
-		return error_set(err, ERR_INVALID, "secret %s is not base64", mount->id);
 	if (mount->variable && memchr(data, '\0', size))
 		return error_set(err, ERR_INVALID, "secret %s holds a NUL byte and cannot be a variable", mount->id);
 	if (mount->variable)

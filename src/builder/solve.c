@@ -162,6 +162,19 @@ static int solve_sources(struct build *build, struct node *node, struct error *e
 	return 0;
 }
 
+static int run_shown(struct build *build, struct node *node, struct error *err)
+{
+	struct build_vertex vertex;
+	int r;
+
+	vertex_begin_node(build, &vertex, node);
+	r = run_node(build, node, err);
+	if (r == 0)
+		r = build_cache_put(build->store, &node->key, node->description, &node->result, err);
+	vertex_end(build, &vertex, r < 0 ? err : NULL);
+	return r;
+}
+
 static int solve_node(struct build *build, struct node *node, struct error *err)
 {
 	int r;
@@ -171,6 +184,7 @@ static int solve_node(struct build *build, struct node *node, struct error *err)
 	if (node->kind == NODE_SCRATCH || node->kind == NODE_IMAGE) {
 		node->result.chain_id = node->chain_id;
 		node->solved = true;
+		vertex_cached_node(build, node);
 		return 0;
 	}
 	if (solve_node(build, node->input, err) < 0 || solve_sources(build, node, err) < 0 ||
@@ -182,8 +196,8 @@ static int solve_node(struct build *build, struct node *node, struct error *err)
 	node->cached = r > 0;
 	if (node->cached) {
 		build_print(build, " ---> Using cache\n");
-	} else if (run_node(build, node, err) < 0 ||
-		   build_cache_put(build->store, &node->key, node->description, &node->result, err) < 0) {
+		vertex_cached_node(build, node);
+	} else if (run_shown(build, node, err) < 0) {
 		return -1;
 	}
 	node->solved = true;

@@ -45,6 +45,8 @@ struct stage {
 	struct step *steps;
 	size_t step_count;
 	size_t step_capacity;
+	size_t shown_total; /* operations, as "[2/3]" */
+	size_t shown_count;
 };
 
 struct stages {

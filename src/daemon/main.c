@@ -46,6 +46,7 @@ struct daemon {
 	struct metrics *metrics;
 	struct http_server *server;
 	struct http_server *metrics_server; /* NULL: no --metrics-addr */
+	struct buildkit *buildkit;
 	struct engine *engine;
 	int signal_fd;
 	bool has_pidfile;
@@ -334,6 +335,7 @@ static int start(struct daemon *daemon, struct error *err)
 	    open_engine(daemon, err) < 0)
 		return -1;
 	daemon->api.engine = daemon->engine;
+	daemon->api.buildkit = daemon->buildkit = buildkit_new(daemon->engine);
 	metrics_set_engine(daemon->metrics, daemon->engine);
 	if (http_server_start(daemon->server, err) < 0 ||
 	    (daemon->metrics_server && http_server_start(daemon->metrics_server, err) < 0))
@@ -431,6 +433,7 @@ static void stop(struct daemon *daemon)
 		unlink(daemon->config.pidfile);
 	http_server_free(daemon->server);
 	http_server_free(daemon->metrics_server);
+	buildkit_free(daemon->buildkit);
 	engine_close(daemon->engine);
 	metrics_free(daemon->metrics);
 	if (daemon->signal_fd >= 0)

@@ -114,11 +114,12 @@ static int ask(struct verdict *out_verdict, const char *name, const char *path, 
 	};
 
 	buffer_init(&answer, ANSWER_MAX);
-	if (!address || local_client_new(&client, address, err) < 0 || local_send(&response, client, &request, err) < 0 ||
-	    local_response_read_all(response, &answer, err) < 0)
+	if (!address || local_client_new(&client, address, err) < 0 ||
+	    local_send(&response, client, &request, err) < 0 || local_response_read_all(response, &answer, err) < 0)
 		return -1;
 	if (local_response_status(response) != 200)
-		return error_set(err, ERR_INTERNAL, "%s answered with status %d", path, local_response_status(response));
+		return error_set(err, ERR_INTERNAL, "%s answered with status %d", path,
+				 local_response_status(response));
 	return json_decode(out_verdict, verdict_fields, (const char *)answer.data, answer.size, err);
 }
 

@@ -351,3 +351,19 @@ DOCKER_HANDLER(docker_build_look)
 	json_free_fields(&body, look_body_fields);
 	return r;
 }
+
+/* ---- BuildKit ---- */
+
+DOCKER_HANDLER(docker_grpc)
+{
+	struct docker_api *api = context;
+
+	return buildkit_grpc(api->buildkit, request, response, err);
+}
+
+DOCKER_HANDLER(docker_session)
+{
+	struct docker_api *api = context;
+
+	return buildkit_session(api->buildkit, request, response, err);
+}

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "api/buildkit/buildkit.h"
 #include "api/metrics/metrics.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -19,6 +20,7 @@ struct policy_set;
 
 struct docker_api {
 	struct engine *engine;		   /* borrowed */
+	struct buildkit *buildkit;	   /* borrowed */
 	const struct log *log;		   /* borrowed */
 	struct metrics *metrics;	   /* borrowed; NULL: nothing is counted */
 	const struct policy_set *policies; /* borrowed; atomic, may change; NULL: none */

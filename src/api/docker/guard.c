@@ -77,7 +77,7 @@ static int check_exec_start(const struct guarded *guarded, struct error *err)
 	if (exec_inspect(&inspect, guarded->api->engine, http_param(guarded->request, "id"), &missing) < 0)
 		return 0;
 	r = optional_bool_or(inspect.process.privileged, false) ? refuse_privileged_exec(err)
-								 : check_stored(guarded, inspect.container_id, err);
+								: check_stored(guarded, inspect.container_id, err);
 	json_free_fields(&inspect, exec_inspect_fields);
 	return r;
 }
@@ -125,7 +125,8 @@ static int check_build(const struct guarded *guarded, struct error *err)
 /* These streams carry requests that are not looked into. */
 static int refuse_stream(const struct guarded *guarded, struct error *err)
 {
-	return error_set(err, ERR_FORBIDDEN, "the policy of this socket does not allow %s", http_path(guarded->request));
+	return error_set(err, ERR_FORBIDDEN, "the policy of this socket does not allow %s",
+			 http_path(guarded->request));
 }
 
 static int guard_unprivileged(const struct guarded *guarded, struct error *err)

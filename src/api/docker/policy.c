@@ -320,7 +320,8 @@ int policy_check_container(const struct policy *policy, const struct host_config
 		{ !text_empty(host->cgroup_parent), "another parent cgroup" },
 		{ !has_own_runtime(host), "another runtime" },
 		{ host->oom_score_adj < 0, "a lower OOM score" },
-		{ !host->privileged && uncovers_paths(host, stored), "paths of /proc and /sys that are hidden otherwise" },
+		{ !host->privileged && uncovers_paths(host, stored),
+		  "paths of /proc and /sys that are hidden otherwise" },
 	};
 
 	if (policy->privileged)

@@ -94,8 +94,8 @@ const struct http_route docker_routes[] = {
 	{ "POST", "/build/look", docker_build_look, 0 },
 	{ "POST", "/build/prune", docker_build_prune, 0 },
 	{ "POST", "/build/cancel", docker_unsupported, 0 },
-	{ "POST", "/session", docker_unsupported, 0 },
-	{ "POST", "/grpc", docker_unsupported, 0 },
+	{ "POST", "/session", docker_session, 0 },
+	{ "POST", "/grpc", docker_grpc, 0 },
 
 	{ "GET", "/plugins", docker_plugin_list, 0 },
 	{ "GET", "/plugins/{name...}/json", docker_plugin_none, 0 },

@@ -20,7 +20,7 @@ DOCKER_HANDLER(docker_ping)
 {
 	(void)context;
 	(void)err;
-	http_set_header(response, "Builder-Version", "1");
+	http_set_header(response, "Builder-Version", "2");
 	http_set_header(response, "Cache-Control", "no-cache, no-store, must-revalidate");
 	http_set_header(response, "Pragma", "no-cache");
 	http_set_header(response, "Swarm", "inactive");

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* FrontendAttrs of dockerfile.v0: what `docker buildx build` says on its command line. */
+#include <string.h>
+
+#include "api/buildkit/buildkit_private.h"
+#include "base/alloc.h"
+
+static bool is_remote(const char *text)
+{
+	return text_has_prefix(text, "http://") || text_has_prefix(text, "https://") ||
+	       text_has_prefix(text, "git://") || text_has_prefix(text, "ssh://") || text_has_prefix(text, "git@");
+}
+
+/* What is asked for and cannot be done is said before anything begins. */
+static int check(const struct text_map *attrs, struct error *err)
+{
+	const char *context = text_or_empty(text_map_get(attrs, "context"));
+	const char *platform = text_or_empty(text_map_get(attrs, "platform"));
+	const char *request = text_map_get(attrs, "requestid");
+
+	if (is_remote(context))
+		return error_set(err, ERR_UNSUPPORTED,
+				 "remote build contexts are not supported (%s): fetch it and build from a directory",
+				 context);
+	if (strchr(platform, ','))
+		return error_set(err, ERR_UNSUPPORTED, "one platform at a time: %s", platform);
+	if (!text_empty(request))
+		return error_set(err, ERR_UNSUPPORTED, "the call %s is not supported", request);
+	for (size_t i = 0; i < attrs->count; i++) {
+		const char *key = attrs->items[i].key;
+
+		if (text_has_prefix(key, "context:"))
+			return error_set(err, ERR_UNSUPPORTED, "named contexts are not supported: %s", key);
+		if (text_has_prefix(key, "attest:"))
+			return error_set(err, ERR_UNSUPPORTED, "attestations are not supported: %s", key);
+	}
+	return 0;
+}
+
+static int read_number(int64_t *target, const struct text_map *attrs, const char *key, struct error *err)
+{
+	const char *text = text_map_get(attrs, key);
+
+	if (text_empty(text) || text_parse_i64(target, text, -1, INT64_MAX) == 0)
+		return 0;
+	return error_set(err, ERR_INVALID, "invalid %s: %s", key, text);
+}
+
+static void read_text(char **target, const struct text_map *attrs, const char *key)
+{
+	const char *text = text_map_get(attrs, key);
+
+	if (!text_empty(text))
+		*target = xstrdup(text);
+}
+
+/* "nofile=1024:2048,nproc=100" */
+static int read_ulimits(struct host_config *host, const char *text, struct error *err)
+{
+	AUTO(text_list_fini) struct text_list items = { 0 };
+
+	text_list_split(&items, text_or_empty(text), ',');
+	for (size_t i = 0; i < items.count; i++) {
+		char *value = strchr(items.items[i], '=');
+		char *hard = value ? strchr(value, ':') : NULL;
+		struct ulimit *ulimit;
+
+		if (hard)
+			*hard++ = '\0';
+		if (value)
+			*value++ = '\0';
+		ulimit = json_array_add(&host->ulimits, sizeof(*ulimit));
+		ulimit->name = xstrdup(items.items[i]);
+		if (!value || text_parse_i64(&ulimit->soft, value, -1, INT64_MAX) < 0 ||
+		    text_parse_i64(&ulimit->hard, hard ? hard : value, -1, INT64_MAX) < 0)
+			return error_set(err, ERR_INVALID, "invalid ulimit %s", items.items[i]);
+	}
+	return 0;
+}
+
+/* "name=address,..." */
+static int read_hosts(struct host_config *host, const char *text, struct error *err)
+{
+	AUTO(text_list_fini) struct text_list items = { 0 };
+
+	text_list_split(&items, text_or_empty(text), ',');
+	for (size_t i = 0; i < items.count; i++) {
+		const char *equals = strchr(items.items[i], '=');
+
+		if (!equals)
+			return error_set(err, ERR_INVALID, "invalid host %s: expected name=address", items.items[i]);
+		text_list_addf(&host->extra_hosts, "%.*s:%s", (int)(equals - items.items[i]), items.items[i],
+			       equals + 1);
+	}
+	return 0;
+}
+
+static int read_host(struct host_config *host, const struct text_map *attrs, struct error *err)
+{
+	const struct {
+		const char *key;
+		int64_t *target;
+	} numbers[] = {
+		{ "memory", &host->memory },	    { "memswap", &host->memory_swap },
+		{ "cpushares", &host->cpu_shares }, { "cpuperiod", &host->cpu_period },
+		{ "cpuquota", &host->cpu_quota },   { "shm-size", &host->shm_size },
+	};
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
+		if (read_number(numbers[i].target, attrs, numbers[i].key, err) < 0)
+			return -1;
+	read_text(&host->cpuset_cpus, attrs, "cpusetcpus");
+	read_text(&host->cpuset_mems, attrs, "cpusetmems");
+	read_text(&host->cgroup_parent, attrs, "cgroup-parent");
+	read_text(&host->network_mode, attrs, "force-network-mode");
+	return read_ulimits(host, text_map_get(attrs, "ulimit"), err) < 0 ||
+			       read_hosts(host, text_map_get(attrs, "add-hosts"), err) < 0
+		       ? -1
+		       : 0;
+}
+
+int attributes_read(struct frontend *frontend, const struct text_map *attrs, struct error *err)
+{
+	struct build_options *options = &frontend->options;
+
+	if (check(attrs, err) < 0 || read_host(&frontend->host, attrs, err) < 0)
+		return -1;
+	for (size_t i = 0; i < attrs->count; i++) {
+		const struct text_pair *pair = &attrs->items[i];
+		const char *arg = text_after(pair->key, "build-arg:");
+		const char *label = text_after(pair->key, "label:");
+
+		if (arg)
+			text_map_set(&frontend->args, arg, pair->value);
+		if (label)
+			text_map_set(&frontend->labels, label, pair->value);
+	}
+	read_text(&frontend->dockerfile, attrs, "filename");
+	read_text(&frontend->target, attrs, "target");
+	read_text(&frontend->platform, attrs, "platform");
+	options->dockerfile = frontend->dockerfile;
+	options->target = frontend->target;
+	options->platform = frontend->platform;
+	options->args = &frontend->args;
+	options->labels = &frontend->labels;
+	options->host = &frontend->host;
+	options->pull = text_equal(text_map_get(attrs, "image-resolve-mode"), "pull");
+	options->no_cache = text_map_get(attrs, "no-cache") != NULL;
+	options->force_remove = true;
+	return 0;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * buildkit.h - BuildKit's protocol on the engine's socket: POST /grpc and POST
+ * /session, both turned into HTTP/2.
+ *
+ * On /grpc we are the gRPC server (control.c, gateway.c), on /session the client
+ * of what the command line offers for its builds: files, credentials, secrets
+ * (session.c, filesync.c). A build is a job under the client's own name, known
+ * to both (job.c). Threads: share freely.
+ */
+#pragma once
+
+#include "base/cleanup.h"
+#include "engine/engine.h"
+#include "http/server.h"
+
+struct buildkit;
+
+/* The engine is borrowed. */
+struct buildkit *buildkit_new(struct engine *engine);
+/* After the server has ended: nothing may be connected any more. */
+void buildkit_free(struct buildkit *buildkit);
+DEFINE_AUTO(struct buildkit, buildkit_free)
+
+int buildkit_grpc(struct buildkit *buildkit, struct http_request *request, struct http_response *response,
+		  struct error *err);
+int buildkit_session(struct buildkit *buildkit, struct http_request *request, struct http_response *response,
+		     struct error *err);

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * buildkit_private.h - what the files of this folder share.
+ *
+ * Locks: a job's mutex guards the job, buildkit's mutex the lists of jobs and
+ * sessions; neither is held while anything is waited for, and buildkit's is
+ * taken first.
+ */
+#pragma once
+
+#include "api/buildkit/buildkit.h"
+#include "api/buildkit/messages.h"
+#include "base/list.h"
+#include "base/thread.h"
+#include "builder/build.h"
+#include "rpc/grpc.h"
+
+struct buildkit {
+	struct engine *engine; /* borrowed */
+	struct mutex mutex;
+	struct condition changed; /* a session came or went */
+	struct list jobs;
+	struct list sessions;
+	size_t job_count;
+};
+
+/* ---- job.c ---- */
+
+/* A build from the client's first word of it to the last answer; afterwards its history. */
+struct job {
+	struct list_node node; /* in buildkit->jobs */
+	struct buildkit *buildkit;
+	char *ref;
+	char *session_id; /* of the solve */
+	unsigned users;	  /* guarded by buildkit's mutex */
+	struct mutex mutex;
+
+	/* guarded by the mutex */
+	struct list watchers; /* struct job_watcher */
+	bool started;
+	bool ended;
+	bool internal;		    /* not of the history */
+	struct proto_bytes *events; /* encoded status responses */
+	size_t event_count;
+	size_t event_capacity;
+	size_t event_bytes;
+	bool returned;
+	struct bk_return_request answer;
+	struct list frontends; /* struct frontend */
+	struct bk_history_record record;
+};
+
+/* Who waits for news of a job: fd is readable then. */
+struct job_watcher {
+	struct list_node node;
+	struct job *job;
+	int fd;
+};
+
+/* The job of that name, made if it is not known yet. */
+struct job *job_get(struct buildkit *buildkit, const char *ref);
+void job_put(struct job *job);
+DEFINE_AUTO(struct job, job_put)
+/* ERR_CONFLICT if it was started before. */
+int job_start(struct job *job, const struct bk_solve_request *request, struct error *err);
+void job_end(struct job *job, const struct error *err);
+void job_add_event(struct job *job, const struct bk_status_response *event);
+void job_notify_locked(struct job *job);
+int job_watcher_init(struct job_watcher *watcher, struct job *job, struct error *err);
+void job_watcher_fini(struct job_watcher *watcher);
+/* Until there are news; ERR_CANCELED when cancel_fd is readable. */
+int job_watcher_wait(struct job_watcher *watcher, int cancel_fd, struct error *err);
+
+/* ---- frontend.c: a Dockerfile that is built ---- */
+
+struct frontend {
+	struct list_node node; /* in job->frontends */
+	struct job *job;
+	char *id;
+	struct session *session;
+	struct build *build;
+	struct build_options options;
+	struct build_failure failure;
+	struct build_watch watch;
+	struct build_client client;
+	struct text_map labels;
+	struct text_map args;
+	struct host_config host;
+	char *dockerfile;
+	char *target;
+	char *platform;
+	char logged_vertex[DIGEST_TEXT_MAX];
+	size_t logged_bytes;
+};
+
+/* Builds what the attributes say; the frontend is yours. */
+int frontend_solve(struct frontend **out_frontend, struct job *job, const struct text_map *attrs,
+		   struct grpc_stream *stream, struct error *err);
+/* Makes what the exporters ask for; fills the response. */
+int frontend_export(struct frontend *frontend, const struct bk_solve_request *request,
+		    struct bk_solve_response *response, int cancel_fd, struct error *err);
+void frontend_free(struct frontend *frontend);
+DEFINE_AUTO(struct frontend, frontend_free)
+/* Tells the caller of a failed build where in the Dockerfile it failed. */
+void frontend_add_source(const struct frontend *frontend, struct grpc_stream *stream);
+
+/* ---- session.c ---- */
+
+struct session;
+
+/* Waits for it to come; with_put. */
+int session_get(struct session **out_session, struct buildkit *buildkit, const char *id, int cancel_fd,
+		struct error *err);
+void session_put(struct session *session);
+DEFINE_AUTO(struct session, session_put)
+struct grpc_connection *session_connection(struct session *session);
+void session_accept(struct buildkit *buildkit, const char *id, const struct http_stream *stream);
+
+/* ---- filesync.c ---- */
+
+/* Makes a directory equal to the client's. */
+int filesync_fill(struct session *session, const struct build_fill *fill, struct error *err);
+
+/* ---- attributes.c ---- */
+
+/* The attributes of a frontend to a build's options. */
+int attributes_read(struct frontend *frontend, const struct text_map *attrs, struct error *err);
+
+/* ---- control.c, gateway.c, control_cache.c, history.c: grpc_handlers with a buildkit ---- */
+
+#define BUILDKIT_CALL(name) int name(void *context, struct grpc_stream *stream, struct error *err)
+
+BUILDKIT_CALL(control_solve);
+BUILDKIT_CALL(control_status);
+BUILDKIT_CALL(control_list_workers);
+BUILDKIT_CALL(control_info);
+BUILDKIT_CALL(control_disk_usage);
+BUILDKIT_CALL(control_prune);
+BUILDKIT_CALL(control_history);
+BUILDKIT_CALL(gateway_ping);
+BUILDKIT_CALL(gateway_solve);
+BUILDKIT_CALL(gateway_return);
+BUILDKIT_CALL(health_check);
+/* Fills what is said of the one worker. */
+void control_add_worker(struct bk_worker *worker);

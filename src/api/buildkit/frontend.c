@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dockerfile.v0: one build, what it asks of its client's session, and what it tells the job. */
+#include <string.h>
+
+#include "api/buildkit/buildkit_private.h"
+#include "base/alloc.h"
+#include "base/base64.h"
+#include "base/clock.h"
+#include "base/quote.h"
+#include "base/random.h"
+#include "engine/settings.h"
+#include "oci/reference.h"
+
+/* As BuildKit: what a step prints beyond this is not shown. */
+#define LOG_MAX (2u * 1024 * 1024)
+
+/* ---- progress ---- */
+
+static void on_vertex(void *arg, const struct build_vertex *vertex)
+{
+	struct frontend *frontend = arg;
+	struct bk_vertex item = {
+		.digest = (char *)(uintptr_t)vertex->id,
+		.name = (char *)(uintptr_t)vertex->name,
+		.cached = vertex->cached,
+		.started = vertex->started_ns,
+		.completed = vertex->completed_ns,
+		.error = (char *)(uintptr_t)vertex->error,
+	};
+	const struct bk_status_response event = { .vertices = { &item, 1 } };
+
+	job_add_event(frontend->job, &event);
+}
+
+static void on_progress(void *arg, const struct build_progress *progress)
+{
+	struct frontend *frontend = arg;
+	struct bk_vertex_status item = {
+		.id = (char *)(uintptr_t)progress->name,
+		.vertex = (char *)(uintptr_t)progress->vertex,
+		.current = progress->current,
+		.total = progress->total,
+		.timestamp = clock_wall_ns(),
+		.started = progress->started_ns,
+		.completed = progress->completed_ns,
+	};
+	const struct bk_status_response event = { .statuses = { &item, 1 } };
+
+	job_add_event(frontend->job, &event);
+}
+
+static void add_log(struct frontend *frontend, int stream, const void *data, size_t size)
+{
+	struct bk_vertex_log item = {
+		.vertex = frontend->logged_vertex,
+		.timestamp = clock_wall_ns(),
+		.stream = stream,
+		.data = { (uint8_t *)(uintptr_t)data, size },
+	};
+	const struct bk_status_response event = { .logs = { &item, 1 } };
+
+	job_add_event(frontend->job, &event);
+}
+
+static void on_log(void *arg, const char *vertex, int stream, const void *data, size_t size)
+{
+	static const char clipped[] = "\n[output clipped, log limit 2MiB reached]\n";
+	struct frontend *frontend = arg;
+	bool was_clipped;
+
+	if (!text_equal(frontend->logged_vertex, vertex)) {
+		snprintf(frontend->logged_vertex, sizeof(frontend->logged_vertex), "%s", vertex);
+		frontend->logged_bytes = 0;
+	}
+	was_clipped = frontend->logged_bytes > LOG_MAX;
+	frontend->logged_bytes += size;
+	if (was_clipped)
+		return;
+	add_log(frontend, stream, data, size);
+	if (frontend->logged_bytes > LOG_MAX)
+		add_log(frontend, stream, clipped, sizeof(clipped) - 1);
+}
+
+/* ---- what the client is asked for ---- */
+
+static int on_fill(void *arg, const struct build_fill *fill, struct error *err)
+{
+	struct frontend *frontend = arg;
+
+	return filesync_fill(frontend->session, fill, err);
+}
+
+static int on_secret(void *arg, const char *id, int cancel_fd, char **out_data, size_t *out_size, struct error *err)
+{
+	struct frontend *frontend = arg;
+	const struct grpc_call call = { .path = "/moby.buildkit.secrets.v1.Secrets/GetSecret", .cancel_fd = cancel_fd };
+	const struct bk_secret_request request = { .id = (char *)(uintptr_t)id };
+	struct bk_bytes answer = { 0 };
+	const struct grpc_message message = { &request, bk_secret_request_fields, &answer, bk_bytes_fields };
+	AUTO(error_clear) struct error problem = { 0 };
+
+	if (grpc_exchange(session_connection(frontend->session), &call, &message, &problem) < 0) {
+		if (problem.kind == ERR_NOT_FOUND || problem.kind == ERR_UNSUPPORTED)
+			return 0;
+		return error_move(err, &problem);
+	}
+	*out_size = answer.data.size;
+	*out_data = xcalloc(1, answer.data.size + 1);
+	if (answer.data.size > 0)
+		memcpy(*out_data, answer.data.data, answer.data.size);
+	proto_free(&answer, bk_bytes_fields);
+	return 1;
+}
+
+static char *on_credentials(void *arg, const char *host, int cancel_fd)
+{
+	struct frontend *frontend = arg;
+	AUTO(error_clear) struct error ignored = { 0 };
+	const struct grpc_call call = { .path = "/moby.filesync.v1.Auth/Credentials", .cancel_fd = cancel_fd };
+	const struct bk_credentials_request request = { .host = (char *)(uintptr_t)reference_api_host(host) };
+	struct bk_credentials answer = { 0 };
+	const struct grpc_message message = { &request, bk_credentials_request_fields, &answer, bk_credentials_fields };
+	struct text json = { 0 };
+
+	/* Without credentials the registry says itself what it wants. */
+	if (grpc_exchange(session_connection(frontend->session), &call, &message, &ignored) < 0)
+		return NULL;
+	if (!text_empty(answer.secret)) {
+		bool token = text_empty(answer.username);
+
+		text_add(&json, "{\"username\":");
+		quote_json(&json, text_or_empty(answer.username), strlen(text_or_empty(answer.username)));
+		text_add(&json, token ? ",\"identitytoken\":" : ",\"password\":");
+		quote_json(&json, answer.secret, strlen(answer.secret));
+		text_add_char(&json, '}');
+	}
+	proto_free(&answer, bk_credentials_fields);
+	return json.size > 0 ? text_take(&json) : NULL;
+}
+
+/* ---- life ---- */
+
+void frontend_free(struct frontend *frontend)
+{
+	if (!frontend)
+		return;
+	build_free(frontend->build);
+	session_put(frontend->session);
+	text_map_fini(&frontend->labels);
+	text_map_fini(&frontend->args);
+	json_free_fields(&frontend->host, host_config_fields);
+	free(frontend->dockerfile);
+	free(frontend->target);
+	free(frontend->platform);
+	free(frontend->id);
+	free(frontend);
+}
+
+static struct frontend *frontend_new(struct job *job)
+{
+	struct frontend *frontend = xcalloc(1, sizeof(*frontend));
+	char hex[33];
+
+	random_hex(hex, 16);
+	frontend->id = xstrdup(hex);
+	frontend->job = job;
+	frontend->watch =
+		(struct build_watch){ .arg = frontend, .vertex = on_vertex, .progress = on_progress, .log = on_log };
+	frontend->client = (struct build_client){
+		.arg = frontend, .fill = on_fill, .secret = on_secret, .credentials = on_credentials
+	};
+	frontend->options.watch = &frontend->watch;
+	frontend->options.client = &frontend->client;
+	frontend->options.registry = &engine_settings(job->buildkit->engine)->registry;
+	return frontend;
+}
+
+/* A message's text as JSON, for the details of an error. */
+static void add_position(struct text *json, const char *name, unsigned line)
+{
+	text_addf(json, "\"%s\":{\"line\":%u}", name, line);
+}
+
+void frontend_add_source(const struct frontend *frontend, struct grpc_stream *stream)
+{
+	const char *path;
+	const char *dockerfile = frontend->build ? build_dockerfile(frontend->build, &path) : NULL;
+	AUTO(text_fini) struct text json = { 0 };
+	AUTO_FREE char *encoded = NULL;
+
+	if (!dockerfile || frontend->failure.first == 0)
+		return;
+	encoded = base64_encode(dockerfile, strlen(dockerfile));
+	text_add(&json, "{\"info\":{\"filename\":");
+	quote_json(&json, path, strlen(path));
+	text_addf(&json, ",\"data\":\"%s\",\"language\":\"Dockerfile\"},\"ranges\":[{", encoded);
+	add_position(&json, "start", frontend->failure.first);
+	text_add_char(&json, ',');
+	add_position(&json, "end", frontend->failure.last);
+	text_add(&json, "}]}");
+	grpc_add_detail(stream, "github.com/moby/buildkit/errdefs.Source+json", json.data, json.size);
+}
+
+int frontend_solve(struct frontend **out_frontend, struct job *job, const struct text_map *attrs,
+		   struct grpc_stream *stream, struct error *err)
+{
+	AUTO(frontend_freep) struct frontend *frontend = frontend_new(job);
+	AUTO_FREE char *session_id = NULL;
+
+	frontend->options.cancel_fd = grpc_cancel_fd(stream);
+	mutex_lock(&job->mutex);
+	session_id = xstrdup(job->session_id);
+	mutex_unlock(&job->mutex);
+	if (attributes_read(frontend, attrs, err) < 0 ||
+	    session_get(&frontend->session, job->buildkit, session_id, frontend->options.cancel_fd, err) < 0)
+		return -1;
+	frontend->build = build_new(job->buildkit->engine, &frontend->options, &frontend->failure);
+	if (build_solve(frontend->build, err) < 0) {
+		frontend_add_source(frontend, stream);
+		return -1;
+	}
+	*out_frontend = take_ptr(frontend);
+	return 0;
+}
+
+/* ---- export ---- */
+
+static int export_image(struct frontend *frontend, const struct text_map *attrs, struct text_map *answer,
+			struct error *err)
+{
+	const char *names = text_or_empty(text_map_get(attrs, "name"));
+	AUTO(text_list_fini) struct text_list tags = { 0 };
+	char text[DIGEST_TEXT_MAX];
+	struct digest id;
+
+	text_list_split(&tags, names, ',');
+	if (build_export(&id, frontend->build, &tags, err) < 0)
+		return -1;
+	text_map_set(answer, "containerimage.digest", digest_text(&id, text));
+	text_map_set(answer, "containerimage.config.digest", text);
+	if (*names)
+		text_map_set(answer, "image.name", names);
+	return 0;
+}
+
+static int export_one(struct frontend *frontend, const char *type, const struct text_map *attrs,
+		      struct text_map *answer, struct error *err)
+{
+	if (text_equal(type, "moby") || text_equal(type, "image"))
+		return export_image(frontend, attrs, answer, err);
+	return error_set(err, ERR_UNSUPPORTED, "exporter \"%s\" could not be found", type);
+}
+
+int frontend_export(struct frontend *frontend, const struct bk_solve_request *request,
+		    struct bk_solve_response *response, int cancel_fd, struct error *err)
+{
+	struct text_map *answer = &response->exporter_response;
+
+	frontend->options.cancel_fd = cancel_fd;
+	if (request->exporters.count == 0 && !text_empty(request->exporter))
+		return export_one(frontend, request->exporter, &request->exporter_attrs, answer, err);
+	for (size_t i = 0; i < request->exporters.count; i++) {
+		const struct bk_exporter *exporter = &request->exporters.items[i];
+
+		if (export_one(frontend, text_or_empty(exporter->type), &exporter->attrs, answer, err) < 0)
+			return -1;
+	}
+	return 0;
+}

@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: Apache-2.0
+"""BuildKit's protocol: POST /grpc and POST /session, by a small client of our own and by the stock buildx."""
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import uuid
+
+import pytest
+
+from lib import images
+from lib.docker_cli import IS_28
+
+bk = pytest.importorskip("lib.buildkit", reason="needs python3-h2")
+
+
+@pytest.fixture(scope="module")
+def own(shared_daemon, session_root, busybox_rootfs):
+    tar = session_root / "busybox-buildkit.tar"
+    tar.write_bytes(images.tar_of(busybox_rootfs))
+    shared_daemon.docker("import", "-c", 'CMD ["sh"]', "-c", "ENV PATH=/bin:/usr/bin", tar, "bk:latest")
+    return shared_daemon
+
+
+@pytest.fixture
+def context(tmp_path):
+    path = tmp_path / "context"
+
+    def make(dockerfile, files=None):
+        path.mkdir(exist_ok=True)
+        (path / "Dockerfile").write_text(dockerfile)
+        for name, content in (files or {}).items():
+            target = path / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(content)
+        return path
+
+    return make
+
+
+class Built:
+    def __init__(self, answer, response, vertices, logs, session):
+        self.answer = answer
+        self.response = response
+        self.vertices = vertices
+        self.logs = logs
+        self.session = session
+
+
+def build(daemon, folder, tag=None, attrs=None, secrets=None, mischief=None, exporters=None):
+    ref, name = uuid.uuid4().hex, uuid.uuid4().hex
+    session = bk.Session(daemon.socket, name, folder, secrets)
+    session.mischief = mischief
+    try:
+        if exporters is None:
+            exporters = [("moby", {"name": tag} if tag else {})]
+        request = bk.solve_request(ref, name, attrs or {}, exporters)
+        answer = bk.call(daemon.socket, bk.CONTROL + "Solve", request)
+        vertices, logs = bk.status(daemon.socket, ref)
+    finally:
+        session.close()
+    response = bk.text_map(bk.parse(answer.messages[0]).get(1, [])) if answer.messages else {}
+    return Built(answer, response, vertices, logs, session)
+
+
+# ---- what we are ----
+
+
+def test_info_and_workers(own):
+    info = bk.call(own.socket, bk.CONTROL + "Info")
+    assert info.status == 0
+    assert bk.parse(bk.parse(info.messages[0])[1][0])[1] == [b"kist"]
+    workers = bk.call(own.socket, bk.CONTROL + "ListWorkers")
+    worker = bk.parse(bk.parse(workers.messages[0])[1][0])
+    assert worker[1] == [b"default"]
+    assert bk.parse(worker[3][0])[2] == [b"linux"]
+
+
+def test_unknown_calls_and_refused_upgrades(own):
+    answer = bk.call(own.socket, "/moby.buildkit.v1.Control/Nothing")
+    assert (answer.status, answer.error) == (12, "unknown method /moby.buildkit.v1.Control/Nothing")
+    for target, headers, expected in [
+        ("/grpc", [], b"no upgrade proto in request"),
+        ("/grpc", ["Connection: Upgrade", "Upgrade: tcp"], b"protocol tcp not supported"),
+        ("/session", ["Connection: Upgrade", "Upgrade: h2c"], b"the session has no id"),
+    ]:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(str(own.socket))
+            sock.settimeout(60)
+            sock.sendall("\r\n".join([f"POST {target} HTTP/1.1", "Host: x", *headers, "", ""]).encode())
+            data = b""
+            while expected not in data:
+                more = sock.recv(4096)
+                assert more, data
+                data += more
+            assert data.startswith(b"HTTP/1.1 400"), data
+
+
+def test_garbage_ends_only_its_connection(own):
+    for target in ["/grpc", "/session"]:
+        headers = [f"X-Docker-Expose-Session-Uuid: {uuid.uuid4().hex}"]
+        sock, _ = bk.upgrade(own.socket, target, headers)
+        sock.sendall(b"\xff" * 4096)
+        try:
+            while sock.recv(4096):
+                pass
+        except ConnectionError:
+            pass
+        sock.close()
+    assert bk.call(own.socket, bk.CONTROL + "Info").status == 0
+
+
+# ---- builds ----
+
+
+def test_build(own, context):
+    tag = "bk-" + uuid.uuid4().hex[:8]
+    folder = context(
+        "FROM bk\nARG WHO=nobody\nCOPY a.txt sub /in/\nRUN cat /in/a.txt && echo hello $WHO\nENV A=1\n",
+        {"a.txt": "content\n", "sub/b.txt": "deep", "not/wanted.txt": "x"},
+    )
+    built = build(own, folder, tag, {"build-arg:WHO": "you", "label:x": "y"})
+    assert built.answer.status == 0, built.answer.error
+    assert b"content\nhello you\n" in built.logs
+    names = list(built.vertices)
+    for name in ["[internal] load build definition from Dockerfile", "[2/3] COPY a.txt sub /in/", "exporting to image"]:
+        assert name in names, names
+    # Only what COPY names travels.
+    assert sorted(set(built.session.requested)) == ["Dockerfile", "a.txt", "sub/b.txt"]
+    assert built.response["image.name"] == tag
+    got = own.docker("inspect", "-f", "{{.Id}} {{.Config.Labels.x}}", tag).stdout.split()
+    assert got == [built.response["containerimage.config.digest"], "y"]
+    again = build(own, folder, tag, {"build-arg:WHO": "you", "label:x": "y"})
+    assert again.response == built.response
+    assert again.vertices["[3/3] RUN cat /in/a.txt && echo hello $WHO"][4] == [1], "cached"
+
+
+def test_dockerignore_links_and_modes(own, context):
+    folder = context(
+        "FROM bk\nCOPY . /in\nRUN cd /in && ls -A && readlink link && test -x run && stat -c %a run sub\n",
+        {"kept": "1", "left.out": "2", "sub/inner": "3", "run": "4"},
+    )
+    (folder / "link").symlink_to("kept")
+    (folder / "run").chmod(0o751)
+    (folder / "sub").chmod(0o2700)
+    (folder / ".dockerignore").write_text("*.out\n!nothing\nDockerfile\n")
+    built = build(own, folder)
+    assert built.answer.status == 0, built.answer.error
+    # The test's own client does not filter: what it is asked to leave out is told to it.
+    assert b"kept" in built.logs and b"751" in built.logs
+
+
+def test_failures(own, context):
+    folder = context("FROM bk\nRUN echo before; exit 7\n")
+    built = build(own, folder)
+    assert built.answer.status == 2
+    assert built.answer.error == (
+        'process "/bin/sh -c echo before; exit 7" did not complete successfully: exit code: 7'
+    )
+    assert b"before" in built.logs
+    assert "grpc-status-details-bin" in built.answer.headers
+    folder = context("FROM bk\nRUNN x\n")
+    built = build(own, folder)
+    assert (built.answer.status, built.answer.error) == (
+        3,
+        "dockerfile parse error on line 2: unknown instruction: RUNN (did you mean RUN?)",
+    )
+    (folder / "Dockerfile").unlink()
+    built = build(own, folder)
+    assert built.answer.error.startswith("failed to read dockerfile: open Dockerfile: no such file")
+    built = build(own, context("FROM bk\n"), exporters=[("nothing", {})])
+    assert built.answer.error == 'exporter "nothing" could not be found'
+
+
+def test_secrets(own, context):
+    folder = context("FROM bk\nRUN --mount=type=secret,id=s,required=true cat /run/secrets/s | wc -c\n")
+    value = "hidden-" + uuid.uuid4().hex
+    built = build(own, folder, secrets={"s": value})
+    assert built.answer.status == 0, built.answer.error
+    assert str(len(value)).encode() in built.logs
+    built = build(own, folder, attrs={"no-cache": ""})
+    assert "secret s: not found" in built.answer.error
+    found = subprocess.run(["grep", "-rlF", value, str(own.root)], capture_output=True, text=True, check=False)
+    assert found.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "names, said",
+    [
+        (["../escape"], "bad name"),
+        (["/etc/passwd"], "bad name"),
+        (["a/../../b"], "bad name"),
+        (["none/child"], "comes before its directory"),
+    ],
+)
+def test_bad_listings(own, context, names, said):
+    folder = context("FROM bk\nCOPY . /in\n")
+    built = build(own, folder, mischief=lambda real: real if "Dockerfile" in real and len(real) == 1 else names)
+    # The Dockerfile itself is asked for first, by the same client: either request is refused.
+    assert built.answer.status != 0
+    assert said in built.answer.error, built.answer.error
+
+
+def test_link_is_not_followed(own, context, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    folder = context("FROM bk\nCOPY . /in\n")
+    (folder / "way").symlink_to(outside)
+
+    def below_link(names):
+        return names + ["way/planted"] if "way" in names else names
+
+    built = build(own, folder, mischief=below_link)
+    assert "comes before its directory" in built.answer.error
+    assert not list(outside.iterdir())
+
+
+def test_canceled(own, context):
+    folder = context("FROM bk\nRUN sleep 100\n")
+    ref, name = uuid.uuid4().hex, uuid.uuid4().hex
+    session = bk.Session(own.socket, name, folder)
+    request = bk.solve_request(ref, name, {}, [("moby", {})])
+    solving = bk.Call(own.socket, bk.CONTROL + "Solve", request)
+    result = {}
+    watcher = threading.Thread(target=lambda: result.update(status=bk.status(own.socket, ref)))
+    watcher.start()
+    solving.cancel()
+    solving.sock.close()
+    watcher.join(60)
+    assert not watcher.is_alive(), "the stream of a canceled build ends"
+    session.close()
+    # The same name may be used once.
+    again = bk.call(own.socket, bk.CONTROL + "Solve", request)
+    assert (again.status, again.error) == (6, f"job ID {ref} exists")
+
+
+def test_cache_and_history(own, context):
+    built = build(own, context(f"FROM bk\nRUN echo {uuid.uuid4().hex}\n"))
+    assert built.answer.status == 0, built.answer.error
+    usage = bk.call(own.socket, bk.CONTROL + "DiskUsage")
+    records = [bk.parse(item) for item in bk.parse(usage.messages[0])[1]]
+    assert any(b"RUN echo" in record.get(9, [b""])[0] for record in records)
+    history = bk.call(own.socket, bk.CONTROL + "ListenBuildHistory", bk.message(f3=1))
+    assert history.status == 0 and len(history.messages) >= 1
+    record = bk.parse(bk.parse(history.messages[-1])[2][0])
+    assert record[2] == [b"dockerfile.v0"]
+    # Asked for late, an internal build's progress ends as well; the history does not know it.
+    ref = uuid.uuid4().hex
+    asked = bk.call(own.socket, bk.CONTROL + "Solve", bk.message(f1=ref, f6="nothing", f11=1))
+    assert (asked.status, asked.error) == (12, "unknown frontend nothing")
+    assert bk.status(own.socket, ref) == ({}, b"")
+    assert not bk.call(own.socket, bk.CONTROL + "ListenBuildHistory", bk.message(f2=ref, f3=1)).messages
+    pruned = bk.call(own.socket, bk.CONTROL + "Prune", bk.message(f1="nonsense=1"))
+    assert (pruned.status, pruned.error) == (3, "invalid filter 'nonsense'")
+
+
+# ---- the stock client ----
+
+
+def find_buildx():
+    for place in ["/usr/libexec/docker/cli-plugins", "/usr/lib/docker/cli-plugins"]:
+        if os.path.exists(place + "/docker-buildx"):
+            return place + "/docker-buildx"
+    return shutil.which("docker-buildx") or os.environ.get("KIST_BUILDX")
+
+
+needs_buildx = pytest.mark.skipif(not IS_28 or not find_buildx(), reason="needs docker CLI 28 and its buildx")
+
+
+@pytest.fixture
+def buildx(own, tmp_path):
+    plugins = tmp_path / "config" / "cli-plugins"
+    plugins.mkdir(parents=True)
+    (plugins / "docker-buildx").symlink_to(find_buildx())
+    environment = dict(own.environment, DOCKER_CONFIG=str(tmp_path / "config"))
+
+    def run(*args, check=True):
+        done = subprocess.run(
+            ["docker", *map(str, args)], env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    return run
+
+
+@needs_buildx
+def test_buildx_build(own, buildx, context, tmp_path):
+    tag = "bx-" + uuid.uuid4().hex[:8]
+    folder = context("FROM bk\nCOPY a.txt /in/\nRUN cat /in/a.txt\n", {"a.txt": "content\n"})
+    done = buildx("build", "--progress", "plain", "-t", tag, "--iidfile", tmp_path / "iid", folder)
+    assert "#6 [2/3] COPY a.txt /in/" in done.stderr, done.stderr
+    assert f"naming to docker.io/library/{tag}:latest" in done.stderr
+    assert own.docker("inspect", "-f", "{{.Id}}", tag).stdout.strip() == (tmp_path / "iid").read_text()
+    again = buildx("build", "--progress", "plain", folder)
+    assert "CACHED" in again.stderr
+    assert buildx("build", "-q", folder).stdout.startswith("sha256:")
+    assert "RUN cat" in buildx("buildx", "du", "--verbose").stdout
+
+
+@needs_buildx
+def test_buildx_failure(buildx, context):
+    folder = context("FROM bk\nRUN echo why; exit 3\n")
+    done = buildx("build", "--progress", "plain", folder, check=False)
+    assert done.returncode == 1
+    assert ">>> RUN echo why; exit 3" in done.stderr
+    assert 'process "/bin/sh -c echo why; exit 3" did not complete successfully: exit code: 3' in done.stderr
