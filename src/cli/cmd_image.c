@@ -146,6 +146,83 @@ DEFINE_JOB(run_delete, "delete")
 const struct command command_image_delete = JOB_COMMAND("[OPTIONS] IMAGE", "Delete a tag or manifest from its registry",
 							delete_options, 1, 1, run_delete);
 
+/* ---- other images from images ---- */
+
+#define TARGET_OPTION                                                                                                  \
+	OPTION_TEXT("tag", 't', struct tool_options, output, "string",                                                 \
+		    "Where the new image goes: a name in a registry, oci:, dir:, ... (default: the old one's)")
+
+static const struct option_spec append_options[] = {
+	ACCESS_OPTIONS,
+	OPTION_LIST("file", 'f', struct tool_options, files, "path", "Tar of a layer, plain or packed"),
+	PLATFORM_OPTION,
+	TARGET_OPTION,
+	OPTION_END,
+};
+
+static int run_append(struct cli *cli, void *options, const struct text_list *operands, struct error *err)
+{
+	if (((struct tool_options *)options)->files.count == 0)
+		return error_set(err, ERR_INVALID, "name at least one layer with --file");
+	return tool_run(cli, "append", options, operands, err);
+}
+
+const struct command command_image_append = JOB_COMMAND("[OPTIONS] IMAGE", "Put layers on top of an image",
+							append_options, 1, 1, run_append);
+
+static const struct option_spec mutate_options[] = {
+	OPTION_LIST("annotation", 'a', struct tool_options, annotations, "name=value", "Annotation of the manifest"),
+	OPTION_FLAG("clear-cmd", 0, struct tool_options, clear_cmd, "Without any command"),
+	OPTION_FLAG("clear-entrypoint", 0, struct tool_options, clear_entrypoint, "Without any entrypoint"),
+	OPTION_LIST("cmd", 0, struct tool_options, cmd, "word", "Word of the command (once for each)"),
+	ACCESS_OPTIONS,
+	OPTION_LIST("entrypoint", 0, struct tool_options, entrypoint, "word", "Word of the entrypoint (once for each)"),
+	OPTION_LIST("env", 'e', struct tool_options, env, "name=value", "Environment variable"),
+	OPTION_LIST("expose", 0, struct tool_options, ports, "port", "Port it listens on: 80, 53/udp"),
+	OPTION_LIST("label", 'l', struct tool_options, labels, "name=value", "Label of the image"),
+	PLATFORM_OPTION,
+	OPTION_TEXT("set-platform", 0, struct tool_options, set_platform, "string", "Platform it says it is for"),
+	TARGET_OPTION,
+	OPTION_TEXT("user", 'u', struct tool_options, user, "string", "User its processes run as"),
+	OPTION_TEXT("workdir", 'w', struct tool_options, workdir, "string", "Working directory"),
+	OPTION_END,
+};
+
+DEFINE_JOB(run_mutate, "mutate")
+const struct command command_image_mutate = JOB_COMMAND(
+	"[OPTIONS] IMAGE", "Change what an image says of itself, not its layers", mutate_options, 1, 1, run_mutate);
+
+static const struct option_spec rebase_options[] = {
+	ACCESS_OPTIONS,
+	OPTION_TEXT("new-base", 0, struct tool_options, new_base, "string",
+		    "The base it shall have (default: what its annotations name)"),
+	OPTION_TEXT("old-base", 0, struct tool_options, base, "string",
+		    "The base it was built on (default: what its annotations name)"),
+	PLATFORM_OPTION,
+	TARGET_OPTION,
+	OPTION_END,
+};
+
+DEFINE_JOB(run_rebase, "rebase")
+const struct command command_image_rebase =
+	JOB_COMMAND("[OPTIONS] IMAGE", "Exchange the lower layers of an image for those of another base",
+		    rebase_options, 1, 1, run_rebase);
+
+static const struct option_spec flatten_options[] = {
+	ACCESS_OPTIONS,
+	PLATFORM_OPTION,
+	TARGET_OPTION,
+	OPTION_END,
+};
+
+DEFINE_JOB(run_flatten, "flatten")
+const struct command command_image_flatten = JOB_COMMAND("[OPTIONS] IMAGE", "Make one layer of all", flatten_options, 1,
+							 1, run_flatten);
+
+DEFINE_JOB(run_export, "export")
+const struct command command_image_export = JOB_COMMAND(
+	"[OPTIONS] IMAGE [FILE|-]", "Write the file system of an image as a tar", one_options, 1, 2, run_export);
+
 /* ---- inspect: the engine's images, or those of other places ---- */
 
 static const struct option_spec inspect_options[] = {

@@ -91,6 +91,8 @@ static int add_logins(struct image_request *request, const struct cli *cli, cons
 	for (size_t i = 0; i < request->operands.count; i++)
 		if (add_login(request, cli, request->operands.items[i], err) < 0)
 			return -1;
+	if (options->output && add_login(request, cli, options->output, err) < 0)
+		return -1;
 	if (options->base && add_login(request, cli, options->base, err) < 0)
 		return -1;
 	return options->new_base ? add_login(request, cli, options->new_base, err) : 0;

@@ -6,14 +6,19 @@
 
 typedef int image_job(const struct image_request *request, struct error *err);
 
+image_job job_append;
 image_job job_catalog;
 image_job job_config;
 image_job job_copy;
 image_job job_delete;
 image_job job_digest;
+image_job job_export;
+image_job job_flatten;
 image_job job_inspect;
 image_job job_ls_tags;
 image_job job_manifest;
+image_job job_mutate;
+image_job job_rebase;
 image_job job_referrers;
 image_job job_sync;
 image_job job_validate;

@@ -153,15 +153,28 @@ static int give_name(const struct tarball *tarball)
 	return dir_sync(AT_FDCWD, folder);
 }
 
-int tarball_finish(struct tarball *tarball, struct error *err)
+static int publish(const struct tarball *tarball, struct error *err)
 {
-	static const char zeros[TAR_END_SIZE];
 	int r;
 
-	if (put(tarball, zeros, sizeof(zeros), err) < 0)
-		return -1;
 	if (!tarball->path)
 		return 0;
 	r = fdatasync(tarball->fd) < 0 ? -errno : give_name(tarball);
 	return r < 0 ? error_set_errno(err, ERR_INTERNAL, r, "name %s", tarball->path) : 0;
+}
+
+int tarball_finish(struct tarball *tarball, struct error *err)
+{
+	static const char zeros[TAR_END_SIZE];
+
+	return put(tarball, zeros, sizeof(zeros), err) < 0 ? -1 : publish(tarball, err);
+}
+
+int tarball_take(struct tarball *tarball, int fd, struct error *err)
+{
+	struct stat status;
+
+	if (fstat(fd, &status) < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "write the archive");
+	return send_all(tarball, fd, (uint64_t)status.st_size, err) < 0 ? -1 : publish(tarball, err);
 }

@@ -21,4 +21,6 @@ DEFINE_AUTO(struct tarball, tarball_free)
 int tarball_add(struct tarball *tarball, const char *name, int fd, uint64_t size, struct error *err);
 int tarball_add_text(struct tarball *tarball, const char *name, const char *text, struct error *err);
 int tarball_has(struct tarball *tarball, const char *name);
+/* All of it from a file that is a tar already, instead of add and finish. */
+int tarball_take(struct tarball *tarball, int fd, struct error *err);
 int tarball_finish(struct tarball *tarball, struct error *err);
