@@ -22,9 +22,9 @@
 #include "base/file.h"
 #include "base/path.h"
 #include "base/program.h"
+#include "base/systemd.h"
 #include "daemon/memory.h"
 #include "daemon/settings.h"
-#include "daemon/systemd.h"
 #include "engine/engine.h"
 #include "engine/system.h"
 #include "http/server.h"
@@ -155,7 +155,7 @@ static int listen_inherited(struct daemon *daemon, int count, struct error *err)
 	if (count == 0)
 		return error_set(err, ERR_INVALID, "host fd://: no socket was handed over by a service manager");
 	for (int i = 0; i < count; i++)
-		if (http_server_listen_take_fd(daemon->server, FIRST_INHERITED_FD + i, err) < 0)
+		if (http_server_listen_take_fd(daemon->server, FIRST_INHERITED_FD + i, NULL, err) < 0)
 			return -1;
 	return 0;
 }

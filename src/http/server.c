@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -16,6 +17,8 @@
 #define DEFAULT_CONNECTIONS 512
 /* While there are no descriptors left for another connection. */
 #define ACCEPT_PAUSE_MS 50
+#define DRAIN_LOOK_NS (20 * CLOCK_MS)
+#define NEWCOMER_NS CLOCK_SECOND
 
 static enum MHD_Result refuse_large(struct http_request *request)
 {
@@ -112,23 +115,60 @@ int http_server_listen_tls(struct http_server *server, const char *address, cons
 			   struct error *err)
 {
 	struct listener *listener = add_listener(server);
+	struct tls_context *context;
 
 	if (!text_has_prefix(address, "tcp://"))
 		error_set(err, ERR_INVALID, "address %s: TLS is for tcp:// addresses", address);
-	else if (tls_context_new(&listener->tls, tls, err) == 0 &&
-		 listener_open(listener, address, (gid_t)-1, err) == 0)
-		return 0;
+	else if (tls_context_new(&context, tls, err) == 0) {
+		listener->tls = context;
+		if (listener_open(listener, address, (gid_t)-1, err) == 0)
+			return 0;
+	}
 	return drop_failed(server);
 }
 
-int http_server_listen_take_fd(struct http_server *server, int fd, struct error *err)
+int http_server_listen_take_fd(struct http_server *server, int fd, const struct http_tls *tls, struct error *err)
 {
 	struct listener *listener = add_listener(server);
+	struct tls_context *context = NULL;
 
+	if (tls && tls_context_new(&context, tls, err) < 0) {
+		listener->fd = fd;
+		return drop_failed(server);
+	}
+	listener->tls = context;
 	if (listener_adopt(listener, fd, err) < 0)
 		return drop_failed(server);
 	listener->name = xstrdup("fd://");
 	return 0;
+}
+
+int http_server_reload_tls(struct http_server *server, const struct http_tls *tls, struct error *err)
+{
+	for (size_t i = 0; i < server->listener_count; i++) {
+		struct listener *listener = &server->listeners[i];
+		struct tls_context *context;
+
+		if (!listener->tls)
+			continue;
+		if (tls_context_new(&context, tls, err) < 0)
+			return -1;
+		server->retired = xgrow(server->retired, &server->retired_capacity, server->retired_count + 1,
+					sizeof(struct tls_context *));
+		server->retired[server->retired_count++] = atomic_exchange(&listener->tls, context);
+	}
+	return 0;
+}
+
+int http_server_share_listener(struct http_server *server, size_t index)
+{
+	struct listener *listener;
+
+	if (index >= server->listener_count)
+		return -1;
+	listener = &server->listeners[index];
+	free(take_ptr(listener->unix_path));
+	return fcntl(listener->fd, F_DUPFD_CLOEXEC, 0);
 }
 
 uint16_t http_server_port(const struct http_server *server, size_t index)
@@ -196,19 +236,55 @@ static void end_connections(struct http_server *server)
 	mutex_unlock(&server->mutex);
 }
 
+static void stop_accepting(struct http_server *server)
+{
+	eventfd_write(server->stop_fd, 1);
+	for (size_t i = 0; i < server->listener_count; i++) {
+		if (server->listeners[i].thread_runs)
+			pthread_join(server->listeners[i].thread, NULL);
+		server->listeners[i].thread_runs = false;
+	}
+}
+
+bool http_server_drain(struct http_server *server, int64_t patience_ms)
+{
+	bool idle;
+	int64_t deadline_ns = clock_monotonic_ns() + patience_ms * CLOCK_MS;
+
+	stop_accepting(server);
+	atomic_store(&server->draining, true);
+	mutex_lock(&server->mutex);
+	while (server->connection_count > 0) {
+		/* Who has just been let in may have a request under way; who was answered before, knows that we may close. */
+		LIST_FOR_EACH (node, &server->connections) {
+			struct http_connection *one = list_entry(node, struct http_connection, node);
+
+			if (!atomic_load(&one->busy) &&
+			    (atomic_load(&one->served) || clock_monotonic_ns() - one->begun_ns > NEWCOMER_NS))
+				shutdown(one->fd, SHUT_RD);
+		}
+		if (clock_monotonic_ns() > deadline_ns)
+			break;
+		condition_wait_until(&server->idle, &server->mutex, clock_monotonic_ns() + DRAIN_LOOK_NS);
+	}
+	idle = server->connection_count == 0;
+	mutex_unlock(&server->mutex);
+	return idle;
+}
+
 void http_server_free(struct http_server *server)
 {
 	if (!server)
 		return;
-	eventfd_write(server->stop_fd, 1);
-	for (size_t i = 0; i < server->listener_count; i++)
-		if (server->listeners[i].thread_runs)
-			pthread_join(server->listeners[i].thread, NULL);
+	stop_accepting(server);
 	end_connections(server);
 	tls_fronts_end(server);
 	for (size_t i = 0; i < server->listener_count; i++)
 		listener_close(&server->listeners[i]);
 	free(server->listeners);
+	for (size_t i = 0; i < server->retired_count; i++)
+		tls_context_free(server->retired[i]);
+	free(server->retired);
 	close(server->stop_fd);
 	condition_fini(&server->idle);
 	mutex_fini(&server->mutex);

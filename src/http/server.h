@@ -75,8 +75,6 @@ int http_server_new(struct http_server **out_server, const struct http_server_op
  * "tcp://host:port" (port 0: any). Connections wait until http_server_start().
  */
 int http_server_listen(struct http_server *server, const char *address, gid_t group, struct error *err);
-/* An inherited listening socket. */
-int http_server_listen_take_fd(struct http_server *server, int fd, struct error *err);
 struct http_tls {
 	const char *certificate;	/* PEM file, with its chain */
 	const char *key;		/* PEM file */
@@ -85,7 +83,18 @@ struct http_tls {
 /* "tcp://host:port" behind TLS 1.2 or 1.3. Files are read now; ERR_INVALID names the one that cannot be used. */
 int http_server_listen_tls(struct http_server *server, const char *address, const struct http_tls *tls,
 			   struct error *err);
+/* An inherited listening socket; tls NULL: plain. A unix socket's name stays when the server ends. */
+int http_server_listen_take_fd(struct http_server *server, int fd, const struct http_tls *tls, struct error *err);
+/* New connections get this certificate from now on. On an error nothing changes. */
+int http_server_reload_tls(struct http_server *server, const struct http_tls *tls, struct error *err);
 int http_server_start(struct http_server *server, struct error *err);
+/*
+ * Takes no more connections; those that wait stay in the sockets' queues. Running requests go on, silent clients go.
+ * true: all are gone. May be called again.
+ */
+bool http_server_drain(struct http_server *server, int64_t patience_ms);
+/* A copy (yours) of the n-th listening socket for a successor: it then keeps its name. -1: there is none. */
+int http_server_share_listener(struct http_server *server, size_t index);
 /* TCP port of the n-th listener, 0 if it is none. */
 uint16_t http_server_port(const struct http_server *server, size_t index);
 /* Hangs up on every client, waits for their handlers, removes its unix sockets. */
@@ -105,6 +114,9 @@ int64_t http_tag(const struct http_request *request);
 /* The same with something of the handlers' own, which `free_note` (may be NULL) frees with the request. */
 void http_set_note(struct http_request *request, void *note, void (*free_note)(void *note));
 void *http_note(const struct http_request *request);
+#define HTTP_CLIENT_MAX 64
+/* The client's address without port, "-" if it has none. Returns out. */
+const char *http_client(char out[HTTP_CLIENT_MAX], const struct http_request *request);
 /* Monotonic time at which its headers were there. */
 int64_t http_begun_ns(const struct http_request *request);
 /* A name of the pattern; never NULL for names the pattern has. */

@@ -142,6 +142,7 @@ static void *on_target(void *cls, const char *target, struct MHD_Connection *con
 	struct http_connection *owner = cls;
 
 	owner->request = request_new(owner, target, connection);
+	atomic_store(&owner->busy, true);
 	return owner->request;
 }
 
@@ -156,6 +157,8 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **re
 	if (*request_cls)
 		request_free(*request_cls);
 	*request_cls = NULL;
+	atomic_store(&owner->served, true);
+	atomic_store(&owner->busy, false);
 }
 
 static void on_connection(void *cls, struct MHD_Connection *connection, void **socket_cls,
@@ -200,6 +203,12 @@ static void count_down(struct http_server *server)
 	mutex_unlock(&server->mutex);
 }
 
+/* The server takes its leave, and this client has had its answer. */
+static bool is_drained(const struct http_connection *owner)
+{
+	return atomic_load(&owner->server->draining) && !atomic_load(&owner->busy) && atomic_load(&owner->served);
+}
+
 static void *connection_thread(void *arg)
 {
 	struct http_connection *owner = arg;
@@ -208,7 +217,7 @@ static void *connection_thread(void *arg)
 	bool added = daemon && MHD_add_connection(daemon, owner->fd, (struct sockaddr *)(void *)&owner->address,
 						  owner->address_size) == MHD_YES;
 
-	while (added && !owner->over)
+	while (added && !owner->over && !is_drained(owner))
 		if (MHD_run_wait(daemon, POLL_MS) != MHD_YES)
 			break;
 	/* Before the number is free for somebody else's descriptor. */
@@ -266,6 +275,7 @@ void connection_start_take_fd(struct http_server *server, int fd, const struct c
 	owner->address_size = origin->address_size;
 	owner->listener = origin->listener;
 	owner->user = origin->user;
+	owner->begun_ns = clock_monotonic_ns();
 	entered = enter(owner);
 	if (entered <= 0) {
 		refuse_start(owner, entered == 0 ? "too many connections" : "the server is stopping");

@@ -170,6 +170,5 @@ void listener_close(struct listener *listener)
 	free(listener->unix_path);
 	listener->name = NULL;
 	listener->unix_path = NULL;
-	tls_context_free(listener->tls);
-	listener->tls = NULL;
+	tls_context_free(atomic_exchange(&listener->tls, NULL));
 }

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <microhttpd.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 
 #include "base/buffer.h"
@@ -51,6 +52,9 @@ struct http_connection {
 	char *user;			 /* owned; NULL: no certificate */
 	struct http_request *request;	 /* the one that is being read or answered, or NULL */
 	bool over;			 /* nothing more is read from it */
+	atomic_bool busy;		 /* a request is being read or answered */
+	atomic_bool served;		 /* one was answered */
+	int64_t begun_ns;
 };
 
 struct http_request {
@@ -86,9 +90,9 @@ struct http_request {
 
 struct listener {
 	int fd;
-	char *name;		 /* owned: the address it was opened with */
-	char *unix_path;	 /* owned; NULL for others */
-	struct tls_context *tls; /* owned; NULL: plain */
+	char *name;			 /* owned: the address it was opened with */
+	char *unix_path;		 /* owned; NULL for others */
+	struct tls_context *_Atomic tls; /* owned; NULL: plain */
 	uint16_t port;
 	struct http_server *server;
 	pthread_t thread; /* accepts */
@@ -108,6 +112,10 @@ struct http_server {
 	struct list fronts; /* TLS, see server_tls.h */
 	unsigned front_count;
 	bool stopping;
+	atomic_bool draining;
+	struct tls_context **retired; /* owned: of before a reload; clients may still shake hands with one */
+	size_t retired_count;
+	size_t retired_capacity;
 };
 
 /* server_listen.c */

@@ -2,6 +2,7 @@
 /* How it works: see server_private.h. A streamed body needs a second thread, because libmicrohttpd pushes. */
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -221,6 +222,20 @@ void http_set_note(struct http_request *request, void *note, void (*free_note)(v
 void *http_note(const struct http_request *request)
 {
 	return request->note;
+}
+
+const char *http_client(char out[HTTP_CLIENT_MAX], const struct http_request *request)
+{
+	const struct http_connection *owner = request->owner;
+	int family = owner->address.ss_family;
+
+	if ((family != AF_INET && family != AF_INET6) ||
+	    getnameinfo((const struct sockaddr *)(const void *)&owner->address, owner->address_size, out,
+			HTTP_CLIENT_MAX, NULL, 0, NI_NUMERICHOST) != 0) {
+		out[0] = '-';
+		out[1] = '\0';
+	}
+	return out;
 }
 
 int64_t http_begun_ns(const struct http_request *request)

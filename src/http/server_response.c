@@ -452,6 +452,8 @@ enum MHD_Result response_send(struct http_response *response)
 		return MHD_NO;
 	for (size_t i = 0; i < response->names.count; i++)
 		MHD_add_response_header(made, response->names.items[i], response->values.items[i]);
+	if (!hijack && atomic_load(&response->request->server->draining))
+		MHD_add_response_header(made, MHD_HTTP_HEADER_CONNECTION, "close");
 	result = MHD_queue_response(response->request->connection, hijack ? 101u : (unsigned)response->status, made);
 	MHD_destroy_response(made);
 	return result;

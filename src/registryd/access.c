@@ -31,7 +31,7 @@
 #define NOBODY_HASH "$2y$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"
 
 struct access {
-	const struct access_config *config; /* borrowed */
+	const struct access_config *_Atomic config; /* borrowed; another one after a reload */
 	char secret[SECRET_HEX + 1];
 	struct mutex lock; /* guards all below */
 	struct map users;  /* name -> bcrypt hash */
@@ -136,6 +136,15 @@ void access_close(struct access *access)
 	map_fini(&access->remembered);
 	mutex_fini(&access->lock);
 	free(access);
+}
+
+void access_reload(struct access *access, const struct access_config *config)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&access->lock);
+
+	access->config = config;
+	/* Perhaps another file. */
+	access->read_at = (struct timespec){ 0 };
 }
 
 bool access_is_limited(const struct access *access)

@@ -43,6 +43,8 @@ int access_open(struct access **out_access, const struct access_config *config, 
 		struct error *err);
 void access_close(struct access *access);
 DEFINE_AUTO(struct access, access_close)
+/* config is borrowed; what was borrowed before may still be in use for a moment. */
+void access_reload(struct access *access, const struct access_config *config);
 
 /* Who a request is from, and what a token it brought allows. */
 struct access_caller {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "registryd/api.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,7 +82,7 @@ static char *own_base(const struct api *api, const struct http_request *request)
 {
 	const char *host = http_header(request, "Host");
 
-	return xasprintf("%s://%s", api->config->tls.certificate ? "https" : "http", host ? host : "localhost");
+	return xasprintf("%s://%s", api_config(api)->tls.certificate ? "https" : "http", host ? host : "localhost");
 }
 
 /* Sends 401 with what we want to see; returns 1: answered. */
@@ -193,11 +192,11 @@ int api_before(void *context, struct http_request *request, struct http_response
 	}
 	if (!is_api || !changes(http_method(request)))
 		return 0;
-	if (!api->config->read_only && !is_push_to_cache(api, request))
+	if (!api_config(api)->read_only && !is_push_to_cache(api, request))
 		return 0;
 	api_refuse(response, 405, "UNSUPPORTED",
-		   api->config->read_only ? "this registry is read-only"
-					  : "this repository is a cache of another registry: push there");
+		   api_config(api)->read_only ? "this registry is read-only"
+					      : "this repository is a cache of another registry: push there");
 	return 1;
 }
 
@@ -206,18 +205,33 @@ void api_after(void *context, const struct http_request *request, int status, ui
 	struct api *api = context;
 	const struct access_caller *caller = http_note(request);
 	int64_t took_us = (clock_monotonic_ns() - http_begun_ns(request)) / 1000;
-	char numbers[3][24];
 
 	metrics_add(api->metrics, http_method(request), status, size, took_us);
-	if (!api->config->access_log)
+	if (!api_config(api)->access_log)
 		return;
-	snprintf(numbers[0], sizeof(numbers[0]), "%d", status);
-	snprintf(numbers[1], sizeof(numbers[1]), "%llu", (unsigned long long)size);
-	snprintf(numbers[2], sizeof(numbers[2]), "%lld", (long long)took_us);
-	log_info(api->log, "access", F("method", http_method(request)), F("path", http_path(request)),
-		 F("status", numbers[0]), F("bytes", numbers[1]), F("us", numbers[2]),
-		 F("user", caller && caller->user ? caller->user : "-"),
-		 F("agent", text_or_empty(http_header(request, "User-Agent"))));
+	access_log_write(api->log, api_config(api)->access_format,
+			 &(struct access_line){ .request = request,
+						.user = caller ? caller->user : NULL,
+						.status = status,
+						.size = size,
+						.took_us = took_us });
+}
+
+void api_tell(struct api *api, const struct http_request *request, const struct event *event)
+{
+	const struct access_caller *caller = http_note(request);
+	char client[HTTP_CLIENT_MAX];
+	struct event whole = *event;
+
+	if (!api->events)
+		return;
+	whole.user = caller ? caller->user : NULL;
+	whole.client = http_client(client, request);
+	whole.host = http_header(request, "Host");
+	whole.method = http_method(request);
+	whole.agent = http_header(request, "User-Agent");
+	whole.tls = api_config(api)->tls.certificate != NULL;
+	events_add(api->events, &whole);
 }
 
 struct refusal {

@@ -12,6 +12,7 @@
 #include "registryd/cache.h"
 #include "registryd/catalog.h"
 #include "registryd/config.h"
+#include "registryd/events.h"
 #include "registryd/metrics.h"
 #include "registryd/upload.h"
 
@@ -19,14 +20,21 @@
 #define API_MANIFEST_MAX (8 * 1024 * 1024)
 
 struct api {
-	const struct registry_config *config; /* all borrowed */
+	const struct registry_config *_Atomic config; /* all borrowed; another one after a reload */
 	const struct log *log;
 	struct catalog *catalog;
 	struct upload_table *uploads;
 	struct access *access;
 	struct metrics *metrics;
-	struct cache *cache; /* NULL: of no other registry */
+	struct cache *cache;   /* NULL: of no other registry */
+	struct events *events; /* NULL: nobody listens */
 };
+
+/* The configuration now; what it points to lives as long as the program. */
+static inline const struct registry_config *api_config(const struct api *api)
+{
+	return api->config;
+}
 
 extern const struct http_route api_routes[];
 
@@ -46,6 +54,9 @@ bool api_digest(struct digest *out_digest, const char *text, struct http_respons
 
 /* May the caller of this request also do that? For mounts and lists. */
 bool api_allows(struct api *api, const struct http_request *request, const char *repository, unsigned actions);
+
+/* Tells whoever listens what this request did; the rest of *event is filled here. */
+void api_tell(struct api *api, const struct http_request *request, const struct event *event);
 
 /* token_api.c: where clients get bearer tokens (docker's token authentication). */
 int api_token_get(void *context, struct http_request *request, struct http_response *response, struct error *err);

@@ -13,6 +13,20 @@ static int unknown(struct http_response *response)
 	return api_refuse(response, 404, "BLOB_UNKNOWN", "blob unknown to registry");
 }
 
+static void tell(struct api *api, const struct http_request *request, const char *action, const struct digest *digest,
+		 uint64_t size)
+{
+	char text[DIGEST_TEXT_MAX];
+
+	api_tell(api, request,
+		 &(struct event){ .action = action,
+				  .repository = http_param(request, "name"),
+				  .media_type = BLOB_TYPE,
+				  .digest = digest_text(digest, text),
+				  .size = (int64_t)size,
+				  .path = http_path(request) });
+}
+
 struct wanted {
 	struct digest digest;
 	uint64_t size;
@@ -71,7 +85,7 @@ int api_blob_head(void *context, struct http_request *request, struct http_respo
 	int r = find_blob(&wanted, api, request, response, err);
 
 	/* Who asks before a push will not send it again. */
-	if (r > 0 && !api->config->read_only &&
+	if (r > 0 && !api_config(api)->read_only &&
 	    catalog_touch_blob(api->catalog, http_param(request, "name"), &wanted.digest, err) < 0)
 		return -1;
 	if (r > 0)
@@ -153,6 +167,7 @@ int api_blob_get(void *context, struct http_request *request, struct http_respon
 				   (unsigned long long)(offset + count - 1), (unsigned long long)wanted.size);
 		http_set_header(response, "Content-Range", header);
 	}
+	tell(api, request, "pull", &wanted.digest, wanted.size);
 	status = range == RANGE_PART ? 206 : 200;
 	if (!wanted.stream)
 		return reply_stored(api, response, status, &wanted.digest, offset, count, err);
@@ -174,6 +189,7 @@ int api_blob_delete(void *context, struct http_request *request, struct http_res
 		return -1;
 	if (r == 0)
 		return unknown(response);
+	tell(api, request, "delete", &digest, 0);
 	http_reply_empty(response, 202);
 	return 0;
 }

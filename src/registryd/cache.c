@@ -251,6 +251,9 @@ static int refresh(const struct asked *asked, struct error *err)
 	int64_t checked_ns = 0;
 	int r = catalog_find_manifest(&row, catalog, asked->repository, asked->reference, err);
 
+	/* One whose bytes were damaged is as good as none. */
+	if (r > 0)
+		r = blob_exists(catalog_blobs(catalog), &row.digest, err);
 	if (r < 0)
 		return -1;
 	if (r == 0)

@@ -12,14 +12,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/path.h"
-#include "base/thread.h"
-#include "store/database.h"
-
-struct catalog {
-	struct blob_store *blobs;
-	struct database *database;
-	struct mutex lock;
-};
+#include "registryd/catalog_private.h"
 
 static const char *const steps[] = {
 	"CREATE TABLE blob (repository TEXT NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (repository, digest)) "
@@ -42,6 +35,8 @@ static const char *const steps[] = {
 	/* For rules about the age of tags, and for tags of other registries. */
 	"ALTER TABLE tag ADD COLUMN pushed_ns INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE tag ADD COLUMN checked_ns INTEGER NOT NULL DEFAULT 0;",
+	/* For quotas; -1: not known. */
+	"ALTER TABLE blob ADD COLUMN size INTEGER NOT NULL DEFAULT -1;",
 };
 
 /* A blob that somebody asks for is young again, at most this often: no write for each request. */
@@ -52,7 +47,7 @@ static const char *const steps[] = {
 
 /* ---- open ---- */
 
-static int is_known(struct catalog *catalog, const char *digest, struct error *err)
+int catalog_is_known(struct catalog *catalog, const char *digest, struct error *err)
 {
 	AUTO(query_freep) struct query *query = NULL;
 
@@ -68,7 +63,7 @@ static int drop_unknown(void *arg, const struct digest *digest, uint64_t size, s
 {
 	struct catalog *catalog = arg;
 	char text[DIGEST_TEXT_MAX];
-	int known = is_known(catalog, digest_text(digest, text), err);
+	int known = catalog_is_known(catalog, digest_text(digest, text), err);
 
 	(void)size;
 	if (known != 0)
@@ -76,7 +71,6 @@ static int drop_unknown(void *arg, const struct digest *digest, uint64_t size, s
 	return blob_remove(catalog->blobs, digest, err);
 }
 
-static int run_two(struct catalog *catalog, const char *sql, const char *one, const char *two, struct error *err);
 static int insert_needs(struct catalog *catalog, const char *repository, const char *manifest,
 			const struct catalog_needs *needs, struct error *err);
 
@@ -93,8 +87,8 @@ static int run_needs(struct catalog *catalog, const char *repository, const char
 	mutex_lock(&catalog->lock);
 	r = insert_needs(catalog, repository, digest, &needs, err);
 	if (r == 0)
-		r = run_two(catalog, "UPDATE manifest SET scanned = 1 WHERE repository = ?1 AND digest = ?2",
-			    repository, digest, err);
+		r = catalog_run_two(catalog, "UPDATE manifest SET scanned = 1 WHERE repository = ?1 AND digest = ?2",
+				    repository, digest, err);
 	mutex_unlock(&catalog->lock);
 	text_list_fini(&needs.digests);
 	return r < 0 ? -1 : 0;
@@ -159,7 +153,8 @@ int catalog_open(struct catalog **out_catalog, const char *root, struct error *e
 	mutex_init(&catalog->lock);
 	if (blob_store_open(&catalog->blobs, root, err) < 0 || database_open(&catalog->database, path, err) < 0 ||
 	    database_migrate(catalog->database, "registry", steps, sizeof(steps) / sizeof(steps[0]), err) < 0 ||
-	    blob_walk(catalog->blobs, drop_unknown, catalog, err) < 0 || scan_old(catalog, err) < 0)
+	    blob_walk(catalog->blobs, drop_unknown, catalog, err) < 0 || scan_old(catalog, err) < 0 ||
+	    catalog_count_bytes(catalog, err) < 0)
 		return -1;
 	*out_catalog = take_ptr(catalog);
 	return 0;
@@ -182,8 +177,7 @@ struct blob_store *catalog_blobs(struct catalog *catalog)
 
 /* ---- blobs ---- */
 
-/* One statement with up to two texts; for SELECT: 1 if there was a row. */
-static int run_two(struct catalog *catalog, const char *sql, const char *one, const char *two, struct error *err)
+int catalog_run_two(struct catalog *catalog, const char *sql, const char *one, const char *two, struct error *err)
 {
 	AUTO(query_freep) struct query *query = NULL;
 
@@ -197,10 +191,10 @@ static int run_two(struct catalog *catalog, const char *sql, const char *one, co
 
 int catalog_has_repository(struct catalog *catalog, const char *repository, struct error *err)
 {
-	return run_two(catalog,
-		       "SELECT 1 FROM blob WHERE repository = ?1 "
-		       "UNION ALL SELECT 1 FROM manifest WHERE repository = ?1 LIMIT 1",
-		       repository, NULL, err);
+	return catalog_run_two(catalog,
+			       "SELECT 1 FROM blob WHERE repository = ?1 "
+			       "UNION ALL SELECT 1 FROM manifest WHERE repository = ?1 LIMIT 1",
+			       repository, NULL, err);
 }
 
 int catalog_has_blob(struct catalog *catalog, const char *repository, const struct digest *digest, struct error *err)
@@ -209,39 +203,43 @@ int catalog_has_blob(struct catalog *catalog, const char *repository, const stru
 
 	digest_text(digest, text);
 	if (!repository)
-		return run_two(catalog, "SELECT 1 FROM blob WHERE digest = ?1 LIMIT 1", text, NULL, err);
-	return run_two(catalog,
-		       "SELECT 1 FROM blob WHERE repository = ?1 AND digest = ?2 "
-		       "UNION ALL SELECT 1 FROM manifest WHERE repository = ?1 AND digest = ?2 LIMIT 1",
-		       repository, text, err);
+		return catalog_run_two(catalog, "SELECT 1 FROM blob WHERE digest = ?1 LIMIT 1", text, NULL, err);
+	return catalog_run_two(catalog,
+			       "SELECT 1 FROM blob WHERE repository = ?1 AND digest = ?2 "
+			       "UNION ALL SELECT 1 FROM manifest WHERE repository = ?1 AND digest = ?2 LIMIT 1",
+			       repository, text, err);
 }
 
 /* With `lock` held: the bytes cannot go away before the row is there. */
-static int must_be_stored(struct catalog *catalog, const struct digest *digest, struct error *err)
+static int must_be_stored(int64_t *out_size, struct catalog *catalog, const struct digest *digest, struct error *err)
 {
-	int stored = blob_exists(catalog->blobs, digest, err);
+	uint64_t size = 0;
+	int stored = blob_size(&size, catalog->blobs, digest, err);
 	char text[DIGEST_TEXT_MAX];
 
 	mutex_assert_held(&catalog->lock);
 	if (stored == 0)
 		return error_set(err, ERR_UNAVAILABLE, "blob %s was deleted meanwhile: push it again",
 				 digest_text(digest, text));
+	*out_size = (int64_t)size;
 	return stored < 0 ? -1 : 0;
 }
 
 /* Pushed again, it is as young as one that is new: the collector leaves it for the manifest that is to come. */
-static int insert_blob(struct catalog *catalog, const char *repository, const char *digest, struct error *err)
+static int insert_blob(struct catalog *catalog, const char *repository, const char *digest, int64_t size,
+		       struct error *err)
 {
 	AUTO(query_freep) struct query *query = NULL;
 
 	if (query_new(&query, catalog->database,
-		      "INSERT INTO blob (repository, digest, created_ns) VALUES (?1, ?2, ?3) "
-		      "ON CONFLICT DO UPDATE SET created_ns = ?3",
+		      "INSERT INTO blob (repository, digest, created_ns, size) VALUES (?1, ?2, ?3, ?4) "
+		      "ON CONFLICT DO UPDATE SET created_ns = ?3, size = ?4",
 		      err) < 0)
 		return -1;
 	query_bind_text(query, 1, repository);
 	query_bind_text(query, 2, digest);
 	query_bind_i64(query, 3, clock_wall_ns());
+	query_bind_i64(query, 4, size);
 	return query_run(query, err);
 }
 
@@ -267,24 +265,32 @@ int catalog_link_blob(struct catalog *catalog, const char *repository, const str
 	AUTO_UNLOCK struct mutex *held = mutex_hold(&catalog->lock);
 	AUTO(transaction_freep) struct transaction *transaction = NULL;
 	char text[DIGEST_TEXT_MAX];
+	int64_t size = 0;
+	int64_t more = 0;
 
-	if (must_be_stored(catalog, digest, err) < 0 ||
+	if (must_be_stored(&size, catalog, digest, err) < 0 ||
+	    catalog_check_quota(&more, catalog, repository, digest_text(digest, text), size, err) < 0 ||
 	    transaction_begin(&transaction, catalog->database, FILE_SYNC_ALL, err) < 0 ||
-	    insert_blob(catalog, repository, digest_text(digest, text), err) < 0)
+	    insert_blob(catalog, repository, text, size, err) < 0 || transaction_commit(transaction, err) < 0)
 		return -1;
-	return transaction_commit(transaction, err);
+	catalog->bytes += more;
+	return 0;
 }
 
 int catalog_adopt_blob(struct catalog *catalog, const char *repository, const struct digest *digest, struct error *err)
 {
 	AUTO(error_clear) struct error gone = { 0 };
 	char text[DIGEST_TEXT_MAX];
-	int r = catalog_has_blob(catalog, repository, digest, err);
+	int r = blob_exists(catalog->blobs, digest, err);
 
+	/* A row whose bytes were damaged does not count. */
+	if (r <= 0)
+		return r;
+	r = catalog_has_blob(catalog, repository, digest, err);
 	if (r != 0)
 		return r;
-	r = run_two(catalog, "SELECT 1 FROM need WHERE repository = ?1 AND digest = ?2 LIMIT 1", repository,
-		    digest_text(digest, text), err);
+	r = catalog_run_two(catalog, "SELECT 1 FROM need WHERE repository = ?1 AND digest = ?2 LIMIT 1", repository,
+			    digest_text(digest, text), err);
 	if (r > 0)
 		r = blob_exists(catalog->blobs, digest, err);
 	if (r <= 0)
@@ -294,35 +300,39 @@ int catalog_adopt_blob(struct catalog *catalog, const char *repository, const st
 	return gone.kind == ERR_UNAVAILABLE ? 0 : error_move(err, &gone);
 }
 
-/* The row is gone; the bytes too if it was the last. */
-static int drop_bytes(struct catalog *catalog, const struct digest *digest, struct error *err)
+int catalog_drop_bytes(struct catalog *catalog, const struct digest *digest, bool was_row, struct error *err)
 {
 	char text[DIGEST_TEXT_MAX];
-	int known = is_known(catalog, digest_text(digest, text), err);
+	uint64_t size = 0;
+	int known = catalog_is_known(catalog, digest_text(digest, text), err);
 
 	mutex_assert_held(&catalog->lock);
-	if (known == 0 && blob_remove(catalog->blobs, digest, err) < 0)
+	if (known != 0)
+		return known < 0 ? -1 : 0;
+	if (blob_size(&size, catalog->blobs, digest, err) < 0 || blob_remove(catalog->blobs, digest, err) < 0)
 		return -1;
-	return known < 0 ? -1 : 0;
+	if (was_row)
+		catalog->bytes -= (int64_t)size;
+	return 0;
 }
 
 int catalog_drop_unused(struct catalog *catalog, const struct digest *digest, struct error *err)
 {
 	AUTO_UNLOCK struct mutex *held = mutex_hold(&catalog->lock);
 
-	return drop_bytes(catalog, digest, err);
+	return catalog_drop_bytes(catalog, digest, false, err);
 }
 
 int catalog_unlink_blob(struct catalog *catalog, const char *repository, const struct digest *digest, struct error *err)
 {
 	AUTO_UNLOCK struct mutex *held = mutex_hold(&catalog->lock);
 	char text[DIGEST_TEXT_MAX];
-	int changed = run_two(catalog, "DELETE FROM blob WHERE repository = ?1 AND digest = ?2", repository,
-			      digest_text(digest, text), err);
+	int changed = catalog_run_two(catalog, "DELETE FROM blob WHERE repository = ?1 AND digest = ?2", repository,
+				      digest_text(digest, text), err);
 
 	if (changed <= 0)
 		return changed;
-	return drop_bytes(catalog, digest, err) < 0 ? -1 : 1;
+	return catalog_drop_bytes(catalog, digest, true, err) < 0 ? -1 : 1;
 }
 
 /* ---- manifests ---- */
@@ -380,10 +390,10 @@ static int insert_needs(struct catalog *catalog, const char *repository, const c
 	for (size_t i = 0; needs && i < needs->digests.count; i++) {
 		const char *digest = needs->digests.items[i];
 		int r = i < needs->must_exist
-				? run_two(catalog,
-					  "SELECT 1 FROM blob WHERE repository = ?1 AND digest = ?2 UNION "
-					  "ALL SELECT 1 FROM manifest WHERE repository = ?1 AND digest = ?2",
-					  repository, digest, err)
+				? catalog_run_two(catalog,
+						  "SELECT 1 FROM blob WHERE repository = ?1 AND digest = ?2 UNION "
+						  "ALL SELECT 1 FROM manifest WHERE repository = ?1 AND digest = ?2",
+						  repository, digest, err)
 				: 1;
 
 		if (r == 0)
@@ -418,15 +428,19 @@ int catalog_put_manifest(struct catalog *catalog, const char *repository, const 
 	AUTO_UNLOCK struct mutex *held = mutex_hold(&catalog->lock);
 	AUTO(transaction_freep) struct transaction *transaction = NULL;
 	char digest[DIGEST_TEXT_MAX];
+	int64_t size = 0;
+	int64_t more = 0;
 
 	digest_text(&manifest->digest, digest);
-	if (must_be_stored(catalog, &manifest->digest, err) < 0 ||
+	if (must_be_stored(&size, catalog, &manifest->digest, err) < 0 ||
+	    catalog_check_quota(&more, catalog, repository, digest, size, err) < 0 ||
 	    transaction_begin(&transaction, catalog->database, FILE_SYNC_ALL, err) < 0 ||
 	    insert_needs(catalog, repository, digest, needs, err) < 0 ||
 	    insert_manifest(catalog, repository, manifest, digest, err) < 0 ||
-	    (tag && set_tag(catalog, repository, tag, digest, err) < 0))
+	    (tag && set_tag(catalog, repository, tag, digest, err) < 0) || transaction_commit(transaction, err) < 0)
 		return -1;
-	return transaction_commit(transaction, err);
+	catalog->bytes += more;
+	return 0;
 }
 
 static int read_manifest(struct catalog_manifest *out_manifest, struct query *query, struct error *err)
@@ -470,19 +484,20 @@ int catalog_remove_manifest(struct catalog *catalog, const char *repository, con
 	int changed;
 
 	if (!strchr(reference, ':'))
-		return run_two(catalog, "DELETE FROM tag WHERE repository = ?1 AND name = ?2", repository, reference,
-			       err);
+		return catalog_run_two(catalog, "DELETE FROM tag WHERE repository = ?1 AND name = ?2", repository,
+				       reference, err);
 	if (digest_parse(&digest, reference, err) < 0 ||
 	    transaction_begin(&transaction, catalog->database, FILE_SYNC_ALL, err) < 0 ||
-	    run_two(catalog, "DELETE FROM tag WHERE repository = ?1 AND digest = ?2", repository, reference, err) < 0 ||
-	    run_two(catalog, "DELETE FROM need WHERE repository = ?1 AND manifest = ?2", repository, reference, err) <
-		    0)
+	    catalog_run_two(catalog, "DELETE FROM tag WHERE repository = ?1 AND digest = ?2", repository, reference,
+			    err) < 0 ||
+	    catalog_run_two(catalog, "DELETE FROM need WHERE repository = ?1 AND manifest = ?2", repository, reference,
+			    err) < 0)
 		return -1;
-	changed = run_two(catalog, "DELETE FROM manifest WHERE repository = ?1 AND digest = ?2", repository, reference,
-			  err);
+	changed = catalog_run_two(catalog, "DELETE FROM manifest WHERE repository = ?1 AND digest = ?2", repository,
+				  reference, err);
 	if (changed < 0 || transaction_commit(transaction, err) < 0)
 		return -1;
-	return changed > 0 && drop_bytes(catalog, &digest, err) < 0 ? -1 : changed > 0;
+	return changed > 0 && catalog_drop_bytes(catalog, &digest, true, err) < 0 ? -1 : changed > 0;
 }
 
 /* ---- tags of other registries ---- */
@@ -576,99 +591,6 @@ int catalog_referrers(struct catalog *catalog, const char *repository, const cha
 	return r;
 }
 
-/* ---- collection ---- */
-
-/* Digests of rows that a condition names; ?1: what is younger stays. */
-static int list_old(struct text_list *out_pairs, struct catalog *catalog, const char *sql, int64_t before_ns,
-		    struct error *err)
-{
-	AUTO(query_freep) struct query *query = NULL;
-	int r;
-
-	if (query_new(&query, catalog->database, sql, err) < 0)
-		return -1;
-	query_bind_i64(query, 1, before_ns);
-	while ((r = query_next(query, err)) > 0) {
-		text_list_add(out_pairs, query_text(query, 0));
-		text_list_add(out_pairs, query_text(query, 1));
-	}
-	return r;
-}
-
-#define WHOLLY_KNOWN(row)                                                                                              \
-	" AND NOT EXISTS (SELECT 1 FROM manifest u WHERE u.repository = " row ".repository AND u.scanned = 0)"
-#define NOT_NEEDED(row)                                                                                                \
-	" AND NOT EXISTS (SELECT 1 FROM need n WHERE n.repository = " row ".repository AND n.digest = " row ".digest)"
-
-/* One thing: looked at again with the lock, since a push may have come to need it. */
-static int collect_blob(struct catalog *catalog, const char *repository, const char *name, int64_t before_ns,
-			struct catalog_garbage *garbage, struct error *err)
-{
-	AUTO_UNLOCK struct mutex *held = mutex_hold(&catalog->lock);
-	AUTO(query_freep) struct query *query = NULL;
-	struct digest digest;
-	uint64_t size = 0;
-	int r;
-
-	if (query_new(&query, catalog->database,
-		      "DELETE FROM blob AS b WHERE repository = ?2 AND digest = ?3 AND created_ns < ?1" NOT_NEEDED("b"),
-		      err) < 0)
-		return -1;
-	query_bind_i64(query, 1, before_ns);
-	query_bind_text(query, 2, repository);
-	query_bind_text(query, 3, name);
-	r = query_run(query, err);
-	if (r <= 0 || digest_parse(&digest, name, err) < 0)
-		return r < 0 ? -1 : 0;
-	if (blob_size(&size, catalog->blobs, &digest, err) < 0)
-		return -1;
-	garbage->blobs++;
-	garbage->bytes += size;
-	return drop_bytes(catalog, &digest, err);
-}
-
-static int collect_manifests(struct catalog *catalog, int64_t before_ns, struct catalog_garbage *garbage,
-			     struct error *err)
-{
-	AUTO(text_list_fini) struct text_list pairs = { 0 };
-
-	/* A referrer lives as long as what it speaks of; what an index names, as long as the index. */
-	if (list_old(&pairs, catalog,
-		     "SELECT repository, digest FROM manifest AS m WHERE created_ns < ?1 AND NOT EXISTS (SELECT 1 FROM "
-		     "tag t WHERE t.repository = m.repository AND t.digest = m.digest) AND NOT EXISTS (SELECT 1 FROM "
-		     "manifest s WHERE s.repository = m.repository AND s.digest = m.subject)" NOT_NEEDED("m")
-			     WHOLLY_KNOWN("m"),
-		     before_ns, err) < 0)
-		return -1;
-	for (size_t i = 0; i < pairs.count; i += 2) {
-		int r = catalog_remove_manifest(catalog, pairs.items[i], pairs.items[i + 1], err);
-
-		if (r < 0)
-			return -1;
-		garbage->manifests += (uint64_t)r;
-	}
-	return 0;
-}
-
-int catalog_collect(struct catalog_garbage *out_garbage, struct catalog *catalog, int64_t delay_s, bool untagged,
-		    struct error *err)
-{
-	AUTO(text_list_fini) struct text_list pairs = { 0 };
-	int64_t before_ns = clock_wall_ns() - delay_s * CLOCK_SECOND;
-	struct catalog_garbage garbage = { 0 };
-	int r = untagged ? collect_manifests(catalog, before_ns, &garbage, err) : 0;
-
-	if (r == 0)
-		r = list_old(&pairs, catalog,
-			     "SELECT repository, digest FROM blob AS b WHERE created_ns < ?1" NOT_NEEDED("b")
-				     WHOLLY_KNOWN("b"),
-			     before_ns, err);
-	for (size_t i = 0; r == 0 && i < pairs.count; i += 2)
-		r = collect_blob(catalog, pairs.items[i], pairs.items[i + 1], before_ns, &garbage, err);
-	*out_garbage = garbage;
-	return r;
-}
-
 int catalog_count(struct catalog_counts *out_counts, struct catalog *catalog, struct error *err)
 {
 	AUTO(query_freep) struct query *query = NULL;
@@ -683,5 +605,8 @@ int catalog_count(struct catalog_counts *out_counts, struct catalog *catalog, st
 	out_counts->manifests = query_i64(query, 1);
 	out_counts->tags = query_i64(query, 2);
 	out_counts->blobs = query_i64(query, 3);
+	mutex_lock(&catalog->lock);
+	out_counts->bytes = catalog->bytes;
+	mutex_unlock(&catalog->lock);
 	return 0;
 }

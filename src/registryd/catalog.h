@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "oci/digest.h"
 #include "oci/manifest.h"
+#include "registryd/rules.h"
 #include "store/blob.h"
 
 struct catalog;
@@ -95,16 +96,28 @@ struct catalog_garbage {
 };
 
 /*
- * Drops blobs that no manifest of their repository needs and that are older than delay_s; with `untagged` also
- * manifests without a tag that nothing refers to. Beside pushes: nothing an accepted manifest needs ever goes.
+ * Drops blobs that no manifest of their repository needs and that are older than delay_s; with `untagged`, or where a
+ * rule says so, also manifests without a tag that nothing refers to. Beside pushes: nothing an accepted manifest needs ever goes.
  */
 int catalog_collect(struct catalog_garbage *out_garbage, struct catalog *catalog, int64_t delay_s, bool untagged,
-		    struct error *err);
+		    const struct retention *retention, struct error *err);
+
+/* Drops the tags that expire (dry_run: none), and tells of each. */
+int catalog_expire(struct catalog *catalog, const struct retention *retention,
+		   void (*on_expired)(void *arg, const char *repository, const char *tag), void *arg,
+		   struct error *err);
+
+/* Borrowed, NULL: none. From then on what does not fit is refused with ERR_FORBIDDEN, when its row would come. */
+void catalog_set_quota(struct catalog *catalog, const struct quota *quota);
+/* How many bytes of a blob (digest NULL: not known yet) fit into a repository; INT64_MAX if nothing limits them. */
+int catalog_room(uint64_t *out_bytes, struct catalog *catalog, const char *repository, const struct digest *digest,
+		 struct error *err);
 
 struct catalog_counts {
 	int64_t repositories;
 	int64_t manifests;
 	int64_t tags;
 	int64_t blobs;
+	int64_t bytes; /* of blobs and manifests, each once */
 };
 int catalog_count(struct catalog_counts *out_counts, struct catalog *catalog, struct error *err);

@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* collector.h - a thread that drops, from time to time, what nothing needs. Beside everything else. */
+/* collector.h - drops, from time to time, tags that rules let expire and what nothing needs. See routine.h. */
 #pragma once
 
 #include "registryd/api.h"
+#include "registryd/routine.h"
 
-struct collector;
-
-/* *out_collector stays NULL when the configuration switches it off, or is read-only. */
-int collector_start(struct collector **out_collector, struct api *api, struct error *err);
-/* Waits until the thread has ended. */
-void collector_free(struct collector *collector);
-DEFINE_AUTO(struct collector, collector_free)
+int collector_start(struct routine **out_routine, struct api *api, struct error *err);

@@ -8,12 +8,15 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "oci/reference.h"
+#include "registryd/config_schema.h"
 #include "json/value.h"
 
 #define FILE_MAX ((size_t)1 << 20)
 #define INTERVAL_DEFAULT_S 3600
 #define DELAY_DEFAULT_S 3600
 #define TOKEN_LIFE_DEFAULT_S 300
+#define STOP_WAIT_DEFAULT_S 30
+#define SCRUB_RATE_DEFAULT (32 * 1024 * 1024)
 
 struct auth_file {
 	char *htpasswd;
@@ -31,6 +34,11 @@ struct collect_file {
 	bool untagged;
 };
 
+struct scrub_file {
+	int64_t interval_s;
+	struct optional_i64 rate;
+};
+
 struct config_file {
 	char *root;
 	struct text_list listen;
@@ -39,11 +47,17 @@ struct config_file {
 	bool sparse;
 	bool read_only;
 	bool access_log;
+	char *access_log_format;
+	struct optional_i64 stop_wait_s;
 	bool metrics;
 	struct registry_tls tls;
 	struct auth_file auth;
 	struct collect_file collect;
 	JSON_ARRAY_OF(struct upstream_config) upstreams;
+	JSON_ARRAY_OF(struct webhook) webhooks;
+	struct quota quota;
+	struct retention retention;
+	struct scrub_file scrub;
 };
 
 static const struct json_field tls_fields[] = {
@@ -79,6 +93,12 @@ static const struct json_field collect_fields[] = {
 	JSON_END,
 };
 
+static const struct json_field scrub_fields[] = {
+	JSON_I64("interval", struct scrub_file, interval_s, JSON_REQUIRED),
+	JSON_OPT_I64("rate", struct scrub_file, rate, 0),
+	JSON_END,
+};
+
 static const struct json_field file_fields[] = {
 	JSON_TEXT("root", struct config_file, root, 0),
 	JSON_TEXT_LIST("listen", struct config_file, listen, JSON_TEXT_OR_LIST),
@@ -87,11 +107,17 @@ static const struct json_field file_fields[] = {
 	JSON_BOOL("sparse", struct config_file, sparse, 0),
 	JSON_BOOL("read-only", struct config_file, read_only, 0),
 	JSON_BOOL("access-log", struct config_file, access_log, 0),
+	JSON_TEXT("access-log-format", struct config_file, access_log_format, 0),
+	JSON_OPT_I64("stop-wait", struct config_file, stop_wait_s, 0),
 	JSON_BOOL("metrics", struct config_file, metrics, 0),
 	JSON_OBJECT("tls", struct config_file, tls, tls_fields, 0),
 	JSON_OBJECT("auth", struct config_file, auth, auth_fields, 0),
 	JSON_OBJECT("garbage", struct config_file, collect, collect_fields, 0),
 	JSON_ARRAY("upstreams", struct config_file, upstreams, upstream_fields, 0),
+	JSON_ARRAY("webhooks", struct config_file, webhooks, webhook_fields, 0),
+	JSON_OBJECT("quota", struct config_file, quota, quota_fields, 0),
+	JSON_OBJECT("retention", struct config_file, retention, retention_fields, 0),
+	JSON_OBJECT("scrub", struct config_file, scrub, scrub_fields, 0),
 	JSON_END,
 };
 
@@ -176,7 +202,17 @@ static void take_file(struct registry_config *config, struct config_file *file)
 		.collect_interval_s = optional_i64_or(file->collect.interval_s, INTERVAL_DEFAULT_S),
 		.collect_delay_s = optional_i64_or(file->collect.delay_s, DELAY_DEFAULT_S),
 		.collect_untagged = file->collect.untagged,
+		.stop_wait_s = optional_i64_or(file->stop_wait_s, STOP_WAIT_DEFAULT_S),
+		.quota = file->quota,
+		.retention = file->retention,
+		.scrub_interval_s = file->scrub.interval_s,
+		.scrub_rate = optional_i64_or(file->scrub.rate, SCRUB_RATE_DEFAULT),
 	};
+	config->webhooks.items = take_ptr(file->webhooks.items);
+	config->webhooks.count = file->webhooks.count;
+	file->webhooks.count = 0;
+	file->quota = (struct quota){ 0 };
+	file->retention = (struct retention){ 0 };
 	config->upstreams.items = take_ptr(file->upstreams.items);
 	config->upstreams.count = file->upstreams.count;
 	file->upstreams.count = 0;
@@ -199,6 +235,7 @@ static int decode(struct config_file *file, const char *text, size_t size, struc
 
 int registry_config_load(struct registry_config *out_config, const char *path, struct error *err)
 {
+	enum access_format format = ACCESS_LOG_TEXT;
 	struct config_file file = { 0 };
 	AUTO_FREE char *text = NULL;
 	size_t size;
@@ -211,7 +248,14 @@ int registry_config_load(struct registry_config *out_config, const char *path, s
 		if (decode(&file, text, size, err) < 0)
 			return error_prefix(err, "%s", path);
 	}
+	if (file.access_log_format && access_format_parse(&format, file.access_log_format) < 0) {
+		error_set(err, ERR_INVALID, "access-log-format: \"%s\" is none of text, combined, json",
+			  file.access_log_format);
+		json_free_fields(&file, file_fields);
+		return -1;
+	}
 	take_file(out_config, &file);
+	out_config->access_format = format;
 	json_free_fields(&file, file_fields);
 	return 0;
 }
@@ -241,6 +285,56 @@ static int check_rules(const struct access_config *auth, struct error *err)
 	}
 	if (!auth->htpasswd && (auth->rules.count || auth->token))
 		return error_set(err, ERR_INVALID, "auth.%s needs auth.htpasswd", auth->token ? "token" : "rules");
+	return 0;
+}
+
+static int check_webhooks(const struct registry_config *config, struct error *err)
+{
+	static const char *const known[] = { "push", "pull", "mount", "delete" };
+
+	for (size_t i = 0; i < config->webhooks.count; i++) {
+		const struct webhook *webhook = &config->webhooks.items[i];
+
+		if (!text_has_prefix(webhook->url, "http://") && !text_has_prefix(webhook->url, "https://"))
+			return error_set(err, ERR_INVALID, "webhooks[%zu].url: \"%s\" is not http:// or https://", i,
+					 webhook->url);
+		if (optional_i64_or(webhook->queue, 1) < 1)
+			return error_set(err, ERR_INVALID, "webhooks[%zu].queue must be at least 1", i);
+		for (size_t j = 0; j < webhook->actions.count; j++) {
+			bool found = false;
+
+			for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++)
+				found |= text_equal(known[k], webhook->actions.items[j]);
+			if (!found)
+				return error_set(err, ERR_INVALID,
+						 "webhooks[%zu].actions: \"%s\" is none of push, pull, mount, delete",
+						 i, webhook->actions.items[j]);
+		}
+	}
+	return 0;
+}
+
+static int check_rules_of_bytes(const struct registry_config *config, struct error *err)
+{
+	const struct quota *quota = &config->quota;
+
+	if (quota->total < 0 || quota->each < 0)
+		return error_set(err, ERR_INVALID, "quota.total and quota.each are bytes, at least 0");
+	for (size_t i = 0; i < quota->repositories.count; i++)
+		if (quota->repositories.items[i].size < 0)
+			return error_set(err, ERR_INVALID, "quota.repositories[%zu].size is bytes, at least 0", i);
+	for (size_t i = 0; i < config->retention.rules.count; i++) {
+		const struct retention_rule *rule = &config->retention.rules.items[i];
+
+		if (optional_i64_or(rule->keep_newest, 0) < 0 || optional_i64_or(rule->older_than_s, 0) < 0)
+			return error_set(err, ERR_INVALID,
+					 "retention.rules[%zu]: keep-newest and older-than are at least 0", i);
+	}
+	if (config->scrub_interval_s < 0 || config->scrub_rate < 1)
+		return error_set(err, ERR_INVALID,
+				 "scrub.interval is seconds, scrub.rate bytes a second: at least 0 and 1");
+	if (config->stop_wait_s < 0)
+		return error_set(err, ERR_INVALID, "stop-wait is seconds, at least 0");
 	return 0;
 }
 
@@ -286,7 +380,41 @@ int registry_config_check(const struct registry_config *config, struct error *er
 		return error_set(err, ERR_INVALID, "tls.client-authorities needs tls.certificate");
 	if (config->collect_interval_s < 1 || config->collect_delay_s < 0)
 		return error_set(err, ERR_INVALID, "garbage.interval and garbage.delay are seconds, at least 1 and 0");
-	return check_upstreams(config, err) < 0 ? -1 : check_rules(&config->auth, err);
+	if (check_upstreams(config, err) < 0 || check_webhooks(config, err) < 0 ||
+	    check_rules_of_bytes(config, err) < 0)
+		return -1;
+	return check_rules(&config->auth, err);
+}
+
+static bool same_list(const void *a, const void *b, const struct json_field *fields, size_t size)
+{
+	AUTO_FREE char *first = json_encode_array(a, fields, size);
+	AUTO_FREE char *second = json_encode_array(b, fields, size);
+
+	return text_equal(first, second);
+}
+
+const char *registry_config_fixed(const struct registry_config *old, const struct registry_config *new)
+{
+	AUTO_FREE char *listened = text_list_join(&old->listen, " ");
+	AUTO_FREE char *listen = text_list_join(&new->listen, " ");
+
+	if (!text_equal(old->root, new->root))
+		return "root";
+	if (!text_equal(listened, listen))
+		return "listen";
+	if (!old->tls.certificate != !new->tls.certificate || !old->auth.htpasswd != !new->auth.htpasswd)
+		return old->tls.certificate ? "tls" : "auth.htpasswd";
+	if (!same_list(&old->upstreams, &new->upstreams, upstream_fields, sizeof(struct upstream_config)))
+		return "upstreams";
+	if (!same_list(&old->webhooks, &new->webhooks, webhook_fields, sizeof(struct webhook)))
+		return "webhooks";
+	return NULL;
+}
+
+char *registry_config_schema(void)
+{
+	return config_schema("kist-registry's configuration file", file_fields);
 }
 
 void registry_config_fini(struct registry_config *config)
@@ -300,6 +428,9 @@ void registry_config_fini(struct registry_config *config)
 	free(config->auth.realm);
 	free(config->auth.service);
 	json_free_array(&config->auth.rules, rule_fields, sizeof(struct access_rule));
+	json_free_fields(&config->quota, quota_fields);
+	json_free_fields(&config->retention, retention_fields);
+	json_free_array(&config->webhooks, webhook_fields, sizeof(struct webhook));
 	json_free_array(&config->upstreams, upstream_fields, sizeof(struct upstream_config));
 	*config = (struct registry_config){ 0 };
 }

@@ -8,6 +8,9 @@
 #pragma once
 
 #include "registryd/access.h"
+#include "registryd/access_log.h"
+#include "registryd/events.h"
+#include "registryd/rules.h"
 #include "registryd/upstream.h"
 
 struct registry_tls {
@@ -24,11 +27,18 @@ struct registry_config {
 	bool sparse;
 	bool read_only;
 	bool access_log;
+	enum access_format access_format;
+	int64_t stop_wait_s; /* for running requests, at the end */
 	bool metrics;
 	struct registry_tls tls;
 	struct access_config auth;
 	JSON_ARRAY_OF(struct upstream_config) upstreams;
 	bool collect_off;
+	JSON_ARRAY_OF(struct webhook) webhooks;
+	struct quota quota;
+	struct retention retention;
+	int64_t scrub_interval_s; /* 0: never */
+	int64_t scrub_rate;	  /* bytes a second */
 	int64_t collect_interval_s;
 	int64_t collect_delay_s; /* younger things stay */
 	bool collect_untagged;	 /* manifests without a tag go too */
@@ -38,4 +48,8 @@ struct registry_config {
 int registry_config_load(struct registry_config *out_config, const char *path, struct error *err);
 /* After the options were put over it. */
 int registry_config_check(const struct registry_config *config, struct error *err);
+/* What cannot change while it runs, as a word of the file, or NULL if nothing of that differs. */
+const char *registry_config_fixed(const struct registry_config *old, const struct registry_config *new);
+/* The schema of the file, yours. */
+char *registry_config_schema(void);
 void registry_config_fini(struct registry_config *config);

@@ -26,6 +26,24 @@ static bool is_reference(const char *text, struct http_response *response)
 	return false;
 }
 
+static void tell(struct api *api, const struct http_request *request, const char *action,
+		 const struct catalog_manifest *row)
+{
+	const char *repository = http_param(request, "name");
+	const char *reference = http_param(request, "reference");
+	char text[DIGEST_TEXT_MAX];
+	AUTO_FREE char *path = xasprintf("/v2/%s/manifests/%s", repository, digest_text(&row->digest, text));
+
+	api_tell(api, request,
+		 &(struct event){ .action = action,
+				  .repository = repository,
+				  .media_type = row->media_type,
+				  .digest = digest_is_set(&row->digest) ? text : NULL,
+				  .size = row->size,
+				  .tag = strchr(reference, ':') ? NULL : reference,
+				  .path = path });
+}
+
 /* ---- get ---- */
 
 /* Of another registry: here as it is there, if that can be found out. */
@@ -87,6 +105,7 @@ int api_manifest_get(void *context, struct http_request *request, struct http_re
 		return r;
 	if (blob_read(&text, &size, catalog_blobs(api->catalog), &manifest.digest, API_MANIFEST_MAX, err) < 0)
 		return -1;
+	tell(api, request, "pull", &manifest);
 	http_reply(response, 200, manifest.media_type, text, size);
 	return 0;
 }
@@ -174,6 +193,7 @@ static int put_row(struct put *put, struct http_request *request, struct http_re
 	}
 	if (is_digest && put_tags(put, row, request, response, err) < 0)
 		return -1;
+	tell(put->api, request, "push", row);
 	location = xasprintf("/v2/%s/manifests/%s", put->repository, digest_text(&row->digest, text));
 	http_set_header(response, "Location", location);
 	http_set_header(response, "Docker-Content-Digest", text);
@@ -196,13 +216,14 @@ int api_manifest_put(void *context, struct http_request *request, struct http_re
 	if (manifest_look(&put.look, put.text, put.size, http_header(request, "Content-Type"), &problem) < 0)
 		return api_refuse(response, 400, "MANIFEST_INVALID", problem.message);
 	/* An index may be sparse; what an image consists of must be here, unless told. */
-	if (put.api->config->sparse)
+	if (api_config(put.api)->sparse)
 		put.look.needs.must_exist = 0;
 	return put_row(&put, request, response, err);
 }
 
 int api_manifest_delete(void *context, struct http_request *request, struct http_response *response, struct error *err)
 {
+	AUTO(catalog_manifest_fini) struct catalog_manifest row = { 0 };
 	struct api *api = context;
 	const char *repository = api_repository(request, response);
 	const char *reference = http_param(request, "reference");
@@ -210,11 +231,14 @@ int api_manifest_delete(void *context, struct http_request *request, struct http
 
 	if (!repository || !is_reference(reference, response))
 		return 0;
+	if (api->events && catalog_find_manifest(&row, api->catalog, repository, reference, err) < 0)
+		return -1;
 	r = catalog_remove_manifest(api->catalog, repository, reference, err);
 	if (r < 0)
 		return -1;
 	if (r == 0)
 		return unknown(response);
+	tell(api, request, "delete", &row);
 	http_reply_empty(response, 202);
 	return 0;
 }

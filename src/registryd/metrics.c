@@ -22,6 +22,10 @@ struct metrics {
 	_Atomic uint64_t collections;
 	_Atomic uint64_t collected_blobs;
 	_Atomic uint64_t collected_bytes;
+	_Atomic uint64_t scrubbed_blobs;
+	_Atomic uint64_t damaged_blobs;
+	_Atomic uint64_t events_taken;
+	_Atomic uint64_t events_lost;
 };
 
 struct metrics *metrics_new(void)
@@ -54,6 +58,20 @@ void metrics_add_garbage(struct metrics *metrics, uint64_t blobs, uint64_t bytes
 	metrics->collections++;
 	metrics->collected_blobs += blobs;
 	metrics->collected_bytes += bytes;
+}
+
+void metrics_add_scrub(struct metrics *metrics, uint64_t blobs, uint64_t damaged)
+{
+	metrics->scrubbed_blobs += blobs;
+	metrics->damaged_blobs += damaged;
+}
+
+void metrics_add_event(struct metrics *metrics, bool taken)
+{
+	if (taken)
+		metrics->events_taken++;
+	else
+		metrics->events_lost++;
 }
 
 /* ---- GET /metrics ---- */
@@ -100,7 +118,7 @@ int api_metrics(void *context, struct http_request *request, struct http_respons
 	struct catalog_counts counts;
 	struct text out = { 0 };
 
-	if (!api->config->metrics)
+	if (!api_config(api)->metrics)
 		return api_not_found(context, request, response, err);
 	if (catalog_count(&counts, api->catalog, err) < 0)
 		return -1;
@@ -109,6 +127,11 @@ int api_metrics(void *context, struct http_request *request, struct http_respons
 	add_number(&out, "collections_total", "counter", "Garbage collections.", metrics->collections);
 	add_number(&out, "collected_blobs_total", "counter", "Blobs they removed.", metrics->collected_blobs);
 	add_number(&out, "collected_bytes_total", "counter", "Bytes they freed.", metrics->collected_bytes);
+	add_number(&out, "scrubbed_blobs_total", "counter", "Blobs that were read again.", metrics->scrubbed_blobs);
+	add_number(&out, "damaged_blobs_total", "counter", "Of them, put aside.", metrics->damaged_blobs);
+	add_number(&out, "events_sent_total", "counter", "Events that webhooks took.", metrics->events_taken);
+	add_number(&out, "events_lost_total", "counter", "Events that full queues lost.", metrics->events_lost);
+	add_number(&out, "stored_bytes", "gauge", "Bytes of blobs and manifests, each once.", (uint64_t)counts.bytes);
 	add_number(&out, "repositories", "gauge", "Repositories.", (uint64_t)counts.repositories);
 	add_number(&out, "manifests", "gauge", "Manifests.", (uint64_t)counts.manifests);
 	add_number(&out, "tags", "gauge", "Tags.", (uint64_t)counts.tags);

@@ -29,7 +29,7 @@ static int answer(struct api *api, struct http_response *response, const char *u
 		  bool with_refresh)
 {
 	struct token_answer out = { .token = access_issue(api->access, user, scopes, false),
-				    .expires_in = api->config->auth.token_life_s };
+				    .expires_in = api_config(api)->auth.token_life_s };
 
 	out.access_token = xstrdup(out.token);
 	if (with_refresh && user)
@@ -42,7 +42,7 @@ static int answer(struct api *api, struct http_response *response, const char *u
 
 static bool is_on(struct api *api, struct http_response *response)
 {
-	if (api->config->auth.token)
+	if (api_config(api)->auth.token)
 		return true;
 	api_refuse(response, 404, "UNSUPPORTED", "this registry gives no tokens");
 	return false;

@@ -21,6 +21,7 @@ struct upload {
 	char *repository;
 	struct blob_writer *writer;
 	uint64_t size;
+	uint64_t room; /* so many bytes the repository may still take */
 	int64_t touched_ns;
 	bool busy;
 };

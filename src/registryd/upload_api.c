@@ -33,13 +33,26 @@ static void set_progress(struct http_response *response, const struct upload *up
 
 /* ---- bytes ---- */
 
+/* What does not fit is refused before it is sent, if its length is told. */
+static int check_room(const struct upload *upload, uint64_t more, struct error *err)
+{
+	if (more <= upload->room - upload->size)
+		return 0;
+	return error_set(err, ERR_FORBIDDEN, "quota of %s exceeded: %llu bytes more do not fit", upload->repository,
+			 (unsigned long long)(upload->size + more));
+}
+
 static int receive_body(struct upload *upload, struct http_request *request, struct error *err)
 {
 	AUTO_FREE char *chunk = xmalloc(CHUNK_SIZE);
+	int64_t length = http_body_length(request);
 	ssize_t got;
 
+	if (length > 0 && check_room(upload, (uint64_t)length, err) < 0)
+		return -1;
 	while ((got = http_body_read(request, chunk, CHUNK_SIZE, err)) > 0) {
-		if (blob_writer_write(upload->writer, chunk, (size_t)got, err) < 0)
+		if (check_room(upload, (uint64_t)got, err) < 0 ||
+		    blob_writer_write(upload->writer, chunk, (size_t)got, err) < 0)
 			return -1;
 		upload->size += (uint64_t)got;
 	}
@@ -69,11 +82,29 @@ static bool is_next_chunk(const struct upload *upload, const struct http_request
 	return true;
 }
 
+/* from: mounted from there; NULL: pushed. */
+static void tell(struct api *api, const struct http_request *request, const char *repository,
+		 const struct digest *digest, uint64_t size, const char *from)
+{
+	char text[DIGEST_TEXT_MAX];
+	AUTO_FREE char *path = xasprintf("/v2/%s/blobs/%s", repository, digest_text(digest, text));
+
+	api_tell(api, request,
+		 &(struct event){ .action = from ? "mount" : "push",
+				  .repository = repository,
+				  .from_repository = from,
+				  .media_type = "application/octet-stream",
+				  .digest = text,
+				  .size = (int64_t)size,
+				  .path = path });
+}
+
 /* Drops the upload, whatever comes out. */
-static int finish(struct api *api, struct upload *upload, const struct digest *digest, struct http_response *response,
-		  struct error *err)
+static int finish(struct api *api, struct upload *upload, const struct digest *digest, struct http_request *request,
+		  struct http_response *response, struct error *err)
 {
 	AUTO_FREE char *repository = xstrdup(upload->repository);
+	uint64_t size = upload->size;
 	int r = blob_writer_commit(upload->writer, digest, err);
 
 	upload_drop(api->uploads, upload);
@@ -82,8 +113,15 @@ static int finish(struct api *api, struct upload *upload, const struct digest *d
 		error_clear(err);
 		return 0;
 	}
-	if (r < 0 || catalog_link_blob(api->catalog, repository, digest, err) < 0)
+	if (r < 0)
 		return -1;
+	if (catalog_link_blob(api->catalog, repository, digest, err) < 0) {
+		AUTO(error_clear) struct error ignored = { 0 };
+
+		catalog_drop_unused(api->catalog, digest, &ignored);
+		return -1;
+	}
+	tell(api, request, repository, digest, size, NULL);
 	return created(response, repository, digest);
 }
 
@@ -110,6 +148,7 @@ static int try_mount(struct api *api, const char *repository, struct http_reques
 		return r;
 	if (catalog_link_blob(api->catalog, repository, &digest, err) < 0)
 		return -1;
+	tell(api, request, repository, &digest, 0, from ? from : "");
 	created(response, repository, &digest);
 	return 1;
 }
@@ -124,11 +163,12 @@ static int post_whole(struct api *api, struct upload *upload, struct http_reques
 		upload_drop(api->uploads, upload);
 		return 0;
 	}
-	if (receive_body(upload, request, err) < 0) {
+	if (catalog_room(&upload->room, api->catalog, upload->repository, &digest, err) < 0 ||
+	    receive_body(upload, request, err) < 0) {
 		upload_drop(api->uploads, upload);
 		return -1;
 	}
-	return finish(api, upload, &digest, response, err);
+	return finish(api, upload, &digest, request, response, err);
 }
 
 int api_upload_post(void *context, struct http_request *request, struct http_response *response, struct error *err)
@@ -137,6 +177,7 @@ int api_upload_post(void *context, struct http_request *request, struct http_res
 	const char *repository = api_repository(request, response);
 	const char *algorithm = http_query(request, "digest-algorithm");
 	struct upload *upload;
+	uint64_t room;
 	int r;
 
 	if (!repository)
@@ -146,8 +187,10 @@ int api_upload_post(void *context, struct http_request *request, struct http_res
 	r = try_mount(api, repository, request, response, err);
 	if (r != 0)
 		return r < 0 ? -1 : 0;
-	if (upload_start(&upload, api->uploads, repository, err) < 0)
+	if (catalog_room(&room, api->catalog, repository, NULL, err) < 0 ||
+	    upload_start(&upload, api->uploads, repository, err) < 0)
 		return -1;
+	upload->room = room;
 	if (http_query(request, "digest"))
 		return post_whole(api, upload, request, response, err);
 	set_progress(response, upload);
@@ -192,6 +235,16 @@ int api_upload_get(void *context, struct http_request *request, struct http_resp
 	return 0;
 }
 
+/* A cut body can be gone on with; what is too much or finds no room on the disk cannot. */
+static int give_up(struct api *api, struct upload *upload, const struct error *err)
+{
+	if (err->kind == ERR_CANCELED)
+		upload_give(api->uploads, upload);
+	else
+		upload_drop(api->uploads, upload);
+	return -1;
+}
+
 int api_upload_patch(void *context, struct http_request *request, struct http_response *response, struct error *err)
 {
 	struct api *api = context;
@@ -202,12 +255,13 @@ int api_upload_patch(void *context, struct http_request *request, struct http_re
 		return taken_result(err);
 	if (is_next_chunk(upload, request, response)) {
 		r = receive_body(upload, request, err);
+		if (r < 0)
+			return give_up(api, upload, err);
 		set_progress(response, upload);
-		if (r == 0)
-			http_reply_empty(response, 202);
+		http_reply_empty(response, 202);
 	}
 	upload_give(api->uploads, upload);
-	return r;
+	return 0;
 }
 
 int api_upload_put(void *context, struct http_request *request, struct http_response *response, struct error *err)
@@ -223,11 +277,9 @@ int api_upload_put(void *context, struct http_request *request, struct http_resp
 		upload_give(api->uploads, upload);
 		return 0;
 	}
-	if (receive_body(upload, request, err) < 0) {
-		upload_give(api->uploads, upload);
-		return -1;
-	}
-	return finish(api, upload, &digest, response, err);
+	if (receive_body(upload, request, err) < 0)
+		return give_up(api, upload, err);
+	return finish(api, upload, &digest, request, response, err);
 }
 
 int api_upload_delete(void *context, struct http_request *request, struct http_response *response, struct error *err)

@@ -177,6 +177,21 @@ static int try_once(struct flow *flow, struct remote_response *response, struct 
 			     err);
 }
 
+/* What is no part of a registry: a program that wants to be told something. */
+static int post(struct flow *flow, struct remote_response *response, struct error *err)
+{
+	const struct message_fetch *question = flow->question;
+
+	return remote_send(response, flow->fetch->remote,
+			   &(struct remote_request){ .method = question->method,
+						     .url = question->url,
+						     .headers = &question->headers,
+						     .trust = &flow->fetch->trust.remote,
+						     .body = text_or_empty(question->text),
+						     .body_size = strlen(text_or_empty(question->text)) },
+			   err);
+}
+
 static bool was_cut(const struct remote_response *response)
 {
 	return response->failure == REMOTE_CUT || response->failure == REMOTE_TIMEOUT ||
@@ -211,7 +226,7 @@ static int answer_one(struct fetch *fetch, const struct message_fetch *question,
 	AUTO(error_clear) struct error problem = { 0 };
 	struct flow flow = { .fetch = fetch, .question = question, .fd = fd };
 	struct message_fetched answer = { .last = true };
-	int r = get(&flow, &response, &problem);
+	int r = text_empty(question->url) ? get(&flow, &response, &problem) : post(&flow, &response, &problem);
 
 	if (r == 0) {
 		describe(&answer, &response);

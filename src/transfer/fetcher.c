@@ -94,7 +94,10 @@ static int send_question(struct fetcher *fetcher, const struct fetch_call *call,
 						.manifest = call->manifest,
 						.body = fd >= 0,
 						.resume = call->resume,
-						.once = call->once };
+						.once = call->once,
+						.url = message_text(call->url),
+						.text = message_text(call->text),
+						.headers = call->headers ? *call->headers : (struct text_list){ 0 } };
 	AUTO_FREE char *line = json_encode(&question, message_fetch_fields);
 
 	return channel_send(&fetcher->session.channel, line, &fd, fd >= 0, err);
@@ -148,6 +151,9 @@ static int read_all(struct fetch_head *out_head, struct fetcher *fetcher, const 
 		take_head(out_head, answer);
 		return 0;
 	}
+	/* It could not even begin: that is how it ends. */
+	if (answer->error_kind)
+		return error_set(err, ERR_INTERNAL, "%s: %s", PROGRAM, text_or_empty(answer->error_message));
 	take_head(out_head, answer);
 	json_free_fields(answer, message_fetched_fields);
 	if (fd < 0)

@@ -47,6 +47,9 @@ struct fetch_call {
 	bool manifest;
 	bool resume; /* content-addressed: after a cut it goes on where it was */
 	bool once;
+	const char *url;  /* instead of path: anywhere, with `text` as its body and these headers */
+	const char *text; /* may be NULL */
+	const struct text_list *headers;
 	/* Before the first bytes; may be NULL. */
 	int (*on_head)(void *arg, const struct fetch_head *head, struct error *err);
 	/* NULL: no bytes are wanted. */

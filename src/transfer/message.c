@@ -68,12 +68,15 @@ const struct json_field message_reply_fields[] = {
 
 const struct json_field message_fetch_fields[] = {
 	JSON_TEXT("method", struct message_fetch, method, JSON_REQUIRED),
-	JSON_TEXT("path", struct message_fetch, path, JSON_REQUIRED),
+	JSON_TEXT("path", struct message_fetch, path, JSON_OMIT_EMPTY),
 	JSON_TEXT("scope", struct message_fetch, scope, JSON_OMIT_EMPTY),
 	JSON_BOOL("manifest", struct message_fetch, manifest, JSON_OMIT_EMPTY),
 	JSON_BOOL("body", struct message_fetch, body, JSON_OMIT_EMPTY),
 	JSON_BOOL("resume", struct message_fetch, resume, JSON_OMIT_EMPTY),
 	JSON_BOOL("once", struct message_fetch, once, JSON_OMIT_EMPTY),
+	JSON_TEXT("url", struct message_fetch, url, JSON_OMIT_EMPTY),
+	JSON_TEXT("text", struct message_fetch, text, JSON_OMIT_EMPTY),
+	JSON_TEXT_LIST("headers", struct message_fetch, headers, JSON_OMIT_EMPTY),
 	JSON_END,
 };
 

@@ -87,6 +87,9 @@ struct message_fetch {
 	bool body;     /* a pipe for the bytes comes with it */
 	bool resume;   /* the bytes never change: go on after a cut */
 	bool once;     /* do not try again */
+	char *url;     /* instead of path, anywhere */
+	char *text;    /* to send; absent: nothing */
+	struct text_list headers;
 };
 
 /* What came of it: first with the head when there are bytes, and always a last one. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "daemon/systemd.h"
+#include "base/systemd.h"
 
 #include <stddef.h>
 #include <stdlib.h>
