@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/file.h"
 #include "base/path.h"
 #include "json/json.h"
 
@@ -92,6 +93,26 @@ static int network_lock(const char *name)
 	return text_empty(name) ? 0 : find_word(words, sizeof(words) / sizeof(words[0]), name);
 }
 
+static bool is_in_path(const char *name)
+{
+	AUTO(text_list_fini) struct text_list folders = { 0 };
+
+	text_list_split(&folders, text_or_empty(getenv("PATH")), ':');
+	for (size_t i = 0; i < folders.count; i++) {
+		AUTO_FREE char *path = path_join(folders.items[i], name);
+
+		if (file_exists(AT_FDCWD, path))
+			return true;
+	}
+	return false;
+}
+
+/* Unless somebody said how: by iptables, CRIU's own choice, or where that is not installed, by libnftables. */
+static int choose_network_lock(const char *name)
+{
+	return text_empty(name) && !is_in_path("iptables-restore") ? CRIU_LOCK_NFTABLES : network_lock(name);
+}
+
 /* Returns the port, and where in the text the address ends; or -1. */
 static int split_server(const char *text, size_t *out_address_size)
 {
@@ -172,7 +193,7 @@ void criu_options_fill(struct criu_options *out_options, const struct runtime_cr
 	out_options->orphan_pts_master = true;
 	out_options->cgroups_mode = cgroups_mode(options->cgroups_mode);
 	out_options->manage_cgroups = out_options->cgroups_mode != CRIU_CGROUPS_IGNORE;
-	out_options->network_lock = network_lock(options->network_lock);
+	out_options->network_lock = choose_network_lock(options->network_lock);
 	/* As runc: devices of a network are its maker's business, a hook's or the engine's. */
 	out_options->empty_namespaces = options->net_outside ? 0 : CLONE_NEWNET;
 	if (!text_empty(options->page_server)) {

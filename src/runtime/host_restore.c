@@ -20,6 +20,7 @@
 #include "base/path.h"
 #include "runtime/criu_descriptors.h"
 #include "runtime/hook.h"
+#include "runtime/host_cgroup.h"
 #include "runtime/host_clone.h"
 #include "runtime/host_creation.h"
 #include "runtime/host_criu.h"
@@ -45,11 +46,37 @@ struct restore {
 	int fds[CRIU_FDS_MAX]; /* borrowed: what CRIU gets from CRIU_FIRST_FD on */
 	size_t fd_count;
 	struct runtime_stdio stdio;
+	struct spec_pids *pids;	 /* borrowed while the specification has it not */
 	struct sync_message tty; /* the master side, as init would have sent it */
 };
 
+/*
+ * What CRIU needs for a while (tar, for what a tmpfs held) runs in the container, and must not count against its
+ * limit of processes.
+ */
+static void hold_back_pids(struct restore *restore)
+{
+	struct spec_resources *resources = restore->creation.spec.linux_.resources;
+
+	if (resources)
+		restore->pids = take_ptr(resources->pids);
+}
+
+static int set_pids(struct restore *restore, struct error *err)
+{
+	const struct spec_resources only_pids = { .pids = restore->pids };
+
+	if (!restore->pids || !restore->creation.cgroup)
+		return 0;
+	return host_systemd_set(&restore->creation.record, &only_pids, err) < 0
+		       ? -1
+		       : host_cgroup_apply(restore->creation.cgroup, &only_pids, false, err);
+}
+
 static void restore_fini(struct restore *restore)
 {
+	if (restore->pids)
+		restore->creation.spec.linux_.resources->pids = take_ptr(restore->pids);
 	if (restore->root)
 		rmdir(restore->root);
 	free(restore->root);
@@ -468,8 +495,8 @@ static int commit(struct restore *restore, struct error *err)
 	struct creation *creation = &restore->creation;
 
 	if (host_process_deliver(&creation->process, &restore->tty, &creation->plan, err) < 0 ||
-	    creation_settle_unit(creation, err) < 0 || creation_enter_resctrl(creation, err) < 0 ||
-	    record_commit(creation->folder_fd, &creation->record, err) < 0)
+	    creation_settle_unit(creation, err) < 0 || set_pids(restore, err) < 0 ||
+	    creation_enter_resctrl(creation, err) < 0 || record_commit(creation->folder_fd, &creation->record, err) < 0)
 		return -1;
 	return host_process_write_pid_file(creation->plan.options->pid_file, creation->process.pid, err);
 }
@@ -493,6 +520,7 @@ int runtime_restore(struct runtime_process *out_process, const struct runtime *r
 	if (criu_check(err) < 0 || criu_folders_open(&restore.folders, options, false, err) < 0 ||
 	    creation_begin(creation, runtime, create, err) < 0 || make_root_folder(&restore, err) < 0)
 		return -1;
+	hold_back_pids(&restore);
 	if (creation_make_cgroup(creation, err) < 0 || creation_complete_cgroup(creation, err) < 0 ||
 	    fill_request(&restore, err) < 0 || ask(&restore, err) < 0 || commit(&restore, err) < 0)
 		return -1;

@@ -298,9 +298,9 @@ def command(vmlinuz, image, memory_mb=1024, disks=(), words=""):
     return argv
 
 
-def boot(folder, programs, tests, timeout=150, memory_mb=1024):
+def boot(folder, programs, tests, timeout=150, memory_mb=1024, modules=()):
     """Runs the tests inside; returns ({name: (exit code, output)}, the kernel line, everything)."""
-    return run_machine(command(*initramfs(folder, programs, tests), memory_mb), timeout)
+    return run_machine(command(*initramfs(folder, programs, tests, modules), memory_mb), timeout)
 
 
 def boot_systemd(folder, programs, tests, timeout=300):
