@@ -31,6 +31,7 @@ static const struct {
 	{ "kist-unpack", "archive" },
 	{ "kist-resolve", "resolver" },
 	{ "kist-log", "logs" },
+	{ "kist-dial", "http" },
 	{ "kist-init", "init" },
 	{ "kist-archive", "archive" },
 	{ "kist-image", "image" },

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/program.h"
 #include "base/quote.h"
 #include "cli/daemon.h"
 
@@ -160,21 +161,125 @@ static int connect_or_start(struct client *client, bool may_start, struct error 
 	return daemon_start(client->http, client->host, err);
 }
 
+struct ssh_address {
+	char *text; /* owned; the others lie in it */
+	char *user;
+	char *host;
+	char *port;
+	char *path;
+};
+
+static int ssh_parse(struct ssh_address *out, const char *address, struct error *err)
+{
+	static const char path_letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/";
+	char *at;
+
+	*out = (struct ssh_address){ .text = xstrdup(address) };
+	out->host = out->text;
+	out->path = strchr(out->text, '/');
+	if (out->path)
+		*out->path++ = '\0';
+	at = strrchr(out->text, '@');
+	if (at) {
+		*at = '\0';
+		out->user = out->text;
+		out->host = at + 1;
+	}
+	out->port = strrchr(out->host, ':');
+	if (out->port)
+		*out->port++ = '\0';
+	/* A dash would make an option of it, and the path goes through a shell. */
+	if (*out->host && *out->host != '-' && !(out->user && strpbrk(out->user, ":-")) &&
+	    !(out->path && out->path[strspn(out->path, path_letters)]))
+		return 0;
+	free(out->text);
+	return error_set(
+		err, ERR_INVALID,
+		"host \"ssh://%s\": ssh://[user@]host[:port][/path of the socket] is wanted, without a password",
+		address);
+}
+
+/* `ssh HOST docker system dial-stdio`, as docker has it; a host that has kist runs that. */
+static int ssh_command(struct text_list *argv, const char *address, struct error *err)
+{
+	struct ssh_address ssh;
+
+	if (ssh_parse(&ssh, address, err) < 0)
+		return -1;
+	text_list_add(argv, "ssh");
+	text_list_add(argv, "-o");
+	text_list_add(argv, "ConnectTimeout=30");
+	text_list_add(argv, "-T");
+	if (ssh.user)
+		text_list_addf(argv, "-l%s", ssh.user);
+	if (ssh.port)
+		text_list_addf(argv, "-p%s", ssh.port);
+	text_list_add(argv, "--");
+	text_list_add(argv, ssh.host);
+	text_list_addf(argv,
+		       "for c in kist docker; do command -v $c >/dev/null && exec $c %s%s system dial-stdio; done; "
+		       "echo neither kist nor docker is installed there >&2; exit 127",
+		       text_empty(ssh.path) ? "" : "--host=unix:///", text_or_empty(ssh.path));
+	free(ssh.text);
+	return 0;
+}
+
+static int tls_command(struct text_list *argv, const char *address, const struct client_tls *tls, struct error *err)
+{
+	AUTO_FREE char *program = program_find("kist-dial", err);
+	AUTO_FREE char *host = xstrndup(address, strcspn(address, "/"));
+	char *colon = strrchr(host, ':');
+	const char *node = host;
+
+	if (!program)
+		return -1;
+	if (colon && !strchr(colon, ']'))
+		*colon = '\0';
+	else
+		colon = NULL;
+	if (*host == '[' && text_has_suffix(host, "]")) {
+		host[strlen(host) - 1] = '\0';
+		node = host + 1;
+	}
+	text_list_add(argv, program);
+	if (tls->no_verify)
+		text_list_add(argv, "--no-verify");
+	if (tls->ca)
+		text_list_addf(argv, "--ca=%s", tls->ca);
+	if (tls->certificate)
+		text_list_addf(argv, "--cert=%s", tls->certificate);
+	if (tls->key)
+		text_list_addf(argv, "--key=%s", tls->key);
+	text_list_add(argv, "--");
+	text_list_add(argv, node);
+	text_list_add(argv, colon && colon[1] ? colon + 1 : "2376");
+	return 0;
+}
+
+static int new_http(struct client *client, const struct client_tls *tls, struct error *err)
+{
+	AUTO(text_list_fini) struct text_list argv = { 0 };
+	const char *ssh = text_after(client->host, "ssh://");
+	const char *tcp = text_after(client->host, "tcp://");
+
+	if (!ssh && !(tcp && tls->wanted))
+		return local_client_new(&client->http, client->host, err);
+	if ((ssh ? ssh_command(&argv, ssh, err) : tls_command(&argv, tcp, tls, err)) < 0)
+		return -1;
+	return local_client_new_program(&client->http, client->host, &argv, err);
+}
+
 int client_open(struct client *client, const struct client_options *options, struct error *err)
 {
 	const char *host = options->host;
 
 	*client = (struct client){ 0 };
-	if (text_empty(host))
-		host = getenv("KIST_HOST");
-	if (text_empty(host))
-		host = getenv("DOCKER_HOST");
 	client->host = xstrdup(text_empty(host) ? CLIENT_DEFAULT_HOST : host);
 	for (size_t i = 0; options->headers && i < options->headers->count; i++)
 		text_list_addf(&client->headers, "%s: %s", options->headers->items[i].key,
 			       options->headers->items[i].value);
-	if (local_client_new(&client->http, client->host, err) < 0 ||
-	    connect_or_start(client, text_empty(host), err) < 0 || ping(client, err) < 0) {
+	if (new_http(client, &options->tls, err) < 0 || connect_or_start(client, text_empty(host), err) < 0 ||
+	    ping(client, err) < 0) {
 		client_close(client);
 		return -1;
 	}

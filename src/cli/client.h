@@ -13,6 +13,7 @@
 #include "json/value.h"
 
 #define CLIENT_API_MAX "1.51"
+#define CLIENT_DOCKER_VERSION "28.5.2" /* whose commands and words we have */
 #define CLIENT_DEFAULT_HOST "unix:///run/kist/kist.sock"
 #define CLIENT_ANSWER_MAX (256u << 20)
 
@@ -25,8 +26,18 @@ struct client {
 	struct text_list headers; /* HttpHeaders of config.json */
 };
 
+/* How tcp:// is spoken; texts borrowed. */
+struct client_tls {
+	bool wanted;
+	bool no_verify;
+	const char *ca; /* NULL: this machine's authorities */
+	const char *certificate;
+	const char *key;
+};
+
 struct client_options {
-	const char *host; /* NULL: KIST_HOST, DOCKER_HOST, or the default, with kistd started if needed */
+	const char *host; /* NULL: the default, with kistd started if needed */
+	struct client_tls tls;
 	const struct text_map *headers;
 };
 

@@ -58,6 +58,11 @@ static const char *operand_kind(const struct command *command)
 		{ &command_rmi, "image" },
 		{ &command_run, "image" },
 		{ &command_tag, "image" },
+		{ &command_context_export, "context" },
+		{ &command_context_inspect, "context" },
+		{ &command_context_rm, "context" },
+		{ &command_context_update, "context" },
+		{ &command_context_use, "context" },
 		{ &command_volume_inspect, "volume" },
 		{ &command_volume_rm, "volume" },
 		{ &command_network_inspect, "network" },
@@ -100,7 +105,7 @@ static void add_bash_cases(struct text *out)
 	}
 	text_add(out, "    '') words='");
 	add_words(out, "");
-	text_add(out, "'; options='--config --debug --host --help --version' ;;\n");
+	text_add(out, "'; options='--config --context --debug --host --help --tls --tlsverify --version' ;;\n");
 }
 
 static void print_bash(void)
@@ -113,12 +118,16 @@ static void print_bash(void)
 		       "  for ((i = 1; i < COMP_CWORD; i++)); do\n"
 		       "    word=${COMP_WORDS[i]}\n"
 		       "    case $word in\n"
-		       "      -H|--host|--config) ((i++)); continue ;;\n"
+		       "      -H|--host|-c|--context|--config|-l|--log-level|--tls*) [[ $word == --tls || $word == "
+		       "--tlsverify || $word == *=* ]] || ((i++)); continue ;;\n"
 		       "      -*) continue ;;\n"
 		       "    esac\n"
 		       "    case \"$command\" in\n"
 		       "      '') command=$word ;;\n"
-		       "      container|image|network|system|volume) command=\"$command $word\"; break ;;\n"
+		       "      ");
+	for (const struct command_group *group = command_groups; group->name; group++)
+		text_addf(&out, "%s%s", group == command_groups ? "" : "|", group->name);
+	text_add(&out, ") command=\"$command $word\"; break ;;\n"
 		       "      *) break ;;\n"
 		       "    esac\n"
 		       "  done\n"
@@ -132,6 +141,7 @@ static void print_bash(void)
 		       "      running) words=$(kist ps --format '{{.Names}}' 2>/dev/null) ;;\n"
 		       "      container) words=$(kist ps -a --format '{{.Names}}' 2>/dev/null) ;;\n"
 		       "      image) words=$(kist images --format '{{.Repository}}:{{.Tag}}' 2>/dev/null) ;;\n"
+		       "      context) words=$(kist context ls -q 2>/dev/null) ;;\n"
 		       "      volume) words=$(kist volume ls -q 2>/dev/null) ;;\n"
 		       "      network) words=$(kist network ls --format '{{.Name}}' 2>/dev/null) ;;\n"
 		       "    esac\n"

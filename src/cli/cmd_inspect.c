@@ -124,48 +124,42 @@ static int add_object(struct text *out, const struct template *template, const s
 }
 
 /* Every object that is there, to `out`; what is not, to `failures`. */
-static void collect(struct text *out, struct text_list *failures, struct client *client,
-		    const struct inspect_options *options, const struct text_list *operands,
-		    const struct template *template, struct error *err)
+static void collect(struct text *out, struct text_list *failures, const struct text_list *names, bool json,
+		    const struct template *template, inspect_finder find, void *arg)
 {
-	bool json = text_equal(options->format, "json");
+	AUTO(error_clear) struct error err = { 0 };
 	bool first = true;
 
-	for (size_t i = 0; i < operands->count && !error_is_set(err); i++) {
+	for (size_t i = 0; i < names->count && !error_is_set(&err); i++) {
 		AUTO(json_value_freep) struct json_value *object = NULL;
 
-		if (find_object(&object, client, options, operands->items[i], err) < 0) {
-			text_list_add(failures, err->message);
-			error_clear(err);
+		if (find(&object, arg, names->items[i], &err) < 0) {
+			text_list_add(failures, err.message);
+			error_clear(&err);
 			continue;
 		}
-		add_object(out, template, object, first, json, err);
+		add_object(out, template, object, first, json, &err);
 		first = false;
 	}
-	if (error_is_set(err))
-		text_list_add(failures, err->message);
-	error_clear(err);
+	if (error_is_set(&err))
+		text_list_add(failures, err.message);
 }
 
-static int inspect(struct cli *cli, const struct inspect_options *options, const struct text_list *operands,
-		   struct error *err)
+int inspect_objects(const struct text_list *names, const char *format, inspect_finder find, void *arg,
+		    struct error *err)
 {
 	AUTO(template_freep) struct template *template = NULL;
 	AUTO(text_list_fini) struct text_list failures = { 0 };
 	AUTO(text_fini) struct text out = { 0 };
-	bool json = text_equal(options->format, "json");
-	struct client *client;
+	bool json = text_equal(format, "json");
 	int code;
 
-	if (!text_empty(options->format) && !json && template_parse(&template, options->format, err) < 0) {
+	if (!text_empty(format) && !json && template_parse(&template, format, err) < 0) {
 		error_prefix(err, "template parsing error");
 		cli_report(&code, err);
 		return 64;
 	}
-	client = cli_client(cli, err);
-	if (!client)
-		return -1;
-	collect(&out, &failures, client, options, operands, template, err);
+	collect(&out, &failures, names, json, template, find, arg);
 	if (template)
 		fputs(out.size ? out.data : "\n", stdout);
 	else
@@ -174,6 +168,32 @@ static int inspect(struct cli *cli, const struct inspect_options *options, const
 	for (size_t i = 0; i < failures.count; i++)
 		fprintf(stderr, "%s\n", failures.items[i]);
 	return failures.count ? 1 : 0;
+}
+
+struct search {
+	struct cli *cli;
+	const struct inspect_options *options;
+};
+
+static int find_by_search(struct json_value **out_object, void *arg, const char *name, struct error *err)
+{
+	const struct search *search = arg;
+
+	return find_object(out_object, cli_client(search->cli, err), search->options, name, err);
+}
+
+static int inspect(struct cli *cli, const struct inspect_options *options, const struct text_list *operands,
+		   struct error *err)
+{
+	struct search search = { cli, options };
+	AUTO(template_freep) struct template *template = NULL;
+	AUTO(error_clear) struct error bad = { 0 };
+	bool plain = text_empty(options->format) || text_equal(options->format, "json");
+
+	/* A bad template is told even where no engine answers. */
+	if ((plain || template_parse(&template, options->format, &bad) == 0) && !cli_client(cli, err))
+		return -1;
+	return inspect_objects(operands, options->format, find_by_search, &search, err);
 }
 
 static int run_inspect(struct cli *cli, void *options, const struct text_list *operands, struct error *err)

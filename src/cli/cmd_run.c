@@ -138,7 +138,7 @@ static int create_with_cidfile(char **out_id, struct cli *cli, struct container_
 static int fail_run(const struct cli *cli, int code, struct error *err)
 {
 	fflush(stdout);
-	fprintf(stderr, "kist: %s\n\nRun '%s --help' for more information\n", err->message, cli->invoked);
+	fprintf(stderr, "%s: %s\n\nRun '%s --help' for more information\n", cli->program, err->message, cli->invoked);
 	return code;
 }
 

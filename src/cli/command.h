@@ -15,11 +15,16 @@
 #include "base/options.h"
 #include "base/text.h"
 #include "cli/client.h"
-#include "cli/config.h"
+#include "cli/contexts.h"
 
 struct cli {
-	const char *host; /* -H, or NULL */
+	const char *program;   /* "kist", or "docker" if it was started by that name */
+	const char *host;      /* -H, or NULL */
+	const char *context;   /* -c, or NULL */
+	struct client_tls tls; /* --tls and its like */
+	bool tls_given;
 	const char *config_folder;
+	char *const *argv; /* as we were started */
 	bool debug;
 	bool opened;
 	struct client client;
@@ -47,6 +52,8 @@ struct command {
 	int (*run)(struct cli *cli, void *options, const struct text_list *operands, struct error *err);
 };
 
+/* Where the engine is, by the command line, the environment and the context; yours; NULL: the default. */
+int cli_engine(char **out_host, struct saved_context *out_context, struct cli *cli, struct error *err);
 /* Opens the connection to the engine once; NULL with err filled. */
 struct client *cli_client(struct cli *cli, struct error *err);
 /* A name as a part of a request's path; yours. */

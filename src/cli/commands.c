@@ -2,14 +2,9 @@
 #include "cli/commands.h"
 
 const struct command_group command_groups[] = {
-	{ "builder", "Manage builds" },
-	{ "container", "Manage containers" },
-	{ "image", "Manage images" },
-	{ "network", "Manage networks" },
-	{ "store", "Manage the store on disk" },
-	{ "system", "Manage kist" },
-	{ "volume", "Manage volumes" },
-	{ NULL, NULL },
+	{ "builder", "Manage builds" }, { "container", "Manage containers" }, { "context", "Manage contexts" },
+	{ "image", "Manage images" },	{ "network", "Manage networks" },     { "store", "Manage the store on disk" },
+	{ "system", "Manage kist" },	{ "volume", "Manage volumes" },	      { NULL, NULL },
 };
 
 const struct command_entry command_entries[] = {
@@ -83,6 +78,17 @@ const struct command_entry command_entries[] = {
 	{ "container", "unpause", &command_unpause, 0 },
 	{ "container", "update", &command_update, 0 },
 	{ "container", "wait", &command_wait, 0 },
+	{ "context", "create", &command_context_create, 0 },
+	{ "context", "export", &command_context_export, 0 },
+	{ "context", "import", &command_context_import, 0 },
+	{ "context", "inspect", &command_context_inspect, 0 },
+	{ "context", "list", &command_context_ls, COMMAND_HIDDEN },
+	{ "context", "ls", &command_context_ls, 0 },
+	{ "context", "remove", &command_context_rm, COMMAND_HIDDEN },
+	{ "context", "rm", &command_context_rm, 0 },
+	{ "context", "show", &command_context_show, 0 },
+	{ "context", "update", &command_context_update, 0 },
+	{ "context", "use", &command_context_use, 0 },
 	{ "builder", "build", &command_build, 0 },
 	{ "builder", "prune", &command_builder_prune, 0 },
 	{ "image", "append", &command_image_append, 0 },

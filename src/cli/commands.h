@@ -14,6 +14,15 @@ extern const struct command command_commit;
 extern const struct command command_completion;
 extern const struct command command_container_inspect;
 extern const struct command command_container_prune;
+extern const struct command command_context_create;
+extern const struct command command_context_export;
+extern const struct command command_context_import;
+extern const struct command command_context_inspect;
+extern const struct command command_context_ls;
+extern const struct command command_context_rm;
+extern const struct command command_context_show;
+extern const struct command command_context_update;
+extern const struct command command_context_use;
 extern const struct command command_cp;
 extern const struct command command_create;
 extern const struct command command_diff;
@@ -117,6 +126,11 @@ int wait_open(struct local_response **out_wait, struct client *client, const cha
 /* Hijacks the streams of a container. */
 int attach_open(struct local_response **out_stream, struct client *client, const char *id, bool use_stdin,
 		bool use_stdout, bool use_stderr, const char *detach_keys, struct error *err);
+/* The object of this name, or fails: a message goes to stderr, and others are still printed. */
+typedef int (*inspect_finder)(struct json_value **out_object, void *arg, const char *name, struct error *err);
+/* All, as an indented array or through a template. Exit code, or -1. */
+int inspect_objects(const struct text_list *names, const char *format, inspect_finder find, void *arg,
+		    struct error *err);
 /* --detach-keys, or detachKeys of config.json, or NULL. */
 const char *detach_keys_of(const struct cli *cli, const char *given);
 /* ERR_INVALID if a terminal is wanted and stdin is none. */

@@ -8,6 +8,14 @@
 
 #include "base/alloc.h"
 #include "base/suggest.h"
+#include "cli/plugins.h"
+
+static const char *program = "kist";
+
+void help_set_program(const char *name)
+{
+	program = name;
+}
 
 static const char *const common_commands[] = { "run",	"exec",	  "ps",	     "pull", "images",
 					       "login", "logout", "version", "info" };
@@ -25,11 +33,22 @@ static void print_entry(const char *name, const char *summary)
 	printf("  %-11s %s\n", name, summary);
 }
 
-void help_root(const struct option_spec *global_options)
+static void print_plugins(const struct config *config)
+{
+	AUTO(text_list_fini) struct text_list names = { 0 };
+
+	plugin_names(&names, config);
+	if (names.count)
+		puts("\nPlugins:");
+	for (size_t i = 0; i < names.count; i++)
+		print_entry(names.items[i], "docker's command line plugin of this name");
+}
+
+void help_root(const struct option_spec *global_options, const struct config *config)
 {
 	AUTO_FREE char *options = options_help(global_options);
 
-	puts("Usage:  kist [OPTIONS] COMMAND\n\nA complete container platform\n\nCommon Commands:");
+	printf("Usage:  %s [OPTIONS] COMMAND\n\nA complete container platform\n\nCommon Commands:\n", program);
 	for (size_t i = 0; i < sizeof(common_commands) / sizeof(common_commands[0]); i++)
 		for (const struct command_entry *entry = command_entries; entry->name; entry++)
 			if (*entry->group == '\0' && text_equal(entry->name, common_commands[i]))
@@ -41,18 +60,20 @@ void help_root(const struct option_spec *global_options)
 	for (const struct command_entry *entry = command_entries; entry->name; entry++)
 		if (*entry->group == '\0' && !is_common(entry->name) && !(entry->flags & COMMAND_HIDDEN))
 			print_entry(entry->name, entry->command->summary);
-	printf("\nGlobal Options:\n%s\nRun 'kist COMMAND --help' for more information on a command.\n", options);
+	if (config)
+		print_plugins(config);
+	printf("\nGlobal Options:\n%s\nRun '%s COMMAND --help' for more information on a command.\n", options, program);
 }
 
 void help_group(const char *group)
 {
 	for (const struct command_group *each = command_groups; each->name; each++)
 		if (text_equal(each->name, group))
-			printf("Usage:  kist %s COMMAND\n\n%s\n\nCommands:\n", group, each->summary);
+			printf("Usage:  %s %s COMMAND\n\n%s\n\nCommands:\n", program, group, each->summary);
 	for (const struct command_entry *entry = command_entries; entry->name; entry++)
 		if (text_equal(entry->group, group) && !(entry->flags & COMMAND_HIDDEN))
 			print_entry(entry->name, entry->command->summary);
-	printf("\nRun 'kist %s COMMAND --help' for more information on a command.\n", group);
+	printf("\nRun '%s %s COMMAND --help' for more information on a command.\n", program, group);
 }
 
 static void print_aliases(const struct command *command)
@@ -62,7 +83,8 @@ static void print_aliases(const struct command *command)
 
 	for (const struct command_entry *entry = command_entries; entry->name; entry++)
 		if (entry->command == command)
-			text_list_addf(&names, "kist %s%s%s", entry->group, *entry->group ? " " : "", entry->name);
+			text_list_addf(&names, "%s %s%s%s", program, entry->group, *entry->group ? " " : "",
+				       entry->name);
 	if (names.count < 2)
 		return;
 	joined = text_list_join(&names, ", ");
@@ -83,7 +105,8 @@ static void suggest(const char *candidate, const char *group, const char *name, 
 {
 	if (suggest_distance(candidate, name) > (strlen(name) > 3 ? 2u : 1u) && !text_has_prefix(candidate, name))
 		return;
-	fprintf(stderr, "%s\tkist %s%s%s\n", *any ? "" : "\nDid you mean this?\n", group, *group ? " " : "", candidate);
+	fprintf(stderr, "%s\t%s %s%s%s\n", *any ? "" : "\nDid you mean this?\n", program, group, *group ? " " : "",
+		candidate);
 	*any = true;
 }
 
@@ -92,13 +115,13 @@ void help_unknown(const char *group, const char *name)
 	bool any = false;
 	const char *space = *group ? " " : "";
 
-	fprintf(stderr, "kist: unknown command: kist %s%s%s\n", group, space, name);
+	fprintf(stderr, "%s: unknown command: %s %s%s%s\n", program, program, group, space, name);
 	for (const struct command_entry *entry = command_entries; entry->name; entry++)
 		if (text_equal(entry->group, group) && !(entry->flags & COMMAND_HIDDEN))
 			suggest(entry->name, group, name, &any);
 	for (const struct command_group *each = command_groups; *group == '\0' && each->name; each++)
 		suggest(each->name, group, name, &any);
 	if (*group)
-		fprintf(stderr, "\nUsage:  kist %s\n", group);
+		fprintf(stderr, "\nUsage:  %s %s\n", program, group);
 	fprintf(stderr, "\nRun 'kist%s%s --help' for more information\n", *group ? " " : "", group);
 }

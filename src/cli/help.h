@@ -4,7 +4,10 @@
 
 #include "cli/command.h"
 
-void help_root(const struct option_spec *global_options);
+/* "docker" for who was started by that name; "kist" otherwise. The text must live on. */
+void help_set_program(const char *name);
+
+void help_root(const struct option_spec *global_options, const struct config *config);
 void help_group(const char *group);
 void help_command(const char *invoked, const struct command *command);
 /* "unknown command", with the names that come near. */

@@ -4,31 +4,46 @@
  * then the command's own options. Everything a command is, is in its table;
  * this file parses, helps and reports.
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/file.h"
+#include "base/path.h"
 #include "cli/command.h"
 #include "cli/help.h"
+#include "cli/plugins.h"
 
 struct globals {
 	struct text_list hosts;
 	const char *config_folder;
 	const char *context;
 	const char *log_level;
+	const char *tls_ca;
+	const char *tls_certificate;
+	const char *tls_key;
+	struct optional_bool tls;
+	struct optional_bool tls_verify;
 	bool debug;
 	bool version;
 };
 
 static const struct option_spec global_options[] = {
 	OPTION_TEXT("config", 0, struct globals, config_folder, "string", "Folder of the client's config.json"),
-	OPTION_TEXT("context", 'c', struct globals, context, "string", NULL),
+	OPTION_TEXT("context", 'c', struct globals, context, "string",
+		    "Name of the context to use (overrides DOCKER_HOST and the one set with context use)"),
 	OPTION_FLAG("debug", 'D', struct globals, debug, "Say more about what goes wrong"),
 	OPTION_LIST("host", 'H', struct globals, hosts, "list",
-		    "Address of the engine (unix:///path or tcp://host:port)"),
-	OPTION_TEXT("log-level", 'l', struct globals, log_level, "string", NULL),
+		    "Address of the engine (unix:///path, tcp://host:port or ssh://user@host)"),
+	OPTION_TEXT("log-level", 'l', struct globals, log_level, "string", "Accepted for docker's sake"),
+	OPTION_OPT_BOOL("tls", 0, struct globals, tls, "Use TLS on tcp:// hosts; implied by --tlsverify"),
+	OPTION_TEXT("tlscacert", 0, struct globals, tls_ca, "string", "Trust certs signed only by this CA"),
+	OPTION_TEXT("tlscert", 0, struct globals, tls_certificate, "string", "Path to TLS certificate file"),
+	OPTION_TEXT("tlskey", 0, struct globals, tls_key, "string", "Path to TLS key file"),
+	OPTION_OPT_BOOL("tlsverify", 0, struct globals, tls_verify, "Use TLS and verify the remote"),
 	OPTION_FLAG("version", 'v', struct globals, version, "Print the version and quit"),
 	OPTION_END,
 };
@@ -106,7 +121,8 @@ static int print_failure(const struct cli *cli, const struct command *command, s
 {
 	fflush(stdout);
 	if (command->failure) {
-		fprintf(stderr, "kist: %s\n\nRun '%s --help' for more information\n", err->message, cli->invoked);
+		fprintf(stderr, "%s: %s\n\nRun '%s --help' for more information\n", cli->program, err->message,
+			cli->invoked);
 		return command->failure;
 	}
 	fprintf(stderr, "%s\n", err->message);
@@ -118,8 +134,9 @@ static int print_usage_error(const struct cli *cli, const struct command *comman
 {
 	const char *verb = strstr(err->message, "requires at least") ? "See" : "Run";
 
-	fprintf(stderr, "%s%s\n\nUsage:  %s%s%s\n\n%s '%s --help' for more information\n", code == 1 ? "kist: " : "",
-		err->message, cli->invoked, *command->usage ? " " : "", command->usage, verb, cli->invoked);
+	fprintf(stderr, "%s%s%s\n\nUsage:  %s%s%s\n\n%s '%s --help' for more information\n",
+		code == 1 ? cli->program : "", code == 1 ? ": " : "", err->message, cli->invoked,
+		*command->usage ? " " : "", command->usage, verb, cli->invoked);
 	return code;
 }
 
@@ -207,7 +224,7 @@ static int run_group(struct cli *cli, const char *group, int argc, char **argv)
 		help_unknown(group, argv[1]);
 		return 1;
 	}
-	cli->invoked = xasprintf("kist %s %s", group, argv[1]);
+	cli->invoked = xasprintf("%s %s %s", cli->program, group, argv[1]);
 	return run_command(cli, command, argc - 1, argv + 1);
 }
 
@@ -216,7 +233,7 @@ static int run_help(struct cli *cli, int argc, char **argv)
 	const struct command *command;
 
 	if (argc < 2) {
-		help_root(global_options);
+		help_root(global_options, &cli->config);
 		return 0;
 	}
 	if (is_group(argv[1]) && argc < 3) {
@@ -228,21 +245,40 @@ static int run_help(struct cli *cli, int argc, char **argv)
 		help_unknown(argc > 2 ? argv[1] : "", argv[argc > 2 ? 2 : 1]);
 		return 1;
 	}
-	cli->invoked = argc > 2 ? xasprintf("kist %s %s", argv[1], argv[2]) : xasprintf("kist %s", argv[1]);
+	cli->invoked = argc > 2 ? xasprintf("%s %s %s", cli->program, argv[1], argv[2])
+				: xasprintf("%s %s", cli->program, argv[1]);
 	help_command(cli->invoked, command);
 	return 0;
 }
 
+/* A plugin for what is no command of ours, or what the user put another in the place of: aliases of config.json. */
+static char *plugin_of(const struct cli *cli, const char *name)
+{
+	const char *alias = json_value_text(json_value_get(json_value_get(cli->config.root, "aliases"), name));
+
+	if (alias)
+		return plugin_find(&cli->config, alias);
+	return is_group(name) || find_command("", name) ? NULL : plugin_find(&cli->config, name);
+}
+
 static int dispatch(struct cli *cli, int argc, char **argv)
 {
+	AUTO(error_clear) struct error err = { 0 };
+	AUTO_FREE char *plugin = NULL;
 	const struct command *command;
 
 	if (argc < 1) {
-		help_root(global_options);
+		help_root(global_options, &cli->config);
 		return 0;
 	}
 	if (text_equal(argv[0], "help"))
 		return run_help(cli, argc, argv);
+	plugin = plugin_of(cli, argv[0]);
+	if (plugin) {
+		plugin_execute(cli, plugin, cli->argv, &err);
+		fprintf(stderr, "%s\n", err.message);
+		return 1;
+	}
 	if (is_group(argv[0]))
 		return run_group(cli, argv[0], argc, argv);
 	command = find_command("", argv[0]);
@@ -250,7 +286,7 @@ static int dispatch(struct cli *cli, int argc, char **argv)
 		help_unknown("", argv[0]);
 		return 1;
 	}
-	cli->invoked = xasprintf("kist %s", argv[0]);
+	cli->invoked = xasprintf("%s %s", cli->program, argv[0]);
 	return run_command(cli, command, argc, argv);
 }
 
@@ -265,22 +301,53 @@ static int check_globals(const struct globals *globals, struct error *err)
 		return error_set(err, ERR_INVALID, "unable to parse logging level: %s", globals->log_level);
 	if (!text_empty(globals->context) && globals->hosts.count)
 		return error_set(err, ERR_INVALID, "conflicting options: either specify --host or --context, not both");
-	/* Another engine than the one that was meant is the worst answer. */
-	if (!text_empty(globals->context) && !text_equal(globals->context, "default"))
-		return error_set(err, ERR_UNSUPPORTED,
-				 "context \"%s\": kist has no contexts but \"default\": name the engine with --host",
-				 globals->context);
 	return 0;
+}
+
+static void print_version(const struct cli *cli)
+{
+	if (text_equal(cli->program, "docker"))
+		puts("Docker version " CLIENT_DOCKER_VERSION ", build kist-" KIST_VERSION);
+	else
+		puts("kist version " KIST_VERSION);
+}
+
+/* The files lie beside config.json if they are not named; those that are not there are not used. */
+static const char *tls_file(struct text_list *kept, const struct config *config, const char *given, const char *name)
+{
+	AUTO_FREE char *path = path_join(config->folder, name);
+
+	if (given)
+		return given;
+	if (!file_exists(AT_FDCWD, path))
+		return NULL;
+	text_list_add(kept, path);
+	return kept->items[kept->count - 1];
+}
+
+static void fill_tls(struct cli *cli, const struct globals *globals, struct text_list *kept)
+{
+	bool verify = optional_bool_or(globals->tls_verify, false);
+
+	cli->tls_given = globals->tls.set || globals->tls_verify.set;
+	if (!cli->tls_given)
+		return;
+	cli->tls.wanted = verify || optional_bool_or(globals->tls, false);
+	cli->tls.no_verify = !verify;
+	cli->tls.ca = tls_file(kept, &cli->config, globals->tls_ca, "ca.pem");
+	cli->tls.certificate = tls_file(kept, &cli->config, globals->tls_certificate, "cert.pem");
+	cli->tls.key = tls_file(kept, &cli->config, globals->tls_key, "key.pem");
 }
 
 static int run(struct cli *cli, struct globals *globals, struct text_list *rest, struct error *err)
 {
 	AUTO_FREE char **argv = xcalloc(rest->count + 1, sizeof(*argv));
+	AUTO(text_list_fini) struct text_list kept = { 0 };
 
 	for (size_t i = 0; i < rest->count; i++)
 		argv[i] = rest->items[i];
 	if (globals->version) {
-		printf("kist version %s\n", KIST_VERSION);
+		print_version(cli);
 		return 0;
 	}
 	if (check_globals(globals, err) < 0)
@@ -289,12 +356,14 @@ static int run(struct cli *cli, struct globals *globals, struct text_list *rest,
 		return error_set(err, ERR_INVALID, "specify only one -H");
 	if (globals->hosts.count)
 		cli->host = globals->hosts.items[0];
+	cli->context = globals->context;
 	cli->debug = globals->debug;
 	if (config_load(&cli->config, globals->config_folder, err) < 0) {
 		/* As docker does: what needs no credentials works without the file. */
 		fprintf(stderr, "WARNING: Error loading config file: %s\n", err->message);
 		error_clear(err);
 	}
+	fill_tls(cli, globals, &kept);
 	return dispatch(cli, (int)rest->count, argv);
 }
 
@@ -304,19 +373,22 @@ int main(int argc, char **argv)
 	AUTO(text_list_fini) struct text_list rest = { 0 };
 	AUTO_FREE struct option_spec *options = options_with_help(global_options);
 	struct globals globals = { 0 };
-	struct cli cli = { 0 };
+	struct cli cli = { .program = text_equal(path_base(argv[0]), "docker") ? "docker" : "kist", .argv = argv };
 	int result;
 
+	help_set_program(cli.program);
 	signal(SIGPIPE, SIG_IGN);
 	if (options_parse(options, &globals, argc, argv, OPTIONS_STOP_AT_OPERAND, &rest, &err) < 0) {
 		if (err.kind == ERR_CANCELED) {
-			help_root(global_options);
+			error_clear(&err);
+			config_load(&cli.config, globals.config_folder, &err);
+			help_root(global_options, &cli.config);
 			result = 0;
 		} else {
 			fprintf(stderr,
-				"%s\n\nUsage:  kist [OPTIONS] COMMAND [ARG...]\n\nRun 'kist --help' for more "
+				"%s\n\nUsage:  %s [OPTIONS] COMMAND [ARG...]\n\nRun '%s --help' for more "
 				"information\n",
-				err.message);
+				err.message, cli.program, cli.program);
 			result = 125;
 		}
 	} else {

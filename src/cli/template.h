@@ -22,6 +22,7 @@
 struct template_row {
 	struct text_map fields;
 	const struct json_value *labels; /* for .Label "key"; may be NULL (borrowed) */
+	const char *flag;		 /* the field that is true or false, not a text; may be NULL (borrowed) */
 	const char *type_name;		 /* for messages: "*formatter.ContainerContext" */
 };
 

@@ -87,6 +87,9 @@ static int row_field(struct run *run, const struct node *node, const struct temp
 
 	if (field) {
 		*out_value = template_text(field);
+		if (text_equal(name, row->flag))
+			*out_value = (struct template_value){ .kind = TEMPLATE_BOOL,
+							      .boolean = text_equal(field, "true") };
 		/* The one column that is a pointer in Go. */
 		if (text_equal(name, "Platform") && *field == '\0')
 			*out_value = (struct template_value){ .kind = TEMPLATE_NIL };

@@ -301,6 +301,8 @@ void template_row_json(struct text *out, const struct template_row *row)
 		/* ps: the one column that is an object in Go. */
 		if (text_equal(keys.items[i], "Platform"))
 			text_add(out, text_empty(value) ? "null" : value);
+		else if (text_equal(keys.items[i], row->flag))
+			text_add(out, value);
 		else
 			quote_html_safe(out, value);
 	}

@@ -12,17 +12,19 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "base/process.h"
 #include "http/local_parse.h"
 
 #define READ_SIZE (32 * 1024)
 
 struct local_client {
-	char *path;   /* of a unix socket, or NULL */
-	char *node;   /* tcp */
-	char *port;   /* tcp */
-	char *header; /* Host: */
-	char *host;   /* as given, for messages */
-	int idle_fd;  /* -1: none */
+	char *path;		  /* of a unix socket, or NULL */
+	char *node;		  /* tcp */
+	char *port;		  /* tcp */
+	char *header;		  /* Host: */
+	char *host;		  /* as given, for messages */
+	struct text_list program; /* its arguments; none: not by a program */
+	int idle_fd;		  /* -1: none */
 };
 
 struct local_response {
@@ -87,6 +89,22 @@ int local_client_new(struct local_client **out_client, const char *host, struct 
 	return 0;
 }
 
+int local_client_new_program(struct local_client **out_client, const char *host, const struct text_list *argv,
+			     struct error *err)
+{
+	struct local_client *client;
+
+	if (argv->count == 0)
+		return error_set(err, ERR_INVALID, "host \"%s\": no program to reach it by", host);
+	client = xcalloc(1, sizeof(*client));
+	client->idle_fd = -1;
+	client->host = xstrdup(host);
+	client->header = xstrdup("api.moby.localhost");
+	text_list_add_all(&client->program, argv);
+	*out_client = client;
+	return 0;
+}
+
 void local_client_free(struct local_client *client)
 {
 	if (!client)
@@ -98,6 +116,7 @@ void local_client_free(struct local_client *client)
 	free(client->port);
 	free(client->header);
 	free(client->host);
+	text_list_fini(&client->program);
 	free(client);
 }
 
@@ -139,8 +158,34 @@ static int connect_tcp(const struct local_client *client, struct error *err)
 	return fd < 0 ? refuse(client, errnum, err) : fd;
 }
 
+/* It ends when we hang up, and is then nobody's but init's. */
+static int connect_program(const struct local_client *client, struct error *err)
+{
+	struct process process = { .pidfd = -1 };
+	int pair[2];
+	int r;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return refuse(client, errno, err);
+	r = process_spawn(&process,
+			  &(struct process_options){ .path = client->program.items[0],
+						     .argv = text_list_argv(&client->program),
+						     .stdin_fd = pair[1],
+						     .stdout_fd = pair[1] },
+			  err);
+	close(pair[1]);
+	if (process.pidfd >= 0)
+		close(process.pidfd);
+	if (r == 0)
+		return pair[0];
+	close(pair[0]);
+	return error_prefix(err, "connect to %s", client->host);
+}
+
 static int open_connection(const struct local_client *client, struct error *err)
 {
+	if (client->program.count)
+		return connect_program(client, err);
 	return client->path ? connect_unix(client, err) : connect_tcp(client, err);
 }
 

@@ -39,6 +39,10 @@ int local_client_new(struct local_client **out_client, const char *host, struct 
 void local_client_free(struct local_client *client);
 DEFINE_AUTO(struct local_client, local_client_free)
 
+/* The same over the standard input and output of a program (searched in PATH), which is started for each connection. */
+int local_client_new_program(struct local_client **out_client, const char *host, const struct text_list *argv,
+			     struct error *err);
+
 /* Connects now, for use by the first request. ERR_UNAVAILABLE with errnum if nobody answers. */
 int local_client_connect(struct local_client *client, struct error *err);
 

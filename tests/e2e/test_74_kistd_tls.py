@@ -151,3 +151,34 @@ def test_unusable_files_are_named(tmp_root, program, pki):
                               f"--tlscacert={authorities}"], capture_output=True, text=True, timeout=30, check=False)  # fmt: skip
         assert run.returncode == 1
         assert named in run.stderr
+
+
+def test_kist_speaks_tls(server, pki):
+    """By options, by docker's environment, and by a context that has the files."""
+    folder, host = pki["client"], f"tcp://127.0.0.1:{server.port}"
+    files = [f"--tls{name}={folder / file}" for name, file in (("cacert", "ca.pem"), ("cert", "cert.pem"), ("key", "key.pem"))]
+    want = f"{server.root}/d\n"
+    info = ["info", "--format", "{{.DockerRootDir}}"]
+    assert server.kist("-H", host, "--tlsverify", *files, *info).stdout == want
+    assert server.kist("-H", host, "--tls", *files[1:], *info).stdout == want
+    kept = dict(server.environment)
+    try:
+        for key in ("DOCKER_HOST", "KIST_HOST"):
+            del server.environment[key]
+        given = ",".join([f"host={host}"] + [f"{name}={folder / file}" for name, file in (("ca", "ca.pem"), ("cert", "cert.pem"), ("key", "key.pem"))])
+        server.kist("context", "create", "secure", "--docker", given)
+        assert server.kist("-c", "secure", *info).stdout == want
+        assert server.kist("context", "inspect", "secure", "-f", "{{.TLSMaterial.docker}}").stdout == "[ca.pem cert.pem key.pem]\n"
+        exported = server.root / "secure.tar"
+        server.kist("context", "export", "secure", exported)
+        server.kist("context", "import", "again", exported)
+        assert server.kist("-c", "again", *info).stdout == want
+        server.environment |= {"DOCKER_HOST": host, "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(folder)}
+        assert server.kist(*info).stdout == want
+    finally:
+        server.environment = kept
+    for name in ("stranger", "wrong-use"):
+        wrong = [f"--tls{key}={pki[name] / file}" for key, file in (("cert", "cert.pem"), ("key", "key.pem"))]
+        assert server.kist("-H", host, "--tlsverify", files[0], *wrong, *info, check=False).returncode == 1
+    run = server.kist("-H", host, "--tlsverify", f"--tlscacert={pki['stranger'] / 'ca.pem'}", *files[1:], *info, check=False)
+    assert run.returncode == 1 and "the certificate of 127.0.0.1" in run.stderr

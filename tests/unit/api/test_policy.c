@@ -64,11 +64,12 @@ static void test_requests(void **state)
 		{ "unix:///all", "GET", "/build", false },
 		{ "unix:///all", "POST", "/containers/create", true },
 	};
-	AUTO(policy_set_freep) struct policy_set *set =
-		parse("{\"unix:///ro\":{\"access\":\"read-only\",\"allow\":[\"POST /containers/{id...}/restart\"],"
-		      "\"deny\":[\"GET,HEAD /containers/{id...}/archive\"]},"
-		      "\"unix:///none\":{\"access\":\"none\",\"allow\":[\"GET,HEAD /version\"]},"
-		      "\"unix:///all\":{\"access\":\"all\",\"deny\":[\"* /build\"]}}");
+	AUTO(policy_set_freep)
+	struct policy_set *set = parse(
+		"{\"unix:///ro\":{\"access\":\"read-only\",\"allow\":[\"POST /containers/{id...}/restart\"],"
+		"\"deny\":[\"GET,HEAD /containers/{id...}/archive\"]},"
+		"\"unix:///none\":{\"access\":\"none\",\"allow\":[\"GET,HEAD /version\"]},"
+		"\"unix:///all\":{\"access\":\"all\",\"deny\":[\"* /build\"]}}");
 
 	(void)state;
 	assert_null(policy_find(set, "unix:///other"));
@@ -117,13 +118,14 @@ static void test_containers(void **state)
 		{ "{\"Binds\":[\"/srv/data/below:/host\"]}", "mount" },
 		{ "{\"Mounts\":[{\"Type\":\"bind\",\"Source\":\"/etc\",\"Target\":\"/x\"}]}", "mount /etc" },
 		{ "{\"Mounts\":[{\"Type\":\"bind\",\"Source\":\"/tree/no/such\",\"Target\":\"/x\"}]}", "mount" },
-		{ "{\"Mounts\":[{\"Type\":\"volume\",\"Target\":\"/x\",\"VolumeOptions\":{\"DriverConfig\":{\"Options\":"
+		{ "{\"Mounts\":[{\"Type\":\"volume\",\"Target\":\"/"
+		  "x\",\"VolumeOptions\":{\"DriverConfig\":{\"Options\":"
 		  "{\"device\":\"/\"}}}}]}",
 		  "driver options" },
 	};
-	AUTO(policy_set_freep) struct policy_set *set =
-		parse("{\"a\":{\"access\":\"all\",\"bind-sources\":[\"/srv/data\",\"/tree/\"]},"
-		      "\"b\":{\"access\":\"all\",\"privileged\":true}}");
+	AUTO(policy_set_freep)
+	struct policy_set *set = parse("{\"a\":{\"access\":\"all\",\"bind-sources\":[\"/srv/data\",\"/tree/\"]},"
+				       "\"b\":{\"access\":\"all\",\"privileged\":true}}");
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
