@@ -80,6 +80,25 @@ int file_read(char **out_data, size_t *out_size, int dir_fd, const char *path, s
 	return fd < 0 ? -errno : fd_read_all(out_data, out_size, fd, limit);
 }
 
+int file_read_attribute(char **out_data, int dir_fd, const char *path, size_t limit)
+{
+	AUTO_CLOSE int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	char text[4096];
+	ssize_t size;
+
+	if (fd < 0)
+		return -errno;
+	do
+		size = pread(fd, text, sizeof(text), 0);
+	while (size < 0 && errno == EINTR);
+	if (size < 0)
+		return -errno;
+	if ((size_t)size == sizeof(text) || (size_t)size > limit)
+		return fd_read_all(out_data, NULL, fd, limit);
+	*out_data = xstrndup(text, (size_t)size);
+	return 0;
+}
+
 DIR *dir_open(int dir_fd, const char *path)
 {
 	AUTO_CLOSE int fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

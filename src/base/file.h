@@ -17,6 +17,11 @@ int write_full(int fd, const void *data, size_t size);
 ssize_t read_full(int fd, void *data, size_t size);
 /* Reads a file of at most `limit` bytes (-EFBIG beyond). *out_data is yours and NUL-terminated; out_size may be NULL. */
 int file_read(char **out_data, size_t *out_size, int dir_fd, const char *path, size_t limit);
+/*
+ * The same for what the kernel writes in one piece (procfs, cgroupfs): one read, if it is less than a page. *out_data is
+ * yours.
+ */
+int file_read_attribute(char **out_data, int dir_fd, const char *path, size_t limit);
 /* The same from an open descriptor, from where it stands. */
 int fd_read_all(char **out_data, size_t *out_size, int fd, size_t limit);
 

@@ -14,12 +14,19 @@
 /* Go callers (conmon, the shim) read a failed exec as 255. */
 #define EXEC_FAILED 255
 
+/* A command that makes a process in a container moves the program to a mount nobody can write: see self_seal.h. */
+enum command_seal {
+	SEAL_NOT,
+	SEAL_FIRST,
+	SEAL_LATE, /* runtime_create() does it */
+};
+
 struct command {
 	const char *name;
 	const char *operands; /* for help */
 	const char *summary;
 	int (*run)(const struct runtime *runtime, int argc, char *const *argv, struct error *err);
-	bool clones; /* makes a process in a container: the program is sealed first */
+	enum command_seal seal;
 };
 
 int command_create(const struct runtime *runtime, int argc, char *const *argv, struct error *err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/host_cgroup.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -234,9 +235,20 @@ static void add_others(struct limits *limits, const struct spec_resources *resou
  * Device rules need CAP_SYS_ADMIN of the host. Who has not got it makes containers in a user namespace, where nobody can
  * make a node, and a node of the host opens only for whom its mode allows.
  */
-static bool can_set_devices(void)
+int host_cgroup_apply_devices(struct cgroup *cgroup, const struct spec_resources *resources, struct error *err)
 {
-	return geteuid() == 0 && idmap_is_whole();
+	AUTO(limits_fini) struct limits limits = { 0 };
+
+	if (geteuid() != 0)
+		return 0;
+	if (add_devices(&limits, resources, err) < 0)
+		return -1;
+	if (cgroup_apply(cgroup, &limits.out, err) == 0)
+		return 0;
+	if (err->errnum != EPERM || idmap_is_whole())
+		return -1;
+	error_clear(err);
+	return 0;
 }
 
 int host_cgroup_apply(struct cgroup *cgroup, const struct spec_resources *resources, bool with_devices,
@@ -244,8 +256,6 @@ int host_cgroup_apply(struct cgroup *cgroup, const struct spec_resources *resour
 {
 	AUTO(limits_fini) struct limits limits = { 0 };
 
-	if (with_devices && can_set_devices() && add_devices(&limits, resources, err) < 0)
-		return -1;
 	if (resources->memory)
 		add_memory(&limits.out, resources->memory);
 	if (resources->cpu)
@@ -265,5 +275,7 @@ int host_cgroup_apply(struct cgroup *cgroup, const struct spec_resources *resour
 		if (cgroup_set_rdma(cgroup, &limit, err) < 0)
 			return error_prefix(err, "linux.resources.rdma.%s", rdma->name);
 	}
-	return cgroup_apply(cgroup, &limits.out, err);
+	if (cgroup_apply(cgroup, &limits.out, err) < 0)
+		return -1;
+	return with_devices ? host_cgroup_apply_devices(cgroup, resources, err) : 0;
 }

@@ -16,3 +16,5 @@ int host_cgroup_remove(struct cgroup *cgroup, struct error *err);
 /* Sets what `resources` asks for. with_devices: also the device rules, followed by those every container has. */
 int host_cgroup_apply(struct cgroup *cgroup, const struct spec_resources *resources, bool with_devices,
 		      struct error *err);
+/* The latter alone; does nothing where this user may not. */
+int host_cgroup_apply_devices(struct cgroup *cgroup, const struct spec_resources *resources, struct error *err);

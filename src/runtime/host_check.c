@@ -42,16 +42,23 @@ static void check_capability_list(const struct text_list *names, const char *set
 /* The kernel raises only what is permitted and inheritable. */
 static void check_ambient(const struct spec_capabilities *capabilities, struct findings *found)
 {
+	AUTO(text_fini) struct text names = { 0 };
+	size_t first = 0;
+
 	for (size_t i = 0; i < capabilities->ambient.count; i++) {
 		const char *name = capabilities->ambient.items[i];
 
-		if (!text_list_contains(&capabilities->inheritable, name) ||
-		    !text_list_contains(&capabilities->permitted, name))
-			finding_warn(
-				found, finding_at("/process/capabilities/ambient/%zu", i).text,
-				"can't raise ambient capability %s: it is not in the inheritable and permitted sets",
-				name);
+		if (text_list_contains(&capabilities->inheritable, name) &&
+		    text_list_contains(&capabilities->permitted, name))
+			continue;
+		if (!names.size)
+			first = i;
+		text_addf(&names, "%s%s", names.size ? ", " : "", name);
 	}
+	if (names.size)
+		finding_warn(found, finding_at("/process/capabilities/ambient/%zu", first).text,
+			     "can't raise ambient capability %s: not in the inheritable and permitted sets",
+			     names.data);
 }
 
 static void check_capabilities(const struct spec_capabilities *capabilities, struct findings *found)

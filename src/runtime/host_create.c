@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/path.h"
+#include "base/program.h"
 #include "runtime/hook.h"
 #include "runtime/host_cgroup.h"
 #include "runtime/host_check.h"
@@ -36,6 +38,7 @@
 #include "runtime/resctrl.h"
 #include "runtime/self_seal.h"
 #include "runtime/trace.h"
+#include "sys/in_root.h"
 #include "sys/mount_api.h"
 #include "sys/pidfd_wait.h"
 
@@ -84,6 +87,7 @@ void creation_fini(struct creation *creation)
 	close_fd(&creation->folder_fd);
 	close_fd(&creation->start_fd);
 	close_fd(&creation->sync_fd);
+	close_fd(&creation->net_fd);
 	close_fd(&creation->plan.sync_fd);
 	if (creation->cgroup)
 		cgroup_close(creation->cgroup);
@@ -116,8 +120,14 @@ static int find_rootfs(struct creation *creation, const char *bundle, struct err
 {
 	const char *path = creation->spec.root->path;
 	AUTO_FREE char *joined = *path == '/' ? path_clean(path) : path_join(bundle, path);
+	AUTO_CLOSE int plain = openat2_resolve(AT_FDCWD, joined, O_PATH | O_DIRECTORY, 0, RESOLVE_NO_SYMLINKS);
 	struct stat st;
 
+	/* No link in it: it is what it looks like. */
+	if (plain >= 0) {
+		creation->plan.rootfs = path_clean(joined);
+		return 0;
+	}
 	/* The mounts of the caller will make it; until then the folder itself must be there all the same. */
 	creation->plan.rootfs = realpath(joined, NULL);
 	if (!creation->plan.rootfs || stat(creation->plan.rootfs, &st) < 0)
@@ -139,7 +149,7 @@ static void fill_record(struct creation *creation, const char *id, const char *b
 	record->created = xstrdup(clock_format(now, clock_wall_ns()));
 	record->owner = geteuid();
 	record->creator = getpid();
-	record->creator_start = pid_start_time(getpid());
+	record->creator_start = pid_own_start_time(&creation->plan.signals);
 	record->own_pid_namespace = spec_find_namespace(&creation->spec, "pid") != NULL;
 	record->has_poststop = creation->spec.hooks.poststop.count > 0;
 	text_map_copy(&record->annotations, &creation->spec.annotations);
@@ -228,7 +238,7 @@ static int without_cgroup(struct creation *creation, struct error *err)
 	const struct spec_linux *l = &creation->spec.linux_;
 	const struct log *log = creation->plan.runtime->log;
 
-	if (geteuid() == 0 || (err->errnum != EACCES && err->errnum != EPERM && err->errnum != EROFS))
+	if (creation->record.owner == 0 || (err->errnum != EACCES && err->errnum != EPERM && err->errnum != EROFS))
 		return -1;
 	if (asks_for_limits(l->resources) || !text_empty(l->cgroups_path))
 		return error_prefix(err, "limits need a cgroup that is delegated to user %u", geteuid());
@@ -246,8 +256,8 @@ static int delegate(const struct creation *creation, struct error *err)
 	const struct plan *plan = &creation->plan;
 	int64_t owner = idmap_to_host(plan->idmap.uids, plan->idmap.uid_count, creation->spec.process->user.uid);
 
-	if (geteuid() != 0 || !(plan->new_namespaces & CLONE_NEWUSER) || !(plan->new_namespaces & CLONE_NEWCGROUP) ||
-	    owner < 0 || !host_cgroup_is_writable(&creation->spec))
+	if (creation->record.owner != 0 || !(plan->new_namespaces & CLONE_NEWUSER) ||
+	    !(plan->new_namespaces & CLONE_NEWCGROUP) || owner < 0 || !host_cgroup_is_writable(&creation->spec))
 		return 0;
 	return cgroup_delegate(creation->cgroup, (uid_t)owner, err);
 }
@@ -292,10 +302,22 @@ static int apply_limits(struct creation *creation, struct error *err)
 	const struct spec_resources *resources = creation->spec.linux_.resources;
 
 	creation->whole = true;
-	if (host_cgroup_apply(creation->cgroup, resources ? resources : &nothing, true, err) < 0)
+	if (host_cgroup_apply(creation->cgroup, resources ? resources : &nothing, !creation->late_devices, err) < 0)
 		return error_prefix(err, "cgroup %s", creation->record.cgroup_path);
 	trace_mark(creation->plan.runtime->trace, "cgroup limits");
 	return delegate(creation, err);
+}
+
+/* Until the commit only our own init is in the group: its rules can be written while it goes on. */
+static int apply_devices(struct creation *creation, struct error *err)
+{
+	static const struct spec_resources nothing;
+	const struct spec_resources *resources = creation->spec.linux_.resources;
+
+	if (creation->late_devices &&
+	    host_cgroup_apply_devices(creation->cgroup, resources ? resources : &nothing, err) < 0)
+		return error_prefix(err, "cgroup %s", creation->record.cgroup_path);
+	return 0;
 }
 
 /* Without privileges: where a group of the user's own is asked for or can be had. */
@@ -321,7 +343,7 @@ int creation_make_cgroup(struct creation *creation, struct error *err)
 		return 0;
 	if (!text_empty(creation->record.unit))
 		return make_unit(creation, err);
-	if (geteuid() != 0)
+	if (creation->record.owner != 0)
 		return make_delegated(creation, err);
 	if (cgroup_begin(&creation->cgroup, path, CGROUP_REFUSE_BUSY, err) < 0)
 		return error_prefix(err, "cgroup %s", path);
@@ -382,12 +404,15 @@ int creation_enter_resctrl(struct creation *creation, struct error *err)
 
 static int make_net(struct creation *creation, struct error *err)
 {
+	struct host_net net = { -1, -1 };
 	AUTO_CLOSE int namespace_fd = -1;
 
 	if (!creation->plan.host_makes_net)
 		return 0;
-	if (host_net_make(&namespace_fd, err) < 0)
+	if (host_net_make(&net, err) < 0)
 		return -1;
+	namespace_fd = net.namespace_fd;
+	creation->net_fd = net.socket_fd;
 	/* As at the end of birth(): if init has failed, it says so itself. */
 	if (sync_send_net(creation->sync_fd, namespace_fd, err) < 0)
 		error_clear(err);
@@ -395,12 +420,24 @@ static int make_net(struct creation *creation, struct error *err)
 	return 0;
 }
 
+/* In a pid namespace of its own nobody sees init before it has sealed itself, which it does beside our own work. */
+static int seal_before(const struct plan *plan, struct error *err)
+{
+	int r;
+
+	if (plan->late_namespaces && plan->new_namespaces & CLONE_NEWPID)
+		return 0;
+	program_keep_folder();
+	r = self_seal_finish();
+	return r < 0 ? error_set_errno(err, ERR_INTERNAL, r, "move to the read-only mount of our own program") : 0;
+}
+
 static int birth(struct creation *creation, struct error *err)
 {
 	struct trace *trace = creation->plan.runtime->trace;
 	int pair[2];
 
-	if (host_process_sync_pair(pair, err) < 0)
+	if (seal_before(&creation->plan, err) < 0 || host_process_sync_pair(pair, err) < 0)
 		return -1;
 	creation->sync_fd = pair[0];
 	creation->plan.sync_fd = pair[1];
@@ -411,6 +448,7 @@ static int birth(struct creation *creation, struct error *err)
 	close_fd(&creation->plan.sync_fd);
 	trace_mark(trace, "clone");
 	host_seccomp_hand_over(&creation->plan, creation->process.pid);
+	creation->late_devices = creation->plan.late_namespaces && !creation->spec.hooks.create_container.count;
 	if (make_net(creation, err) < 0 || creation_complete_cgroup(creation, err) < 0 ||
 	    host_process_prepare(&creation->process, &creation->plan, err) < 0 ||
 	    net_device_move(&creation->plan, creation->process.pid, err) < 0 ||
@@ -425,6 +463,13 @@ static int birth(struct creation *creation, struct error *err)
 /* While init makes its mounts. The record gets its name at commit: until then this is no container. */
 static int use_the_wait(struct creation *creation, struct error *err)
 {
+	int r = creation->net_fd >= 0 ? host_net_up(creation->net_fd) : 0;
+
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, r, "bring up lo in the new network namespace");
+	close_fd(&creation->net_fd);
+	if (apply_devices(creation, err) < 0)
+		return -1;
 	self_seal_release();
 	creation->record.pid = creation->process.pid;
 	creation->record.start_time = pid_start_time(creation->process.pid);
@@ -580,7 +625,8 @@ void creation_init(struct creation *creation)
 				       .process = RUNTIME_PROCESS_NONE,
 				       .folder_fd = -1,
 				       .start_fd = -1,
-				       .sync_fd = -1 };
+				       .sync_fd = -1,
+				       .net_fd = -1 };
 }
 
 static int create(struct creation *creation, struct runtime_process *out_process, const struct runtime *runtime,

@@ -28,9 +28,11 @@ struct creation {
 	size_t config_size;
 	int folder_fd;
 	int start_fd;
-	int sync_fd; /* our end */
-	bool whole;  /* all of the cgroup is made, and is ours to remove */
-	bool hooked; /* a hook ran: poststop hooks belong to the undo */
+	int sync_fd;	   /* our end */
+	int net_fd;	   /* a socket in the network namespace, for lo; -1: it is up, or not ours to bring up */
+	bool whole;	   /* all of the cgroup is made, and is ours to remove */
+	bool hooked;	   /* a hook ran: poststop hooks belong to the undo */
+	bool late_devices; /* the rules for devices come when init is in the cgroup */
 	bool done;
 };
 

@@ -215,6 +215,7 @@ static int plan_all(struct execution *execution, const struct runtime *runtime,
 	plan->process = &execution->process;
 	plan->options = &options->process;
 	plan->record = &execution->found.record;
+	pid_own_start_time(&plan->signals);
 	if (host_check_process(plan->process, runtime->log, err) < 0 ||
 	    host_check_console(plan->process, plan->options, err) < 0)
 		return -1;

@@ -15,17 +15,29 @@
 #include "sys/namespace.h"
 
 /* Interface requests work on a socket of any family: so one netlink socket does both. */
-int host_net_loopback(void)
+static int open_socket(void)
 {
-	AUTO_CLOSE int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-	struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 
-	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0)
-		return -errno;
-	return take_fd(&fd);
+	return fd < 0 ? -errno : fd;
 }
 
-int host_net_make(int *out_namespace_fd, struct error *err)
+int host_net_up(int socket_fd)
+{
+	struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+
+	return ioctl(socket_fd, SIOCSIFFLAGS, &request) < 0 ? -errno : 0;
+}
+
+int host_net_loopback(void)
+{
+	AUTO_CLOSE int fd = open_socket();
+	int r = fd < 0 ? fd : host_net_up(fd);
+
+	return r < 0 ? r : take_fd(&fd);
+}
+
+int host_net_make(struct host_net *out_net, struct error *err)
 {
 	AUTO_CLOSE int own = namespace_open(0, namespace_kind_of_flag(CLONE_NEWNET));
 	AUTO_CLOSE int made = -1;
@@ -37,15 +49,15 @@ int host_net_make(int *out_namespace_fd, struct error *err)
 		return error_set_errno(err, ERR_INTERNAL, errno, "make network namespace%s",
 				       errno == ENOSPC ? " (a limit in /proc/sys/user is reached)" : "");
 	made = namespace_open(0, namespace_kind_of_flag(CLONE_NEWNET));
-	socket_fd = host_net_loopback();
+	socket_fd = open_socket();
 	/* It went a moment ago; a caller that is left in a container's network is nobody's friend. */
 	if (namespace_join(own, CLONE_NEWNET) < 0)
 		abort();
 	if (made < 0)
 		return error_set_errno(err, ERR_INTERNAL, made, "open the new network namespace");
 	if (socket_fd < 0)
-		return error_set_errno(err, ERR_INTERNAL, socket_fd, "bring up lo in the new network namespace");
-	*out_namespace_fd = take_fd(&made);
+		return error_set_errno(err, ERR_INTERNAL, socket_fd, "open a socket in the new network namespace");
+	*out_net = (struct host_net){ take_fd(&made), take_fd(&socket_fd) };
 	return 1;
 }
 

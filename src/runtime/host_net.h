@@ -13,9 +13,17 @@
 
 #include "base/error.h"
 
-/* Returns 1 with lo up and a descriptor, 0 if this process could not come back (then init must make it), or fails. */
-int host_net_make(int *out_namespace_fd, struct error *err);
-/* Brings up lo of the caller's network namespace; returns the netlink socket that did it, or -errno. */
+/* Both descriptors are yours. */
+struct host_net {
+	int namespace_fd;
+	int socket_fd; /* born in it: host_net_up() */
+};
+
+/* Returns 1, 0 if this process could not come back (then init must make it), or fails. lo is not up yet. */
+int host_net_make(struct host_net *out_net, struct error *err);
+/* Brings up lo of the socket's network namespace; 0 or -errno. */
+int host_net_up(int socket_fd);
+/* The same for the caller's own; returns the netlink socket that did it, or -errno. */
 int host_net_loopback(void);
 /* The same in the namespace of a process. */
 int host_net_loopback_of(pid_t pid, struct error *err);

@@ -14,6 +14,13 @@
 #include "base/error.h"
 #include "runtime/plan.h"
 
+/* The container's /sys/fs/cgroup of v1 hierarchies, while their groups are not in it yet. */
+struct init_groups {
+	int base_fd; /* -1: nothing is to be shown */
+	uint64_t attr_set;
+	uint64_t attr_clear;
+};
+
 struct init {
 	const struct plan *plan;
 	int root_fd;
@@ -22,8 +29,11 @@ struct init {
 	int tty_slave_fd;
 	int net_fds[RUNTIME_NET_COUNT];
 	bool in_userns;
-	bool joined;	    /* we are in our cgroups */
-	bool in_net;	    /* and in the network namespace, if the host side made it */
+	bool joined;  /* we are in our cgroups */
+	bool in_net;  /* and in the network namespace, if the host side made it */
+	bool bounded; /* the bounding set is that of the container already */
+	bool masked;  /* as are the masked and read-only paths */
+	struct init_groups shown;
 	unsigned left_open; /* descriptors init_leave_open() took */
 	int *late_readonly; /* mounts that become read-only when all is in them */
 	size_t late_readonly_count;
@@ -51,12 +61,14 @@ int init_cgroup_enter(struct init *init, struct error *err);
  */
 int init_cgroup_join(struct init *init, struct error *err);
 int init_mount_cgroup(struct init *init, const struct spec_mount *mount, struct error *err);
+/* Joins, and puts the groups into the mount made for them. */
+int init_cgroup_show(struct init *init, struct error *err);
 int init_device_make_all(struct init *init, struct error *err);
 /* A device node of the host, checked to be what it should be, as a detached mount: "/dev/null", 1, 3. */
 int init_device_clone(const char *path, unsigned major, unsigned minor, struct error *err);
 /* A tmpfs is read-only only when all that goes into it is there. */
 int init_mask_finish(struct init *init, struct error *err);
-int init_mask_all(struct init *init, struct error *err);
+int init_mask_all(struct init *init, struct error *err); /* sets init->masked */
 
 /* ---- kernel ---- */
 int init_kernel_namespaces(struct init *init, struct error *err);
@@ -93,8 +105,10 @@ struct init_program {
 /* Everything that can fail for a wrong specification is found here, before start. */
 int init_program_prepare(struct init_program *out_program, const struct init *init, struct error *err);
 void init_program_fini(struct init_program *program);
+/* What may be given up before its time, while there is something to wait for: no program but the container's comes. */
+int init_program_bound(struct init *init, struct error *err);
 /* Gives up descriptors, privileges and system calls. */
-int init_program_become(const struct init_program *program, const struct init *init, struct error *err);
+int init_program_become(const struct init_program *program, struct init *init, struct error *err);
 /* Executes the program; returns only on failure. */
 int init_program_exec(const struct init_program *program, const struct init *init, struct error *err);
 /* strerror with Go's small first letter: callers of runc look for "no such file or directory" in these messages. */

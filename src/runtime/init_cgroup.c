@@ -145,29 +145,61 @@ static int make_folders(int base_fd, const struct cgroup *cgroup, struct error *
 	return 0;
 }
 
-static int mount_v1(struct init *init, int target_fd, const struct cgroup *cgroup, const struct mount_options *options,
-		    struct error *err)
+/* Where the groups will be shown. They themselves may not be there yet: init_cgroup_show(). */
+static int mount_v1(struct init *init, int target_fd, const struct mount_options *options, struct error *err)
 {
-	struct cgroup_hierarchy hierarchy;
 	AUTO_CLOSE int base = mount_new("tmpfs", "tmpfs", "mode=755", 0,
 					MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, err);
 	int r;
 
-	if (base < 0 || make_folders(base, cgroup, err) < 0)
+	if (base < 0 || make_folders(base, init->plan->cgroup, err) < 0)
 		return -1;
 	r = mount_attach(base, target_fd);
 	if (r < 0)
 		return error_set_errno(err, ERR_INTERNAL, r, "mount cgroup");
+	init->shown = (struct init_groups){ take_fd(&base), options->attr_set, options->attr_clear };
+	return 0;
+}
+
+int init_cgroup_show(struct init *init, struct error *err)
+{
+	const struct cgroup *cgroup = init->plan->cgroup;
+	AUTO_CLOSE int base = take_fd(&init->shown.base_fd);
+	struct cgroup_hierarchy hierarchy;
+	int r;
+
+	if (init_cgroup_join(init, err) < 0)
+		return -1;
+	if (base < 0)
+		return 0;
 	for (size_t i = 0; i < cgroup_hierarchy_count(cgroup); i++) {
 		cgroup_get_hierarchy(cgroup, i, &hierarchy);
 		if (hierarchy.exists && attach_group(init, base, &hierarchy, err) < 0)
 			return -1;
 	}
 	/* All of them in one call: nobody is in the container yet. */
-	r = mount_change(base, 1, options->attr_set, options->attr_clear, 0);
+	r = mount_change(base, 1, init->shown.attr_set, init->shown.attr_clear, 0);
 	if (r < 0)
 		return error_set_errno(err, ERR_INTERNAL, r, "mount cgroup: set its options");
+	init_leave_open(init, &base);
+	trace_mark(init->plan->runtime->trace, "the groups in /sys/fs/cgroup");
 	return 0;
+}
+
+/* Whether what the specification mounts after this one could lie in it: then the order counts. */
+static bool is_last_there(const struct init *init, const struct spec_mount *mount)
+{
+	const struct spec *spec = init->plan->spec;
+	AUTO_FREE char *place = path_clean(mount->destination);
+	size_t index = (size_t)(mount - spec->mounts.items);
+
+	for (size_t i = index + 1; i < spec->mounts.count; i++) {
+		AUTO_FREE char *other = path_clean(spec->mounts.items[i].destination);
+
+		if (text_has_prefix(other, place))
+			return false;
+	}
+	return true;
 }
 
 static int mount_v2(int target_fd, const struct init *init, const struct mount_options *options, struct error *err)
@@ -229,11 +261,15 @@ int init_mount_cgroup(struct init *init, const struct spec_mount *mount, struct 
 		return error_prefix(err, "mount %s", mount->destination);
 	if (target < 0)
 		return error_set_errno(err, ERR_INTERNAL, target, "mount %s", mount->destination);
+	if (cgroup && cgroup_get_mode(cgroup) != CGROUP_V2) {
+		if ((init->shown.base_fd >= 0 && init_cgroup_show(init, err) < 0) ||
+		    mount_v1(init, target, &options, err) < 0)
+			return -1;
+		return is_last_there(init, mount) ? 0 : init_cgroup_show(init, err);
+	}
 	if (init_cgroup_join(init, err) < 0)
 		return -1;
 	if (!cgroup)
 		return mount_none(target, init, &options, err);
-	if (cgroup_get_mode(cgroup) == CGROUP_V2)
-		return mount_v2(target, init, &options, err);
-	return mount_v1(init, target, cgroup, &options, err);
+	return mount_v2(target, init, &options, err);
 }

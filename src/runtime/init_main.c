@@ -29,14 +29,15 @@
 #define KEYCTL_JOIN_SESSION_KEYRING 1
 
 /* The caller's blocked and ignored signals are its own business; the program starts as from a shell. */
-static void reset_signals(void)
+static void reset_signals(unsigned long long signals)
 {
 	static const int often_ignored[] = { SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGCHLD, SIGTSTP, SIGTTIN, SIGTTOU };
 	struct sigaction action = { .sa_handler = SIG_DFL };
 	sigset_t none;
 
 	for (size_t i = 0; i < sizeof(often_ignored) / sizeof(often_ignored[0]); i++)
-		sigaction(often_ignored[i], &action, NULL);
+		if (signals >> (often_ignored[i] - 1) & 1)
+			sigaction(often_ignored[i], &action, NULL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -93,7 +94,38 @@ static int mount_root(struct init *init, struct error *err)
 	if (init_mount_all(init, err) < 0 || init_device_make_all(init, err) < 0 || init_kernel_names(init, err) < 0)
 		return -1;
 	trace_mark(trace, "devices, sysctls");
-	return init_cgroup_join(init, err);
+	return 0;
+}
+
+static bool has_hooks(const struct spec_hooks *hooks)
+{
+	return has_runtime_hooks(hooks) || hooks->create_container.count > 0;
+}
+
+static bool concerns_groups(const struct text_list *paths)
+{
+	for (size_t i = 0; i < paths->count; i++)
+		if (text_has_prefix(paths->items[i], "/sys/fs/cgroup"))
+			return true;
+	return false;
+}
+
+/*
+ * While the host side makes our cgroups. Not if somebody is to find things as they are before: a hook, with all our
+ * privileges, or the terminal, which goes into a /dev that becomes read-only with the masks.
+ */
+static int use_the_wait(struct init *init, struct error *err)
+{
+	const struct plan *plan = init->plan;
+	const struct spec_linux *l = &plan->spec->linux_;
+
+	if (init->joined || plan->process->terminal || has_hooks(&plan->spec->hooks) ||
+	    concerns_groups(&l->masked_paths) || concerns_groups(&l->readonly_paths))
+		return 0;
+	if (init_mask_all(init, err) < 0 || init_program_bound(init, err) < 0)
+		return -1;
+	trace_mark(plan->runtime->trace, "masked and read-only paths, bounding set");
+	return 0;
 }
 
 /* First those of the runtime's namespaces, which the host side runs, then those of the container's. */
@@ -116,13 +148,13 @@ static int make_root(struct init *init, struct error *err)
 	const struct plan *plan = init->plan;
 	struct trace *trace = plan->runtime->trace;
 
-	if (mount_root(init, err) < 0 || (plan->process->terminal && init_tty_make(init, true, err) < 0) ||
-	    run_create_hooks(init, err) < 0)
+	if (mount_root(init, err) < 0 || use_the_wait(init, err) < 0 || init_cgroup_show(init, err) < 0 ||
+	    (plan->process->terminal && init_tty_make(init, true, err) < 0) || run_create_hooks(init, err) < 0)
 		return -1;
 	trace_mark(trace, "terminal, hooks");
-	if (init_mask_all(init, err) < 0)
+	if (!init->masked && init_mask_all(init, err) < 0)
 		return -1;
-	trace_mark(trace, "masked and read-only paths");
+	trace_mark(trace, "masked and read-only paths, if not yet done");
 	if (init_root_enter(init, err) < 0)
 		return -1;
 	trace_mark(trace, "pivot_root");
@@ -281,13 +313,20 @@ static int become_exec(struct init *init, struct error *err)
 }
 
 /* Alone with our end of the socket: if the host side ends, we shall see it. */
-static void begin(const struct plan *plan)
+static int begin(const struct plan *plan, struct error *err)
 {
+	int r;
+
 	trace_is_init(plan->runtime->trace);
 	close(plan->host_sync_fd);
-	self_seal_release();
-	reset_signals();
+	reset_signals(plan->signals);
 	trace_mark(plan->runtime->trace, "clone");
+	r = self_seal_finish();
+	self_seal_release();
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, r, "move to the read-only mount of our own program");
+	trace_mark(plan->runtime->trace, "seal");
+	return 0;
 }
 
 static struct init start_state(const struct plan *plan)
@@ -297,6 +336,7 @@ static struct init start_state(const struct plan *plan)
 			      .proc_fd = -1,
 			      .tty_master_fd = -1,
 			      .tty_slave_fd = -1,
+			      .shown = { .base_fd = -1 },
 			      .net_fds = { -1, -1, -1, -1 },
 			      .in_userns = spec_find_namespace(plan->spec, "user") != NULL };
 }
@@ -307,8 +347,8 @@ void init_run(const struct plan *plan)
 	struct init init = start_state(plan);
 	int talk_fd = plan->sync_fd;
 
-	begin(plan);
-	become_container(&init, &talk_fd, &err);
+	if (begin(plan, &err) == 0)
+		become_container(&init, &talk_fd, &err);
 	sync_send_error(talk_fd, &err);
 	_exit(1);
 }
@@ -318,8 +358,8 @@ void init_run_exec(const struct plan *plan)
 	struct error err = { 0 };
 	struct init init = start_state(plan);
 
-	begin(plan);
-	become_exec(&init, &err);
+	if (begin(plan, &err) == 0)
+		become_exec(&init, &err);
 	sync_send_error(plan->sync_fd, &err);
 	_exit(1);
 }

@@ -124,5 +124,6 @@ int init_mask_all(struct init *init, struct error *err)
 	for (size_t i = 0; i < l->masked_paths.count; i++)
 		if (!is_repeated(&l->masked_paths, i) && mask(init, &covers, l->masked_paths.items[i], err) < 0)
 			return -1;
+	init->masked = true;
 	return init_mask_finish(init, err);
 }

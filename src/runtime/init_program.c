@@ -300,14 +300,23 @@ static int change_user(const struct init_user *user, struct error *err)
 	return 0;
 }
 
+int init_program_bound(struct init *init, struct error *err)
+{
+	const struct spec_capabilities *capabilities = init->plan->process->capabilities;
+	int r = init->bounded ? 0 : capability_apply_bounding(capabilities ? mask_of(&capabilities->bounding) : 0);
+
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, r, "process.capabilities: bounding set");
+	init->bounded = true;
+	return 0;
+}
+
 static int change_privileges(const struct init_program *program, const struct plan *plan, struct error *err)
 {
 	const struct spec_process *process = plan->process;
 	const struct capability_sets sets = sets_of(process->capabilities);
-	int r = capability_apply_bounding(sets.bounding);
+	int r;
 
-	if (r < 0)
-		return error_set_errno(err, ERR_INTERNAL, r, "process.capabilities: bounding set");
 	if (!process->no_new_privileges && load_filter(plan, err) < 0)
 		return -1;
 	umask((mode_t)optional_u64_or(process->user.umask, DEFAULT_UMASK));
@@ -339,13 +348,14 @@ static int refuse_self(const struct plan *plan, const char *path, struct error *
 	return 0;
 }
 
-int init_program_become(const struct init_program *program, const struct init *init, struct error *err)
+int init_program_become(const struct init_program *program, struct init *init, struct error *err)
 {
 	const struct plan *plan = init->plan;
 	const struct spec_process *process = plan->process;
 
 	if (refuse_self(plan, program->path, err) < 0 || close_descriptors(plan, err) < 0 ||
-	    init_sched_labels(plan, err) < 0 || change_privileges(program, plan, err) < 0)
+	    init_sched_labels(plan, err) < 0 || init_program_bound(init, err) < 0 ||
+	    change_privileges(program, plan, err) < 0)
 		return -1;
 	/* Again, as the user who will be there. */
 	if (program->user.uid != 0 && chdir(process->cwd) < 0)

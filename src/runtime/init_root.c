@@ -101,6 +101,15 @@ static uint64_t at_first(uint64_t propagation)
 	return propagation ? propagation : MS_SLAVE | MS_REC;
 }
 
+/* init_root_attach() has made it so, and nobody but us was there since. */
+static bool is_all_slave(const struct plan *plan)
+{
+	uint64_t propagation = at_first(root_propagation(plan));
+
+	return propagation & MS_REC && propagation & (MS_SLAVE | MS_PRIVATE) &&
+	       !plan->spec->hooks.create_container.count;
+}
+
 int init_root_attach(struct init *init, struct error *err)
 {
 	const struct plan *plan = init->plan;
@@ -187,7 +196,7 @@ int init_root_enter(struct init *init, struct error *err)
 		if (move_to_root(init, err) < 0)
 			return -1;
 	} else {
-		r = mount_pivot(init->root_fd);
+		r = mount_pivot(init->root_fd, is_all_slave(plan));
 		if (r < 0)
 			return error_set_errno(err, ERR_INTERNAL, r, "pivot_root into %s", plan->rootfs);
 	}

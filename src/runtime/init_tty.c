@@ -108,7 +108,7 @@ static int place(const int wanted[3], struct error *err)
 			return error_set_errno(err, ERR_INVALID, errno, "stdio descriptor %d", wanted[i]);
 	}
 	for (int i = 0; i < 3; i++) {
-		if (lifted[i] == i ? fcntl(i, F_SETFD, 0) < 0 : dup2(lifted[i], i) < 0)
+		if (lifted[i] != i && dup2(lifted[i], i) < 0)
 			return error_set_errno(err, ERR_INVALID, errno, "stdio descriptor %d", i);
 	}
 	return 0;

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,25 +23,27 @@
 #include "runtime/trace.h"
 
 static const struct command commands[] = {
-	{ "check", "[BUNDLE]", "list everything that is wrong with a bundle, on this host", command_check, false },
-	{ "checkpoint", "CONTAINER", "write a running container to files, by CRIU", command_checkpoint, false },
-	{ "create", "CONTAINER", "create a container", command_create, true },
-	{ "delete", "CONTAINER...", "delete what a container left behind", command_delete, false },
-	{ "events", "CONTAINER", "display statistics of a container", command_events, false },
-	{ "exec", "CONTAINER COMMAND [ARG...]", "run a process in a running container", command_exec, true },
-	{ "features", "", "show the enabled features", command_features, false },
-	{ "kill", "CONTAINER [SIGNAL]", "send a signal to a container's init (default SIGTERM)", command_kill, false },
-	{ "list", "", "list the containers below the root", command_list, false },
-	{ "mounts", "add|remove CONTAINER FILE", "change the mounts of a running container", command_mounts, true },
-	{ "pause", "CONTAINER", "suspend all processes of a container", command_pause, false },
-	{ "ps", "CONTAINER [PS OPTION...]", "list the processes of a container", command_ps, false },
-	{ "restore", "CONTAINER", "make a container of such files again", command_restore, false },
-	{ "resume", "CONTAINER", "resume all processes of a container", command_resume, false },
-	{ "run", "CONTAINER", "create and start a container", command_run, true },
-	{ "spec", "", "write a specification to begin with", command_spec, false },
-	{ "start", "CONTAINER", "start a created container", command_start, false },
-	{ "state", "CONTAINER", "print the state of a container", command_state, false },
-	{ "update", "CONTAINER", "change the limits of a container", command_update, false },
+	{ "check", "[BUNDLE]", "list everything that is wrong with a bundle, on this host", command_check, SEAL_NOT },
+	{ "checkpoint", "CONTAINER", "write a running container to files, by CRIU", command_checkpoint, SEAL_NOT },
+	{ "create", "CONTAINER", "create a container", command_create, SEAL_LATE },
+	{ "delete", "CONTAINER...", "delete what a container left behind", command_delete, SEAL_NOT },
+	{ "events", "CONTAINER", "display statistics of a container", command_events, SEAL_NOT },
+	{ "exec", "CONTAINER COMMAND [ARG...]", "run a process in a running container", command_exec, SEAL_FIRST },
+	{ "features", "", "show the enabled features", command_features, SEAL_NOT },
+	{ "kill", "CONTAINER [SIGNAL]", "send a signal to a container's init (default SIGTERM)", command_kill,
+	  SEAL_NOT },
+	{ "list", "", "list the containers below the root", command_list, SEAL_NOT },
+	{ "mounts", "add|remove CONTAINER FILE", "change the mounts of a running container", command_mounts,
+	  SEAL_FIRST },
+	{ "pause", "CONTAINER", "suspend all processes of a container", command_pause, SEAL_NOT },
+	{ "ps", "CONTAINER [PS OPTION...]", "list the processes of a container", command_ps, SEAL_NOT },
+	{ "restore", "CONTAINER", "make a container of such files again", command_restore, SEAL_NOT },
+	{ "resume", "CONTAINER", "resume all processes of a container", command_resume, SEAL_NOT },
+	{ "run", "CONTAINER", "create and start a container", command_run, SEAL_LATE },
+	{ "spec", "", "write a specification to begin with", command_spec, SEAL_NOT },
+	{ "start", "CONTAINER", "start a created container", command_start, SEAL_NOT },
+	{ "state", "CONTAINER", "print the state of a container", command_state, SEAL_NOT },
+	{ "update", "CONTAINER", "change the limits of a container", command_update, SEAL_NOT },
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
@@ -176,8 +179,11 @@ static int fill_runtime(struct runtime *runtime, const struct global_options *op
 /* Standard descriptors must be there, or the first files we open would be taken for them. */
 static void open_missing_stdio(void)
 {
+	struct pollfd fds[3] = { { .fd = 0 }, { .fd = 1 }, { .fd = 2 } };
 	int fd;
 
+	if (poll(fds, 3, 0) >= 0 && !((fds[0].revents | fds[1].revents | fds[2].revents) & POLLNVAL))
+		return;
 	do
 		fd = open("/dev/null", O_RDWR);
 	while (fd >= 0 && fd < 3);
@@ -210,8 +216,8 @@ static int run_command(const struct text_list *words, const struct global_option
 	command_set_root_given(options->root != NULL);
 	if (options->trace && trace_open(&runtime.trace, options->trace, err) < 0)
 		return -1;
-	if (command->clones)
-		self_seal(argv);
+	if (command->seal != SEAL_NOT)
+		self_seal(argv, command->seal == SEAL_LATE);
 	trace_mark(runtime.trace, "seal");
 	if (open_log(log, options, err) < 0 || fill_runtime(&runtime, options, err) < 0)
 		result = -1;

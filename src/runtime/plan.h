@@ -60,10 +60,11 @@ struct plan {
 	int *mount_fds;			     /* per mount: detached tree opened by the host side, or -1; NULL: none */
 	struct plan_net_device *net_devices; /* see net_device.h */
 	size_t net_device_count;
-	int sync_fd;	     /* init's end */
-	int host_sync_fd;    /* the other end: init closes its copy, so that it sees the host side end */
-	int start_fd;	     /* listening socket, or -1: go on at once */
-	struct stat own_exe; /* our own program, never to be executed in there; all zero: unknown */
+	int sync_fd;		    /* init's end */
+	int host_sync_fd;	    /* the other end: init closes its copy, so that it sees the host side end */
+	int start_fd;		    /* listening socket, or -1: go on at once */
+	unsigned long long signals; /* that we ignore or catch: see pid_own_start_time() */
+	struct stat own_exe;	    /* our own program, never to be executed in there; all zero: unknown */
 };
 
 /* ---- words on the sync socket: one byte each ---- */

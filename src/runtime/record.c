@@ -125,11 +125,10 @@ int record_open_folder(const struct runtime *runtime, const char *id, struct err
 int record_remove_open_folder(const struct runtime *runtime, const char *id, int folder_fd, struct error *err)
 {
 	AUTO_FREE char *path = path_join(runtime->root, id);
-	static const char *const names[] = { STATE_FILE, CONFIG_FILE, START_SOCKET };
 	int r;
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		unlinkat(folder_fd, names[i], 0);
+	unlinkat(folder_fd, STATE_FILE, 0);
+	unlinkat(folder_fd, CONFIG_FILE, 0);
 	if (rmdir(path) == 0)
 		return 0;
 	r = remove_tree(AT_FDCWD, path);

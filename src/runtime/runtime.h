@@ -59,7 +59,10 @@ struct runtime_process {
 	((struct runtime_process){ .pid = -1, .pidfd = -1, .tty_fd = -1, .net_fds = { -1, -1, -1, -1 } })
 void runtime_process_fini(struct runtime_process *process);
 
-/* Borrowed descriptors for 0, 1, 2 of the process; ignored with a terminal. -1 means /dev/null. */
+/*
+ * Borrowed descriptors for 0, 1, 2 of the process; ignored with a terminal. -1 means /dev/null. One that has its number
+ * already must not be close-on-exec.
+ */
 struct runtime_stdio {
 	int in;
 	int out;

@@ -30,8 +30,6 @@
 #include "base/program.h"
 #include "sys/mount_api.h"
 
-/* Above what a spawned child gets as its numbered descriptors. */
-#define HIGH_FD 64
 #define STAT_FIELDS 52
 
 extern char **environ;
@@ -39,6 +37,7 @@ extern char **environ;
 extern const Elf64_Ehdr __ehdr_start __attribute__((visibility("hidden")));
 
 static int mount_kept = -1;
+static bool pending; /* mount_kept is to be moved to */
 
 int self_seal_open(void)
 {
@@ -50,7 +49,7 @@ int self_seal_open(void)
 	fd = mount_clone(AT_FDCWD, "/proc/self/exe", 0);
 	if (fd < 0 || mount_change(fd, 0, MOUNT_ATTR_RDONLY, 0, 0) < 0)
 		return -1;
-	return fcntl(fd, F_DUPFD_CLOEXEC, HIGH_FD);
+	return take_fd(&fd);
 }
 
 void self_seal_release(void)
@@ -174,12 +173,35 @@ static int seal_in_place(int mount_fd)
 	return change_exe(fd);
 }
 
-void self_seal(char *const *argv)
+/* Nothing but a lack of memory fails later then. */
+static bool can_be_late(void)
+{
+	const Elf64_Phdr *headers = (const Elf64_Phdr *)((const char *)&__ehdr_start + __ehdr_start.e_phoff);
+	unsigned size = 0;
+
+	return is_simple(headers, __ehdr_start.e_phnum) && prctl(PR_SET_MM, PR_SET_MM_MAP_SIZE, &size, 0, 0) == 0 &&
+	       size == sizeof(struct prctl_mm_map);
+}
+
+int self_seal_finish(void)
+{
+	if (!pending)
+		return 0;
+	pending = false;
+	return seal_in_place(mount_kept);
+}
+
+void self_seal(char *const *argv, bool may_wait)
 {
 	AUTO_CLOSE int fd = self_seal_open();
 
 	if (fd < 0)
 		return;
+	if (may_wait && can_be_late()) {
+		mount_kept = take_fd(&fd);
+		pending = true;
+		return;
+	}
 	program_keep_folder();
 	/* The end of a detached mount is a wait for all processors: not now, see self_seal_release(). */
 	if (seal_in_place(fd) == 0)

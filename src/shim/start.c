@@ -28,6 +28,8 @@
 #define SOCKET_PATH_MAX 106
 #define SOCKET_DIR_MAX 42
 #define BOOTSTRAP_VERSION 3
+/* Above what a spawned child gets as its numbered descriptors. */
+#define HIGH_FD 64
 
 /* FNV-1a: a short, steady name; whoever may make shims may also choose their ids, so nothing is gained by colliding. */
 static uint64_t hash(uint64_t seed, const char *text)
@@ -152,7 +154,8 @@ static int spawn_server(const struct shim_options *options, const char *bundle, 
 	AUTO(text_list_fini) struct text_list arguments = { 0 };
 	AUTO_CLOSE int log_fd = open_log();
 	/* The container must not find our file, writable, as /proc/PID/exe of its init (CVE-2019-5736). */
-	AUTO_CLOSE int sealed_fd = self_seal_open();
+	AUTO_CLOSE int low_fd = self_seal_open();
+	AUTO_CLOSE int sealed_fd = low_fd < 0 ? -1 : fcntl(low_fd, F_DUPFD_CLOEXEC, HIGH_FD);
 	AUTO_FREE char *sealed = xasprintf("/proc/self/fd/%d", sealed_fd);
 	struct process process = { .pidfd = -1 };
 	struct process_options spawn = {

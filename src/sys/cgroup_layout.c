@@ -122,7 +122,7 @@ static bool find_usual_trees(struct cgroup *cgroup)
 	AUTO_FREE char *text = NULL;
 	AUTO(text_list_fini) struct text_list lines = { 0 };
 
-	if (file_read(&text, NULL, AT_FDCWD, "/proc/self/cgroup", FILE_LIMIT) < 0)
+	if (file_read_attribute(&text, AT_FDCWD, "/proc/self/cgroup", FILE_LIMIT) < 0)
 		return false;
 	text_list_split(&lines, text_trim(text), '\n');
 	for (size_t i = 0; i < lines.count; i++) {

@@ -120,7 +120,7 @@ static int inherit_file(const char *directory, const char *file)
 	AUTO_FREE char *mine = xasprintf("%s/%s", directory, file);
 	AUTO_FREE char *parents = xasprintf("%s/../%s", directory, file);
 	AUTO_FREE char *from = NULL;
-	int failed = file_read(&from, NULL, AT_FDCWD, parents, 65536);
+	int failed = file_read_attribute(&from, AT_FDCWD, parents, 65536);
 
 	/* Somebody makes the parent at this moment: an empty copy would let no process in (ENOSPC). */
 	if (failed == 0 && !*text_trim(from)) {
@@ -383,12 +383,21 @@ static void format_rule(struct text *text, const struct cgroup_device_rule *rule
 	text_add(text, rule->mknod ? "m" : "");
 }
 
+static bool denies_all(const struct cgroup_device_rule *rule)
+{
+	return !rule->allow && rule->type == 'a' && rule->major < 0 && rule->minor < 0 && rule->read && rule->write &&
+	       rule->mknod;
+}
+
 static int write_rules(const struct cgroup *cgroup, const struct cgroup_limits *limits, int allow_fd, int deny_fd,
 		       struct text *text, struct error *err)
 {
 	for (size_t i = 0; i < limits->device_count; i++) {
 		const struct cgroup_device_rule *rule = &limits->devices[i];
 
+		/* As docker's lists begin; it is so already. */
+		if (i == 0 && denies_all(rule))
+			continue;
 		format_rule(text, rule);
 		if (write(rule->allow ? allow_fd : deny_fd, text->data, text->size) < 0)
 			return error_set_errno(err, errno == EINVAL ? ERR_INVALID : ERR_INTERNAL, errno,

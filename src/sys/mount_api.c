@@ -252,14 +252,16 @@ int mount_attach_at(int mount_fd, int dir_fd, const char *path)
 	return move_mount(mount_fd, "", dir_fd, path, MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
-int mount_pivot(int root_fd)
+int mount_pivot(int root_fd, bool is_slave)
 {
-	AUTO_CLOSE int old_root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	AUTO_CLOSE int old_root = is_slave ? -1 : open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	if (old_root < 0 || fchdir(root_fd) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
+	if ((old_root < 0 && !is_slave) || fchdir(root_fd) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
 		return -errno;
 	/* The old root now lies over the new one. Slave first: the unmount must not travel back to the host. */
-	if (fchdir(old_root) < 0 || mount(NULL, ".", NULL, MS_SLAVE | MS_REC, NULL) < 0 || umount2(".", MNT_DETACH) < 0)
+	if (!is_slave && (fchdir(old_root) < 0 || mount(NULL, ".", NULL, MS_SLAVE | MS_REC, NULL) < 0))
+		return -errno;
+	if (umount2(".", MNT_DETACH) < 0)
 		return -errno;
 	return chdir("/") < 0 ? -errno : 0;
 }

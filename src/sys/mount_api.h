@@ -44,7 +44,10 @@ int mount_idmap(int mount_fd, int recursive, int userns_fd);
 int mount_attach(int mount_fd, int target_fd);
 /* The same onto a name below dir_fd. */
 int mount_attach_at(int mount_fd, int dir_fd, const char *path);
-/* pivot_root(".", ".") with the new root's fd, then detaches the old root; cwd and root are the new root. */
-int mount_pivot(int root_fd);
+/*
+ * pivot_root(".", ".") with the new root's fd, then detaches the old root; cwd and root are the new root. is_slave: no
+ * mount of the old root is shared with another namespace.
+ */
+int mount_pivot(int root_fd, bool is_slave);
 /* Whether this kernel has fsopen and mount_setattr (5.12). */
 int mount_api_available(void);

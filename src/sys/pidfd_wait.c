@@ -67,19 +67,33 @@ int pidfd_ended(int pidfd, int timeout_ms)
 	return ready < 0 ? -errno : ready > 0;
 }
 
+/* proc(5): field `number` of stat, behind the name, which is field 2, may hold anything, and ends with the last bracket. */
+static unsigned long long stat_field(const char *stat, int number)
+{
+	const char *field = strrchr(stat, ')');
+
+	for (int i = 2; field && i < number; i++)
+		field = strchr(field + 1, ' ');
+	return field ? strtoull(field + 1, NULL, 10) : 0;
+}
+
 unsigned long long pid_start_time(pid_t pid)
 {
 	AUTO_FREE char *stat = NULL;
 	char path[32];
-	char *field;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	if (file_read(&stat, NULL, AT_FDCWD, path, 4096) < 0)
+	return file_read_attribute(&stat, AT_FDCWD, path, 4096) < 0 ? 0 : stat_field(stat, 22);
+}
+
+unsigned long long pid_own_start_time(unsigned long long *out_signals)
+{
+	AUTO_FREE char *stat = NULL;
+
+	/* Who cannot ask has to reckon with all. */
+	*out_signals = ~0ULL;
+	if (file_read_attribute(&stat, AT_FDCWD, "/proc/self/stat", 4096) < 0)
 		return 0;
-	/* The name, field 2, may hold blanks and brackets; the last bracket ends it. Field 22 is wanted. */
-	field = strrchr(stat, ')');
-	for (int i = 2; field && i < 22; i++) {
-		field = strchr(field + 1, ' ');
-	}
-	return field ? strtoull(field + 1, NULL, 10) : 0;
+	*out_signals = stat_field(stat, 33) | stat_field(stat, 34);
+	return stat_field(stat, 22);
 }

@@ -14,3 +14,5 @@ int pidfd_wait(int pidfd, bool block, int *out_status);
 int pidfd_ended(int pidfd, int timeout_ms);
 /* When the process started, in clock ticks since boot: with the pid, its identity. 0 if it is gone. */
 unsigned long long pid_start_time(pid_t pid);
+/* The same of this process, and which of the signals 1 to 31 it ignores or catches: bit n - 1 for signal n. */
+unsigned long long pid_own_start_time(unsigned long long *out_signals);

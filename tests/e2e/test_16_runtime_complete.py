@@ -634,3 +634,26 @@ def test_user_namespace_and_a_network_of_the_host(box):
     theirs = os.readlink(f"/proc/{box.pid(first)}/ns/user")
     seen = [box.call("exec", name, "readlink", f"/proc/self/ns/{kind}").stdout.strip() for kind in ("net", "user")]
     assert seen == [ours, theirs]
+
+
+def test_mounts_and_masks_in_the_groups_come_after_them(box):
+    """The groups are shown when they are made, which is late: what lies in /sys/fs/cgroup comes after them all the same."""
+    def change(spec):
+        spec["linux"]["maskedPaths"] = ["/sys/fs/cgroup/pids/tasks", "/proc/keys"]
+        spec["linux"]["readonlyPaths"] = ["/proc/sys"]
+        spec["mounts"].append({"destination": "/sys/fs/cgroup/cpu/tasks", "type": "bind", "source": "/dev/null", "options": ["bind"]})
+
+    if not os.path.isdir("/sys/fs/cgroup/pids"):
+        pytest.skip("no v1 hierarchies")
+    out = box.sh("wc -c </sys/fs/cgroup/pids/tasks; wc -c </sys/fs/cgroup/cpu/tasks; wc -l </sys/fs/cgroup/memory/tasks;"
+                 "wc -c </proc/keys; echo x >/proc/sys/kernel/domainname || echo fixed", change)
+    assert out.split()[0] == "0" and out.split()[1] == "0" and int(out.split()[2]) >= 1 and out.split()[3:] == ["0", "fixed"], out
+
+
+def test_hooks_have_all_capabilities(box):
+    """The bounding set of the container is dropped early only if no hook runs with our privileges."""
+    seen = box.root / "seen"
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", f"grep CapBnd /proc/self/status >{seen}"]}
+    box.run(["true"], lambda s: s.update(hooks={"createContainer": [hook]}))
+    ours = next(line for line in open("/proc/self/status") if line.startswith("CapBnd"))
+    assert seen.read_text() == ours

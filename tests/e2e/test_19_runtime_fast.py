@@ -80,19 +80,35 @@ def test_starts_in_512_kib(box):
 
 
 @pytest.mark.usefixtures("plain")
-def test_runs_from_a_readonly_mount(box):
+def is_sealed(box, pid):
+    """On the read-only mount, and nothing mapped from elsewhere: /proc/PID/map_files leads to files too."""
+    maps = pathlib.Path(f"/proc/{pid}/maps").read_text()
+    return (bool(os.statvfs(f"/proc/{pid}/exe").f_flag & os.ST_RDONLY) and "r-xp" in maps
+            and str(pathlib.Path(box.runtime).resolve()) not in maps)
+
+
+def test_init_runs_from_a_readonly_mount(box):
     """The decision 0020: without a second execve too, our file cannot be written through /proc/PID/exe."""
-    with subprocess.Popen([box.runtime, "--root", str(box.state), "run", "--bundle", box.bundle(["sleep", "1000"]), name := box.name()],
+    name = box.create(["sleep", "1000"])
+    assert is_sealed(box, box.pid(name))
+    box.call("delete", "--force", name)
+
+
+def test_the_runtime_runs_from_a_readonly_mount(box):
+    """Where the container sees it too: in the host's pid namespace."""
+    def change(spec):
+        spec["linux"]["namespaces"] = [n for n in spec["linux"]["namespaces"] if n["type"] != "pid"]
+
+    with subprocess.Popen([box.runtime, "--root", str(box.state), "run", "--bundle", box.bundle(["sleep", "1000"], change), name := box.name()],
                           stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as run:
-        box.wait_status(name, "running")
-        assert os.statvfs(f"/proc/{run.pid}/exe").f_flag & os.ST_RDONLY
-        # Nothing is mapped from the place where it was executed: /proc/PID/map_files leads to files too.
-        maps = pathlib.Path(f"/proc/{run.pid}/maps").read_text()
-        assert "r-xp" in maps and str(pathlib.Path(box.runtime).resolve()) not in maps
-        # Arguments and environment are where they were.
-        assert pathlib.Path(f"/proc/{run.pid}/cmdline").read_bytes().split(b"\0")[3] == b"run"
-        box.call("kill", name, "KILL")
-        run.wait(60)
+        try:
+            box.wait_status(name, "running")
+            assert is_sealed(box, run.pid)
+            # Arguments and environment are where they were.
+            assert pathlib.Path(f"/proc/{run.pid}/cmdline").read_bytes().split(b"\0")[3] == b"run"
+        finally:
+            box.call("kill", name, "KILL", check=False)
+            run.wait(60)
 
 
 def test_the_runtime_stays_in_its_network(box):

@@ -64,7 +64,7 @@ static void mounts_in_child(void)
 	require(copy >= 0 && mount_change(copy, 1, MOUNT_ATTR_RDONLY, 0, MS_PRIVATE) == 0, 10);
 	require(mkdirat(copy, "new", 0755) < 0 && errno == EROFS, 11);
 	require(mkdirat(root, "new", 0755) == 0, 12);
-	require(mount_pivot(open("/mnt", O_PATH | O_DIRECTORY | O_CLOEXEC)) == 0, 13);
+	require(mount_pivot(open("/mnt", O_PATH | O_DIRECTORY | O_CLOEXEC), false) == 0, 13);
 	require(stat("/sub", &st) == 0 && stat("/etc", &st) < 0 && errno == ENOENT, 14);
 	require(stat("/../proc", &st) < 0, 15);
 	_exit(0);
