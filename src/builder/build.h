@@ -68,7 +68,7 @@ struct build_fill {
 /* Whoever wants the build can be asked for what it needs. */
 struct build_client {
 	void *arg;
-	int (*fill)(void *arg, const struct build_fill *fill, struct error *err);
+	int (*fill)(void *arg, const struct build_fill *fill, struct error *err); /* NULL: all is in context_fd */
 	/* 1 and the bytes (yours, with a NUL behind them); 0: it has no such secret. */
 	int (*secret)(void *arg, const char *id, int cancel_fd, char **out_data, size_t *out_size, struct error *err);
 	/* The JSON a pull wants for the registry at this host, yours; NULL: none. */
@@ -123,5 +123,13 @@ DEFINE_AUTO(struct build, build_free)
 int build_solve(struct build *build, struct error *err);
 /* The image, with these names. */
 int build_export(struct digest *out_id, struct build *build, const struct text_list *tags, struct error *err);
+/* Something else is made of the result: `run` shown as one operation. */
+int build_export_shown(struct build *build, const char *name, int (*run)(void *arg, struct error *err), void *arg,
+		       struct error *err);
+/* The result's files as a tar stream, which `take` reads to its end. */
+int build_read_files(struct build *build, int (*take)(void *arg, int fd, struct error *err), void *arg,
+		     struct error *err);
+/* A part of what is shown now, as struct build_progress. */
+void build_show_part(struct build *build, const char *name, int64_t started_ns, int64_t current, bool completed);
 /* The Dockerfile, once it was read (borrowed); NULL before. */
 const char *build_dockerfile(const struct build *build, const char **out_path);

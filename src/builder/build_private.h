@@ -37,6 +37,7 @@ struct build {
 	size_t step_number;
 	struct build_vertex *vertex; /* that runs now; NULL */
 	size_t vertex_count;
+	uint64_t vertex_seed;
 };
 
 /* ---- output.c ---- */

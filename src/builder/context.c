@@ -43,6 +43,12 @@ static int unpack_context(struct build *build, struct error *err)
 	return options->whole ? options->whole(options->whole_arg, err) : 0;
 }
 
+/* The client gives files when it is asked, and no stream. */
+static bool has_parts(const struct build *build)
+{
+	return build->options->client && build->options->client->fill;
+}
+
 /* Where the Dockerfile is. */
 static int definition_fd(const struct build *build)
 {
@@ -75,7 +81,7 @@ static int read_dockerfile(struct build *build, const char **out_path, struct er
 		if (r == 0)
 			path = "dockerfile";
 	}
-	if ((r == -ENOENT || r == -ENOTDIR) && build->options->client)
+	if ((r == -ENOENT || r == -ENOTDIR) && has_parts(build))
 		return error_set(err, ERR_INVALID, "failed to read dockerfile: open %s: no such file or directory",
 				 path);
 	if (r == -ENOENT || r == -ENOTDIR)
@@ -223,7 +229,7 @@ int context_fetch(struct build *build, struct error *err)
 	struct build_fill request = { .source = "context", .paths = &paths, .ignored = &build->ignored };
 	bool wanted = false;
 
-	if (!build->options->client)
+	if (!has_parts(build))
 		return 0;
 	if (layer_writer_new(&build->context, build->store, err) < 0)
 		return -1;
@@ -256,7 +262,7 @@ int context_receive(struct build *build, struct error *err)
 {
 	const char *dockerfile = NULL;
 
-	if (build->options->client)
+	if (has_parts(build))
 		return receive_parts(build, err);
 	if (unpack_context(build, err) < 0)
 		return error_prefix(err, "build context");

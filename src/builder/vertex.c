@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/random.h"
 #include "builder/build_private.h"
 #include "oci/hasher.h"
 
@@ -13,11 +14,15 @@ static void tell(const struct build *build, const struct build_vertex *vertex)
 	watch->vertex(watch->arg, vertex);
 }
 
-static void set_id(struct build_vertex *vertex, const char *name, size_t number)
+/* Builds that run side by side are shown together by one client: no two have an id in common. */
+static void set_id(struct build *build, struct build_vertex *vertex, const char *name, size_t number)
 {
 	AUTO(hasher_freep) struct hasher *hasher = hasher_new(DIGEST_SHA256);
 	struct digest digest;
 
+	if (!build->vertex_seed)
+		random_bytes(&build->vertex_seed, sizeof(build->vertex_seed));
+	hasher_add(hasher, &build->vertex_seed, sizeof(build->vertex_seed));
 	hasher_add(hasher, name, strlen(name) + 1);
 	hasher_add(hasher, &number, sizeof(number));
 	hasher_digest(hasher, &digest);
@@ -29,7 +34,7 @@ void vertex_begin(struct build *build, struct build_vertex *vertex, const char *
 	*vertex = (struct build_vertex){ .name = name };
 	if (!build->options->watch)
 		return;
-	set_id(vertex, name, ++build->vertex_count);
+	set_id(build, vertex, name, ++build->vertex_count);
 	vertex->started_ns = clock_wall_ns();
 	build->vertex = vertex;
 	tell(build, vertex);
@@ -55,7 +60,7 @@ static void node_vertex(struct build *build, struct build_vertex *vertex, const 
 	while (index < build->graph.count && build->graph.nodes[index] != node)
 		index++;
 	if (node->shown)
-		set_id(vertex, node->shown, index + ((size_t)1 << 32));
+		set_id(build, vertex, node->shown, index + ((size_t)1 << 32));
 }
 
 void vertex_announce(struct build *build)

@@ -21,7 +21,7 @@
 #define NAME_MAX_BYTES 65536
 
 struct archive {
-	struct container *container; /* a reference */
+	struct container *container; /* a reference; NULL: only a snapshot */
 	bool held;		     /* with its busy token: it does not run */
 	char *shown;		     /* the container as the client named it, for messages */
 	struct process process;
@@ -182,20 +182,25 @@ static int hold_if_stopped(struct archive *archive, int64_t *out_pid, int cancel
 	return 0;
 }
 
-static int archive_new(struct archive **out_archive, struct engine *engine, const char *name, struct error *err)
+static struct archive *archive_make(const char *name)
 {
-	struct container *container = NULL;
-	struct archive *archive;
+	struct archive *archive = xcalloc(1, sizeof(*archive));
 
-	if (container_find(&container, engine, name, err) < 0)
-		return -1;
-	archive = xcalloc(1, sizeof(*archive));
-	archive->container = container;
 	archive->shown = xstrdup(name);
 	archive->process.pidfd = -1;
 	archive->report_fd = -1;
 	archive->output_fd = -1;
-	*out_archive = archive;
+	return archive;
+}
+
+static int archive_new(struct archive **out_archive, struct engine *engine, const char *name, struct error *err)
+{
+	struct container *container = NULL;
+
+	if (container_find(&container, engine, name, err) < 0)
+		return -1;
+	*out_archive = archive_make(name);
+	(*out_archive)->container = container;
 	return 0;
 }
 
@@ -366,6 +371,18 @@ int archive_export(struct archive **out_archive, struct engine *engine, const ch
 	    spawn(archive, "export", &request, -1, -1, err) < 0)
 		return -1;
 	container_event(archive->container, "export", NULL);
+	*out_archive = take_ptr(archive);
+	return 0;
+}
+
+int archive_export_snapshot(struct archive **out_archive, struct engine *engine, const char *key, struct error *err)
+{
+	AUTO(text_list_fini) struct text_list request = { 0 };
+	AUTO(archive_freep) struct archive *archive = archive_make(key);
+
+	if (files_add_snapshot(&request, engine->store, key, err) < 0 ||
+	    spawn(archive, "export", &request, -1, -1, err) < 0)
+		return -1;
 	*out_archive = take_ptr(archive);
 	return 0;
 }

@@ -175,7 +175,7 @@ static void start_locked(struct grpc_stream *stream)
 		method++;
 	if (!method->path) {
 		why = xasprintf("unknown method %s", text_or_empty(stream->path));
-		refuse_locked(stream, grpc_status_of(ERR_UNSUPPORTED), why);
+		refuse_locked(stream, GRPC_STATUS_UNIMPLEMENTED, why);
 		return;
 	}
 	stream->method = method;

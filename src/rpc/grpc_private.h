@@ -19,6 +19,7 @@
 #define GRPC_FRAME_HEADER 5
 #define GRPC_OUTPUT_MAX (256u * 1024)
 #define GRPC_STATUS_UNKNOWN 2
+#define GRPC_STATUS_UNIMPLEMENTED 12
 
 struct grpc_connection {
 	struct grpc_options options;

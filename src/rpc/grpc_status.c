@@ -15,6 +15,9 @@ static const struct {
 
 int grpc_status_of(enum error_kind kind)
 {
+	/* "Unimplemented" is for methods; what we cannot do is told as any failure. */
+	if (kind == ERR_UNSUPPORTED)
+		return GRPC_STATUS_UNKNOWN;
 	for (size_t i = 0; i < sizeof(codes) / sizeof(*codes); i++)
 		if (codes[i].kind == kind)
 			return codes[i].status;

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """BuildKit's protocol: POST /grpc and POST /session, by a small client of our own and by the stock buildx."""
+import io
+import json
 import os
 import shutil
 import socket
 import subprocess
+import tarfile
 import threading
 import uuid
 
@@ -48,10 +51,11 @@ class Built:
         self.session = session
 
 
-def build(daemon, folder, tag=None, attrs=None, secrets=None, mischief=None, exporters=None):
+def build(daemon, folder, tag=None, attrs=None, secrets=None, mischief=None, exporters=None, takes_tar=False):
     ref, name = uuid.uuid4().hex, uuid.uuid4().hex
     session = bk.Session(daemon.socket, name, folder, secrets)
     session.mischief = mischief
+    session.takes_tar = takes_tar
     try:
         if exporters is None:
             exporters = [("moby", {"name": tag} if tag else {})]
@@ -248,11 +252,32 @@ def test_cache_and_history(own, context):
     # Asked for late, an internal build's progress ends as well; the history does not know it.
     ref = uuid.uuid4().hex
     asked = bk.call(own.socket, bk.CONTROL + "Solve", bk.message(f1=ref, f6="nothing", f11=1))
-    assert (asked.status, asked.error) == (12, "unknown frontend nothing")
+    assert (asked.status, asked.error) == (2, "unknown frontend nothing")
     assert bk.status(own.socket, ref) == ({}, b"")
     assert not bk.call(own.socket, bk.CONTROL + "ListenBuildHistory", bk.message(f2=ref, f3=1)).messages
     pruned = bk.call(own.socket, bk.CONTROL + "Prune", bk.message(f1="nonsense=1"))
     assert (pruned.status, pruned.error) == (3, "invalid filter 'nonsense'")
+
+
+def test_files_out(own, context):
+    folder = context(
+        "FROM scratch\nCOPY in /top\nCOPY --chmod=4751 run /bin/run\nWORKDIR /empty\n",
+        {"in/a": "first", "in/deep/b": "x" * 100000, "run": "#!"},
+    )
+    (folder / "in" / "link").symlink_to("a")
+    built = build(own, folder, exporters=[("local", {})])
+    assert built.answer.status == 0, built.answer.error
+    assert built.session.received == {"bin/run": b"#!", "top/a": b"first", "top/deep/b": b"x" * 100000}
+    stats = built.session.received_stats
+    assert stats["top/link"] == (1 << 27 | 0o777, "a")
+    assert stats["empty"] == (1 << 31 | 0o755, "")
+    assert stats["bin/run"][0] == 1 << 23 | 0o751
+    assert "exporting to client directory" in built.vertices
+    built = build(own, folder, exporters=[("tar", {})], takes_tar=True)
+    assert built.answer.status == 0, built.answer.error
+    with tarfile.open(fileobj=io.BytesIO(built.session.tar)) as tar:
+        assert {name.rstrip("/") for name in tar.getnames()} == set(stats)
+        assert tar.extractfile("top/a").read() == b"first"
 
 
 # ---- the stock client ----
@@ -282,6 +307,7 @@ def buildx(own, tmp_path):
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 
+    run.environment = environment
     return run
 
 
@@ -306,3 +332,36 @@ def test_buildx_failure(buildx, context):
     assert done.returncode == 1
     assert ">>> RUN echo why; exit 3" in done.stderr
     assert 'process "/bin/sh -c echo why; exit 3" did not complete successfully: exit code: 3' in done.stderr
+
+
+@needs_buildx
+def test_buildx_outputs(buildx, context, tmp_path):
+    folder = context("FROM bk\nCOPY a.txt /in/\n", {"a.txt": "content"})
+    buildx("buildx", "build", "-o", f"type=local,dest={tmp_path}/out", "-o", f"type=tar,dest={tmp_path}/o.tar", folder)
+    assert (tmp_path / "out" / "in" / "a.txt").read_text() == "content"
+    assert (tmp_path / "out" / "bin" / "sh").exists()
+    with tarfile.open(tmp_path / "o.tar") as tar:
+        assert tar.extractfile("in/a.txt").read() == b"content"
+
+
+@needs_buildx
+def test_buildx_standard_input(own, buildx, context):
+    tag = "bx-" + uuid.uuid4().hex[:8]
+    folder = context("FROM bk\nCOPY . /in\n", {"a.txt": "content"})
+    script = f"tar -C {folder} -c . | docker build -q -t {tag} -"
+    subprocess.run(["sh", "-c", script], env=buildx.environment, check=True, timeout=120, capture_output=True)
+    assert own.docker("run", "--rm", tag, "cat", "/in/a.txt").stdout == "content"
+
+
+@needs_buildx
+def test_buildx_bake_and_history(own, buildx, context):
+    tags = ["bx-" + uuid.uuid4().hex[:8] for _ in range(2)]
+    folder = context("FROM bk\nARG WHO\nRUN echo $WHO >/who\n")
+    targets = {
+        f"t{i}": {"context": str(folder), "tags": [tag], "args": {"WHO": tag}} for i, tag in enumerate(tags)
+    }
+    (folder / "bake.json").write_text(json.dumps({"group": {"default": {"targets": list(targets)}}, "target": targets}))
+    buildx("buildx", "bake", "--allow", f"fs.read={folder}", "-f", folder / "bake.json")
+    for tag in tags:
+        assert own.docker("run", "--rm", tag, "cat", "/who").stdout.strip() == tag
+    assert "Completed" in buildx("buildx", "history", "ls").stdout

@@ -5,6 +5,9 @@
 #include "api/buildkit/buildkit_private.h"
 #include "base/alloc.h"
 
+/* Not of the network: the client's own standard input. */
+#define UPLOAD_PREFIX "http://buildkit-session/"
+
 static bool is_remote(const char *text)
 {
 	return text_has_prefix(text, "http://") || text_has_prefix(text, "https://") ||
@@ -18,7 +21,7 @@ static int check(const struct text_map *attrs, struct error *err)
 	const char *platform = text_or_empty(text_map_get(attrs, "platform"));
 	const char *request = text_map_get(attrs, "requestid");
 
-	if (is_remote(context))
+	if (is_remote(context) && !text_has_prefix(context, UPLOAD_PREFIX))
 		return error_set(err, ERR_UNSUPPORTED,
 				 "remote build contexts are not supported (%s): fetch it and build from a directory",
 				 context);
@@ -138,6 +141,8 @@ int attributes_read(struct frontend *frontend, const struct text_map *attrs, str
 	read_text(&frontend->dockerfile, attrs, "filename");
 	read_text(&frontend->target, attrs, "target");
 	read_text(&frontend->platform, attrs, "platform");
+	if (text_has_prefix(text_map_get(attrs, "context"), UPLOAD_PREFIX))
+		read_text(&frontend->context, attrs, "context");
 	options->dockerfile = frontend->dockerfile;
 	options->target = frontend->target;
 	options->platform = frontend->platform;

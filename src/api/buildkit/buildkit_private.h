@@ -78,6 +78,7 @@ struct frontend {
 	struct job *job;
 	char *id;
 	struct session *session;
+	struct upload_source *upload; /* the context; NULL: it comes in files */
 	struct build *build;
 	struct build_options options;
 	struct build_failure failure;
@@ -89,6 +90,7 @@ struct frontend {
 	char *dockerfile;
 	char *target;
 	char *platform;
+	char *context; /* URL of an upload; NULL */
 	char logged_vertex[DIGEST_TEXT_MAX];
 	size_t logged_bytes;
 };
@@ -120,6 +122,24 @@ void session_accept(struct buildkit *buildkit, const char *id, const struct http
 
 /* Makes a directory equal to the client's. */
 int filesync_fill(struct session *session, const struct build_fill *fill, struct error *err);
+
+/* ---- filesend.c ---- */
+
+/* The result as files in the client's directory, or as one tar file: "local", "tar". */
+int filesend_export(struct frontend *frontend, bool tar, size_t exporter, struct error *err);
+
+/* ---- upload.c ---- */
+
+/* moby.upload.v1: a tar that the client has on its standard input. */
+struct upload_source;
+/* Starts a thread that writes what the client sends to the pipe given back. */
+int upload_start(struct upload_source **out_source, struct session *session, const char *url, int cancel_fd,
+		 struct error *err);
+int upload_fd(const struct upload_source *source);
+/* After the end of the pipe: whether it was all. */
+int upload_whole(struct upload_source *source, struct error *err);
+void upload_free(struct upload_source *source);
+DEFINE_AUTO(struct upload_source, upload_free)
 
 /* ---- attributes.c ---- */
 

@@ -91,6 +91,8 @@ static int read_filters(struct filter_set *filters, const struct bk_prune_reques
 			*value++ = '\0';
 			value += *value == '=';
 		}
+		if (!*text)
+			continue;
 		if (!is_known(text))
 			return error_set(err, ERR_INVALID, "invalid filter '%s'", text);
 		filter_set_add(filters, text, value ? value : "true");

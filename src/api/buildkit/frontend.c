@@ -145,6 +145,7 @@ void frontend_free(struct frontend *frontend)
 	if (!frontend)
 		return;
 	build_free(frontend->build);
+	upload_free(frontend->upload);
 	session_put(frontend->session);
 	text_map_fini(&frontend->labels);
 	text_map_fini(&frontend->args);
@@ -152,6 +153,7 @@ void frontend_free(struct frontend *frontend)
 	free(frontend->dockerfile);
 	free(frontend->target);
 	free(frontend->platform);
+	free(frontend->context);
 	free(frontend->id);
 	free(frontend);
 }
@@ -201,6 +203,25 @@ void frontend_add_source(const struct frontend *frontend, struct grpc_stream *st
 	grpc_add_detail(stream, "github.com/moby/buildkit/errdefs.Source+json", json.data, json.size);
 }
 
+static int is_whole(void *arg, struct error *err)
+{
+	return upload_whole(arg, err);
+}
+
+/* The whole context comes as one tar, Dockerfile and all. */
+static int take_upload(struct frontend *frontend, struct error *err)
+{
+	struct build_options *options = &frontend->options;
+
+	if (upload_start(&frontend->upload, frontend->session, frontend->context, options->cancel_fd, err) < 0)
+		return -1;
+	options->context_fd = upload_fd(frontend->upload);
+	options->whole = is_whole;
+	options->whole_arg = frontend->upload;
+	frontend->client.fill = NULL;
+	return 0;
+}
+
 int frontend_solve(struct frontend **out_frontend, struct job *job, const struct text_map *attrs,
 		   struct grpc_stream *stream, struct error *err)
 {
@@ -213,6 +234,8 @@ int frontend_solve(struct frontend **out_frontend, struct job *job, const struct
 	mutex_unlock(&job->mutex);
 	if (attributes_read(frontend, attrs, err) < 0 ||
 	    session_get(&frontend->session, job->buildkit, session_id, frontend->options.cancel_fd, err) < 0)
+		return -1;
+	if (frontend->context && take_upload(frontend, err) < 0)
 		return -1;
 	frontend->build = build_new(job->buildkit->engine, &frontend->options, &frontend->failure);
 	if (build_solve(frontend->build, err) < 0) {
@@ -243,9 +266,11 @@ static int export_image(struct frontend *frontend, const struct text_map *attrs,
 	return 0;
 }
 
-static int export_one(struct frontend *frontend, const char *type, const struct text_map *attrs,
+static int export_one(struct frontend *frontend, const char *type, size_t number, const struct text_map *attrs,
 		      struct text_map *answer, struct error *err)
 {
+	if (text_equal(type, "local") || text_equal(type, "tar"))
+		return filesend_export(frontend, text_equal(type, "tar"), number, err);
 	if (text_equal(type, "moby") || text_equal(type, "image"))
 		return export_image(frontend, attrs, answer, err);
 	return error_set(err, ERR_UNSUPPORTED, "exporter \"%s\" could not be found", type);
@@ -258,11 +283,11 @@ int frontend_export(struct frontend *frontend, const struct bk_solve_request *re
 
 	frontend->options.cancel_fd = cancel_fd;
 	if (request->exporters.count == 0 && !text_empty(request->exporter))
-		return export_one(frontend, request->exporter, &request->exporter_attrs, answer, err);
+		return export_one(frontend, request->exporter, 0, &request->exporter_attrs, answer, err);
 	for (size_t i = 0; i < request->exporters.count; i++) {
 		const struct bk_exporter *exporter = &request->exporters.items[i];
 
-		if (export_one(frontend, text_or_empty(exporter->type), &exporter->attrs, answer, err) < 0)
+		if (export_one(frontend, text_or_empty(exporter->type), i, &exporter->attrs, answer, err) < 0)
 			return -1;
 	}
 	return 0;

@@ -174,6 +174,10 @@ class Session(threading.Thread):
         self.requested = []
         self.listed = []
         self.mischief = None
+        self.tar = b""
+        self.received = {}
+        self.received_stats = {}
+        self.takes_tar = False
         self.sock, self.rest = upgrade(path, "/session", [f"X-Docker-Expose-Session-Uuid: {name}"])
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
         self.h2.initiate_connection()
@@ -207,8 +211,12 @@ class Session(threading.Thread):
             self.streams[event.stream_id] = {"headers": headers, "data": b"", "files": None}
             answer = [(":status", "200"), ("content-type", "application/grpc")]
             self.h2.send_headers(event.stream_id, answer)
-            if dict(headers)[":path"].endswith("/DiffCopy"):
+            if dict(headers)[":path"].endswith("FileSync/DiffCopy"):
                 self.list_files(event.stream_id)
+        elif isinstance(event, h2.events.StreamEnded):
+            stream = self.streams.get(event.stream_id)
+            if stream and "FileSend" in dict(stream["headers"])[":path"]:
+                self.end(event.stream_id)
         elif isinstance(event, h2.events.StreamReset):
             self.streams.pop(event.stream_id, None)
             self.outgoing.pop(event.stream_id, None)
@@ -278,6 +286,31 @@ class Session(threading.Thread):
             self.send(stream_id, field(2, stat))
         self.send(stream_id, b"")
 
+    def on_file(self, stream_id, stream, fields):
+        """What is exported to us: the bytes of a tar, or files that we ask for."""
+        if self.takes_tar:
+            self.tar += fields.get(1, [b""])[0]
+            return
+        kind = fields.get(1, [0])[0]
+        names = stream.setdefault("names", [])
+        if kind == 0 and 2 in fields:
+            stat = parse(fields[2][0])
+            name = stat[1][0].decode()
+            mode = stat.get(2, [0])[0]
+            self.received_stats[name] = (mode, stat.get(7, [b""])[0].decode())
+            if mode >> 24 == 0 and 7 not in stat:
+                self.send(stream_id, field(1, 1) + field(3, len(names)))
+                stream.setdefault("open", set()).add(len(names))
+            names.append(name)
+        elif kind == 2:
+            number = fields.get(3, [0])[0]
+            data = fields.get(4, [b""])[0]
+            self.received[names[number]] = self.received.get(names[number], b"") + data
+            if not data:
+                stream["open"].discard(number)
+                if not stream["open"]:
+                    self.send(stream_id, field(1, 3))
+
     def on_message(self, stream_id, fields):
         stream = self.streams[stream_id]
         path = dict(stream["headers"])[":path"]
@@ -288,7 +321,9 @@ class Session(threading.Thread):
                 self.end(stream_id)
             else:
                 self.end(stream_id, 5, "secret not found")
-        elif path.endswith("/DiffCopy"):
+        elif path.endswith("FileSend/DiffCopy"):
+            self.on_file(stream_id, stream, fields)
+        elif path.endswith("FileSync/DiffCopy"):
             kind = fields.get(1, [0])[0]
             if kind == 1:
                 number = fields.get(3, [0])[0]
