@@ -33,8 +33,8 @@ static const char *const steps[] = {
 	"PRIMARY KEY (repository, manifest, digest)) WITHOUT ROWID;"
 	"CREATE INDEX need_digest ON need (repository, digest);",
 	/* For rules about the age of tags, and for tags of other registries. */
-	"ALTER TABLE tag ADD COLUMN pushed_ns INTEGER NOT NULL DEFAULT 0;"
-	"ALTER TABLE tag ADD COLUMN checked_ns INTEGER NOT NULL DEFAULT 0;",
+	("ALTER TABLE tag ADD COLUMN pushed_ns INTEGER NOT NULL DEFAULT 0;"
+	 "ALTER TABLE tag ADD COLUMN checked_ns INTEGER NOT NULL DEFAULT 0;"),
 	/* For quotas; -1: not known. */
 	"ALTER TABLE blob ADD COLUMN size INTEGER NOT NULL DEFAULT -1;",
 };
