@@ -4,7 +4,7 @@
  *
  * Actions, pipelines, variables, if/else if/with/range (else, break, continue),
  * trimming, comments, comparison and docker's own functions (json, join, split,
- * upper, lower, title, pad, truncate). No define, block or template.
+ * upper, lower, title, pad, truncate); define, template, block.
  * Parse once, run for each row. Values borrow what they point to; what a run
  * makes lives until the run ends.
  */

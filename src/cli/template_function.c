@@ -158,13 +158,31 @@ static int call_index(struct template_value *out_value, const struct template_ca
 	return 0;
 }
 
+static bool is_array(const struct template_value *value)
+{
+	return value->kind == TEMPLATE_JSON && json_value_type(value->json) == JSON_TYPE_ARRAY;
+}
+
+/* An item of a list or array, as it prints; yours. */
+static char *item_text(const struct template_value *value, size_t index)
+{
+	struct template_value item;
+	struct text printed = { 0 };
+
+	if (value->kind == TEMPLATE_LIST)
+		return xstrdup(value->list->items[index]);
+	item = template_value_of_json(json_value_at(value->json, index), NULL);
+	template_print(&printed, &item);
+	return text_take(&printed);
+}
+
 static int call_slice(struct template_value *out_value, const struct template_call *call, struct error *err)
 {
 	const struct template_value *value = &call->args[0];
 	size_t length = template_length(value);
 	size_t bounds[2] = { 0, length };
 
-	if (value->kind != TEMPLATE_TEXT && value->kind != TEMPLATE_LIST)
+	if (value->kind != TEMPLATE_TEXT && value->kind != TEMPLATE_LIST && !is_array(value))
 		return error_set(err, ERR_INVALID, "can't slice item of this type");
 	for (size_t i = 1; i < call->count; i++) {
 		if (call->args[i].kind != TEMPLATE_INTEGER)
@@ -183,7 +201,7 @@ static int call_slice(struct template_value *out_value, const struct template_ca
 		struct text_list *list = arena_list(call->arena);
 
 		for (size_t i = bounds[0]; i < bounds[1]; i++)
-			text_list_add(list, value->list->items[i]);
+			text_list_add_take(list, item_text(value, i));
 		*out_value = (struct template_value){ .kind = TEMPLATE_LIST, .list = list };
 	}
 	return 0;
@@ -419,6 +437,28 @@ static int call_html(struct template_value *out_value, const struct template_cal
 	return 0;
 }
 
+static int call_js(struct template_value *out_value, const struct template_call *call, struct error *err)
+{
+	static const char plain[] = "\\'\"";
+	static const char coded[] = "<>&=";
+	AUTO(text_fini) struct text printed = { 0 };
+	struct text escaped = { 0 };
+
+	(void)err;
+	for (size_t i = 0; i < call->count; i++)
+		template_print(&printed, &call->args[i]);
+	for (const char *c = printed.data ? printed.data : ""; *c; c++) {
+		if (strchr(plain, *c))
+			text_addf(&escaped, "\\%c", *c);
+		else if (strchr(coded, *c) || (unsigned char)*c < ' ')
+			text_addf(&escaped, "\\u%04X", (unsigned)(unsigned char)*c);
+		else
+			text_add_char(&escaped, *c);
+	}
+	*out_value = template_text(arena_keep(call->arena, text_take(&escaped)));
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	function call;
@@ -450,6 +490,7 @@ static const struct {
 	{ "truncate", call_truncate, 2, 2 },
 	{ "urlquery", call_urlquery, 0, SIZE_MAX },
 	{ "html", call_html, 0, SIZE_MAX },
+	{ "js", call_js, 0, SIZE_MAX },
 };
 
 bool template_function_exists(const char *name)

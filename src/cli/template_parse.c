@@ -46,7 +46,8 @@ struct scanner {
 	unsigned depth;
 	unsigned loops;
 	struct text_list variables;
-	struct token token; /* looked at, not taken */
+	struct node *definitions; /* borrowed */
+	struct token token;	  /* looked at, not taken */
 	bool peeked;
 	struct error *err;
 };
@@ -586,6 +587,12 @@ static struct node *parse_pipe(struct scanner *scanner, enum token_kind end, con
 		if (!command)
 			return NULL;
 		node_add(pipe, command);
+		if (pipe->count > 1 && command->items[0]->kind == NODE_CONSTANT) {
+			AUTO_FREE char *reason = xasprintf("non executable command in pipeline stage %zu", pipe->count);
+
+			fail(scanner, reason, token.start, token.start);
+			return NULL;
+		}
 		if (next_solid(scanner, &token) < 0)
 			return NULL;
 	} while (token.kind == TOKEN_PIPE);
@@ -691,6 +698,110 @@ static int parse_jump(struct scanner *scanner, struct node *list, enum node_kind
 	return expect_end(scanner, "break or continue");
 }
 
+/* ---- named templates ---- */
+
+static int parse_name(struct scanner *scanner, char **out_name, size_t *out_position, const char *where)
+{
+	AUTO(node_freep) struct node *node = NULL;
+	struct token token;
+
+	if (next_solid(scanner, &token) < 0)
+		return -1;
+	if (token.kind != TOKEN_TEXT) {
+		AUTO_FREE char *text = token_text(scanner, &token);
+		AUTO_FREE char *reason = xasprintf("unexpected \"%s\" in %s", text, where);
+
+		return fail(scanner, reason, token.start, token.start);
+	}
+	*out_position = token.start;
+	node = parse_operand(scanner, &token);
+	if (!node)
+		return -1;
+	*out_name = xstrdup(node->constant.text);
+	return 0;
+}
+
+/* The text of a definition, up to its end; it sees no variables from around it. */
+static int parse_definition(struct scanner *scanner, const char *name, size_t position)
+{
+	AUTO(node_freep) struct node *definition = node_new(NODE_DEFINE, position);
+	AUTO(node_freep) struct node *list = node_new(NODE_LIST, position);
+	struct text_list outside = scanner->variables;
+	unsigned loops = scanner->loops;
+	enum stop stop;
+
+	if (++scanner->depth > TEMPLATE_DEPTH_MAX)
+		return fail(scanner, "template is nested too deeply", position, position);
+	definition->text = xstrdup(name);
+	scanner->variables = (struct text_list){ 0 };
+	scanner->loops = 0;
+	text_list_add(&scanner->variables, "$");
+	stop = parse_list(scanner, list);
+	text_list_fini(&scanner->variables);
+	scanner->variables = outside;
+	scanner->loops = loops;
+	scanner->depth--;
+	if (stop == STOP_NONE)
+		return -1;
+	if (stop != STOP_END)
+		return fail(scanner, stop == STOP_EOF ? "unexpected EOF" : "unexpected {{else}} in define clause",
+			    scanner->at, scanner->at);
+	node_add(definition, take_ptr(list));
+	node_add(scanner->definitions, take_ptr(definition));
+	return 0;
+}
+
+static int parse_define(struct scanner *scanner, size_t position)
+{
+	AUTO_FREE char *name = NULL;
+
+	if (scanner->depth > 0)
+		return fail(scanner, "unexpected <define> in command", position, position);
+	if (parse_name(scanner, &name, &position, "define clause") < 0 || expect_end(scanner, "define clause") < 0)
+		return -1;
+	return parse_definition(scanner, name, position);
+}
+
+/* {{template "x" PIPE}}; {{block "x" PIPE}}...{{end}} also defines it. */
+static int parse_template_call(struct scanner *scanner, struct node *list, bool block, size_t position)
+{
+	const char *where = block ? "block clause" : "template clause";
+	AUTO(node_freep) struct node *call = node_new(NODE_TEMPLATE, position);
+	struct node *pipe;
+	struct token token;
+
+	if (parse_name(scanner, &call->text, &call->position, where) < 0 || peek_solid(scanner, &token) < 0)
+		return -1;
+	if (token.kind != TOKEN_END || block) {
+		pipe = parse_pipe(scanner, TOKEN_END, where);
+		if (!pipe)
+			return -1;
+		node_add(call, pipe);
+	} else {
+		next_token(scanner, &token);
+	}
+	call->start = position >= 2 ? position - 2 : 0;
+	call->end = scanner->at;
+	if (block && parse_definition(scanner, call->text, position) < 0)
+		return -1;
+	node_add(list, take_ptr(call));
+	return 0;
+}
+
+/* 1: the word is no such keyword. */
+static int parse_named(struct scanner *scanner, struct node *list, const struct token *token)
+{
+	struct token taken;
+
+	if (!token_is(scanner, token, "define") && !token_is(scanner, token, "template") &&
+	    !token_is(scanner, token, "block"))
+		return 1;
+	next_token(scanner, &taken);
+	if (token_is(scanner, token, "define"))
+		return parse_define(scanner, token->start);
+	return parse_template_call(scanner, list, token_is(scanner, token, "block"), token->start);
+}
+
 /* What stands behind "{{". */
 static enum stop parse_action(struct scanner *scanner, struct node *list)
 {
@@ -701,6 +812,7 @@ static enum stop parse_action(struct scanner *scanner, struct node *list)
 	struct node *node = NULL;
 	struct node *pipe;
 	struct token token;
+	int named;
 
 	if (peek_solid(scanner, &token) < 0)
 		return STOP_NONE;
@@ -714,6 +826,9 @@ static enum stop parse_action(struct scanner *scanner, struct node *list)
 		node_add(list, node);
 		return STOP_EOF;
 	}
+	named = parse_named(scanner, list, &token);
+	if (named <= 0)
+		return named < 0 ? STOP_NONE : STOP_EOF;
 	if (token_is(scanner, &token, "end")) {
 		next_token(scanner, &token);
 		return expect_end(scanner, "end") < 0 ? STOP_NONE : STOP_END;
@@ -803,6 +918,8 @@ int template_parse(struct template **out_template, const char *source, struct er
 
 	template->source = xstrdup(source);
 	template->root = node_new(NODE_LIST, 0);
+	template->definitions = node_new(NODE_LIST, 0);
+	scanner.definitions = template->definitions;
 	scanner.source = template->source;
 	scanner.size = strlen(source);
 	text_list_add(&scanner.variables, "$");
@@ -821,6 +938,7 @@ void template_free(struct template *template)
 	if (!template)
 		return;
 	node_free(template->root);
+	node_free(template->definitions);
 	free(template->source);
 	free(template);
 }

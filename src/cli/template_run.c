@@ -8,6 +8,7 @@
 /* Ranges in ranges over big objects end here instead of eating the machine. */
 #define OUTPUT_MAX (256u << 20)
 #define STEPS_MAX 50000000u
+#define RUN_DEPTH_MAX 400
 
 struct variable {
 	const char *name; /* borrowed from the tree */
@@ -24,6 +25,7 @@ struct run {
 	struct template_arena arena;
 	unsigned flags;
 	unsigned steps;
+	unsigned depth; /* of templates that call templates */
 	struct error *err;
 };
 
@@ -203,9 +205,14 @@ static int run_command(struct run *run, const struct node *command, const struct
 	if (first->kind == NODE_DOT && run->dot.kind == TEMPLATE_ROW && first->names.count == 1 &&
 	    text_equal(first->names.items[0], "Label"))
 		return run_label(run, command, piped, out_value);
+	if (first->kind == NODE_CONSTANT && first->constant.kind == TEMPLATE_NIL)
+		return fail_at(run, first, "nil is not a command");
 	if (command->count > 1 || piped) {
 		AUTO_FREE char *text = xstrndup(run->template->source + first->start, first->end - first->start);
-		AUTO_FREE char *reason = xasprintf("can't give argument to non-function %s", text);
+		AUTO_FREE char *reason = (first->kind == NODE_DOT || first->kind == NODE_VARIABLE) && first->names.count
+						 ? xasprintf("%s has arguments but cannot be invoked as function",
+							     first->names.items[first->names.count - 1])
+						 : xasprintf("can't give argument to non-function %s", text);
 
 		return fail_at(run, first, reason);
 	}
@@ -366,6 +373,40 @@ static enum flow run_block(struct run *run, const struct node *block)
 	return flow;
 }
 
+static const struct node *find_definition(const struct template *template, const char *name)
+{
+	for (size_t i = template->definitions->count; i > 0; i--)
+		if (text_equal(template->definitions->items[i - 1]->text, name))
+			return template->definitions->items[i - 1]->items[0];
+	return NULL;
+}
+
+static enum flow run_template(struct run *run, const struct node *call)
+{
+	const struct node *list = find_definition(run->template, call->text);
+	struct template_value dot = run->dot;
+	struct template_value value = { .kind = TEMPLATE_NO_VALUE };
+	size_t variables = run->variable_count;
+	enum flow flow;
+
+	if (!list) {
+		AUTO_FREE char *reason = xasprintf("template \"%s\" not defined", call->text);
+
+		return (enum flow)fail_at(run, call, reason);
+	}
+	if (call->count && run_pipe(run, call->items[0], &value) < 0)
+		return FLOW_ERROR;
+	if (++run->depth > RUN_DEPTH_MAX)
+		return (enum flow)fail_at(run, call, "exceeded maximum template depth");
+	run->dot = value;
+	set_variable(run, "$", value, false);
+	flow = run_list(run, list);
+	run->variable_count = variables;
+	run->dot = dot;
+	run->depth--;
+	return flow;
+}
+
 static int run_action(struct run *run, const struct node *action)
 {
 	const struct node *pipe = action->items[0];
@@ -395,6 +436,9 @@ static enum flow run_list(struct run *run, const struct node *list)
 		case NODE_ACTION:
 			if (run_action(run, node) < 0)
 				flow = FLOW_ERROR;
+			break;
+		case NODE_TEMPLATE:
+			flow = run_template(run, node);
 			break;
 		case NODE_BREAK:
 			flow = FLOW_BREAK;

@@ -16,6 +16,8 @@ enum node_kind {
 	NODE_IF,     /* items: pipe, list, else-list or NULL */
 	NODE_WITH,
 	NODE_RANGE,
+	NODE_TEMPLATE, /* text: name; items: pipe or none */
+	NODE_DEFINE,   /* text: name; items: list */
 	NODE_BREAK,
 	NODE_CONTINUE,
 	NODE_PIPE,     /* names: variables; items: commands; assign: "=" instead of ":=" */
@@ -45,6 +47,7 @@ struct template
 {
 	char *source;
 	struct node *root;
+	struct node *definitions; /* items: NODE_DEFINE, the last of a name counts */
 };
 
 struct node *node_new(enum node_kind kind, size_t position);

@@ -153,6 +153,20 @@ static int index_object(struct template_value *out_value, const struct template_
 	return 0;
 }
 
+static const char *kind_name(const struct template_value *value)
+{
+	switch (value->kind) {
+	case TEMPLATE_INTEGER:
+		return "int";
+	case TEMPLATE_REAL:
+		return "float64";
+	case TEMPLATE_BOOL:
+		return "bool";
+	default:
+		return "interface {}";
+	}
+}
+
 int template_index(struct template_value *out_value, const struct template_value *value,
 		   const struct template_value *key, struct error *err)
 {
@@ -163,7 +177,7 @@ int template_index(struct template_value *out_value, const struct template_value
 	if (value->kind == TEMPLATE_NIL || value->kind == TEMPLATE_NO_VALUE)
 		return error_set(err, ERR_INVALID, "index of untyped nil");
 	if (value->kind != TEMPLATE_TEXT && value->kind != TEMPLATE_JSON && value->kind != TEMPLATE_LIST)
-		return error_set(err, ERR_INVALID, "can't index item of this type");
+		return error_set(err, ERR_INVALID, "can't index item of type %s", kind_name(value));
 	if (key->kind != TEMPLATE_INTEGER)
 		return error_set(err, ERR_INVALID, "cannot index slice/array with type string");
 	if (key->integer < 0 || (uint64_t)key->integer >= length)
