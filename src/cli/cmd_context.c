@@ -122,14 +122,14 @@ static int read_wish(struct endpoint_wish *wish, const char *word, struct error 
 		const char *key;
 		char **place;
 	} keys[] = {
-		{ "host", &wish->host },   { "from", &wish->from },   { "skip-tls-verify", &wish->skip },
-		{ "ca", &wish->tls[0] },   { "cert", &wish->tls[1] }, { "key", &wish->tls[2] },
+		{ "host", &wish->host }, { "from", &wish->from },   { "skip-tls-verify", &wish->skip },
+		{ "ca", &wish->tls[0] }, { "cert", &wish->tls[1] }, { "key", &wish->tls[2] },
 	};
 
 	if (!value)
 		return error_set(err, ERR_INVALID,
-				 "invalid argument \"%s\" for \"--docker\" flag: %s must be formatted as key=value", word,
-				 word);
+				 "invalid argument \"%s\" for \"--docker\" flag: %s must be formatted as key=value",
+				 word, word);
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		if (text_equal(key, keys[i].key)) {
 			free(*keys[i].place);
@@ -157,14 +157,17 @@ static int check_wish(const struct endpoint_wish *wish, struct error *err)
 	const char *host = wish->host;
 
 	if (wish->skip && !text_equal(wish->skip, "true") && !text_equal(wish->skip, "false"))
-		return error_set(err, ERR_INVALID, "unable to create docker endpoint config: skip-tls-verify: %s: "
-						   "expected true or false", wish->skip);
+		return error_set(err, ERR_INVALID,
+				 "unable to create docker endpoint config: skip-tls-verify: %s: "
+				 "expected true or false",
+				 wish->skip);
 	if (!host || strstr(host, "://"))
 		return 0;
-	return error_set(err, ERR_INVALID,
-			 "unable to create docker endpoint config: unable to parse docker host `%s`: a scheme is missing "
-			 "(unix://, tcp:// or ssh://)",
-			 host);
+	return error_set(
+		err, ERR_INVALID,
+		"unable to create docker endpoint config: unable to parse docker host `%s`: a scheme is missing "
+		"(unix://, tcp:// or ssh://)",
+		host);
 }
 
 static int apply_wish(struct saved_context *context, struct cli *cli, const struct endpoint_wish *wish,
@@ -249,7 +252,8 @@ struct ls_options {
 };
 
 static const struct option_spec ls_options[] = {
-	OPTION_TEXT("format", 0, struct ls_options, format, "string", "'table', 'table TEMPLATE', 'json', or a Go template"),
+	OPTION_TEXT("format", 0, struct ls_options, format, "string",
+		    "'table', 'table TEMPLATE', 'json', or a Go template"),
 	OPTION_FLAG("quiet", 'q', struct ls_options, quiet, "Only show context names"),
 	OPTION_END,
 };
@@ -290,7 +294,8 @@ static int run_ls(struct cli *cli, void *target, const struct text_list *operand
 	text_list_add(&names, "default");
 	context_names(&names, &cli->config);
 	text_list_sort(&names);
-	listing_init(&listing, columns, "*formatter.clientContextContext", options->quiet ? "{{.Name}}" : options->format,
+	listing_init(&listing, columns, "*formatter.clientContextContext",
+		     options->quiet ? "{{.Name}}" : options->format,
 		     "table {{.Name}}{{if .Current}} *{{end}}\t{{.Description}}\t{{.DockerEndpoint}}\t{{.Error}}");
 	for (size_t i = 0; i < names.count; i++)
 		add_row(&listing, cli, names.items[i], current);
@@ -320,7 +325,8 @@ static int run_use(struct cli *cli, void *options, const struct text_list *opera
 	fprintf(stderr, "Current context is now \"%s\"\n", name);
 	if (!text_empty(host) && !text_equal(name, "default"))
 		fprintf(stderr,
-			"Warning: DOCKER_HOST environment variable overrides the active context. To use \"%s\", either set "
+			"Warning: DOCKER_HOST environment variable overrides the active context. To use \"%s\", either "
+			"set "
 			"the global --context flag, or unset DOCKER_HOST environment variable.\n",
 			name);
 	return 0;
@@ -498,7 +504,8 @@ static int run_export(struct cli *cli, void *options, const struct text_list *op
 		return -1;
 	if (text_equal(file, "-")) {
 		if (isatty(STDOUT_FILENO))
-			return error_set(err, ERR_INVALID, "cowardly refusing to export to a terminal, specify a file path");
+			return error_set(err, ERR_INVALID,
+					 "cowardly refusing to export to a terminal, specify a file path");
 		return export_to(STDOUT_FILENO, cli, name, err);
 	}
 	fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);

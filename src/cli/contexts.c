@@ -192,8 +192,7 @@ void context_names(struct text_list *out_names, const struct config *config)
 		AUTO(saved_context_fini) struct saved_context context = { 0 };
 		AUTO(error_clear) struct error ignored = { 0 };
 
-		if (entry->d_name[0] != '.' && file_exists(AT_FDCWD, path) &&
-		    load_file(&context, path, &ignored) == 0)
+		if (entry->d_name[0] != '.' && file_exists(AT_FDCWD, path) && load_file(&context, path, &ignored) == 0)
 			text_list_add(out_names, context.name);
 	}
 	if (directory)

@@ -65,9 +65,9 @@ static int dial(const char *host, const char *port, struct error *err)
 static int load_files(gnutls_certificate_credentials_t credentials, const struct dial_options *options,
 		      struct error *err)
 {
-	int r = options->authorities ? gnutls_certificate_set_x509_trust_file(credentials, options->authorities,
-									       GNUTLS_X509_FMT_PEM)
-				     : gnutls_certificate_set_x509_system_trust(credentials);
+	int r = options->authorities
+			? gnutls_certificate_set_x509_trust_file(credentials, options->authorities, GNUTLS_X509_FMT_PEM)
+			: gnutls_certificate_set_x509_system_trust(credentials);
 
 	if (r < 0)
 		return error_set(err, ERR_INVALID, "TLS authorities %s: %s",
