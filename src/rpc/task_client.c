@@ -178,6 +178,20 @@ int task_update(struct task_client *client, const char *id, const char *resource
 	return call_simple(client, "Update", &request, task_update_request_fields, cancel_fd, err);
 }
 
+int task_checkpoint(struct task_client *client, const char *id, const char *path,
+		    const struct task_checkpoint_options *options, int cancel_fd, struct error *err)
+{
+	AUTO(text_fini) struct text bytes = { 0 };
+	struct task_checkpoint_request request = { .id = borrow(id), .path = borrow(path) };
+
+	if (options) {
+		proto_encode(&bytes, options, task_checkpoint_options_fields);
+		request.options.type_url = borrow(TYPE_CHECKPOINT_OPTIONS);
+		request.options.value = (struct proto_bytes){ .data = (uint8_t *)bytes.data, .size = bytes.size };
+	}
+	return call_simple(client, "Checkpoint", &request, task_checkpoint_request_fields, cancel_fd, err);
+}
+
 int task_connect(struct task_client *client, const char *id, pid_t *out_shim_pid, pid_t *out_task_pid, int cancel_fd,
 		 struct error *err)
 {

@@ -56,6 +56,9 @@ int task_pids(struct task_client *client, const char *id, struct task_pids_respo
 	      struct error *err);
 int task_pause(struct task_client *client, const char *id, int cancel_fd, struct error *err);
 int task_resume(struct task_client *client, const char *id, int cancel_fd, struct error *err);
+/* Writes the container to a folder; options may be NULL. It may take long: the shim does nothing else meanwhile. */
+int task_checkpoint(struct task_client *client, const char *id, const char *path,
+		    const struct task_checkpoint_options *options, int cancel_fd, struct error *err);
 /* resources_json: linux.resources of the runtime spec. */
 int task_update(struct task_client *client, const char *id, const char *resources_json, int cancel_fd,
 		struct error *err);

@@ -153,6 +153,32 @@ const struct proto_field task_runc_options_fields[] = {
 	PROTO_END,
 };
 
+const struct proto_field task_checkpoint_request_fields[] = {
+	PROTO_TEXT(1, struct task_checkpoint_request, id),
+	PROTO_TEXT(2, struct task_checkpoint_request, path),
+	PROTO_OBJECT(3, struct task_checkpoint_request, options, proto_any_fields),
+	PROTO_END,
+};
+
+const struct proto_field task_checkpoint_options_fields[] = {
+	PROTO_BOOL(1, struct task_checkpoint_options, exit),
+	PROTO_BOOL(2, struct task_checkpoint_options, open_tcp),
+	PROTO_BOOL(3, struct task_checkpoint_options, external_unix_sockets),
+	PROTO_BOOL(4, struct task_checkpoint_options, terminal),
+	PROTO_BOOL(5, struct task_checkpoint_options, file_locks),
+	PROTO_TEXT_LIST(6, struct task_checkpoint_options, empty_namespaces),
+	PROTO_TEXT(7, struct task_checkpoint_options, cgroups_mode),
+	PROTO_TEXT(8, struct task_checkpoint_options, image_path),
+	PROTO_TEXT(9, struct task_checkpoint_options, work_path),
+	PROTO_END,
+};
+
+const struct proto_field event_task_checkpointed_fields[] = {
+	PROTO_TEXT(1, struct event_task_checkpointed, container_id),
+	PROTO_TEXT(2, struct event_task_checkpointed, checkpoint),
+	PROTO_END,
+};
+
 static const struct proto_field event_envelope_fields[] = {
 	PROTO_TIME(1, struct event_envelope, timestamp),
 	PROTO_TEXT(2, struct event_envelope, name_space),

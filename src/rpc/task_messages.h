@@ -24,6 +24,7 @@
 #define TYPE_RESOURCES_JSON "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources"
 #define TYPE_FEATURES_JSON "types.containerd.io/opencontainers/runtime-spec/1/features/Features"
 #define TYPE_RUNC_OPTIONS "containerd.runc.v1.Options"
+#define TYPE_CHECKPOINT_OPTIONS "containerd.runc.v1.CheckpointOptions"
 #define TYPE_METRICS_V1 "io.containerd.cgroups.v1.Metrics"
 #define TYPE_METRICS_V2 "io.containerd.cgroups.v2.Metrics"
 #define TYPE_PROCESS_DETAILS "containerd.runc.v1.ProcessDetails"
@@ -158,6 +159,31 @@ struct task_shutdown_request {
 };
 
 /* What the shim takes of containerd.runc.v1.Options. */
+/* options: TYPE_CHECKPOINT_OPTIONS, or none. */
+struct task_checkpoint_request {
+	char *id;
+	char *path;
+	struct proto_any options;
+};
+
+/* containerd.runc.v1.CheckpointOptions; `exit`: the container ends with it. */
+struct task_checkpoint_options {
+	bool exit;
+	bool open_tcp;
+	bool external_unix_sockets;
+	bool terminal;
+	bool file_locks;
+	struct text_list empty_namespaces;
+	char *cgroups_mode;
+	char *image_path;
+	char *work_path;
+};
+
+struct event_task_checkpointed {
+	char *container_id;
+	char *checkpoint;
+};
+
 struct task_runc_options {
 	bool no_pivot_root;
 	bool no_new_keyring;
@@ -252,6 +278,9 @@ extern const struct proto_field task_stats_response_fields[];
 extern const struct proto_field task_connect_response_fields[];
 extern const struct proto_field task_shutdown_request_fields[];
 extern const struct proto_field task_runc_options_fields[];
+extern const struct proto_field task_checkpoint_request_fields[];
+extern const struct proto_field task_checkpoint_options_fields[];
+extern const struct proto_field event_task_checkpointed_fields[];
 extern const struct proto_field event_forward_request_fields[];
 extern const struct proto_field event_task_create_fields[];
 extern const struct proto_field event_task_start_fields[];

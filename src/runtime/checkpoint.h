@@ -43,3 +43,8 @@ int runtime_checkpoint(const struct runtime *runtime, const char *id, const stru
 int runtime_restore(struct runtime_process *out_process, const struct runtime *runtime,
 		    const struct runtime_create_options *create, const struct runtime_criu_options *options,
 		    struct error *err);
+/*
+ * The network namespace config.json wants made, with lo up and the sockets of runtime_process.net_fds: for a restore
+ * with net_outside, so that it can be set up first. *out_namespace_fd stays -1 if it wants none, or one that exists.
+ */
+int runtime_make_net(int *out_namespace_fd, int out_net_fds[RUNTIME_NET_COUNT], const char *bundle, struct error *err);

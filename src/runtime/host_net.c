@@ -61,16 +61,42 @@ int host_net_make(struct host_net *out_net, struct error *err)
 	return 1;
 }
 
-int host_net_loopback_of(pid_t pid, struct error *err)
+void host_net_open_others(int out_fds[RUNTIME_NET_COUNT])
+{
+	out_fds[RUNTIME_NET_FILTER] = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+	out_fds[RUNTIME_NET_UDP] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	out_fds[RUNTIME_NET_TCP] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+}
+
+/* There and back; *out_fds (may be NULL) get the sockets. */
+static int visit(int namespace_fd, int *out_fds, struct error *err)
 {
 	AUTO_CLOSE int own = namespace_open(0, namespace_kind_of_flag(CLONE_NEWNET));
-	AUTO_CLOSE int theirs = namespace_open(pid, namespace_kind_of_flag(CLONE_NEWNET));
-	AUTO_CLOSE int socket_fd = -1;
+	AUTO_CLOSE int route_fd = -1;
 
-	if (own < 0 || theirs < 0 || namespace_join(own, CLONE_NEWNET) < 0 || namespace_join(theirs, CLONE_NEWNET) < 0)
-		return error_set(err, ERR_INTERNAL, "enter the network namespace of process %d", pid);
-	socket_fd = host_net_loopback();
+	if (own < 0 || namespace_join(own, CLONE_NEWNET) < 0 || namespace_join(namespace_fd, CLONE_NEWNET) < 0)
+		return error_set(err, ERR_INTERNAL, "enter the container's network namespace");
+	route_fd = host_net_loopback();
+	if (route_fd >= 0 && out_fds)
+		host_net_open_others(out_fds);
 	if (namespace_join(own, CLONE_NEWNET) < 0)
 		abort();
-	return socket_fd < 0 ? error_set_errno(err, ERR_INTERNAL, socket_fd, "bring up lo") : 0;
+	if (route_fd < 0)
+		return error_set_errno(err, ERR_INTERNAL, route_fd, "bring up lo");
+	if (out_fds)
+		out_fds[RUNTIME_NET_ROUTE] = take_fd(&route_fd);
+	return 0;
+}
+
+int host_net_open_sockets(int namespace_fd, int out_fds[RUNTIME_NET_COUNT], struct error *err)
+{
+	return visit(namespace_fd, out_fds, err);
+}
+
+int host_net_loopback_of(pid_t pid, struct error *err)
+{
+	AUTO_CLOSE int fd = namespace_open(pid, namespace_kind_of_flag(CLONE_NEWNET));
+
+	return fd < 0 ? error_set_errno(err, ERR_INTERNAL, fd, "open the network namespace of process %d", pid)
+		      : visit(fd, NULL, err);
 }

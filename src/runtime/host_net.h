@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "runtime/runtime.h"
 
 /* Both descriptors are yours. */
 struct host_net {
@@ -27,3 +28,7 @@ int host_net_up(int socket_fd);
 int host_net_loopback(void);
 /* The same in the namespace of a process. */
 int host_net_loopback_of(pid_t pid, struct error *err);
+/* The sockets of struct runtime_process, born in this namespace. */
+int host_net_open_sockets(int namespace_fd, int out_fds[RUNTIME_NET_COUNT], struct error *err);
+/* The same in the caller's, but for RUNTIME_NET_ROUTE. A kernel without one of them can do without: what needs it says so. */
+void host_net_open_others(int out_fds[RUNTIME_NET_COUNT]);

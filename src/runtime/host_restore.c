@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/file.h"
 #include "base/path.h"
 #include "runtime/criu_descriptors.h"
 #include "runtime/hook.h"
@@ -35,6 +36,7 @@
 #include "json/json.h"
 
 #define RESTORE_LOG "restore.log"
+#define CONFIG_MAX (16 << 20)
 #define ROOT_NAME "criu-root"
 
 struct restore {
@@ -528,5 +530,38 @@ int runtime_restore(struct runtime_process *out_process, const struct runtime *r
 	*out_process = creation->process;
 	creation->process = RUNTIME_PROCESS_NONE;
 	creation->done = true;
+	return 0;
+}
+
+/* ---- a network beforehand ---- */
+
+static int load_spec(struct spec *out_spec, const char *bundle, struct error *err)
+{
+	AUTO_FREE char *path = path_join(bundle, "config.json");
+	AUTO_FREE char *text = NULL;
+	size_t size;
+	int r = file_read(&text, &size, AT_FDCWD, path, CONFIG_MAX);
+
+	return r < 0 ? error_set_errno(err, ERR_INVALID, r, "read %s", path) : spec_parse(out_spec, text, size, err);
+}
+
+int runtime_make_net(int *out_namespace_fd, int out_net_fds[RUNTIME_NET_COUNT], const char *bundle, struct error *err)
+{
+	AUTO(spec_fini) struct spec spec = { 0 };
+	const struct spec_namespace *wanted;
+	AUTO_CLOSE int fd = -1;
+	int r;
+
+	if (load_spec(&spec, bundle, err) < 0)
+		return -1;
+	wanted = spec_find_namespace(&spec, "network");
+	if (!wanted || !text_empty(wanted->path))
+		return 0;
+	r = host_net_make(&fd, err);
+	if (r <= 0)
+		return r < 0 ? -1 : error_set(err, ERR_FORBIDDEN, "make a network namespace: no way back from it");
+	if (host_net_open_sockets(fd, out_net_fds, err) < 0)
+		return -1;
+	*out_namespace_fd = take_fd(&fd);
 	return 0;
 }

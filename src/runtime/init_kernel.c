@@ -61,13 +61,11 @@ static int enter_time_namespace(const struct plan *plan, struct error *err)
 	return 0;
 }
 
-/* For the host side to use. A kernel without one of them can do without: what needs it says so. */
+/* For the host side to use. */
 static void open_net_sockets(struct init *init, int route_fd)
 {
 	init->net_fds[RUNTIME_NET_ROUTE] = route_fd;
-	init->net_fds[RUNTIME_NET_FILTER] = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
-	init->net_fds[RUNTIME_NET_UDP] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	init->net_fds[RUNTIME_NET_TCP] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	host_net_open_others(init->net_fds);
 }
 
 static int bring_up_loopback(struct init *init, struct error *err)

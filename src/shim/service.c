@@ -51,6 +51,7 @@ union any_request {
 	struct task_resize_request resize;
 	struct task_close_io_request close_io;
 	struct task_update_request update;
+	struct task_checkpoint_request checkpoint;
 	struct task_shutdown_request shutdown;
 };
 
@@ -258,9 +259,12 @@ static int do_resume(const struct call *call, const union any_request *request, 
 
 static int do_checkpoint(const struct call *call, const union any_request *request, struct error *err)
 {
-	(void)call;
-	(void)request;
-	return error_set(err, ERR_UNSUPPORTED, "checkpoints are not supported");
+	struct task *task = NULL;
+
+	if (task_find(&task, call->host, request->checkpoint.id, err) < 0 ||
+	    task_checkpoint_to(task, &request->checkpoint, err) < 0)
+		return -1;
+	return reply_empty(call);
 }
 
 static int do_update(const struct call *call, const union any_request *request, struct error *err)
@@ -383,7 +387,7 @@ static const struct method methods[] = {
 	{ "Pids", task_process_request_fields, do_pids },
 	{ "Pause", task_process_request_fields, do_pause },
 	{ "Resume", task_process_request_fields, do_resume },
-	{ "Checkpoint", task_process_request_fields, do_checkpoint },
+	{ "Checkpoint", task_checkpoint_request_fields, do_checkpoint },
 	{ "Kill", task_kill_request_fields, do_kill },
 	{ "Exec", task_exec_request_fields, do_exec },
 	{ "ResizePty", task_resize_request_fields, do_resize },

@@ -20,6 +20,7 @@
 #include "oci/runtime_spec.h"
 #include "shim/attach.h"
 #include "shim/bundle.h"
+#include "shim/task_checkpoint.h"
 #include "shim/task_process.h"
 #include "sys/cgroup.h"
 #include "sys/fd_pass.h"
@@ -56,6 +57,7 @@ static void task_free(struct task *task)
 		if (task->net_fds[i] >= 0)
 			close(task->net_fds[i]);
 	cgroup_close(task->cgroup);
+	task_restore_free(task->restore);
 	free(task->state_root);
 	free(task->cache);
 	free(task->bundle);
@@ -127,21 +129,11 @@ static int open_task(struct task **out_task, struct task_host *host, const struc
 	return 0;
 }
 
-static int run_create(struct task *task, const struct task_create_request *request,
-		      const struct task_runc_options *options, struct error *err)
+struct runtime_create_options task_create_options(const struct task *task, const struct task_create_request *request,
+						  const struct task_runc_options *options,
+						  struct runtime_rootfs_mount *mounts)
 {
-	AUTO(runtime_process_fini) struct runtime_process made = RUNTIME_PROCESS_NONE;
-	AUTO_FREE struct runtime_rootfs_mount *mounts = xcalloc(request->rootfs.count + 1, sizeof(*mounts));
 	int fds[3];
-	struct runtime_create_options create = {
-		.id = task->id,
-		.bundle = task->bundle,
-		.rootfs_mounts = mounts,
-		.rootfs_mount_count = request->rootfs.count,
-		.want_netlink = streams_exit_waits(task->init.streams),
-		.no_pivot = options->no_pivot_root,
-		.process = { .no_new_keyring = options->no_new_keyring, .foreground = true },
-	};
 
 	for (size_t i = 0; i < request->rootfs.count; i++)
 		mounts[i] = (struct runtime_rootfs_mount){
@@ -151,7 +143,29 @@ static int run_create(struct task *task, const struct task_create_request *reque
 			.options = &request->rootfs.items[i].options,
 		};
 	streams_child_fds(task->init.streams, fds);
-	create.process.stdio = (struct runtime_stdio){ fds[0], fds[1], fds[2] };
+	return (struct runtime_create_options){
+		.id = task->id,
+		.bundle = task->bundle,
+		.rootfs_mounts = mounts,
+		.rootfs_mount_count = request->rootfs.count,
+		.want_netlink = streams_exit_waits(task->init.streams),
+		.no_pivot = options->no_pivot_root,
+		.process = { .stdio = { fds[0], fds[1], fds[2] },
+			     .no_new_keyring = options->no_new_keyring,
+			     .foreground = true },
+	};
+}
+
+static int run_create(struct task *task, const struct task_create_request *request,
+		      const struct task_runc_options *options, struct error *err)
+{
+	AUTO(runtime_process_fini) struct runtime_process made = RUNTIME_PROCESS_NONE;
+	AUTO_FREE struct runtime_rootfs_mount *mounts = xcalloc(request->rootfs.count + 1, sizeof(*mounts));
+	struct runtime_create_options create;
+
+	if (!text_empty(request->checkpoint))
+		return task_restore_new(&task->restore, task, request, err);
+	create = task_create_options(task, request, options, mounts);
 	if (runtime_create(&made, &task->runtime, &create, err) < 0)
 		return -1;
 	task_process_take(&task->init, &made);
@@ -214,7 +228,7 @@ static void on_oom(struct watch *watch, short revents)
 	check_oom(task);
 }
 
-static void watch_oom(struct task *task)
+void task_watch_oom(struct task *task)
 {
 	AUTO(error_clear) struct error ignored = { 0 };
 	AUTO_FREE char *path = bundle_cgroup_path(task->init.pid);
@@ -243,6 +257,7 @@ static void publish_create(const struct task *task, const struct task_create_req
 	event.io.stdout_uri = request->stdout_uri;
 	event.io.stderr_uri = request->stderr_uri;
 	event.io.terminal = request->terminal;
+	event.checkpoint = request->checkpoint;
 	events_publish(task->host->events, "/tasks/create", "TaskCreate", &event, event_task_create_fields);
 }
 
@@ -255,8 +270,6 @@ static int check_request(struct task_host *host, const struct task_create_reques
 		return error_set(err, ERR_INVALID, "container id %s is invalid", text_or_empty(request->id));
 	if (text_empty(request->bundle) || *request->bundle != '/')
 		return error_set(err, ERR_INVALID, "bundle %s is not absolute", text_or_empty(request->bundle));
-	if (!text_empty(request->checkpoint) || !text_empty(request->parent_checkpoint))
-		return error_set(err, ERR_UNSUPPORTED, "starting from a checkpoint is not supported");
 	if (task_find(&existing, host, request->id, &ignored) == 0)
 		return error_set(err, ERR_CONFLICT, "container %s exists already", request->id);
 	return 0;
@@ -278,7 +291,8 @@ int task_new(struct task **out_task, struct task_host *host, const struct task_c
 	rollback_add(&undo, undo_create, task);
 	if (open_fds_socket(task, err) < 0 || bundle_write_shim(task->bundle_fd, host->address, err) < 0)
 		return -1;
-	watch_oom(task);
+	if (!task->restore)
+		task_watch_oom(task);
 	rollback_cancel(&undo);
 	publish_create(task, request);
 	list_add_last(&host->tasks, &task->node);
@@ -391,12 +405,13 @@ static int start_exec(struct task_process *process, struct error *err)
 
 static int start_init(struct task *task, struct error *err)
 {
-	struct event_task event = { .container_id = task->id, .pid = (uint32_t)task->init.pid };
+	struct event_task event = { .container_id = task->id };
 
 	streams_accept(task->init.streams);
-	if (runtime_start(&task->runtime, task->id, err) < 0)
+	if ((task->restore ? task_restore_start(task, err) : runtime_start(&task->runtime, task->id, err)) < 0)
 		return -1;
 	task->init.state = PROCESS_RUNNING;
+	event.pid = (uint32_t)task->init.pid;
 	events_publish(task->host->events, "/tasks/start", "TaskStart", &event, event_task_start_fields);
 	return 0;
 }
@@ -410,6 +425,15 @@ int task_start_process(struct task_process *process, struct error *err)
 
 /* ---- verbs ---- */
 
+static void init_ended(struct task *task, uint32_t exit_status);
+
+/* There is no process yet that a signal could end. */
+static void end_unrestored(struct task *task, int signal)
+{
+	task_restore_free(take_ptr(task->restore));
+	init_ended(task, 128 + (uint32_t)signal);
+}
+
 int task_kill_process(struct task_process *process, int signal, bool all, struct error *err)
 {
 	struct task *task = process->task;
@@ -418,6 +442,10 @@ int task_kill_process(struct task_process *process, int signal, bool all, struct
 	/* NOT_FOUND: containerd takes it for "already done" */
 	if (process->state == PROCESS_ENDED || process->state == PROCESS_TOLD)
 		return error_set(err, ERR_NOT_FOUND, "process %s already finished", task_process_id(process));
+	if (!process->exec_id && task->restore) {
+		end_unrestored(task, signal);
+		return 0;
+	}
 	if (!process->exec_id)
 		return runtime_kill(&task->runtime, task->id, signal, all, err);
 	if (process->pidfd < 0)
@@ -460,6 +488,10 @@ static int end_created(struct task *task, struct error *err)
 
 	if (task->init.state != PROCESS_CREATED)
 		return 0;
+	if (task->restore) {
+		end_unrestored(task, SIGKILL);
+		return 0;
+	}
 	if (runtime_delete(&task->runtime, task->id, true, err) < 0)
 		return -1;
 	if (waitpid(task->init.pid, &status, 0) == task->init.pid)

@@ -70,8 +70,9 @@ struct task {
 	struct task_process init;
 	struct list execs;
 	bool paused;
-	uint64_t oom_kills;    /* told so far */
-	struct cgroup *cgroup; /* NULL: unknown */
+	struct task_restore *restore; /* made from a checkpoint, not started yet */
+	uint64_t oom_kills;	      /* told so far */
+	struct cgroup *cgroup;	      /* NULL: unknown */
 	struct watch oom_watch;
 	int oom_fd;
 	struct watch fds_watch; /* the socket `fds` */
@@ -93,6 +94,8 @@ int task_kill_process(struct task_process *process, int signal, bool all, struct
 int task_resize_process(struct task_process *process, unsigned width, unsigned height, struct error *err);
 /* Fills the answer and frees the process; with init the task. */
 int task_delete_process(struct task_process *process, struct task_exit_response *out_response, struct error *err);
+/* Writes it to a folder; unless the options say `exit` it goes on. */
+int task_checkpoint_to(struct task *task, const struct task_checkpoint_request *request, struct error *err);
 int task_pause_or_resume(struct task *task, bool pause, struct error *err);
 /* A child was reaped; unknown pids (orphans of containers) are ignored. */
 void task_reaped(struct task_host *host, pid_t pid, int wait_status);

@@ -170,7 +170,7 @@ def test_missing_command(shim):
     ([(1, "../x"), (2, "/tmp")], 3, "invalid"),
     ([(1, "c"), (2, "relative")], 3, "not absolute"),
     ([(1, "c"), (2, "/tmp"), (6, "syslog://x")], 12, "syslog"),
-    ([(1, "c"), (2, "/tmp"), (8, "/ckpt")], 12, "checkpoint"),
+    ([(1, "c"), (2, "/tmp"), (8, "/no/checkpoint")], 5, "checkpoint /no/checkpoint does not exist"),
     ([(1, "c"), (2, "/tmp"), (10, [(1, "containerd.runc.v1.Options"), (2, encode([(6, "/bin/runc")]))])], 12,
      "binary_name"),
 ])
