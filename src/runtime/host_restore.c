@@ -549,6 +549,7 @@ int runtime_make_net(int *out_namespace_fd, int out_net_fds[RUNTIME_NET_COUNT], 
 {
 	AUTO(spec_fini) struct spec spec = { 0 };
 	const struct spec_namespace *wanted;
+	struct host_net net = { -1, -1 };
 	AUTO_CLOSE int fd = -1;
 	int r;
 
@@ -557,9 +558,11 @@ int runtime_make_net(int *out_namespace_fd, int out_net_fds[RUNTIME_NET_COUNT], 
 	wanted = spec_find_namespace(&spec, "network");
 	if (!wanted || !text_empty(wanted->path))
 		return 0;
-	r = host_net_make(&fd, err);
+	r = host_net_make(&net, err);
 	if (r <= 0)
 		return r < 0 ? -1 : error_set(err, ERR_FORBIDDEN, "make a network namespace: no way back from it");
+	close(net.socket_fd);
+	fd = net.namespace_fd;
 	if (host_net_open_sockets(fd, out_net_fds, err) < 0)
 		return -1;
 	*out_namespace_fd = take_fd(&fd);
