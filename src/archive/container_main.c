@@ -7,7 +7,7 @@
  *
  * Descriptors: 0 put: the tar stream; 1 get, export: the tar stream; 3 the
  * report; 4 the request, "key=value" texts each ended by a NUL; 5 a running
- * container's root directory. Without 5 the container's layers and volumes are
+ * container's root directory, 6 its user namespace if it has one. Without 5 the container's layers and volumes are
  * mounted, in a mount namespace of this process; then the container's root is
  * our root, and all its paths are looked up inside (openat2 RESOLVE_IN_ROOT):
  * none of its links leads out. The report: 'S' and struct archive_stat_report
@@ -15,6 +15,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <limits.h>
 #include <sched.h>
 #include <signal.h>
@@ -40,13 +41,15 @@
 #define REPORT_FD 3
 #define REQUEST_FD 4
 #define ROOT_FD 5
+#define USERNS_FD 6
 #define REQUEST_MAX (16 * 1024 * 1024)
 #define LINK_HOPS_MAX 40
 
 #define MOUNT_WORDS 4
 
 struct request {
-	bool running; /* the root comes as a descriptor */
+	bool running;	     /* the root comes as a descriptor */
+	bool user_namespace; /* and its user namespace as the next one: owners are what they are there */
 	bool read_only;
 	bool keep_kinds; /* a directory never replaces anything else, nor the other way round */
 	const char *upper;
@@ -80,6 +83,7 @@ static bool take_key(struct request *request, const char *key, const char *value
 		bool *target;
 	} flags[] = {
 		{ "running", &request->running },
+		{ "user-namespace", &request->user_namespace },
 		{ "read-only", &request->read_only },
 		{ "keep-kinds", &request->keep_kinds },
 	};
@@ -217,6 +221,9 @@ static int enter_container(const struct request *request, struct error *err)
 {
 	int fd = request->running ? ROOT_FD : mount_container(request, err);
 
+	if (request->user_namespace && (setns(USERNS_FD, CLONE_NEWUSER) < 0 || setresgid(0, 0, 0) < 0 ||
+					setgroups(0, NULL) < 0 || setresuid(0, 0, 0) < 0))
+		return error_set_errno(err, ERR_INTERNAL, errno, "enter the container's user namespace");
 	return fd < 0 || jail_confine(&fd, err) < 0 ? -1 : fd;
 }
 

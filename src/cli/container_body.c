@@ -435,7 +435,8 @@ static int check_modes(const T *options, struct error *err)
 
 	if ((!shared_pid && check_mode(options->pid, "pid", "host", NULL, "PID", err) < 0) ||
 	    check_mode(options->uts, "uts", "host", NULL, "UTS", err) < 0 ||
-	    check_mode(options->userns, "userns", "host", NULL, "USER", err) < 0 ||
+	    (!text_has_prefix(options->userns, "auto") &&
+	     check_mode(options->userns, "userns", "host", NULL, "USER", err) < 0) ||
 	    check_mode(options->cgroupns, "cgroupns", "host", "private", "CGROUP", err) < 0)
 		return -1;
 	if (options->memory_swappiness < -1 || options->memory_swappiness > 100)

@@ -32,6 +32,7 @@ struct daemon_flags {
 	const char *firewall_table;
 	const char *default_shm_size;
 	const char *log_driver;
+	const char *userns_remap;
 	const char *log_level;
 	const char *log_format;
 	const char *tls_authorities;
@@ -137,6 +138,7 @@ static const struct option_spec flag_table[] = {
 	OPTION_TEXT("tlscert", 0, T, tls_certificate, "path", "TLS certificate (default \"" TLS_FOLDER "/cert.pem\")"),
 	OPTION_TEXT("tlskey", 0, T, tls_key, "path", "TLS key (default \"" TLS_FOLDER "/key.pem\")"),
 	OPTION_OPT_BOOL("tlsverify", 0, T, tls_verify, "Speak TLS, and only with clients that have a certificate"),
+	OPTION_TEXT("userns-remap", 0, T, userns_remap, "string", "User (and group) whose subordinate ids containers get: default, user or user:group"),
 	OPTION_FLAG("validate", 0, T, validate, "Check the configuration and exit"),
 	OPTION_FLAG("version", 'v', T, version, "Print version information and quit"),
 	OPTION_END,
@@ -204,6 +206,7 @@ static const struct json_field config_fields[] = {
 	JSON_TEXT_LIST("insecure-registries", T, insecure_registries, 0),
 	JSON_OPT_BOOL("live-restore", T, live_restore, 0),
 	JSON_TEXT("log-driver", T, log_driver, 0),
+	JSON_TEXT("userns-remap", T, userns_remap, 0),
 	JSON_TEXT("log-format", T, log_format, 0),
 	JSON_TEXT("log-level", T, log_level, 0),
 	JSON_TEXT_MAP("log-opts", T, log_options, 0),
@@ -472,6 +475,7 @@ static int merge(struct daemon_config *config, const struct daemon_flags *flags,
 	merge_text(&config->init_path, flags->init_path, "init-path", &conflicts);
 	merge_text(&config->firewall_table, flags->firewall_table, "firewall-table", &conflicts);
 	merge_text(&config->default_shm_size, flags->default_shm_size, "default-shm-size", &conflicts);
+	merge_text(&config->userns_remap, flags->userns_remap, "userns-remap", &conflicts);
 	merge_text(&config->log_driver, flags->log_driver, "log-driver", &conflicts);
 	merge_text(&config->log_level, flags->log_level, "log-level", &conflicts);
 	merge_text(&config->log_format, flags->log_format, "log-format", &conflicts);

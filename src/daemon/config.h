@@ -52,6 +52,7 @@ struct daemon_config {
 	char *init_path;
 	char *firewall_table;
 	char *default_shm_size;
+	char *userns_remap;
 	char *log_driver;
 	struct text_map log_options;
 	char *log_level;

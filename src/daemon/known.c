@@ -51,7 +51,6 @@ const struct known_option known_options[] = {
 	{ "swarm-default-advertise-addr", "swarm-default-advertise-addr", false, NULL, NO_SWARM },
 	{ "userland-proxy", "userland-proxy", true, "true|false", "" },
 	{ "userland-proxy-path", "userland-proxy-path", false, "*", "published ports need no process" },
-	{ "userns-remap", "userns-remap", false, "", "containers have no user namespace" },
 };
 /* clang-format on */
 

@@ -230,6 +230,7 @@ static int open_engine(struct daemon *daemon, struct error *err)
 	options.address_pool = config->address_pool;
 	options.init_path = init_path;
 	options.shm_size_bytes = daemon_config_shm_size(config);
+	options.userns_remap = config->userns_remap;
 	options.log_driver = config->log_driver;
 	options.log_options = &config->log_options;
 	options.stop_timeout_s = optional_i64_or(config->stop_timeout_s, 0);

@@ -131,10 +131,19 @@ static int open_root(int64_t pid, struct error *err)
 	return fd < 0 ? error_set_errno(err, ERR_CONFLICT, errno, "open the container's root") : fd;
 }
 
+/* Where the files of a running container have the owners that the container sees. */
+static int open_user_namespace(int64_t pid, struct error *err)
+{
+	AUTO_FREE char *path = xasprintf("/proc/%lld/ns/user", (long long)pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? error_set_errno(err, ERR_CONFLICT, errno, "open the container's user namespace") : fd;
+}
+
 /* ---- the child ---- */
 
-static int spawn(struct archive *archive, const char *verb, const struct text_list *request, int root_fd, int stream_fd,
-		 struct error *err)
+static int spawn(struct archive *archive, const char *verb, const struct text_list *request, const int running_fds[2],
+		 int stream_fd, struct error *err)
 {
 	AUTO_FREE char *program = program_find("kist-archive", err);
 	AUTO_CLOSE int input = program ? files_request(request, err) : -1;
@@ -144,7 +153,7 @@ static int spawn(struct archive *archive, const char *verb, const struct text_li
 	struct process_options options = { .path = program, .argv = (char *const *)argv, .stdin_fd = stream_fd };
 	int report[2];
 	int output[2];
-	int fds[3];
+	int fds[4];
 
 	if (input < 0)
 		return -1;
@@ -159,9 +168,10 @@ static int spawn(struct archive *archive, const char *verb, const struct text_li
 	options.stdout_fd = output_write;
 	fds[0] = report_write;
 	fds[1] = input;
-	fds[2] = root_fd;
+	fds[2] = running_fds[0];
+	fds[3] = running_fds[1];
 	options.fds = fds;
-	options.fd_count = root_fd >= 0 ? 3 : 2;
+	options.fd_count = 2 + (running_fds[0] >= 0) + (running_fds[1] >= 0);
 	return process_spawn(&archive->process, &options, err);
 }
 
@@ -209,6 +219,7 @@ static int start(struct archive *archive, const char *verb, struct text_list *re
 		 struct error *err)
 {
 	AUTO_CLOSE int root_fd = -1;
+	AUTO_CLOSE int userns_fd = -1;
 	int64_t pid;
 
 	if (hold_if_stopped(archive, &pid, cancel_fd, err) < 0)
@@ -217,12 +228,18 @@ static int start(struct archive *archive, const char *verb, struct text_list *re
 		root_fd = open_root(pid, err);
 		if (root_fd < 0)
 			return -1;
+		if (archive->container->document.id_map.size) {
+			userns_fd = open_user_namespace(pid, err);
+			if (userns_fd < 0)
+				return -1;
+			text_list_add(request, "user-namespace=1");
+		}
 		text_list_add(request, "running=1");
 		add_hollows(request, &archive->container->document);
 	} else if (add_tree(request, archive->container, err) < 0) {
 		return -1;
 	}
-	return spawn(archive, verb, request, root_fd, stream_fd, err);
+	return spawn(archive, verb, request, (const int[]){ root_fd, userns_fd }, stream_fd, err);
 }
 
 static int await_report(const struct archive *archive, int cancel_fd, struct error *err)
@@ -368,7 +385,7 @@ int archive_export(struct archive **out_archive, struct engine *engine, const ch
 
 	if (archive_new(&archive, engine, name, err) < 0 ||
 	    files_add_snapshot(&request, engine->store, archive->container->id, err) < 0 ||
-	    spawn(archive, "export", &request, -1, -1, err) < 0)
+	    spawn(archive, "export", &request, (const int[]){ -1, -1 }, -1, err) < 0)
 		return -1;
 	container_event(archive->container, "export", NULL);
 	*out_archive = take_ptr(archive);

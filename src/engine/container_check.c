@@ -15,6 +15,7 @@
 #include "engine/engine_private.h"
 #include "engine/log_driver.h"
 #include "engine/spec.h"
+#include "engine/user_namespace.h"
 #include "sys/cgroup.h"
 #include "sys/rlimit.h"
 #include "sys/signal_name.h"
@@ -199,6 +200,7 @@ static int check_namespaces(struct host_config *host, struct error *err)
 	static const char *const ipc_modes[] = { "none", "private", "shareable", "host", NULL };
 	static const char *const plain_modes[] = { "", "host", NULL };
 	static const char *const cgroup_modes[] = { "", "host", "private", NULL };
+	int64_t userns_size;
 
 	if (text_empty(host->ipc_mode))
 		replace(&host->ipc_mode, "private");
@@ -211,10 +213,7 @@ static int check_namespaces(struct host_config *host, struct error *err)
 		return error_set(err, ERR_INVALID, "invalid UTS mode: %s", host->uts_mode);
 	if (!is_one_of(text_or_empty(host->cgroupns_mode), cgroup_modes))
 		return error_set(err, ERR_INVALID, "invalid cgroup namespace mode: %s", host->cgroupns_mode);
-	/* Without user namespaces of our own, "host" is what every container has. */
-	if (!is_one_of(text_or_empty(host->userns_mode), plain_modes))
-		return error_set(err, ERR_INVALID, "invalid userns mode: %s", host->userns_mode);
-	return 0;
+	return userns_mode_parse(&userns_size, host->userns_mode, err);
 }
 
 /* What makes no sense in another container's network: the files and ports are that one's. */

@@ -12,6 +12,7 @@
 #include "engine/engine_private.h"
 #include "engine/image.h"
 #include "engine/log_driver.h"
+#include "engine/user_namespace.h"
 #include "engine/volume.h"
 #include "network/network.h"
 #include "store/snapshot.h"
@@ -81,7 +82,7 @@ static int check_engine(struct container *container, struct error *err)
 	if (optional_bool_or(host->init, false) && !container->engine->init_path)
 		return error_set(err, ERR_UNSUPPORTED, "--init needs an init program, and this engine has none");
 	name_shared_network(container);
-	return 0;
+	return user_namespace_check(container->engine, host, err);
 }
 
 static void undo_enter(void *arg)
@@ -129,6 +130,8 @@ static int build(struct container *container, const struct image_ready *image, s
 	if (container_enter(container, err) < 0)
 		return -1;
 	rollback_add(&undo, undo_enter, container);
+	if (user_namespace_assign(container, err) < 0)
+		return -1;
 	rollback_add(&undo, undo_volumes, container);
 	if (container_resolve_mounts(container, err) < 0)
 		return -1;

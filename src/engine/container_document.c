@@ -20,6 +20,7 @@ const struct json_field container_mount_fields[] = {
 	JSON_BOOL("readOnlyTop", M, read_only_top, JSON_OMIT_EMPTY),
 	JSON_BOOL("readOnlyForce", M, read_only_force, JSON_OMIT_EMPTY),
 	JSON_TEXT("subpath", M, subpath, JSON_OMIT_EMPTY),
+	JSON_BOOL("idMapped", M, id_mapped, JSON_OMIT_EMPTY),
 	JSON_END,
 };
 #undef M
@@ -45,6 +46,15 @@ static const struct json_field container_state_fields[] = {
 };
 #undef S
 
+#define M struct id_map
+static const struct json_field id_map_fields[] = {
+	JSON_I64("uidBase", M, uid_base, 0),
+	JSON_I64("gidBase", M, gid_base, 0),
+	JSON_I64("size", M, size, 0),
+	JSON_END,
+};
+#undef M
+
 #define D struct container_document
 const struct json_field container_document_fields[] = {
 	JSON_TEXT("id", D, id, JSON_REQUIRED),
@@ -60,6 +70,7 @@ const struct json_field container_document_fields[] = {
 	JSON_OBJECT("state", D, state, container_state_fields, 0),
 	JSON_I64("restartCount", D, restart_count, JSON_OMIT_EMPTY),
 	JSON_MAP("boundPorts", D, bound_ports, port_bindings_fields, JSON_OMIT_EMPTY),
+	JSON_OBJECT("idMap", D, id_map, id_map_fields, JSON_OMIT_EMPTY),
 	JSON_BOOL("buildStep", D, build_step, JSON_OMIT_EMPTY),
 	JSON_END,
 };

@@ -33,6 +33,7 @@ struct container_mount {
 	bool read_only_top;	  /* ro for the top mount only */
 	bool read_only_force;	  /* recursive ro or fail */
 	char *subpath;		  /* below a volume */
+	bool id_mapped;		  /* binds: as the container's ids, not the host's */
 };
 
 struct container_state {
@@ -53,6 +54,13 @@ struct container_state {
 	struct state_health *health; /* NULL: no check, or never started */
 };
 
+/* Ids 0 to size - 1 of a user namespace are these of the host; size 0: there is none. */
+struct id_map {
+	int64_t uid_base;
+	int64_t gid_base;
+	int64_t size;
+};
+
 struct container_document {
 	char *id;
 	char *name; /* without "/" */
@@ -67,6 +75,7 @@ struct container_document {
 	int64_t restart_count;
 	struct port_map bound_ports; /* while running */
 	struct text_map wanted_macs; /* network -> MAC address that was asked for */
+	struct id_map id_map;	     /* decided at create, never changed */
 	bool build_step;	     /* of a build that dies with this engine */
 };
 

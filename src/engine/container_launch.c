@@ -293,9 +293,21 @@ static int create_task(struct launch *launch, int cancel_fd, struct error *err)
 		.stdout_uri = output,
 		.stderr_uri = config->tty ? NULL : output,
 	};
+	AUTO(text_fini) struct text io_options = { 0 };
+	char io_type[] = TYPE_RUNC_OPTIONS;
 	uint32_t pid;
 	int r;
 
+	if (container->document.id_map.size) {
+		const struct task_runc_options io = { .io_uid = (uint32_t)container->document.id_map.uid_base,
+						      .io_gid = (uint32_t)container->document.id_map.gid_base };
+
+		/* Its pipes are its root's, so that /dev/stdout can be opened inside. */
+		proto_encode(&io_options, &io, task_runc_options_fields);
+		request.options.type_url = io_type;
+		request.options.value.data = (uint8_t *)io_options.data;
+		request.options.value.size = io_options.size;
+	}
 	if (!output || snapshot_mount(&mount, container->engine->store, container->id, err) < 0)
 		return -1;
 	rootfs.type = mount.type;

@@ -107,6 +107,8 @@ static int apply_mode(struct container_mount *mount, const char *mode, struct er
 			mount->rw = false;
 		} else if (text_equal(word, "nocopy") && !bind) {
 			mount->copy_up = false;
+		} else if (bind && text_equal(word, "idmap")) {
+			mount->id_mapped = true;
 		} else if (bind && is_propagation(word)) {
 			free(mount->propagation);
 			mount->propagation = xstrdup(word);

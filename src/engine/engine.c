@@ -23,6 +23,7 @@
 #include "engine/name_server.h"
 #include "engine/shim_scan.h"
 #include "engine/system.h"
+#include "engine/user_namespace.h"
 #include "store/snapshot.h"
 #include "sys/capability.h"
 #include "sys/cgroup.h"
@@ -431,9 +432,9 @@ int engine_open(struct engine **out_engine, const struct engine_options *options
 	engine->closing_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (engine->closing_fd < 0)
 		return error_set_errno(err, ERR_INTERNAL, errno, "open engine: eventfd");
-	if (make_folders(engine, err) < 0 || store_open(&engine->store, engine->data_root, err) < 0 ||
-	    engine_migrate(engine, err) < 0 || load_ids(engine, err) < 0 || open_network(engine, options, err) < 0 ||
-	    recover(engine, err) < 0)
+	if (user_namespace_remap(&engine->remap, options->userns_remap, err) < 0 || make_folders(engine, err) < 0 ||
+	    store_open(&engine->store, engine->data_root, err) < 0 || engine_migrate(engine, err) < 0 ||
+	    load_ids(engine, err) < 0 || open_network(engine, options, err) < 0 || recover(engine, err) < 0)
 		return -1;
 	if (landlock_version() == 0 && engine->log)
 		log_warn(engine->log, SYSTEM_NO_LANDLOCK);

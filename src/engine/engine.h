@@ -43,6 +43,7 @@ struct engine_options {
 	int64_t shm_size_bytes;			     /* 0: 64 MiB */
 	int64_t stop_timeout_s;			     /* 0: 10 */
 	int64_t pids_limit;			     /* 0: none */
+	const char *userns_remap;		     /* "default", "user[:group]"; NULL: none */
 	const char *log_driver;			     /* of containers that name none; NULL: json-file */
 	const struct text_map *log_options;	     /* its options (borrowed); NULL: none */
 	const struct log *log;			     /* borrowed; NULL: nothing is logged */

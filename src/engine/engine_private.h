@@ -38,6 +38,7 @@ struct engine {
 	char *bridge;
 	char *cgroup_parent;
 	char *init_path;
+	struct id_map remap; /* --userns-remap; size 0: none */
 	char *log_driver;
 	struct text_map log_options;
 	int64_t shm_size_bytes;

@@ -203,6 +203,17 @@ static void add_namespace(struct spec *spec, const char *type, const char *path)
 	entry->path = path ? xstrdup(path) : NULL;
 }
 
+static void add_user_namespace(struct spec *spec, const struct id_map *map)
+{
+	struct spec_id_mapping *uids = json_array_add(&spec->linux_.uid_mappings, sizeof(*uids));
+	struct spec_id_mapping *gids = json_array_add(&spec->linux_.gid_mappings, sizeof(*gids));
+
+	uids->host_id = (uint32_t)map->uid_base;
+	gids->host_id = (uint32_t)map->gid_base;
+	uids->size = gids->size = (uint32_t)map->size;
+	add_namespace(spec, "user", NULL);
+}
+
 static void add_namespaces(struct spec *spec, const struct spec_input *input)
 {
 	const struct host_config *host = &input->document->host;
@@ -220,15 +231,19 @@ static void add_namespaces(struct spec *spec, const struct spec_input *input)
 		add_namespace(spec, "ipc", input->ipc_namespace);
 	if (private_cgroup)
 		add_namespace(spec, "cgroup", NULL);
+	if (input->document->id_map.size)
+		add_user_namespace(spec, &input->document->id_map);
 }
 
 static void add_sysctls(struct spec *spec, const struct spec_input *input)
 {
 	const struct host_config *host = &input->document->host;
+	int64_t ids = input->document->id_map.size;
+	AUTO_FREE char *groups = xasprintf("0 %lld", (long long)(ids ? ids - 1 : INT32_MAX));
 
 	if (!text_equal(host->network_mode, "host") && !input->network_namespace) {
 		text_map_set(&spec->linux_.sysctl, "net.ipv4.ip_unprivileged_port_start", "0");
-		text_map_set(&spec->linux_.sysctl, "net.ipv4.ping_group_range", "0 2147483647");
+		text_map_set(&spec->linux_.sysctl, "net.ipv4.ping_group_range", groups);
 	}
 	for (size_t i = 0; i < host->sysctls.count; i++)
 		text_map_set(&spec->linux_.sysctl, host->sysctls.items[i].key, host->sysctls.items[i].value);

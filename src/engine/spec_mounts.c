@@ -122,7 +122,7 @@ static void add_tmpfs_options(struct text_list *options, const struct container_
 	}
 }
 
-static void add_user_mount(struct spec *spec, const struct container_mount *from)
+static void add_user_mount(struct spec *spec, const struct spec_input *input, const struct container_mount *from)
 {
 	bool tmpfs = text_equal(from->type, "tmpfs");
 	AUTO_FREE char *source = NULL;
@@ -138,6 +138,9 @@ static void add_user_mount(struct spec *spec, const struct container_mount *from
 		add_tmpfs_options(&mount->options, from);
 	else
 		add_bind_options(&mount->options, from);
+	/* What is in a volume belongs to containers, whatever their ids are outside; what is bound, to the host. */
+	if (input->document->id_map.size && (text_equal(from->type, "volume") || from->id_mapped))
+		text_list_add(&mount->options, from->non_recursive ? "idmap" : "ridmap");
 	/* Looked up by the runtime below the volume, where a link cannot lead out. */
 	if (!text_empty(from->subpath))
 		text_list_addf(&mount->options, MOUNT_OPTION_SUBPATH "%s", from->subpath);
@@ -153,9 +156,14 @@ static bool has_user_mount(const struct container_document *document, const char
 
 static void add_file(struct spec *spec, const struct spec_input *input, const char *destination, const char *source)
 {
-	if (source && !has_user_mount(input->document, destination))
-		add_mount(spec, destination, "bind", source,
+	struct spec_mount *mount;
+
+	if (!source || has_user_mount(input->document, destination))
+		return;
+	mount = add_mount(spec, destination, "bind", source,
 			  input->document->host.readonly_rootfs ? "rbind,rprivate,ro" : "rbind,rprivate");
+	if (input->document->id_map.size)
+		text_list_add(&mount->options, "idmap");
 }
 
 static size_t depth(const char *path)
@@ -186,7 +194,7 @@ int spec_add_mounts(struct spec *spec, const struct spec_input *input, struct er
 
 	add_defaults(spec, input);
 	for (size_t i = 0; i < document->mounts.count; i++)
-		add_user_mount(spec, &document->mounts.items[i]);
+		add_user_mount(spec, input, &document->mounts.items[i]);
 	add_file(spec, input, "/etc/resolv.conf", input->resolv_conf_path);
 	add_file(spec, input, "/etc/hostname", input->hostname_path);
 	add_file(spec, input, "/etc/hosts", input->hosts_path);

@@ -370,6 +370,8 @@ static void fill_names(struct system_info *info, struct engine *engine)
 	text_list_add(&info->security_options, "name=seccomp,profile=builtin");
 	if (engine->cgroup_v2)
 		text_list_add(&info->security_options, "name=cgroupns");
+	if (engine->remap.size)
+		text_list_add(&info->security_options, "name=userns");
 	if (landlock_version() > 0)
 		text_list_add(&info->security_options, "name=landlock");
 	info->id = xstrdup(engine->id);

@@ -31,6 +31,7 @@
 #include "runtime/host_mount.h"
 #include "runtime/host_net.h"
 #include "runtime/host_process.h"
+#include "runtime/host_rootfs.h"
 #include "runtime/host_seccomp.h"
 #include "runtime/host_systemd.h"
 #include "runtime/net_device.h"
@@ -82,6 +83,7 @@ void creation_fini(struct creation *creation)
 		creation_undo(creation);
 	host_clone_close_joins(&creation->plan);
 	host_mount_close(&creation->plan);
+	host_rootfs_close(&creation->plan);
 	host_seccomp_disconnect(&creation->plan);
 	net_device_fini(&creation->plan);
 	close_fd(&creation->folder_fd);
@@ -370,6 +372,11 @@ int creation_complete_cgroup(struct creation *creation, struct error *err)
 	return apply_limits(creation, err);
 }
 
+static int open_mounts(struct plan *plan, struct error *err)
+{
+	return host_mount_open_sources(plan, false, err) < 0 ? -1 : host_rootfs_make(plan, err);
+}
+
 static int prepare(struct creation *creation, struct error *err)
 {
 	const struct spec_seccomp *seccomp = creation->spec.linux_.seccomp;
@@ -390,7 +397,7 @@ static int prepare(struct creation *creation, struct error *err)
 	creation_plan_idmap(creation);
 	if (host_clone_plan_namespaces(&creation->plan, &creation->spec, err) < 0)
 		return -1;
-	return net_device_plan(&creation->plan, err) < 0 ? -1 : host_mount_open_sources(&creation->plan, false, err);
+	return net_device_plan(&creation->plan, err) < 0 ? -1 : open_mounts(&creation->plan, err);
 }
 
 int creation_enter_resctrl(struct creation *creation, struct error *err)

@@ -174,7 +174,7 @@ static int mount_rootfs(struct restore *restore, struct init *init, struct error
 	int r;
 
 	for (size_t i = 0; i < create->rootfs_mount_count; i++)
-		if (init_root_mount_given(init, &create->rootfs_mounts[i], err) < 0)
+		if (init_root_mount_given(init, &create->rootfs_mounts[i], -1, err) < 0)
 			return -1;
 	if (init->root_fd >= 0)
 		return 0;

@@ -47,7 +47,7 @@ void init_leave_open(struct init *init, int *fd);
 
 /* ---- root ---- */
 /* On plan->rootfs, whose root becomes root_fd, or on a place below it. */
-int init_root_mount_given(struct init *init, const struct runtime_rootfs_mount *given, struct error *err);
+int init_root_mount_given(struct init *init, const struct runtime_rootfs_mount *given, int made_fd, struct error *err);
 int init_root_attach(struct init *init, struct error *err);
 int init_root_enter(struct init *init, struct error *err);
 

@@ -44,7 +44,7 @@ static int make_parent_private(const char *rootfs, struct error *err)
 	}
 }
 
-int init_root_mount_given(struct init *init, const struct runtime_rootfs_mount *given, struct error *err)
+int init_root_mount_given(struct init *init, const struct runtime_rootfs_mount *given, int made_fd, struct error *err)
 {
 	AUTO(mount_options_fini) struct mount_options options = { 0 };
 	static const struct text_list none;
@@ -54,7 +54,9 @@ int init_root_mount_given(struct init *init, const struct runtime_rootfs_mount *
 
 	if (mount_options_parse(&options, given->options ? given->options : &none, err) < 0)
 		return -1;
-	if (options.bind || text_equal(given->type, "bind")) {
+	if (made_fd >= 0) {
+		fd = made_fd;
+	} else if (options.bind || text_equal(given->type, "bind")) {
 		fd = mount_clone(AT_FDCWD, given->source, options.recursive_bind);
 		if (fd < 0)
 			return error_set_errno(err, ERR_INVALID, fd, "rootfs: source %s", given->source);
@@ -123,7 +125,8 @@ int init_root_attach(struct init *init, struct error *err)
 	if (propagation & MS_SHARED && make_parent_private(plan->rootfs, err) < 0)
 		return -1;
 	for (size_t i = 0; i < plan->create->rootfs_mount_count; i++)
-		if (init_root_mount_given(init, &plan->create->rootfs_mounts[i], err) < 0)
+		if (init_root_mount_given(init, &plan->create->rootfs_mounts[i],
+					  plan->rootfs_fds ? plan->rootfs_fds[i] : -1, err) < 0)
 			return -1;
 	if (init->root_fd < 0 && bind_on_itself(init, err) < 0)
 		return -1;

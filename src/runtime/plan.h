@@ -57,6 +57,7 @@ struct plan {
 	struct plan_join joins[PLAN_JOIN_MAX];
 	size_t join_count;
 	struct idmap idmap;		     /* of a new user namespace */
+	int *rootfs_fds;		     /* per file system given for the rootfs, see host_rootfs.h; NULL: none */
 	int *mount_fds;			     /* per mount: detached tree opened by the host side, or -1; NULL: none */
 	struct plan_net_device *net_devices; /* see net_device.h */
 	size_t net_device_count;

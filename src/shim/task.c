@@ -109,6 +109,8 @@ static int open_task(struct task **out_task, struct task_host *host, const struc
 	};
 
 	task->host = host;
+	task->io_uid = options->io_uid;
+	task->io_gid = options->io_gid;
 	task->oom_fd = task->fds_fd = task->exit_fd = -1;
 	memset(task->net_fds, -1, sizeof(task->net_fds));
 	list_init(&task->execs);
@@ -356,6 +358,8 @@ int task_add_exec(struct task *task, const struct task_exec_request *request, st
 		.stdin_uri = request->stdin_uri,
 		.stdout_uri = request->stdout_uri,
 		.stderr_uri = request->stderr_uri,
+		.uid = task->io_uid,
+		.gid = task->io_gid,
 	};
 	struct task_process *existing;
 

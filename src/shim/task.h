@@ -65,6 +65,8 @@ struct task {
 	char *bundle;
 	int bundle_fd;
 	char *state_root;
+	uid_t io_uid; /* owner of the pipes of its processes */
+	gid_t io_gid;
 	char *cache; /* compiled seccomp filters, shared by all containers beside this one */
 	struct runtime runtime;
 	struct task_process init;
