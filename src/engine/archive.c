@@ -398,7 +398,7 @@ int archive_export_snapshot(struct archive **out_archive, struct engine *engine,
 	AUTO(archive_freep) struct archive *archive = archive_make(key);
 
 	if (files_add_snapshot(&request, engine->store, key, err) < 0 ||
-	    spawn(archive, "export", &request, -1, -1, err) < 0)
+	    spawn(archive, "export", &request, (const int[]){ -1, -1 }, -1, err) < 0)
 		return -1;
 	*out_archive = take_ptr(archive);
 	return 0;
