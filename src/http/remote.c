@@ -347,6 +347,8 @@ static struct curl_slist *make_headers(const struct remote_request *request, boo
 
 	for (size_t i = 0; request->headers && i < request->headers->count; i++)
 		headers = curl_slist_append(headers, request->headers->items[i]);
+	for (size_t i = 0; authorized && request->own_headers && i < request->own_headers->count; i++)
+		headers = curl_slist_append(headers, request->own_headers->items[i]);
 	if (request->authorization && authorized) {
 		AUTO_FREE char *line = xasprintf("Authorization: %s", request->authorization);
 

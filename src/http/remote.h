@@ -54,8 +54,9 @@ struct remote_response {
 struct remote_request {
 	const char *method; /* NULL: GET */
 	const char *url;
-	const struct text_list *headers; /* "Name: value" */
-	const char *authorization;	 /* value of that header, or NULL; only for url's own host */
+	const struct text_list *headers;     /* "Name: value" */
+	const struct text_list *own_headers; /* the same, but only for url's own host */
+	const char *authorization;	     /* value of that header, or NULL; only for url's own host */
 	const struct remote_trust *trust;
 	const void *body;     /* NULL: none, or body_fd; "" sends an empty one */
 	int body_fd;	      /* 0 and -1: none */

@@ -313,7 +313,7 @@ static int judge(struct flow *flow, struct error *err)
 	descriptor_digest(fetch->descriptor, &expected);
 	hasher_digest(flow->hasher, &got);
 	if (!digest_equal(&expected, &got)) {
-		if (flow->resumed)
+		if (flow->resumed || fetch->others)
 			return LAYER_BROKEN;
 		return error_set(err, ERR_INVALID,
 				 "filesystem layer verification failed for digest %s: the registry sent %s",

@@ -266,15 +266,15 @@ static int find_config(struct pull *pull, struct error *err)
 	return r;
 }
 
-static int fetch_config(struct pull *pull, struct error *err)
+static int fetch_config_from(struct pull *pull, const struct source *source, struct error *err)
 {
 	AUTO(remote_response_fini) struct remote_response response = { 0 };
 	struct descriptor *descriptor = pull->manifest.config;
-	AUTO_FREE char *path = xasprintf("%s/blobs/%s", pull->source->repository, descriptor->digest);
+	AUTO_FREE char *path = xasprintf("%s/blobs/%s", source->repository, descriptor->digest);
 
-	if (registry_send(&response, pull->source->registry, pull->remote,
+	if (registry_send(&response, source->registry, pull->remote,
 			  &(struct registry_call){
-				  .path = path, .scope = pull->source->scope, .body_limit = IMAGE_CONFIG_SIZE_MAX },
+				  .path = path, .scope = source->scope, .body_limit = IMAGE_CONFIG_SIZE_MAX },
 			  err) < 0)
 		return error_prefix(err, "image config");
 	if (response.status != 200) {
@@ -284,6 +284,21 @@ static int fetch_config(struct pull *pull, struct error *err)
 	if (document_prove(descriptor, &response, err) < 0)
 		return -1;
 	return take_config(pull, buffer_text(&response.body), response.body.size, err);
+}
+
+/* From the source that had the manifest, or the next one that has it. */
+static int fetch_config(struct pull *pull, struct error *err)
+{
+	size_t first = (size_t)(pull->source - pull->sources.items);
+
+	for (size_t i = 0; i < pull->sources.count; i++) {
+		error_clear(err);
+		if (fetch_config_from(pull, &pull->sources.items[(first + i) % pull->sources.count], err) == 0)
+			return 0;
+		if (err->kind == ERR_CANCELED)
+			break;
+	}
+	return -1;
 }
 
 /* ---- layers ---- */
@@ -331,14 +346,16 @@ static int fetch_layer(void *arg, struct remote *remote, size_t index, struct er
 	struct pull *pull = arg;
 	struct layer_job job = { .pull = pull, .index = index };
 	struct message_event event = { .index = index };
+	size_t tries = pull->sources.count;
 	int outcome = LAYER_BROKEN;
 
 	if (index < pull->which.have.count && pull->which.have.items[index].value)
 		return 0;
-	for (int again = 0; again < 2 && outcome == LAYER_BROKEN; again++) {
+	for (size_t again = 0; again <= tries && outcome == LAYER_BROKEN; again++) {
 		AUTO_CLOSE int file = -1;
 		struct layer_fetch fetch = { .sources = &pull->sources,
-					     .first = (size_t)(pull->source - pull->sources.items),
+					     .first = (size_t)(pull->source - pull->sources.items) + again,
+					     .others = again + 1 < tries,
 					     .remote = remote,
 					     .descriptor = &pull->manifest.layers.items[index],
 					     .diff_id = pull->config.rootfs.diff_ids.items[index],

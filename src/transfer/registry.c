@@ -130,7 +130,8 @@ static int learn_token(struct registry *registry, struct remote *remote, const s
 		       const struct challenge *challenge, struct error *err)
 {
 	AUTO_FREE char *realm_host = remote_url_host(text_map_get(&challenge->parameters, "realm"));
-	bool own_host = text_equal(realm_host, registry->host);
+	AUTO_FREE char *host = xstrndup(registry->host, strcspn(registry->host, "/"));
+	bool own_host = text_equal(realm_host, host);
 	struct token_request request = { .challenge = challenge,
 					 .scope = call->scope,
 					 .auth = registry->options.auth,
@@ -186,17 +187,32 @@ static bool is_own_url(const char *url, const char *base)
 	return text_equal(host, own) && text_has_prefix(url, "https:") == text_has_prefix(base, "https:");
 }
 
+static char *url_of(const struct registry *registry, const char *base, const struct registry_call *call)
+{
+	const char *origin = registry->options.origin;
+
+	if (call->url)
+		return xstrdup(call->url);
+	return xasprintf("%s/%s%s%s%s", base, registry->options.whole_path ? "" : "v2/", call->path,
+			 !origin		   ? ""
+			 : strchr(call->path, '?') ? "&ns="
+						   : "?ns=",
+			 text_or_empty(origin));
+}
+
 static int send_once(struct remote_response *response, struct registry *registry, struct remote *remote,
 		     const struct registry_call *call, struct error *err)
 {
 	AUTO_FREE char *base = registry_base(registry);
-	AUTO_FREE char *url = call->url ? xstrdup(call->url) : xasprintf("%s/v2/%s", base, call->path);
-	AUTO_FREE char *authorization = is_own_url(url, base) ? known_authorization(registry, call->scope) : NULL;
+	AUTO_FREE char *url = url_of(registry, base, call);
+	bool own = is_own_url(url, base);
+	AUTO_FREE char *authorization = own ? known_authorization(registry, call->scope) : NULL;
 
 	return remote_send(response, remote,
 			   &(struct remote_request){ .method = call->method,
 						     .url = url,
 						     .headers = call->headers,
+						     .own_headers = own ? registry->options.headers : NULL,
 						     .authorization = authorization,
 						     .trust = registry->options.trust,
 						     .body = call->body,
@@ -214,7 +230,8 @@ static int send_once(struct remote_response *response, struct registry *registry
 static int send_any_scheme(struct remote_response *response, struct registry *registry, struct remote *remote,
 			   const struct registry_call *call, struct error *err)
 {
-	bool may_fall_back = known_scheme(registry) == SCHEME_UNKNOWN && registry->options.trust->insecure;
+	bool may_fall_back = known_scheme(registry) == SCHEME_UNKNOWN && registry->options.trust->insecure &&
+			     !registry->options.tls_only;
 	AUTO(error_clear) struct error first = { 0 };
 
 	if (!may_fall_back) {

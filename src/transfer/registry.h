@@ -20,6 +20,10 @@ struct registry_options {
 	const struct remote_trust *trust; /* borrowed; insecure means: plain http may be tried too */
 	const atomic_bool *stop;	  /* borrowed */
 	bool plain;			  /* known to speak plain http */
+	bool tls_only;			  /* insecure means no more than that its certificate is not verified */
+	bool whole_path;		  /* host has a path that takes the place of /v2 */
+	const char *origin;		  /* borrowed: the registry a mirror stands for, told as ?ns=; NULL: not told */
+	const struct text_list *headers;  /* borrowed: sent to this host with every request; NULL: none */
 };
 
 struct registry *registry_new(const struct registry_options *options);

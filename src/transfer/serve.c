@@ -139,13 +139,15 @@ static int do_blob(struct job *job, struct error *err)
 					       .media_type = message_text(text_or_empty(job->ask.media_type)),
 					       .size = job->ask.size,
 					       .urls = job->ask.urls };
+	size_t tries = job->serve->sources.count;
 	int outcome = LAYER_BROKEN;
 
 	if (!digest_is_valid(job->ask.digest))
 		return error_set(err, ERR_INVALID, "\"%s\" is no digest", text_or_empty(job->ask.digest));
-	for (int again = 0; again < 2 && outcome == LAYER_BROKEN; again++) {
+	for (size_t again = 0; again <= tries && outcome == LAYER_BROKEN; again++) {
 		struct layer_fetch fetch = { .sources = &job->serve->sources,
-					     .first = first_source(job->serve),
+					     .first = first_source(job->serve) + again,
+					     .others = again + 1 < tries,
 					     .remote = job->remote,
 					     .descriptor = &descriptor,
 					     .file_fd = job->fd,
@@ -157,6 +159,8 @@ static int do_blob(struct job *job, struct error *err)
 			return error_set(err, ERR_INTERNAL, "empty the file of %s", job->ask.digest);
 		outcome = layer_fetch(&fetch, err);
 	}
+	if (outcome == LAYER_BROKEN)
+		return error_set(err, ERR_INTERNAL, "the file of %s cannot be emptied", job->ask.digest);
 	return outcome == LAYER_PROVEN ? 0 : -1;
 }
 

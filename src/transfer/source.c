@@ -6,63 +6,101 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "transfer/hosts_private.h"
 
 static const struct message_auth anonymous;
 
-static int add(struct source_list *list, const struct message_request *request, const struct registry_options *options,
-	       const char *repository, bool insecure, struct error *err)
+static int add(struct source_list *list, const struct message_request *request, const struct host *host,
+	       const atomic_bool *stop, struct error *err)
 {
 	struct source *source = &list->items[list->count];
-	struct registry_options own = *options;
-	AUTO_FREE char *host = xstrndup(options->host, strcspn(options->host, "/"));
+	AUTO_FREE char *name = xstrndup(host->address, strcspn(host->address, "/"));
+	bool own = text_equal(name, reference_api_host(list->domain));
+	struct registry_options options = { .host = host->address,
+					    /* Credentials are for the registry they were given for. */
+					    .auth = own ? &request->auth : &anonymous,
+					    .trust = &source->trust.remote,
+					    .stop = stop,
+					    .plain = host->plain,
+					    .whole_path = host->whole_path,
+					    .origin = host->names_origin ? list->domain : NULL,
+					    .headers = &host->headers };
+	bool listed = trust_is_insecure(&request->insecure, name);
 
-	insecure = !request->verify && (insecure || trust_is_insecure(&request->insecure, host));
+	options.tls_only = host->insecure && !listed && host->verify_only;
 	if (trust_load(
 		    &source->trust,
-		    &(struct trust_options){
-			    .host = host, .folders = &request->certs, .own = &request->folders, .insecure = insecure },
+		    &(struct trust_options){ .host = name,
+					     .folders = &request->certs,
+					     .own = &request->folders,
+					     .insecure = !request->verify && (host->insecure || host->plain || listed),
+					     .ca_pem = host->ca_pem,
+					     .client_cert_pem = host->client_cert_pem,
+					     .client_key_pem = host->client_key_pem },
 		    err) < 0)
 		return -1;
-	own.trust = &source->trust.remote;
-	source->registry = registry_new(&own);
-	source->repository = xstrdup(repository);
+	source->registry = registry_new(&options);
+	source->repository = xstrdup(host->repository);
 	source->scope = source_scope(source, "pull");
-	source->tags = true;
-	source->digests = true;
+	source->tags = host->tags;
+	source->digests = host->digests;
+	source->pushes = host->pushes;
 	list->count++;
 	return 0;
 }
 
-/* "https://mirror.example/prefix/" is the host "mirror.example/prefix" to us. */
-static int add_mirror(struct source_list *list, const struct message_request *request, const char *url,
-		      const char *repository, const atomic_bool *stop, struct error *err)
+/* The daemon's own --registry-mirror, for docker.io only, as dockerd has it. */
+static void add_mirrors(struct host_list *hosts, const struct reference *reference,
+			const struct message_request *request)
 {
-	const char *plain = text_after(url, "http://");
-	const char *rest = plain ? plain : text_after(url, "https://");
-	AUTO_FREE char *host = xstrdup(rest ? rest : url);
-	struct registry_options options = { .host = host, .auth = &anonymous, .stop = stop, .plain = plain != NULL };
+	for (size_t i = 0; text_equal(reference->domain, "docker.io") && i < request->mirrors.count; i++) {
+		struct host *host = host_list_add(hosts);
 
-	while (text_has_suffix(host, "/"))
-		host[strlen(host) - 1] = '\0';
-	return add(list, request, &options, repository, plain != NULL, err);
+		host_address(host, request->mirrors.items[i]);
+		host->repository = xstrdup(reference->path);
+		host->tags = true;
+		host->digests = true;
+	}
+}
+
+static void add_itself(struct host_list *hosts, const struct reference *reference)
+{
+	struct host *host = host_list_add(hosts);
+
+	host_address(host, reference_api_host(reference->domain));
+	host->repository = xstrdup(reference->path);
+	host->tags = true;
+	host->digests = true;
+	host->pushes = true;
+}
+
+static int find_hosts(struct source_list *list, const struct reference *reference,
+		      const struct message_request *request, struct error *err)
+{
+	struct host_list found = { 0 };
+
+	if (hosts_find(&found, reference, &(struct hosts_options){ .folders = &request->certs }, err) < 0)
+		return -1;
+	add_mirrors(&list->hosts, reference, request);
+	for (size_t i = 0; i < found.count; i++)
+		*host_list_add(&list->hosts) = found.items[i];
+	if (found.count == 0)
+		add_itself(&list->hosts, reference);
+	free(found.items);
+	return 0;
 }
 
 int source_list_load(struct source_list *out_list, const struct reference *reference,
 		     const struct message_request *request, const atomic_bool *stop, struct error *err)
 {
-	AUTO(source_list_fini) struct source_list list = { 0 };
-	bool mirrored = text_equal(reference->domain, "docker.io");
+	AUTO(source_list_fini) struct source_list list = { .domain = xstrdup(reference->domain) };
 
-	list.items = xcalloc(request->mirrors.count + 1, sizeof(*list.items));
-	for (size_t i = 0; mirrored && i < request->mirrors.count; i++)
-		if (add_mirror(&list, request, request->mirrors.items[i], reference->path, stop, err) < 0)
-			return -1;
-	if (add(&list, request,
-		&(struct registry_options){
-			.host = reference_api_host(reference->domain), .auth = &request->auth, .stop = stop },
-		reference->path, false, err) < 0)
+	if (find_hosts(&list, reference, request, err) < 0)
 		return -1;
-	list.items[list.count - 1].pushes = true;
+	list.items = xcalloc(list.hosts.count, sizeof(*list.items));
+	for (size_t i = 0; i < list.hosts.count; i++)
+		if (add(&list, request, &list.hosts.items[i], stop, err) < 0)
+			return -1;
 	*out_list = list;
 	list = (struct source_list){ 0 };
 	return 0;
@@ -90,5 +128,7 @@ void source_list_fini(struct source_list *list)
 		free(list->items[i].scope);
 	}
 	free(list->items);
+	free(list->domain);
+	host_list_fini(&list->hosts);
 	*list = (struct source_list){ 0 };
 }

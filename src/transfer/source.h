@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "oci/reference.h"
+#include "transfer/hosts.h"
 #include "transfer/registry.h"
 #include "transfer/trust.h"
 
@@ -24,6 +25,8 @@ struct source {
 struct source_list {
 	struct source *items; /* fixed after source_list_load() */
 	size_t count;
+	char *domain;
+	struct host_list hosts; /* what the sources were made of */
 };
 
 /* Of the reference only its domain and path count. All borrowed for the life of the list. */

@@ -15,7 +15,8 @@
 #define PEM_MAX (4 * 1024 * 1024)
 #define SYSTEM_BUNDLE "/etc/ssl/certs/ca-certificates.crt"
 
-static const char *const default_folders[] = { "/etc/docker/certs.d", "/etc/containers/certs.d" };
+static const char *const default_folders[] = { "/etc/containerd/certs.d", "/etc/docker/certs.d",
+					       "/etc/containers/certs.d" };
 
 static int read_pem(char **out_pem, const char *path, struct error *err)
 {
@@ -90,6 +91,9 @@ int trust_load(struct trust *out_trust, const struct trust_options *options, str
 	AUTO(trust_fini) struct trust trust = { 0 };
 	AUTO(text_fini) struct text cas = { 0 };
 
+	trust.client_cert_pem = xstrdup(options->client_cert_pem);
+	trust.client_key_pem = xstrdup(options->client_key_pem);
+	text_add(&cas, text_or_empty(options->ca_pem));
 	if (load_folders(&trust, &cas, options, err) < 0)
 		return -1;
 	if (cas.size) {

@@ -22,6 +22,9 @@ struct trust_options {
 	const struct text_list *folders; /* with HOST/ in them; none means docker's and containers' own */
 	const struct text_list *own;	 /* folders for this host alone, instead of those */
 	bool insecure;
+	const char *ca_pem;	     /* beside those of the folders; NULL: none */
+	const char *client_cert_pem; /* instead of those of the folders; NULL: none */
+	const char *client_key_pem;
 };
 
 /* ERR_INVALID for a .cert without .key. */
