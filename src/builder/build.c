@@ -5,12 +5,14 @@
 
 #include "base/alloc.h"
 #include "builder/build_private.h"
+#include "builder/look.h"
 #include "engine/engine.h"
 #include "oci/reference.h"
 
 static void build_fini(struct build *build)
 {
 	layer_writer_free(build->context);
+	kept_context_free(build->kept);
 	layer_writer_free(build->definition);
 	text_list_fini(&build->ignored);
 	stages_fini(&build->stages);
@@ -85,6 +87,25 @@ int build_solve(struct build *build, struct error *err)
 		build_print(build, "[Warning] --cache-from is not used: this builder keeps its own cache\n");
 	warn_unused(build);
 	return 0;
+}
+
+int build_ask(struct build_view *out_view, struct build *build, const char *call, struct error *err)
+{
+	const struct build_options *options = build->options;
+	AUTO_FREE char *ignored = NULL;
+
+	if (context_receive(build, err) < 0)
+		return -1;
+	ignored = text_list_join(&build->ignored, "\n");
+	return build_look(out_view, build->engine,
+			  &(struct build_look){ .call = call,
+						.dockerfile = build->dockerfile_text,
+						.name = build->dockerfile_path,
+						.ignored = ignored,
+						.args = options->args,
+						.platform = options->platform,
+						.target = options->target },
+			  err);
 }
 
 int build_run(struct digest *out_id, struct build_failure *out_failure, struct engine *engine,

@@ -69,6 +69,7 @@ struct build_fill {
 struct build_client {
 	void *arg;
 	int (*fill)(void *arg, const struct build_fill *fill, struct error *err); /* NULL: all is in context_fd */
+	const char *folder; /* names the client's folder, the same in every build of it; NULL or "": no name */
 	/* 1 and the bytes (yours, with a NUL behind them); 0: it has no such secret. */
 	int (*secret)(void *arg, const char *id, int cancel_fd, char **out_data, size_t *out_size, struct error *err);
 	/* The JSON a pull wants for the registry at this host, yours; NULL: none. */
@@ -121,6 +122,9 @@ struct build *build_new(struct engine *engine, const struct build_options *optio
 void build_free(struct build *build);
 DEFINE_AUTO(struct build, build_free)
 int build_solve(struct build *build, struct error *err);
+/* Instead of solving: a question about the Dockerfile (look.h), which is asked for as for a build. */
+struct build_view;
+int build_ask(struct build_view *out_view, struct build *build, const char *call, struct error *err);
 /* The image, with these names. */
 int build_export(struct digest *out_id, struct build *build, const struct text_list *tags, struct error *err);
 /* Something else is made of the result: `run` shown as one operation. */

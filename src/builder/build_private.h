@@ -11,6 +11,7 @@
 #include "builder/build.h"
 #include "builder/expand.h"
 #include "builder/graph.h"
+#include "builder/kept_context.h"
 #include "builder/stage.h"
 #include "store/layer.h"
 
@@ -21,6 +22,7 @@ struct build {
 	struct lease *lease;
 	struct build_failure *failure;
 	struct layer_writer *context;	 /* NULL: none received yet */
+	struct kept_context *kept;	 /* instead, from a client that builds this folder again and again */
 	struct layer_writer *definition; /* with options.client: the Dockerfile and what is ignored */
 	struct text_list ignored;	 /* with options.client: lines of .dockerignore */
 	struct dockerfile *dockerfile;

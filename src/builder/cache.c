@@ -155,8 +155,10 @@ int cache_prune(struct cache_prune_report *out_report, struct engine *engine, co
 			text_list_addf(&out_report->deleted, "%.25s", digest_hex(&row->key, hex));
 	}
 	map_fini(&chains);
-	if (r == 0 && options->all)
+	if (r == 0 && options->all) {
 		mounts_prune_caches(engine);
+		kept_context_prune(engine);
+	}
 	if (r < 0 || store_collect(&garbage, store, err) < 0)
 		return -1;
 	out_report->space_reclaimed = (int64_t)garbage.bytes;

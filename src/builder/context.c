@@ -20,7 +20,7 @@
 
 int context_fd(const struct build *build)
 {
-	return layer_writer_fd(build->context);
+	return build->kept ? kept_context_fd(build->kept) : layer_writer_fd(build->context);
 }
 
 static int unpack_context(struct build *build, struct error *err)
@@ -52,7 +52,7 @@ static bool has_parts(const struct build *build)
 /* Where the Dockerfile is. */
 static int definition_fd(const struct build *build)
 {
-	return layer_writer_fd(build->definition ? build->definition : build->context);
+	return build->definition ? layer_writer_fd(build->definition) : context_fd(build);
 }
 
 static int read_file(char **out_text, size_t *out_size, const struct build *build, const char *path, size_t limit)
@@ -223,6 +223,15 @@ static bool add_paths(struct text_list *paths, const struct copy_data *copy)
 	return true;
 }
 
+/* Where the context goes: the folder of the last time, or a new one. */
+static int choose_directory(struct build *build, struct error *err)
+{
+	const char *folder = build->options->client->folder;
+	int r = text_empty(folder) ? 0 : kept_context_take(&build->kept, build->engine, folder, err);
+
+	return r == 0 ? layer_writer_new(&build->context, build->store, err) : r;
+}
+
 int context_fetch(struct build *build, struct error *err)
 {
 	AUTO(text_list_fini) struct text_list paths = { 0 };
@@ -231,8 +240,6 @@ int context_fetch(struct build *build, struct error *err)
 
 	if (!has_parts(build))
 		return 0;
-	if (layer_writer_new(&build->context, build->store, err) < 0)
-		return -1;
 	for (size_t i = 0; i < build->graph.count; i++) {
 		const struct node *node = build->graph.nodes[i];
 
@@ -244,6 +251,8 @@ int context_fetch(struct build *build, struct error *err)
 	}
 	if (!wanted)
 		return 0;
+	if (choose_directory(build, err) < 0)
+		return -1;
 	text_list_sort(&paths);
 	request.directory_fd = context_fd(build);
 	return fill(build, "[internal] load build context", "transferring context:", &request, err);

@@ -51,11 +51,11 @@ class Built:
         self.session = session
 
 
-def build(daemon, folder, tag=None, attrs=None, secrets=None, mischief=None, exporters=None, takes_tar=False):
+def build(daemon, folder, tag=None, attrs=None, secrets=None, mischief=None, exporters=None, **more):
     ref, name = uuid.uuid4().hex, uuid.uuid4().hex
-    session = bk.Session(daemon.socket, name, folder, secrets)
+    session = bk.Session(daemon.socket, name, folder, secrets, more.get("shared_key", ""))
     session.mischief = mischief
-    session.takes_tar = takes_tar
+    session.takes_tar = more.get("takes_tar", False)
     try:
         if exporters is None:
             exporters = [("moby", {"name": tag} if tag else {})]
@@ -153,6 +153,44 @@ def test_dockerignore_links_and_modes(own, context):
     assert built.answer.status == 0, built.answer.error
     # The test's own client does not filter: what it is asked to leave out is told to it.
     assert b"kept" in built.logs and b"751" in built.logs
+
+
+def test_only_changes_are_sent(own, context):
+    key = "key-" + uuid.uuid4().hex
+    folder = context("FROM bk\nCOPY . /in\nRUN cd /in && cat a b d/c* | sort\n", {"a": "1\n", "b": "2\n", "d/c": "3\n"})
+    built = build(own, folder, shared_key=key)
+    assert built.answer.status == 0, built.answer.error
+    assert sorted(built.session.requested) == ["Dockerfile", "Dockerfile", "a", "b", "d/c"]
+    (folder / "b").write_text("two\n")
+    (folder / "d" / "c").unlink()
+    (folder / "d" / "c2").write_text("4\n")
+    built = build(own, folder, shared_key=key)
+    assert b"1\n4\ntwo\n" in built.logs, "what is gone is gone"
+    assert sorted(built.session.requested) == ["Dockerfile", "b", "d/c2"]
+    # A directory in the place of a file, and the other way round.
+    (folder / "b").unlink()
+    (folder / "b").mkdir()
+    (folder / "b" / "inner").write_text("5\n")
+    (folder / "Dockerfile").write_text("FROM bk\nCOPY . /in\nRUN cat /in/b/inner\n")
+    built = build(own, folder, shared_key=key)
+    assert b"5\n" in built.logs
+    # What one build was sent, another one without the key does not get.
+    built = build(own, folder)
+    assert "a" in built.session.requested
+    # Cut off in the middle: the next build is sent what was not whole.
+    (folder / "big").write_bytes(os.urandom(3000000))
+
+    def stop(names):
+        raise OSError("the client goes away")
+
+    built = build(own, folder, shared_key=key, mischief=lambda names: stop(names) if "big" in names else names)
+    assert built.answer.status == 14, built.answer.error
+    built = build(own, folder, shared_key=key)
+    assert built.answer.status == 0 and "big" in built.session.requested
+    contexts = own.root / "d" / "build-contexts"
+    assert any(contexts.iterdir())
+    bk.call(own.socket, bk.CONTROL + "Prune", bk.message(f2=1))
+    assert not any(contexts.iterdir())
 
 
 def test_failures(own, context):
@@ -332,6 +370,16 @@ def test_buildx_failure(buildx, context):
     assert done.returncode == 1
     assert ">>> RUN echo why; exit 3" in done.stderr
     assert 'process "/bin/sh -c echo why; exit 3" did not complete successfully: exit code: 3' in done.stderr
+
+
+@needs_buildx
+def test_buildx_call(buildx, context):
+    folder = context("FROM bk AS Final\nARG WHO=me\n")
+    done = buildx("buildx", "build", "--call=check", folder, check=False)
+    assert done.returncode == 1
+    assert "WARNING: StageNameCasing" in done.stdout and "Stage name 'Final' should be lowercase" in done.stdout
+    assert "final (default)" in buildx("buildx", "build", "--call=targets", folder).stdout
+    assert "WHO" in buildx("buildx", "build", "--call=outline", folder).stdout
 
 
 @needs_buildx

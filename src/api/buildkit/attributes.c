@@ -19,7 +19,6 @@ static int check(const struct text_map *attrs, struct error *err)
 {
 	const char *context = text_or_empty(text_map_get(attrs, "context"));
 	const char *platform = text_or_empty(text_map_get(attrs, "platform"));
-	const char *request = text_map_get(attrs, "requestid");
 
 	if (is_remote(context) && !text_has_prefix(context, UPLOAD_PREFIX))
 		return error_set(err, ERR_UNSUPPORTED,
@@ -27,8 +26,6 @@ static int check(const struct text_map *attrs, struct error *err)
 				 context);
 	if (strchr(platform, ','))
 		return error_set(err, ERR_UNSUPPORTED, "one platform at a time: %s", platform);
-	if (!text_empty(request))
-		return error_set(err, ERR_UNSUPPORTED, "the call %s is not supported", request);
 	for (size_t i = 0; i < attrs->count; i++) {
 		const char *key = attrs->items[i].key;
 

@@ -39,6 +39,7 @@ struct buildkit *buildkit_new(struct engine *engine)
 struct upgrade {
 	struct buildkit *buildkit;
 	char *session_id; /* NULL: /grpc */
+	char *shared_key;
 };
 
 static void serve(struct buildkit *buildkit, const struct http_stream *stream)
@@ -63,7 +64,7 @@ static void run(void *arg, const struct http_stream *stream)
 	struct upgrade *upgrade = arg;
 
 	if (upgrade->session_id)
-		session_accept(upgrade->buildkit, upgrade->session_id, stream);
+		session_accept(upgrade->buildkit, upgrade->session_id, upgrade->shared_key, stream);
 	else
 		serve(upgrade->buildkit, stream);
 }
@@ -73,6 +74,7 @@ static void drop(void *arg)
 	struct upgrade *upgrade = arg;
 
 	free(upgrade->session_id);
+	free(upgrade->shared_key);
 	free(upgrade);
 }
 
@@ -89,6 +91,7 @@ static int take_over(struct buildkit *buildkit, const char *session_id, struct h
 	upgrade = xcalloc(1, sizeof(*upgrade));
 	upgrade->buildkit = buildkit;
 	upgrade->session_id = xstrdup(session_id);
+	upgrade->shared_key = xstrdup(http_header(request, "X-Docker-Expose-Session-Sharedkey"));
 	http_hijack(response, NULL, run, drop, upgrade);
 	return 0;
 }

@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "base/thread.h"
 #include "builder/build.h"
+#include "builder/look.h"
 #include "rpc/grpc.h"
 
 struct buildkit {
@@ -98,13 +99,14 @@ struct frontend {
 /* Builds what the attributes say; the frontend is yours. */
 int frontend_solve(struct frontend **out_frontend, struct job *job, const struct text_map *attrs,
 		   struct grpc_stream *stream, struct error *err);
+/* A question that builds nothing: "check", "outline", "targets". */
+int frontend_ask(struct build_view *out_view, struct job *job, const struct text_map *attrs, const char *call,
+		 struct grpc_stream *stream, struct error *err);
 /* Makes what the exporters ask for; fills the response. */
 int frontend_export(struct frontend *frontend, const struct bk_solve_request *request,
 		    struct bk_solve_response *response, int cancel_fd, struct error *err);
 void frontend_free(struct frontend *frontend);
 DEFINE_AUTO(struct frontend, frontend_free)
-/* Tells the caller of a failed build where in the Dockerfile it failed. */
-void frontend_add_source(const struct frontend *frontend, struct grpc_stream *stream);
 
 /* ---- session.c ---- */
 
@@ -116,7 +118,10 @@ int session_get(struct session **out_session, struct buildkit *buildkit, const c
 void session_put(struct session *session);
 DEFINE_AUTO(struct session, session_put)
 struct grpc_connection *session_connection(struct session *session);
-void session_accept(struct buildkit *buildkit, const char *id, const struct http_stream *stream);
+/* What the client calls the folder it builds, or "" or NULL. */
+const char *session_shared_key(const struct session *session);
+void session_accept(struct buildkit *buildkit, const char *id, const char *shared_key,
+		    const struct http_stream *stream);
 
 /* ---- filesync.c ---- */
 

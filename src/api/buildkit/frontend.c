@@ -183,7 +183,7 @@ static void add_position(struct text *json, const char *name, unsigned line)
 	text_addf(json, "\"%s\":{\"line\":%u}", name, line);
 }
 
-void frontend_add_source(const struct frontend *frontend, struct grpc_stream *stream)
+static void add_source(const struct frontend *frontend, struct grpc_stream *stream)
 {
 	const char *path;
 	const char *dockerfile = frontend->build ? build_dockerfile(frontend->build, &path) : NULL;
@@ -222,10 +222,10 @@ static int take_upload(struct frontend *frontend, struct error *err)
 	return 0;
 }
 
-int frontend_solve(struct frontend **out_frontend, struct job *job, const struct text_map *attrs,
-		   struct grpc_stream *stream, struct error *err)
+static int prepare(struct frontend *frontend, const struct text_map *attrs, struct grpc_stream *stream,
+		   struct error *err)
 {
-	AUTO(frontend_freep) struct frontend *frontend = frontend_new(job);
+	struct job *job = frontend->job;
 	AUTO_FREE char *session_id = NULL;
 
 	frontend->options.cancel_fd = grpc_cancel_fd(stream);
@@ -237,9 +237,30 @@ int frontend_solve(struct frontend **out_frontend, struct job *job, const struct
 		return -1;
 	if (frontend->context && take_upload(frontend, err) < 0)
 		return -1;
+	frontend->client.folder = session_shared_key(frontend->session);
 	frontend->build = build_new(job->buildkit->engine, &frontend->options, &frontend->failure);
+	return 0;
+}
+
+int frontend_ask(struct build_view *out_view, struct job *job, const struct text_map *attrs, const char *call,
+		 struct grpc_stream *stream, struct error *err)
+{
+	AUTO(frontend_freep) struct frontend *frontend = frontend_new(job);
+
+	if (prepare(frontend, attrs, stream, err) < 0)
+		return -1;
+	return build_ask(out_view, frontend->build, call, err);
+}
+
+int frontend_solve(struct frontend **out_frontend, struct job *job, const struct text_map *attrs,
+		   struct grpc_stream *stream, struct error *err)
+{
+	AUTO(frontend_freep) struct frontend *frontend = frontend_new(job);
+
+	if (prepare(frontend, attrs, stream, err) < 0)
+		return -1;
 	if (build_solve(frontend->build, err) < 0) {
-		frontend_add_source(frontend, stream);
+		add_source(frontend, stream);
 		return -1;
 	}
 	*out_frontend = take_ptr(frontend);

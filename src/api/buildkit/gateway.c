@@ -68,6 +68,38 @@ static int find_job(struct job **out_job, struct buildkit *buildkit, struct grpc
 	return 0;
 }
 
+static void add_metadata(struct bk_result *result, const char *key, const void *data, size_t size)
+{
+	struct bk_metadata *item;
+
+	result->metadata.items = xrealloc(result->metadata.items, (result->metadata.count + 1) * sizeof(*item));
+	item = &result->metadata.items[result->metadata.count++];
+	*item = (struct bk_metadata){ .key = xstrdup(key) };
+	proto_bytes_set(&item->value, data, size);
+}
+
+/* `docker build --call`: the answer is in the result's metadata. */
+static int answer_question(struct job *job, const struct bk_frontend_request *request, const char *id,
+			   struct grpc_stream *stream, struct error *err)
+{
+	const char *call = text_equal(id, "frontend.lint") ? "check" : text_after(id, "frontend.");
+	AUTO(build_view_fini) struct build_view view = { 0 };
+	struct bk_frontend_response answer = { 0 };
+	int r;
+
+	if (!text_equal(call, "check") && !text_equal(call, "outline") && !text_equal(call, "targets"))
+		return error_set(err, ERR_UNSUPPORTED, "the call %s is not supported", id);
+	if (frontend_ask(&view, job, &request->options, call, stream, err) < 0)
+		return -1;
+	add_metadata(&answer.result, "result.json", view.json.data, view.json.size);
+	add_metadata(&answer.result, "result.txt", view.text.data, view.text.size);
+	add_metadata(&answer.result, "version", "1.0.0", 5);
+	add_metadata(&answer.result, "result.statuscode", view.is_bad ? "1" : "0", 1);
+	r = grpc_send(stream, &answer, bk_frontend_response_fields, err);
+	proto_free(&answer, bk_frontend_response_fields);
+	return r;
+}
+
 static int answer_solve(struct job *job, const struct bk_frontend_request *request, struct grpc_stream *stream,
 			struct error *err)
 {
@@ -77,6 +109,8 @@ static int answer_solve(struct job *job, const struct bk_frontend_request *reque
 
 	if (request->definition.size > 0)
 		return error_set(err, ERR_UNSUPPORTED, "building from LLB is not supported: use a Dockerfile");
+	if (text_equal(request->frontend, "dockerfile.v0") && !text_empty(text_map_get(&request->options, "requestid")))
+		return answer_question(job, request, text_map_get(&request->options, "requestid"), stream, err);
 	if (text_equal(request->frontend, "dockerfile.v0")) {
 		if (frontend_solve(&frontend, job, &request->options, stream, err) < 0)
 			return -1;

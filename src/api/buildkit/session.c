@@ -18,6 +18,7 @@ struct session {
 	struct list_node node;
 	struct buildkit *buildkit;
 	char *id;
+	char *shared_key; /* of the folder it builds */
 	struct grpc_connection *connection;
 	unsigned users; /* guarded by buildkit's mutex */
 };
@@ -25,6 +26,11 @@ struct session {
 struct grpc_connection *session_connection(struct session *session)
 {
 	return session->connection;
+}
+
+const char *session_shared_key(const struct session *session)
+{
+	return session->shared_key;
 }
 
 static struct session *find_locked(struct buildkit *buildkit, const char *id)
@@ -98,7 +104,7 @@ static void remove_session(struct session *session)
 		condition_wait(&buildkit->changed, &buildkit->mutex);
 }
 
-void session_accept(struct buildkit *buildkit, const char *id, const struct http_stream *stream)
+void session_accept(struct buildkit *buildkit, const char *id, const char *shared_key, const struct http_stream *stream)
 {
 	AUTO(error_clear) struct error ignored = { 0 };
 	const struct grpc_options options = { .fd = stream->fd,
@@ -109,10 +115,12 @@ void session_accept(struct buildkit *buildkit, const char *id, const struct http
 	if (grpc_connection_new(&session.connection, &options, &ignored) < 0)
 		return;
 	session.id = xstrdup(id);
+	session.shared_key = xstrdup(shared_key);
 	if (add(&session) == 0) {
 		grpc_connection_run(session.connection);
 		remove_session(&session);
 	}
 	grpc_connection_free(session.connection);
 	free(session.id);
+	free(session.shared_key);
 }

@@ -166,7 +166,7 @@ def call(path, method, request=b"", metadata=()):
 class Session(threading.Thread):
     """Offers a folder as "context" and "dockerfile", and secrets; counts what it was asked for."""
 
-    def __init__(self, path, name, folder, secrets=None):
+    def __init__(self, path, name, folder, secrets=None, shared_key=""):
         super().__init__(daemon=True)
         self.name_of_session = name
         self.folder = str(folder)
@@ -178,7 +178,10 @@ class Session(threading.Thread):
         self.received = {}
         self.received_stats = {}
         self.takes_tar = False
-        self.sock, self.rest = upgrade(path, "/session", [f"X-Docker-Expose-Session-Uuid: {name}"])
+        self.sock, self.rest = upgrade(path, "/session", [
+            f"X-Docker-Expose-Session-Uuid: {name}",
+            f"X-Docker-Expose-Session-Sharedkey: {shared_key}",
+        ])  # fmt: skip
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
         self.h2.initiate_connection()
         self.sock.sendall(self.h2.data_to_send())
@@ -198,10 +201,18 @@ class Session(threading.Thread):
                 self.flush()
                 data = b""
         except OSError:
-            return
+            pass
+        finally:
+            self.hang_up()
+
+    def hang_up(self):
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
 
     def close(self):
-        self.sock.shutdown(socket.SHUT_RDWR)
+        self.hang_up()
         self.join(60)
         self.sock.close()
 
