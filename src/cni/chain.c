@@ -279,6 +279,13 @@ int cni_delete(const struct cni_host *host, const char *container, const char *i
 	return delete_record(host, path, netns, err);
 }
 
+bool cni_has(const struct cni_host *host, const char *container, const char *interface)
+{
+	AUTO_FREE char *path = record_path(host, container, interface);
+
+	return file_exists(AT_FDCWD, path);
+}
+
 int cni_check(const struct cni_host *host, const char *container, const char *interface, const char *netns,
 	      struct error *err)
 {

@@ -10,6 +10,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/error.h"
 #include "base/text.h"
 #include "cni/result.h"
@@ -58,6 +60,8 @@ int cni_list_check(const struct cni_host *host, const char *name, int timeout_s,
  */
 int cni_add(const struct cni_host *host, const struct cni_request *request, struct cni_result *out_result,
 	    struct error *err);
+/* Whether anything is written down of it. */
+bool cni_has(const struct cni_host *host, const char *container, const char *interface);
 /* netns "" if it is gone. All plugins are run even if one fails. 0 if there is nothing. */
 int cni_delete(const struct cni_host *host, const char *container, const char *interface, const char *netns,
 	       struct error *err);

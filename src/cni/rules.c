@@ -63,17 +63,13 @@ static const char table[] =
 
 void rule_elements_addf(struct rule_elements *elements, const char *set, const char *format, ...)
 {
-	struct text line = { 0 };
-	char *element = NULL;
+	AUTO_FREE char *element = NULL;
 	va_list arguments;
 
 	va_start(arguments, format);
-	if (vasprintf(&element, format, arguments) < 0)
-		abort();
+	element = xvasprintf(format, arguments);
 	va_end(arguments);
-	text_addf(&line, "%s { %s }", set, element);
-	free(element);
-	text_list_add_take(&elements->lines, text_take(&line));
+	text_list_addf(&elements->lines, "%s { %s }", set, element);
 }
 
 void rule_elements_fini(struct rule_elements *elements)

@@ -50,6 +50,8 @@ struct daemon_config {
 	JSON_ARRAY_OF(struct daemon_pool) address_pools;
 	char *cgroup_parent;
 	char *init_path;
+	char *cni_config_dir;
+	char *cni_plugin_dirs;
 	char *firewall_table;
 	char *default_shm_size;
 	char *userns_remap;

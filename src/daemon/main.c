@@ -229,6 +229,8 @@ static int open_engine(struct daemon *daemon, struct error *err)
 	options.cgroup_parent = config->cgroup_parent;
 	options.address_pool = config->address_pool;
 	options.init_path = init_path;
+	options.cni_config_dir = config->cni_config_dir;
+	options.cni_plugin_dirs = config->cni_plugin_dirs;
 	options.shm_size_bytes = daemon_config_shm_size(config);
 	options.userns_remap = config->userns_remap;
 	options.log_driver = config->log_driver;

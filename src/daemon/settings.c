@@ -145,6 +145,8 @@ void daemon_settings_unchanged(struct text_list *out_names, const struct daemon_
 		{ "bip", before->address_pool, after->address_pool },
 		{ "cgroup-parent", before->cgroup_parent, after->cgroup_parent },
 		{ "init-path", before->init_path, after->init_path },
+		{ "cni-bin-dir", before->cni_plugin_dirs, after->cni_plugin_dirs },
+		{ "cni-conf-dir", before->cni_config_dir, after->cni_config_dir },
 		{ "firewall-table", before->firewall_table, after->firewall_table },
 		{ "metrics-addr", before->metrics_address, after->metrics_address },
 		{ "default-shm-size", before->default_shm_size, after->default_shm_size },

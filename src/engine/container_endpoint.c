@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/random.h"
 #include "engine/container_network.h"
+#include "engine/network_rate.h"
 #include "sys/netlink.h"
 
 #define SHORT_ID 12
@@ -48,6 +49,8 @@ static const char *address_problem(const char *text, const struct engine_network
 		return "user specified IP address is supported on user defined networks only";
 	if (net_address_parse(&address, text) < 0 || strchr(text, '/') || (address.family == AF_INET6) != ipv6)
 		return *out_text = xasprintf("invalid %s address: %s", ipv6 ? "IPv6" : "IPv4", text);
+	if (text_equal(network->driver, "cni"))
+		return NULL; /* its plugins know */
 	if (ipv6 ? network->chosen6 : network->chosen4)
 		return "user specified IP address is supported only when connecting to networks with user configured "
 		       "subnets";
@@ -65,6 +68,8 @@ static const char *option_problem(const struct endpoint_settings *endpoint, char
 	for (size_t i = 0; i < endpoint->driver_opts.count; i++) {
 		const struct text_pair *option = &endpoint->driver_opts.items[i];
 
+		if (text_equal(option->key, RATE_INGRESS) || text_equal(option->key, RATE_EGRESS))
+			continue;
 		if (!text_equal(option->key, IFNAME))
 			return *out_text = xasprintf("driver option \"%s\" is not supported", option->key);
 		if (text_empty(option->value) || strlen(option->value) > 15 || strpbrk(option->value, "/ \t\n:"))
@@ -75,6 +80,8 @@ static const char *option_problem(const struct endpoint_settings *endpoint, char
 
 int endpoint_check(const struct endpoint_settings *endpoint, const struct engine_network *network, struct error *err)
 {
+	AUTO(error_clear) struct error rate_problem = { 0 };
+	struct network_rates rates;
 	AUTO_FREE char *made = NULL;
 	const char *problem = NULL;
 
@@ -88,6 +95,8 @@ int endpoint_check(const struct endpoint_settings *endpoint, const struct engine
 		problem = address_problem(wanted_address(endpoint, true), network, true, &made);
 	if (!problem)
 		problem = option_problem(endpoint, &made);
+	if (!problem && network_rates_read(&rates, endpoint, &rate_problem) < 0)
+		problem = rate_problem.message;
 	if (!problem)
 		return 0;
 	return error_set(err, ERR_INVALID, "invalid config for network %s: invalid endpoint settings:\n%s",

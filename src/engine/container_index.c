@@ -14,6 +14,7 @@ struct container *container_new(struct engine *engine, const char *id)
 
 	atomic_init(&container->references, 1);
 	container->engine = engine;
+	container->netns_fd = -1;
 	memcpy(container->id, id, sizeof(container->id) - 1);
 	container->bundle = xasprintf("%s/shim/%.16s", engine->exec_root, id);
 	mutex_init(&container->row);
@@ -35,6 +36,8 @@ void container_unref(struct container *container)
 	if (!container || atomic_fetch_sub(&container->references, 1) != 1)
 		return;
 	task_client_close(container->task);
+	if (container->netns_fd >= 0)
+		close(container->netns_fd);
 	json_free_fields(&container->document, container_document_fields);
 	mutex_fini(&container->mutex);
 	mutex_fini(&container->row);

@@ -279,6 +279,7 @@ static bool finish_run(struct container *container, const struct run_end *end)
 	int64_t started_ns = container->document.state.started_ns;
 	bool again;
 
+	container_network_hold(container);
 	end_task(container);
 	container_network_detach(container, true);
 	container_volume_events(container, false);

@@ -9,7 +9,9 @@
 #include "base/alloc.h"
 #include "engine/container_ports.h"
 #include "engine/name_server.h"
+#include "engine/network_cni.h"
 #include "engine/network_options.h"
+#include "engine/network_rate.h"
 #include "rpc/attach_frame.h"
 #include "sys/netlink.h"
 
@@ -64,6 +66,8 @@ static int reserve_one(struct container *container, struct endpoint_settings *en
 		.port_count = ports ? ports->count : 0,
 	};
 
+	if (network_rates_read(&request.rates, endpoint, err) < 0)
+		return -1;
 	engine_network_bridge(bridge, container->engine, network);
 	/* A leftover of a start that was cut short. */
 	if (network_detach(container->engine->network, key, err) < 0 ||
@@ -91,13 +95,15 @@ static int free_link_name(char out_name[16], int netlink_fd, const char *prefix,
 	return error_set(err, ERR_EXHAUSTED, "the container has %d links already", LINKS_MAX);
 }
 
-static int connect_one(struct container *container, const struct endpoint_settings *endpoint,
+static int connect_one(struct container *container, struct endpoint_settings *endpoint,
 		       const struct engine_network *network, int netlink_fd, struct error *err)
 {
 	AUTO_FREE char *key = endpoint_key(container, endpoint);
 	const char *wish = text_map_get(&endpoint->driver_opts, "com.docker.network.endpoint.ifname");
 	char name[16];
 
+	if (network_is_cni(network))
+		return network_cni_connect(container, endpoint, network, netlink_fd, err);
 	if (wish)
 		snprintf(name, sizeof(name), "%s", wish);
 	else if (free_link_name(name, netlink_fd, network_options_prefix(network), err) < 0)
@@ -110,6 +116,8 @@ static void detach_one(struct container *container, struct endpoint_settings *en
 	AUTO_FREE char *key = endpoint_key(container, endpoint);
 	AUTO(error_clear) struct error err = { 0 };
 
+	if (container->engine->network)
+		network_cni_disconnect(container, endpoint);
 	if (container->engine->network && network_detach(container->engine->network, key, &err) < 0)
 		engine_log_error(container->engine, "a network endpoint was left behind", container->id, &err);
 	mutex_lock(&container->mutex);
@@ -163,6 +171,14 @@ static int find_network(struct engine_network *out_network, struct container *co
 	/* By its id: a network of the same name that was made later is another. */
 	return engine_network_find(out_network, container->engine,
 				   text_empty(endpoint->network_id) ? endpoint->network : endpoint->network_id, err);
+}
+
+static bool is_external(struct container *container, const struct endpoint_settings *endpoint)
+{
+	AUTO(engine_network_fini) struct engine_network network = { 0 };
+	AUTO(error_clear) struct error gone = { 0 };
+
+	return find_network(&network, container, endpoint, &gone) == 0 && network_is_cni(&network);
 }
 
 static int check_one(struct container *container, struct endpoint_settings *endpoint, struct error *err)
@@ -254,7 +270,7 @@ static int connect_all(struct container *container, int netlink_fd, struct error
 	struct endpoint_map *endpoints = &container->document.networking.endpoints;
 	AUTO_FREE struct endpoint_settings **order = xcalloc(endpoints->count + 1, sizeof(*order));
 	size_t count = endpoint_order(order, &container->document);
-	bool linked = false;
+	bool linked = false, external = false;
 
 	for (size_t i = 0; i < count; i++) {
 		AUTO(engine_network_fini) struct engine_network network = { 0 };
@@ -264,9 +280,13 @@ static int connect_all(struct container *container, int netlink_fd, struct error
 		if (!engine_network_has_links(&network))
 			continue;
 		linked = true;
+		external |= network_is_cni(&network);
 		if (connect_one(container, order[i], &network, netlink_fd, err) < 0)
 			return -1;
 	}
+	/* Its plugins made its routes. */
+	if (external)
+		return 0;
 	return linked ? set_gateways(container, netlink_fd, err) : network_loopback_up(netlink_fd, err);
 }
 
@@ -299,6 +319,19 @@ int container_network_connect(struct container *container, struct error *err)
 	return 0;
 }
 
+void container_network_hold(struct container *container)
+{
+	struct endpoint_map *endpoints = &container->document.networking.endpoints;
+	AUTO(error_clear) struct error ignored = { 0 };
+	AUTO_CLOSE int netlink_fd = -1;
+
+	if (shares_network(container) || container->netns_fd >= 0 || endpoints->count != 1 ||
+	    !is_external(container, &endpoints->items[0]))
+		return;
+	netlink_fd = attach_receive_netlink(container->bundle, &ignored);
+	network_cni_hold(container, netlink_fd);
+}
+
 void container_network_detach(struct container *container, bool was_connected)
 {
 	struct endpoint_map *endpoints = &container->document.networking.endpoints;
@@ -316,6 +349,11 @@ void container_network_detach(struct container *container, bool was_connected)
 }
 
 /* ---- at create ---- */
+
+static int refuse_beside_external(struct error *err)
+{
+	return error_set(err, ERR_INVALID, "a container on a network of driver cni can have no other network");
+}
 
 static int check_together(const struct endpoint_map *endpoints, struct error *err)
 {
@@ -377,9 +415,12 @@ int container_network_check(struct container *container, struct error *err)
 	for (size_t i = 0; i < endpoints->count; i++)
 		if (check_one(container, &endpoints->items[i], err) < 0)
 			return -1;
-	if (check_links(container, err) < 0)
+	if (check_links(container, err) < 0 || check_together(endpoints, err) < 0)
 		return -1;
-	return check_together(endpoints, err);
+	for (size_t i = 0; endpoints->count > 1 && i < endpoints->count; i++)
+		if (is_external(container, &endpoints->items[i]))
+			return refuse_beside_external(err);
+	return 0;
 }
 
 static void rename_locked(struct container *container, const char *old_name)
@@ -428,9 +469,31 @@ static int settle_gateways(struct container *container, const char *before, int 
 	return publish_ports(container, err);
 }
 
+/* Ports belong to its plugins' work, and to nobody else: it is the only place. */
+static int join_external(struct container *container, struct endpoint_settings *endpoint,
+			 const struct engine_network *network, struct error *err)
+{
+	AUTO_CLOSE int netlink_fd = attach_receive_netlink(container->bundle, err);
+	struct port_requests ports = { 0 };
+	int r = netlink_fd < 0 ? -1 : container_ports_collect(&ports, &container->document, err);
+
+	if (r == 0)
+		r = reserve_one(container, endpoint, network, &ports, err);
+	free(ports.items);
+	if (r == 0 &&
+	    (connect_one(container, endpoint, network, netlink_fd, err) < 0 || name_server_tell(container, err) < 0)) {
+		detach_one(container, endpoint);
+		return -1;
+	}
+	return r;
+}
+
 static int join_running(struct container *container, struct endpoint_settings *endpoint,
 			const struct engine_network *network, struct error *err)
 {
+	if (network_is_cni(network))
+		return join_external(container, endpoint, network, err);
+
 	AUTO_CLOSE int netlink_fd = attach_receive_netlink(container->bundle, err);
 	const struct endpoint_settings *had = port_endpoint(container);
 	AUTO_FREE char *before = had ? endpoint_key(container, had) : NULL;
@@ -479,6 +542,9 @@ static int check_join(struct container *container, const struct engine_network *
 				 "container %s is marked for removal and cannot be connected or "
 				 "disconnected to the network",
 				 container->id);
+	for (size_t i = 0; i < endpoints->count; i++)
+		if (network_is_cni(network) || is_external(container, &endpoints->items[i]))
+			return refuse_beside_external(err);
 	if (endpoint_find(&container->document, network))
 		return error_set(err, ERR_FORBIDDEN, "endpoint with name %s already exists in network %s",
 				 container->document.name, network->name);
@@ -558,6 +624,7 @@ static int leave_running(struct container *container, struct endpoint_settings *
 	if (netlink_fd < 0)
 		return -1;
 	name_server_forget(container, endpoint);
+	network_cni_hold(container, netlink_fd);
 	network_unlink(container->engine->network, key, netlink_fd);
 	detach_one(container, endpoint);
 	if (settle_gateways(container, before, netlink_fd, err) < 0)

@@ -20,6 +20,8 @@ int container_network_reserve(struct container *container, struct error *err);
 /* Writes hosts, hostname and resolv.conf in the container's folder. After reserve. */
 int container_network_files(struct container *container, struct error *err);
 int container_network_connect(struct container *container, struct error *err);
+/* Before its shim is ended: what a detach needs of it later. */
+void container_network_hold(struct container *container);
 void container_network_detach(struct container *container, bool was_connected);
 
 /* Its networks call it by its new name. */

@@ -16,11 +16,13 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/path.h"
+#include "base/program.h"
 #include "base/random.h"
 #include "engine/container_restart.h"
 #include "engine/engine_network.h"
 #include "engine/engine_private.h"
 #include "engine/name_server.h"
+#include "engine/network_cni.h"
 #include "engine/shim_scan.h"
 #include "engine/system.h"
 #include "engine/user_namespace.h"
@@ -87,6 +89,21 @@ void engine_thread_end(struct engine *engine)
 
 static const struct engine_settings no_settings;
 
+#define CNI_CONFIG_DIR "/etc/cni/net.d"
+#define CNI_PLUGIN_DIRS "/opt/cni/bin:/usr/lib/cni:/usr/libexec/cni"
+
+/* Our own plugins stand first: their names begin with kist-, so they hide nobody's. */
+static char *cni_plugin_path(const char *given)
+{
+	AUTO(error_clear) struct error ignored = { 0 };
+	AUTO_FREE char *own = program_find("kist-cni", &ignored);
+	AUTO_FREE char *folder = own ? path_parent(own) : NULL;
+
+	if (!text_empty(given))
+		return xstrdup(given);
+	return folder ? xasprintf("%s/cni:" CNI_PLUGIN_DIRS, folder) : xstrdup(CNI_PLUGIN_DIRS);
+}
+
 static struct engine *engine_new(const struct engine_options *options)
 {
 	struct engine *engine = xcalloc(1, sizeof(*engine));
@@ -108,6 +125,10 @@ static struct engine *engine_new(const struct engine_options *options)
 		engine->default_bridge = *options->default_bridge;
 	engine->default_bridge.name = engine->bridge;
 	engine->default_bridge.v4.subnet = options->address_pool;
+	engine->cni.config_dir = xstrdup(text_empty(options->cni_config_dir) ? CNI_CONFIG_DIR
+									     : options->cni_config_dir);
+	engine->cni.plugin_path = cni_plugin_path(options->cni_plugin_dirs);
+	engine->cni.state_dir = path_join(engine->data_root, "cni");
 	engine->cgroup_v2 = cgroup_detect() == CGROUP_V2;
 	engine->capabilities = capability_bounding();
 	engine->events = event_bus_new();
@@ -253,6 +274,7 @@ static int restore_network(struct engine *engine, struct container **items, cons
 		if (items[i]->document.state.running && !items[i]->document.state.restarting && !ended[i])
 			text_list_add(&alive, items[i]->id);
 	text_list_add_all(&alive, &engine->unreadable);
+	network_cni_restore(engine, text_list_argv(&alive), alive.count);
 	return network_restore(engine->network, text_list_argv(&alive), alive.count, err);
 }
 
@@ -529,6 +551,9 @@ void engine_close(struct engine *engine)
 	free(engine->bridge);
 	free(engine->cgroup_parent);
 	free(engine->init_path);
+	free((char *)(uintptr_t)engine->cni.config_dir);
+	free((char *)(uintptr_t)engine->cni.plugin_path);
+	free((char *)(uintptr_t)engine->cni.state_dir);
 	free(engine->log_driver);
 	text_map_fini(&engine->log_options);
 	free(engine);

@@ -38,6 +38,8 @@ struct engine_options {
 	const char *address_pool;	  /* "172.17.0.0/16"; NULL: a free one is chosen */
 	const struct network_pool *pools; /* where networks' subnets come from; none: docker's (borrowed) */
 	size_t pool_count;
+	const char *cni_config_dir;		     /* lists of CNI plugins; NULL: /etc/cni/net.d */
+	const char *cni_plugin_dirs;		     /* separated by colons; NULL: our own, /opt/cni/bin and Debian's */
 	const char *cgroup_parent;		     /* "kist"; containers are <parent>/<id> */
 	const char *init_path;			     /* program for --init; NULL: none */
 	int64_t shm_size_bytes;			     /* 0: 64 MiB */

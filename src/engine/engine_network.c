@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "engine/engine_private.h"
+#include "engine/network_cni.h"
 #include "engine/network_options.h"
 
 /* ---- tables ---- */
@@ -123,7 +124,7 @@ bool engine_network_is_user_defined(const struct engine_network *network)
 
 bool engine_network_has_links(const struct engine_network *network)
 {
-	return text_equal(network->driver, "bridge") || text_equal(network->driver, "macvlan");
+	return !text_equal(network->driver, "host") && !text_equal(network->driver, "null");
 }
 
 void engine_network_bridge(char out_name[16], const struct engine *engine, const struct engine_network *network)
@@ -134,6 +135,10 @@ void engine_network_bridge(char out_name[16], const struct engine *engine, const
 		snprintf(out_name, 16, "%s", engine->bridge);
 	else if (text_equal(network->driver, "macvlan"))
 		snprintf(out_name, 16, "dm-%.12s", network->id);
+	else if (text_equal(network->driver, "ipvlan"))
+		snprintf(out_name, 16, "di-%.12s", network->id);
+	else if (network_is_cni(network))
+		snprintf(out_name, 16, "cn-%.12s", network->id);
 	else if (!text_empty(chosen))
 		snprintf(out_name, 16, "%s", chosen);
 	else
@@ -547,18 +552,18 @@ static int check_driver(const struct network_create_request *request, struct err
 {
 	const char *driver = request->driver;
 
-	if (text_empty(driver) || text_equal(driver, "bridge") || text_equal(driver, "macvlan"))
+	if (text_empty(driver) || text_equal(driver, "bridge") || text_equal(driver, "macvlan") ||
+	    text_equal(driver, "ipvlan") || text_equal(driver, "vxlan") || text_equal(driver, "cni"))
 		return 0;
 	if (text_equal(driver, "host") || text_equal(driver, "null"))
 		return error_set(err, ERR_FORBIDDEN, "only one instance of \"%s\" network is allowed", driver);
-	if (text_equal(driver, "ipvlan"))
-		return error_set(err, ERR_UNSUPPORTED,
-				 "driver ipvlan is not supported: macvlan gives containers a place "
-				 "on the host's wire too");
 	if (text_equal(driver, "overlay"))
-		return error_set(err, ERR_UNAVAILABLE,
-				 "This node is not a swarm manager. Use \"docker swarm init\" or "
-				 "\"docker swarm join\" to connect this node to swarm and try again.");
+		return text_map_get(&request->options, "peers")
+			       ? 0
+			       : error_set(err, ERR_UNAVAILABLE,
+					   "This node is not a swarm manager. Use \"docker swarm init\" or "
+					   "\"docker swarm join\" to connect this node to swarm and try again. (An "
+					   "overlay between hosts without a swarm: options vni and peers.)");
 	return error_set(err, ERR_NOT_FOUND, "could not resolve driver %s in v2 plugin: plugin \"%s\" not found",
 			 driver, driver);
 }
@@ -683,7 +688,8 @@ static int make_bridge(struct engine *engine, struct engine_network *network, st
 		return 0;
 	if (!engine->network)
 		return error_set(err, ERR_UNSUPPORTED, "this engine runs without a bridge");
-	if (check_free_bridge(engine, network, err) < 0)
+	if (check_free_bridge(engine, network, err) < 0 ||
+	    (network_is_cni(network) && network_cni_check(engine, network, err) < 0))
 		return -1;
 	if (raise(&info, engine, network, err) < 0) {
 		if (err->kind == ERR_FORBIDDEN && strstr(err->message, "Pool overlaps"))

@@ -52,7 +52,7 @@ struct engine_network {
 	char *id;
 	char *created;
 	char *scope;
-	char *driver; /* "bridge", "macvlan", "host", "null" */
+	char *driver; /* "bridge", "macvlan", "ipvlan", "overlay", "vxlan", "cni", "host", "null" */
 	bool enable_ipv4;
 	bool enable_ipv6;
 	struct ipam ipam; /* with the subnets it has */
@@ -148,7 +148,7 @@ int engine_network_doctor(struct doctor_report *out_report, struct engine *engin
 
 /* Not one of bridge, host, none. */
 bool engine_network_is_user_defined(const struct engine_network *network);
-/* It has links: a bridge or macvlan. */
+/* It has links: all but host and none. */
 bool engine_network_has_links(const struct engine_network *network);
 /* The name of its bridge in the room network/. */
 void engine_network_bridge(char out_name[16], const struct engine *engine, const struct engine_network *network);

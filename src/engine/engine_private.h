@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/thread.h"
+#include "cni/chain.h"
 #include "engine/container.h"
 #include "engine/container_document.h"
 #include "engine/engine.h"
@@ -54,6 +55,7 @@ struct engine {
 	char network_ids[ENGINE_NETWORK_COUNT][65];
 	int64_t opened_ns; /* wall */
 
+	struct cni_host cni; /* owned texts */
 	struct store *store;
 	struct network *network;   /* NULL: bridge "none" */
 	struct name_server *names; /* NULL: bridge "none" */
@@ -104,6 +106,7 @@ struct container {
 	bool monitored;	  /* a monitor thread serves it */
 	bool keep_once;	  /* restart: this end does not remove it */
 	bool stop_wanted; /* by stop, kill or remove: restart policies leave it */
+	int netns_fd;	  /* guarded by `busy`: kept for CNI plugins; -1 */
 	uint64_t exits;	  /* how many runs ended */
 	int64_t restart_delay_ms;
 	int64_t run_started_ns;	  /* monotonic */

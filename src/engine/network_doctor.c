@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "engine/container_network.h"
 #include "engine/name_server.h"
+#include "engine/network_cni.h"
 #include "network/examine.h"
 #include "rpc/attach_frame.h"
 
@@ -18,6 +19,16 @@ static void heading(struct examination *out, const char *kind, const char *name)
 	text_list_addf(&out->lines, "%s %s", kind, name);
 }
 
+/* What its plugins made they judge themselves (CHECK). */
+static void examine_plugins(struct container *container, const struct endpoint_settings *endpoint, int netlink_fd,
+			    struct examination *out)
+{
+	AUTO_FREE char *problem = network_cni_problem(container, endpoint, netlink_fd);
+
+	examination_add(out, !problem, "its CNI plugins find all they made%s%s", problem ? ": " : "",
+			text_or_empty(problem));
+}
+
 /* One place of a container that runs. */
 static void examine_place(struct container *container, const struct endpoint_settings *endpoint,
 			  struct examination *out)
@@ -25,11 +36,15 @@ static void examine_place(struct container *container, const struct endpoint_set
 	AUTO(error_clear) struct error err = { 0 };
 	AUTO_FREE char *key = endpoint_key(container, endpoint);
 	AUTO_CLOSE int netlink_fd = attach_receive_netlink(container->bundle, &err);
+	AUTO(engine_network_fini) struct engine_network network = { 0 };
 	AUTO_FREE char *title = xasprintf("%s on %s", container->document.name, endpoint->network);
 
 	heading(out, "container", title);
 	examination_add(out, netlink_fd >= 0, "its shim hands out the socket of its network namespace");
-	if (netlink_fd >= 0)
+	if (netlink_fd >= 0 && engine_network_find(&network, container->engine, endpoint->network_id, &err) == 0 &&
+	    network_is_cni(&network))
+		examine_plugins(container, endpoint, netlink_fd, out);
+	else if (netlink_fd >= 0)
 		network_examine_endpoint(container->engine->network, key, netlink_fd, out);
 	if (endpoint->dns_names.count)
 		examination_add(out, name_server_is_alive(container->engine),

@@ -12,6 +12,8 @@
 #define MTU_MIN 68
 #define MTU_MAX 65535
 #define PREFIX_MAX 8
+#define VNI_LAST 0xffffff
+#define TIMEOUT_LAST_S 3600
 
 /* ---- one function a value ---- */
 
@@ -129,33 +131,151 @@ static int read_macvlan_mode(struct network_bridge *bridge, const struct text_pa
 	return 0;
 }
 
-static const struct known_option {
-	const char *key;
+static int read_ipvlan_mode(struct network_bridge *bridge, const struct text_pair *option, struct error *err)
+{
+	(void)err;
+	bridge->ipvlan_mode = option->value;
+	return 0;
+}
+
+static int read_ipvlan_flag(struct network_bridge *bridge, const struct text_pair *option, struct error *err)
+{
+	(void)err;
+	bridge->ipvlan_flag = option->value;
+	return 0;
+}
+
+static int read_number(uint64_t *out_value, const struct text_pair *option, uint64_t last, struct error *err)
+{
+	if (text_parse_u64(out_value, option->value, last) < 0 || *out_value == 0)
+		return error_set(err, ERR_INVALID, "invalid value for option %s: \"%s\" is not 1 to %llu", option->key,
+				 option->value, (unsigned long long)last);
+	return 0;
+}
+
+static int read_vni(struct network_bridge *bridge, const struct text_pair *option, struct error *err)
+{
+	uint64_t value;
+
+	if (read_number(&value, option, VNI_LAST, err) < 0)
+		return -1;
+	bridge->overlay.number = (uint32_t)value;
+	return 0;
+}
+
+static int read_port(struct network_bridge *bridge, const struct text_pair *option, struct error *err)
+{
+	uint64_t value;
+
+	if (read_number(&value, option, UINT16_MAX, err) < 0)
+		return -1;
+	bridge->overlay.port = (uint16_t)value;
+	return 0;
+}
+
+static int read_peers(struct network_bridge *bridge, const struct text_pair *option, struct error *err)
+{
+	(void)err;
+	bridge->overlay.peers = option->value;
+	return 0;
+}
+
+static int read_local(struct network_bridge *bridge, const struct text_pair *option, struct error *err)
+{
+	(void)err;
+	bridge->overlay.local = option->value;
+	return 0;
+}
+
+static int read_list(struct network_bridge *bridge, const struct text_pair *option, struct error *err)
+{
+	(void)bridge;
+	return text_empty(option->value) ? error_set(err, ERR_INVALID, "option %s is empty", option->key) : 0;
+}
+
+static int read_timeout(struct network_bridge *bridge, const struct text_pair *option, struct error *err)
+{
+	uint64_t value;
+
+	(void)bridge;
+	return read_number(&value, option, TIMEOUT_LAST_S, err);
+}
+
+static int read_collect(struct network_bridge *bridge, const struct text_pair *option, struct error *err)
+{
+	bool value;
+
+	(void)bridge;
+	return read_bool(&value, option, err);
+}
+
+/* Drivers as their users call them, each a bit. */
+enum { DRIVER_BRIDGE = 1, DRIVER_MACVLAN = 2, DRIVER_IPVLAN = 4, DRIVER_OVERLAY = 8, DRIVER_CNI = 16 };
+
+static const struct {
+	const char *name;
+	unsigned bit;
 	enum network_driver driver;
-	int (*read)(struct network_bridge *bridge, const struct text_pair *option, struct error *err);
-} known_options[] = {
-	{ BRIDGE "name", NETWORK_BRIDGE, read_name },
-	{ BRIDGE "enable_icc", NETWORK_BRIDGE, read_icc },
-	{ BRIDGE "enable_ip_masquerade", NETWORK_BRIDGE, read_masquerade },
-	{ BRIDGE "host_binding_ipv4", NETWORK_BRIDGE, read_host_ip },
-	{ BRIDGE "gateway_mode_ipv4", NETWORK_BRIDGE, read_mode4 },
-	{ BRIDGE "gateway_mode_ipv6", NETWORK_BRIDGE, read_mode6 },
-	{ "com.docker.network.driver.mtu", NETWORK_BRIDGE, read_mtu },
-	{ "com.docker.network.container_iface_prefix", NETWORK_BRIDGE, read_prefix },
-	{ "com.docker.network.driver.mtu", NETWORK_MACVLAN, read_mtu },
-	{ "com.docker.network.container_iface_prefix", NETWORK_MACVLAN, read_prefix },
-	{ "parent", NETWORK_MACVLAN, read_parent },
-	{ "macvlan_mode", NETWORK_MACVLAN, read_macvlan_mode },
-	{ NULL, NETWORK_BRIDGE, NULL },
+} drivers[] = {
+	{ "bridge", DRIVER_BRIDGE, NETWORK_BRIDGE }, { "macvlan", DRIVER_MACVLAN, NETWORK_MACVLAN },
+	{ "ipvlan", DRIVER_IPVLAN, NETWORK_IPVLAN }, { "overlay", DRIVER_OVERLAY, NETWORK_BRIDGE },
+	{ "vxlan", DRIVER_OVERLAY, NETWORK_BRIDGE }, { "cni", DRIVER_CNI, NETWORK_EXTERNAL },
+	{ NULL, DRIVER_BRIDGE, NETWORK_BRIDGE },
 };
 
-static int read_option(struct network_bridge *bridge, const struct text_pair *option, struct error *err)
+#define BRIDGES (DRIVER_BRIDGE | DRIVER_OVERLAY)
+#define WITH_LINKS (BRIDGES | DRIVER_MACVLAN | DRIVER_IPVLAN)
+
+static const struct known_option {
+	const char *key;
+	unsigned drivers;
+	int (*read)(struct network_bridge *bridge, const struct text_pair *option, struct error *err);
+} known_options[] = {
+	{ BRIDGE "name", BRIDGES, read_name },
+	{ BRIDGE "enable_icc", BRIDGES, read_icc },
+	{ BRIDGE "enable_ip_masquerade", BRIDGES, read_masquerade },
+	{ BRIDGE "host_binding_ipv4", BRIDGES, read_host_ip },
+	{ BRIDGE "gateway_mode_ipv4", BRIDGES, read_mode4 },
+	{ BRIDGE "gateway_mode_ipv6", BRIDGES, read_mode6 },
+	{ "com.docker.network.driver.mtu", WITH_LINKS, read_mtu },
+	{ "com.docker.network.container_iface_prefix", WITH_LINKS, read_prefix },
+	{ "parent", DRIVER_MACVLAN | DRIVER_IPVLAN, read_parent },
+	{ "macvlan_mode", DRIVER_MACVLAN, read_macvlan_mode },
+	{ "ipvlan_mode", DRIVER_IPVLAN, read_ipvlan_mode },
+	{ "ipvlan_flag", DRIVER_IPVLAN, read_ipvlan_flag },
+	{ "vni", DRIVER_OVERLAY, read_vni },
+	{ "com.docker.network.driver.overlay.vxlanid_list", DRIVER_OVERLAY, read_vni },
+	{ "peers", DRIVER_OVERLAY, read_peers },
+	{ "local", DRIVER_OVERLAY, read_local },
+	{ "port", DRIVER_OVERLAY, read_port },
+	{ "conflist", DRIVER_CNI, read_list },
+	{ "timeout", DRIVER_CNI, read_timeout },
+	{ "gc", DRIVER_CNI, read_collect },
+	{ NULL, 0, NULL },
+};
+
+static int read_option(struct network_bridge *bridge, const char *driver, unsigned bit, const struct text_pair *option,
+		       struct error *err)
 {
 	for (const struct known_option *known = known_options; known->key; known++)
-		if (known->driver == bridge->driver && text_equal(known->key, option->key))
+		if (known->drivers & bit && text_equal(known->key, option->key))
 			return known->read(bridge, option, err);
 	return error_set(err, ERR_UNSUPPORTED, "network option \"%s\" is not supported by driver %s", option->key,
-			 bridge->driver == NETWORK_BRIDGE ? "bridge" : "macvlan");
+			 driver);
+}
+
+/* Two hosts that gave out the same address would not notice. */
+static int check_overlay(const struct network_bridge *bridge, struct error *err)
+{
+	if (!bridge->overlay.number || !bridge->overlay.peers)
+		return error_set(err, ERR_INVALID,
+				 "an overlay network needs options vni=NUMBER, the same on all hosts, and "
+				 "peers=HOST[,HOST...]");
+	if ((!bridge->no_ipv4 && !bridge->v4.ip_range) || (bridge->ipv6 && !bridge->v6.ip_range))
+		return error_set(err, ERR_INVALID,
+				 "an overlay network needs --subnet, the same on all hosts, and an --ip-range of this "
+				 "host's own");
+	return 0;
 }
 
 /* ---- IPAM ---- */
@@ -189,29 +309,52 @@ static int read_config(struct network_bridge *bridge, const char **reserved, con
 	return 0;
 }
 
-int network_options_read(struct network_bridge *out_bridge, const char *reserved[NETWORK_RESERVED_MAX],
-			 const struct engine_network *network, struct error *err)
+static size_t driver_index(const char *name)
 {
-	const struct ipam *ipam = &network->ipam;
-	struct network_bridge bridge = {
-		.driver = text_equal(network->driver, "macvlan") ? NETWORK_MACVLAN : NETWORK_BRIDGE,
-		.no_ipv4 = !network->enable_ipv4,
-		.ipv6 = network->enable_ipv6,
-		.internal = network->internal,
-		.reserved = reserved,
-	};
+	size_t i = 0;
 
+	while (drivers[i].name && !text_equal(drivers[i].name, name))
+		i++;
+	return i;
+}
+
+static int check_ipam(const struct ipam *ipam, unsigned bit, struct error *err)
+{
 	if (!text_empty(ipam->driver) && !text_equal(ipam->driver, "default"))
 		return error_set(err, ERR_NOT_FOUND, "ipam driver \"%s\" not found", ipam->driver);
 	if (ipam->options.count)
 		return error_set(err, ERR_UNSUPPORTED, "ipam option \"%s\" is not supported",
 				 ipam->options.items[0].key);
+	if (bit == DRIVER_CNI && ipam->config.count)
+		return error_set(err, ERR_INVALID,
+				 "subnets of a network of driver cni are its plugins': set them in the list");
+	return 0;
+}
+
+int network_options_read(struct network_bridge *out_bridge, const char *reserved[NETWORK_RESERVED_MAX],
+			 const struct engine_network *network, struct error *err)
+{
+	const struct ipam *ipam = &network->ipam;
+	size_t driver = driver_index(network->driver);
+	const unsigned bit = drivers[driver].bit;
+	struct network_bridge bridge = {
+		.driver = drivers[driver].driver,
+		.no_ipv4 = !network->enable_ipv4 || bit == DRIVER_CNI,
+		.ipv6 = network->enable_ipv6 && bit != DRIVER_CNI,
+		.internal = network->internal,
+		.reserved = reserved,
+	};
+
+	if (check_ipam(ipam, bit, err) < 0)
+		return -1;
 	for (size_t i = 0; i < ipam->config.count; i++)
 		if (read_config(&bridge, reserved, &ipam->config.items[i], err) < 0)
 			return -1;
 	for (size_t i = 0; i < network->options.count; i++)
-		if (read_option(&bridge, &network->options.items[i], err) < 0)
+		if (read_option(&bridge, network->driver, bit, &network->options.items[i], err) < 0)
 			return -1;
+	if (bit == DRIVER_OVERLAY && check_overlay(&bridge, err) < 0)
+		return -1;
 	if ((bridge.v4.mode == NETWORK_ISOLATED || bridge.v6.mode == NETWORK_ISOLATED) && !network->internal)
 		return error_set(err, ERR_INVALID, "gateway mode 'isolated' can only be used for an internal network");
 	*out_bridge = bridge;

@@ -13,6 +13,7 @@
 #include "network/firewall.h"
 #include "network/foreign.h"
 #include "network/macvlan.h"
+#include "network/overlay.h"
 #include "network/pool.h"
 #include "network/state.h"
 
@@ -234,6 +235,7 @@ static void undo_add(struct network *network, const struct bridge *bridge, int s
 		network->generation++;
 		mutex_unlock(&network->mutex);
 	}
+	overlay_forget(network, bridge->name);
 	if (!bridge->fresh)
 		return;
 	record_remove(network->bridges_dir, bridge->name);
@@ -272,19 +274,24 @@ static int fill(struct bridge *bridge, const struct network_bridge *asked, struc
 		return error_set(err, ERR_INVALID, "invalid bridge name \"%s\"", asked->name);
 	if (asked->parent && strlen(asked->parent) >= sizeof(bridge->parent))
 		return error_set(err, ERR_INVALID, "invalid parent interface name \"%s\"", asked->parent);
-	if (asked->no_ipv4 && !asked->ipv6)
+	if (asked->no_ipv4 && !asked->ipv6 && asked->driver != NETWORK_EXTERNAL)
 		return error_set(err, ERR_INVALID, "IPv4 or IPv6 must be enabled");
 	snprintf(bridge->name, sizeof(bridge->name), "%s", asked->name);
 	snprintf(bridge->parent, sizeof(bridge->parent), "%s", text_or_empty(asked->parent));
 	snprintf(bridge->host_ip, sizeof(bridge->host_ip), "%s", text_or_empty(asked->host_ip));
-	return asked->driver == NETWORK_MACVLAN ? macvlan_parse_mode(&bridge->macvlan_mode, asked->macvlan_mode, err)
-						: 0;
+	if (asked->driver == NETWORK_IPVLAN)
+		return ipvlan_parse(bridge, asked->ipvlan_mode, asked->ipvlan_flag, err);
+	if (asked->driver == NETWORK_MACVLAN)
+		return macvlan_parse_mode(&bridge->macvlan_mode, asked->macvlan_mode, err);
+	return asked->overlay.number ? overlay_fill(bridge, &asked->overlay, err) : 0;
 }
 
 static int find_link(struct bridge *bridge, int socket_fd, struct error *err)
 {
-	return bridge->driver == NETWORK_MACVLAN ? macvlan_find_parent(bridge, socket_fd, err)
-						 : find_or_create_link(bridge, socket_fd, err);
+	if (bridge->driver == NETWORK_EXTERNAL)
+		return 0;
+	return bridge_is_on_parent(bridge) ? macvlan_find_parent(bridge, socket_fd, err)
+					   : find_or_create_link(bridge, socket_fd, err);
 }
 
 int network_bridge_add(struct network *network, const struct network_bridge *asked,
@@ -299,12 +306,13 @@ int network_bridge_add(struct network *network, const struct network_bridge *ask
 		return -1;
 	if (find_link(&bridge, socket_fd, err) < 0 || bridge_settle(network, &bridge, asked, socket_fd, err) < 0 ||
 	    check_endpoints(network, &bridge, err) < 0 || remember(network, &bridge, err) < 0 ||
-	    (bridge.driver == NETWORK_BRIDGE &&
-	     (configure_link(&bridge, socket_fd, err) < 0 || firewall_add_bridge(network, &bridge, err) < 0))) {
+	    (bridge_is_bridge(&bridge) && (configure_link(&bridge, socket_fd, err) < 0 ||
+					   overlay_raise(network, &bridge, &asked->overlay, socket_fd, err) < 0 ||
+					   firewall_add_bridge(network, &bridge, err) < 0))) {
 		undo_add(network, &bridge, socket_fd);
 		return -1;
 	}
-	if (bridge.driver == NETWORK_BRIDGE)
+	if (bridge_is_bridge(&bridge))
 		foreign_admit(bridge.name);
 	if (out_info)
 		describe(out_info, &bridge);
@@ -347,6 +355,8 @@ int bridge_unmake(struct network *network, const char *name, struct error *err)
 		foreign_withdraw(name);
 	if (failed == 0 && record.made && (!text_empty(record.parent) || text_equal(link.kind, "bridge")))
 		failed = link_delete(socket_fd, link.index);
+	if (socket_fd >= 0)
+		overlay_remove_link(name, socket_fd);
 	record_remove(network->bridges_dir, name);
 	if (failed < 0 && failed != -ENODEV)
 		return error_set_errno(err, ERR_INTERNAL, failed, "remove bridge %s", name);
@@ -360,7 +370,8 @@ int network_bridge_remove(struct network *network, const char *name, struct erro
 
 	if (taken <= 0)
 		return taken;
-	if (bridge.driver == NETWORK_BRIDGE && firewall_remove_bridge(network, &bridge, err) < 0)
+	overlay_forget(network, name);
+	if (bridge_is_bridge(&bridge) && firewall_remove_bridge(network, &bridge, err) < 0)
 		return -1;
 	return bridge_unmake(network, name, err);
 }

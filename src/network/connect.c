@@ -10,6 +10,7 @@
 #include "network/firewall.h"
 #include "network/macvlan.h"
 #include "network/pool.h"
+#include "network/rate.h"
 #include "network/state.h"
 
 #define LOOPBACK_INDEX 1 /* of every network namespace */
@@ -56,7 +57,9 @@ static int make_veth(const struct endpoint_record *record, const struct bridge *
 	failed = link_find(socket_fd, record->link, &link);
 	if (failed == 0)
 		failed = link_set_bridge_port(socket_fd, link.index, true, bridge->no_inter_container);
-	return failed < 0 ? error_set_errno(err, ERR_INTERNAL, failed, "set up bridge port %s", record->link) : 0;
+	if (failed < 0)
+		return error_set_errno(err, ERR_INTERNAL, failed, "set up bridge port %s", record->link);
+	return rate_apply(record, socket_fd, err);
 }
 
 static int make_link(const struct endpoint_record *record, const struct bridge *bridge, int netlink_fd,
@@ -73,7 +76,7 @@ static int make_link(const struct endpoint_record *record, const struct bridge *
 				       "reach the container's network namespace");
 	if (link_find(netlink_fd, name, &taken) == 0)
 		return error_set(err, ERR_CONFLICT, "the container has a link %s already", name);
-	return bridge->driver == NETWORK_MACVLAN
+	return bridge_is_on_parent(bridge)
 		       ? macvlan_make_link(record, bridge, has_mac ? mac : NULL, socket_fd, namespace_fd, name, err)
 		       : make_veth(record, bridge, has_mac ? mac : NULL, socket_fd, namespace_fd, name, err);
 }
@@ -83,8 +86,10 @@ void remove_link(const char *name)
 	AUTO_CLOSE int socket_fd = netlink_open();
 	struct link_info link;
 
-	if (!text_empty(name) && socket_fd >= 0 && link_find(socket_fd, name, &link) == 0 &&
-	    text_equal(link.kind, "veth"))
+	if (text_empty(name) || socket_fd < 0)
+		return;
+	rate_remove(name, socket_fd);
+	if (link_find(socket_fd, name, &link) == 0 && text_equal(link.kind, "veth"))
 		link_delete(socket_fd, link.index);
 }
 
@@ -177,7 +182,8 @@ void network_unlink(struct network *network, const char *id, int netlink_fd)
 	AUTO(error_clear) struct error ignored = { 0 };
 	struct bridge bridge;
 
-	if (copy_for_work(network, id, &record, &bridge, &ignored) == 0 && !text_empty(record.interface))
+	if (copy_for_work(network, id, &record, &bridge, &ignored) == 0 && !text_empty(record.interface) &&
+	    bridge.driver != NETWORK_EXTERNAL)
 		remove_inside(netlink_fd, record.interface);
 }
 
@@ -188,9 +194,16 @@ int network_connect(struct network *network, const char *id, int netlink_fd, con
 
 	if (!name)
 		name = "eth0";
-	if (copy_for_work(network, id, &record, &bridge, err) < 0 || firewall_ensure(network, err) < 0 ||
-	    make_link(&record, &bridge, netlink_fd, name, err) < 0)
+	if (copy_for_work(network, id, &record, &bridge, err) < 0)
 		return -1;
+	if (bridge.driver == NETWORK_EXTERNAL)
+		return network_loopback_up(netlink_fd, err) < 0 ? -1 : mark_connected(network, id, name, err);
+	if (firewall_ensure(network, err) < 0)
+		return -1;
+	if (make_link(&record, &bridge, netlink_fd, name, err) < 0) {
+		remove_link(record.link);
+		return -1;
+	}
 	if (configure_inside(&record, &bridge, netlink_fd, name, err) < 0 ||
 	    mark_connected(network, id, name, err) < 0 || firewall_publish(network, &record, err) < 0) {
 		remove_inside(netlink_fd, name);
@@ -198,7 +211,7 @@ int network_connect(struct network *network, const char *id, int netlink_fd, con
 		return -1;
 	}
 	forget_flows(&record);
-	if (bridge.driver == NETWORK_BRIDGE)
+	if (bridge_is_bridge(&bridge))
 		wait_ready(record.link);
 	return 0;
 }
@@ -234,6 +247,8 @@ static int add_default_route(struct network *network, const char *id, enum famil
 	route.gateway = bridge.subnets[family].gateway;
 	if (bridge.internal || !route.gateway.family)
 		return 0;
+	if (ipvlan_is_routed(&bridge))
+		route.gateway = (struct net_address){ 0 };
 	failed = link_find(netlink_fd, text_or_empty(record.interface), &link);
 	if (failed == 0) {
 		route.index = link.index;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "network/network.h"
 #include "json/json.h"
 
 struct binding_record {
@@ -24,6 +25,7 @@ struct endpoint_record {
 	char *mac;
 	char *link;	 /* host side of the veth pair; "" for macvlan */
 	char *interface; /* the container's side, once connected */
+	struct network_rates rates;
 	bool connected;
 	JSON_ARRAY_OF(struct binding_record) bindings;
 };

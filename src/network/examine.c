@@ -72,7 +72,7 @@ static bool has_default_route(int netlink_fd, int family)
 
 static void examine_link(const struct bridge *bridge, struct examination *out)
 {
-	const char *name = bridge->driver == NETWORK_MACVLAN ? bridge->parent : bridge->name;
+	const char *name = bridge_is_on_parent(bridge) ? bridge->parent : bridge->name;
 	AUTO_CLOSE int fd = netlink_open();
 	char text[NET_ADDRESS_TEXT_MAX];
 	struct link_info link;
@@ -122,6 +122,8 @@ void network_examine(struct network *network, const char *name, struct examinati
 		examination_add(out, false, "bridge %s was never made: the log of kistd says why", name);
 		return;
 	}
+	if (bridge.driver == NETWORK_EXTERNAL)
+		return;
 	examine_link(&bridge, out);
 	examine_forwarding(&bridge, out);
 	if (bridge.driver != NETWORK_BRIDGE)

@@ -31,6 +31,47 @@ int macvlan_parse_mode(uint32_t *out_mode, const char *text, struct error *err)
 			 text);
 }
 
+static int parse_word(uint16_t *out_value, const char *const words[], const char *text, const char *what,
+		      struct error *err)
+{
+	for (uint16_t i = 0; words[i]; i++) {
+		if (!text_equal(text_empty(text) ? words[0] : text, words[i]))
+			continue;
+		*out_value = i;
+		return 0;
+	}
+	return error_set(err, ERR_INVALID, "requested ipvlan %s '%s' is not valid, '%s' is the default", what, text,
+			 words[0]);
+}
+
+/* A kernel with ipvlan asks for the parent, one without knows no such kind. */
+static bool kernel_has_ipvlan(void)
+{
+	AUTO_CLOSE int fd = netlink_open();
+	const struct link_ipvlan probe = { .name = "kist-probe" };
+
+	return fd < 0 || link_create_ipvlan(fd, &probe) != -EOPNOTSUPP;
+}
+
+int ipvlan_parse(struct bridge *bridge, const char *mode, const char *flag, struct error *err)
+{
+	/* In the order of IPVLAN_MODE_ and IPVLAN_F_. */
+	static const char *const modes[] = { "l2", "l3", "l3s", NULL };
+	static const char *const flags[] = { "bridge", "private", "vepa", NULL };
+
+	if (parse_word(&bridge->ipvlan_mode, modes, mode, "mode", err) < 0 ||
+	    parse_word(&bridge->ipvlan_flag, flags, flag, "flag", err) < 0)
+		return -1;
+	return kernel_has_ipvlan() ? 0
+				   : error_set(err, ERR_UNSUPPORTED,
+					       "this kernel has no ipvlan links (module ipvlan, CONFIG_IPVLAN)");
+}
+
+bool ipvlan_is_routed(const struct bridge *bridge)
+{
+	return bridge->driver == NETWORK_IPVLAN && bridge->ipvlan_mode != IPVLAN_MODE_L2;
+}
+
 /* A host link with a tag of its own: "eth0.10" is made on eth0. */
 static int make_vlan(struct bridge *bridge, int socket_fd, struct error *err)
 {
@@ -85,6 +126,16 @@ int macvlan_find_parent(struct bridge *bridge, int socket_fd, struct error *err)
 	return 0;
 }
 
+static int make_ipvlan(const struct bridge *bridge, int socket_fd, int namespace_fd, const char *name)
+{
+	return link_create_ipvlan(socket_fd, &(struct link_ipvlan){ .name = name,
+								    .parent = bridge->index,
+								    .mode = bridge->ipvlan_mode,
+								    .flags = bridge->ipvlan_flag,
+								    .mtu = bridge->mtu_given ? bridge->mtu : 0,
+								    .netns_fd = namespace_fd });
+}
+
 int macvlan_make_link(const struct endpoint_record *record, const struct bridge *bridge, const uint8_t *mac,
 		      int socket_fd, int namespace_fd, const char *name, struct error *err)
 {
@@ -94,10 +145,17 @@ int macvlan_make_link(const struct endpoint_record *record, const struct bridge 
 				     .mac = mac,
 				     .mtu = bridge->mtu_given ? bridge->mtu : 0,
 				     .netns_fd = namespace_fd };
-	int failed = link_create_macvlan(socket_fd, &link);
+	bool ipvlan = bridge->driver == NETWORK_IPVLAN;
+	int failed = ipvlan ? make_ipvlan(bridge, socket_fd, namespace_fd, name)
+			    : link_create_macvlan(socket_fd, &link);
 
 	if (failed == -EOPNOTSUPP)
-		return error_set(err, ERR_UNSUPPORTED, "this kernel has no macvlan links (module macvlan)");
+		return error_set(err, ERR_UNSUPPORTED, "this kernel has no %s links (module %s)",
+				 ipvlan ? "ipvlan" : "macvlan", ipvlan ? "ipvlan" : "macvlan");
+	if (failed == -EBUSY)
+		return error_set_errno(err, ERR_CONFLICT, failed,
+				       "%s has macvlan and ipvlan links at once, or one of mode passthru",
+				       bridge->parent);
 	return failed < 0 ? error_set_errno(err, ERR_INTERNAL, failed, "make link %s of %s on %s", name, record->id,
 					    bridge->parent)
 			  : 0;

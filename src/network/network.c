@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "network/network.h"
+#include "network/overlay.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -149,6 +150,7 @@ void network_close(struct network *network)
 	if (!network)
 		return;
 	watch_end(network);
+	overlays_free(network->overlays);
 	network_settle(network);
 	condition_fini(&network->left);
 	map_fini(&network->addresses);

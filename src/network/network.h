@@ -72,6 +72,14 @@ struct network_endpoint {
 	size_t binding_count;
 };
 
+/* How fast a container may speak, towards it and from it: bits a second, and bits at once. 0: no limit. */
+struct network_rates {
+	uint64_t ingress_bits;
+	uint64_t ingress_burst_bits;
+	uint64_t egress_bits;
+	uint64_t egress_burst_bits;
+};
+
 struct network_request {
 	const char *id;	     /* the endpoint's name: container id, or "<container>.<network>"; [a-zA-Z0-9_.-] */
 	const char *bridge;  /* of a bridge that was added */
@@ -80,9 +88,15 @@ struct network_request {
 	const char *mac; /* NULL: made from the address */
 	const struct network_port *ports;
 	size_t port_count;
+	struct network_rates rates; /* on bridges only */
 };
 
-enum network_driver { NETWORK_BRIDGE, NETWORK_MACVLAN };
+enum network_driver {
+	NETWORK_BRIDGE,
+	NETWORK_MACVLAN,
+	NETWORK_IPVLAN,
+	NETWORK_EXTERNAL, /* links, addresses and rules are somebody else's (CNI); only host ports are taken here */
+};
 
 /* How packets from outside get to a bridge's containers, and theirs out. */
 enum network_gateway {
@@ -100,11 +114,26 @@ struct network_subnet {
 	enum network_gateway mode;
 };
 
+/*
+ * A bridge that is one wire with the bridges of the same number on other hosts (vxlan). Each host gives out addresses
+ * of its own range.
+ */
+struct network_overlay {
+	uint32_t number;   /* 1 to 2^24-1; 0: no overlay */
+	uint16_t port;	   /* UDP; 0: 4789 */
+	const char *local; /* our address that the others know; NULL: the route's */
+	const char *
+		peers; /* "10.0.0.2,10.0.0.3,hosts.example": names are asked for again and again; ours among them is fine */
+};
+
 struct network_bridge {
 	const char *name; /* the link's name, "kist0"; at most 15 bytes. Macvlan: only a name */
 	enum network_driver driver;
-	const char *parent;	  /* macvlan: the host's link, "eth0", or "eth0.10", which is made; NULL: none */
+	const char *parent; /* macvlan, ipvlan: the host's link, "eth0", or "eth0.10", which is made; NULL: none */
 	const char *macvlan_mode; /* "bridge", "private", "vepa", "passthru"; NULL: bridge */
+	const char *ipvlan_mode;  /* "l2", "l3", "l3s"; NULL: l2 */
+	const char *ipvlan_flag;  /* "bridge", "private", "vepa"; NULL: bridge */
+	struct network_overlay overlay;
 	bool no_ipv4;
 	bool ipv6;
 	struct network_subnet v4;

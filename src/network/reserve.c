@@ -160,6 +160,12 @@ static int take_port_locked(struct network *network, struct endpoint *endpoint, 
 	struct port_hold hold;
 	enum family family;
 
+	if (bridge->driver == NETWORK_EXTERNAL) {
+		if (port_take(&network->ports, &hold, &asked, err) < 0)
+			return -1;
+		add_binding(endpoint, &hold, port->container_port);
+		return 0;
+	}
 	if (text_empty(asked.host_ip))
 		asked.host_ip = bridge->host_ip;
 	if (text_empty(asked.host_ip))
@@ -184,7 +190,7 @@ int take_ports_locked(struct network *network, struct endpoint *endpoint, const 
 		      const struct network_port *ports, size_t port_count, struct error *err)
 {
 	/* Who is on the wire itself has all ports there already. */
-	for (size_t i = 0; bridge->driver == NETWORK_BRIDGE && i < port_count; i++)
+	for (size_t i = 0; !bridge_is_on_parent(bridge) && i < port_count; i++)
 		if (take_port_locked(network, endpoint, bridge, &ports[i], err) < 0) {
 			give_back_ports_locked(network, endpoint);
 			return -1;
@@ -232,6 +238,15 @@ void describe_locked(const struct network *network, struct network_endpoint *out
 	snprintf(out->gateway6, sizeof(out->gateway6), "%s", text);
 }
 
+static int check_request(const struct bridge *bridge, const struct network_request *request, struct error *err)
+{
+	if (bridge->internal && request->port_count)
+		return error_set(err, ERR_INVALID, "ports cannot be published on internal network %s", bridge->name);
+	if (bridge_is_on_parent(bridge) && (request->rates.ingress_bits || request->rates.egress_bits))
+		return error_set(err, ERR_UNSUPPORTED, "limits of bandwidth need a bridge: %s is none", bridge->name);
+	return 0;
+}
+
 static int fill_endpoint_locked(struct network *network, struct endpoint *endpoint, struct bridge *bridge,
 				const struct network_request *request, struct error *err)
 {
@@ -243,15 +258,19 @@ static int fill_endpoint_locked(struct network *network, struct endpoint *endpoi
 	    give_address_locked(network, bridge, FAMILY_6, request->address6, &addresses[FAMILY_6], err) < 0 ||
 	    give_mac(mac, &addresses[addresses[FAMILY_4].family ? FAMILY_4 : FAMILY_6], request->mac, err) < 0)
 		return -1;
-	if (bridge->internal && request->port_count)
-		return error_set(err, ERR_INVALID, "ports cannot be published on internal network %s", bridge->name);
+	if (check_request(bridge, request, err) < 0)
+		return -1;
 	random_hex(tail, 3);
 	record->id = xstrdup(request->id);
 	record->bridge = xstrdup(bridge->name);
+	record->rates = request->rates;
 	record->address = xstrdup(net_address_format(text, &addresses[FAMILY_4]));
 	record->address6 = xstrdup(net_address_format(text, &addresses[FAMILY_6]));
-	record->mac = xstrdup(mac);
-	record->link = bridge->driver == NETWORK_MACVLAN ? xstrdup("") : xasprintf(LINK_PREFIX "%s", tail);
+	/* An ipvlan link speaks with its parent's; an external one's is not known yet. */
+	record->mac = xstrdup(bridge->driver == NETWORK_IPVLAN ? "" : mac);
+	if (bridge->driver == NETWORK_EXTERNAL && text_empty(request->mac))
+		*record->mac = '\0';
+	record->link = !bridge_is_bridge(bridge) ? xstrdup("") : xasprintf(LINK_PREFIX "%s", tail);
 	if (take_ports_locked(network, endpoint, bridge, request->ports, request->port_count, err) < 0)
 		return -1;
 	if (record_save(network->endpoints_dir, record->id, record, endpoint_record_fields, err) < 0) {

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
 #include "network/firewall.h"
+#include "network/rate.h"
 #include "network/state.h"
 
 static bool is_alive(const char *id, char *const *alive, size_t count)
@@ -60,11 +62,21 @@ static void forget_dead_locked(struct network *network, char *const *alive, size
 	network->generation++;
 }
 
+static bool has_link_locked(const struct network *network, const char *name)
+{
+	const struct endpoint *endpoint;
+	size_t at = 0;
+
+	while ((endpoint = map_next(&network->endpoints, &at, NULL)))
+		if (text_equal(endpoint->record.link, name))
+			return true;
+	return false;
+}
+
 /* Whether a link is a port of one of our bridges and nobody's. */
 static bool is_stray_locked(const struct network *network, const struct link_info *link)
 {
 	const struct bridge *bridge;
-	const struct endpoint *endpoint;
 	bool ours = false;
 	size_t at = 0;
 
@@ -72,11 +84,16 @@ static bool is_stray_locked(const struct network *network, const struct link_inf
 		return false;
 	while ((bridge = map_next(&network->bridges, &at, NULL)))
 		ours |= bridge->index == link->master;
-	at = 0;
-	while (ours && (endpoint = map_next(&network->endpoints, &at, NULL)))
-		if (text_equal(endpoint->record.link, link->name))
-			return false;
-	return ours;
+	return ours && !has_link_locked(network, link->name);
+}
+
+/* An ifb link whose container's link is gone. Not ours alone: other engines have some here too. */
+static bool is_lonely(const struct link_info *link, int socket_fd)
+{
+	struct link_info other;
+	char name[16];
+
+	return rate_is_ours(link, name) && link_find(socket_fd, name, &other) == -ENODEV;
 }
 
 static int remove_stray_links(struct network *network, struct error *err)
@@ -94,7 +111,7 @@ static int remove_stray_links(struct network *network, struct error *err)
 		mutex_lock(&network->mutex);
 		stray = is_stray_locked(network, &links[i]);
 		mutex_unlock(&network->mutex);
-		if (stray)
+		if (stray || is_lonely(&links[i], socket_fd))
 			link_delete(socket_fd, links[i].index);
 	}
 	return 0;

@@ -34,8 +34,11 @@ struct subnet {
 struct bridge {
 	char name[16];
 	enum network_driver driver;
-	char parent[16];       /* macvlan */
+	char parent[16];       /* macvlan, ipvlan */
 	uint32_t macvlan_mode; /* MACVLAN_MODE_ */
+	uint16_t ipvlan_mode;  /* IPVLAN_MODE_ */
+	uint16_t ipvlan_flag;  /* IPVLAN_F_ */
+	uint32_t overlay;      /* its number; 0: none */
 	struct subnet subnets[FAMILY_COUNT];
 	struct net_address reserved[RESERVED_MAX];
 	size_t reserved_count;
@@ -76,14 +79,26 @@ struct network {
 	struct condition left;
 	void (*restored)(void *arg, const char *problem);
 	void *restored_arg;
-	struct mutex nft_mutex; /* guards nft_fd; after `mutex` */
-	int nft_fd;		/* -1: not open yet */
-	atomic_uint nft_port;	/* its address: whose deletions are ours */
-	int watch_fd;		/* -1: not watched */
+	struct overlays *overlays; /* overlay.c: who is on the same wires */
+	struct mutex nft_mutex;	   /* guards nft_fd; after `mutex` */
+	int nft_fd;		   /* -1: not open yet */
+	atomic_uint nft_port;	   /* its address: whose deletions are ours */
+	int watch_fd;		   /* -1: not watched */
 	int stop_fd;
 	pthread_t watcher;
 	bool watching;
 };
+
+/* It has a link of its own on the host, addresses and rules. */
+static inline bool bridge_is_bridge(const struct bridge *bridge)
+{
+	return bridge->driver == NETWORK_BRIDGE;
+}
+
+static inline bool bridge_is_on_parent(const struct bridge *bridge)
+{
+	return bridge->driver == NETWORK_MACVLAN || bridge->driver == NETWORK_IPVLAN;
+}
 
 void endpoint_free(struct endpoint *endpoint);
 DEFINE_AUTO(struct endpoint, endpoint_free)

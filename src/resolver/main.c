@@ -121,15 +121,31 @@ static void end(struct program *program)
 	}
 }
 
-static char do_message(struct program *program, struct control_message *message, int *fds, size_t *count)
+static char greeted(struct program *program, const char *version)
+{
+	program->resolver.loop.ended = !text_equal(version, KIST_VERSION);
+	return program->resolver.loop.ended ? CONTROL_OTHER : CONTROL_DONE;
+}
+
+static void change_names(struct program *program, const struct control_message *message)
 {
 	struct names *names = program->telling ? &program->next : &program->resolver.names;
+
+	if (!message->network || !message->endpoint)
+		return;
+	if (text_equal(message->action, "add"))
+		names_add(names, message->network, message->endpoint, &message->names, &message->addresses,
+			  message->pointer);
+	else if (text_equal(message->action, "remove"))
+		names_remove(names, message->network, message->endpoint);
+}
+
+static char do_message(struct program *program, struct control_message *message, int *fds, size_t *count)
+{
 	struct scope *scope = map_get(&program->resolver.scopes, text_or_empty(message->container));
 
-	if (text_equal(message->action, "hello")) {
-		program->resolver.loop.ended = !text_equal(message->version, KIST_VERSION);
-		return program->resolver.loop.ended ? CONTROL_OTHER : CONTROL_DONE;
-	}
+	if (text_equal(message->action, "hello"))
+		return greeted(program, message->version);
 	if (text_equal(message->action, "begin")) {
 		begin(program);
 	} else if (text_equal(message->action, "end")) {
@@ -141,12 +157,8 @@ static char do_message(struct program *program, struct control_message *message,
 		return done ? CONTROL_DONE : CONTROL_REFUSED;
 	} else if (text_equal(message->action, "drop") && scope) {
 		scope_end(scope);
-	} else if (message->network && message->endpoint) {
-		if (text_equal(message->action, "add"))
-			names_add(names, message->network, message->endpoint, &message->names, &message->addresses,
-				  message->pointer);
-		else if (text_equal(message->action, "remove"))
-			names_remove(names, message->network, message->endpoint);
+	} else {
+		change_names(program, message);
 	}
 	return CONTROL_DONE;
 }

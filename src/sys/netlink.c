@@ -91,6 +91,11 @@ int link_create_dummy(int fd, const char *name)
 	return create_simple(fd, name, "dummy", 0);
 }
 
+int link_create_ifb(int fd, const char *name)
+{
+	return create_simple(fd, name, "ifb", 0);
+}
+
 int link_create_veth(int fd, const struct link_veth *veth)
 {
 	const struct ifinfomsg end = { .ifi_family = AF_UNSPEC,

@@ -94,6 +94,7 @@ int netlink_namespace(int fd);
 int link_create_bridge(int fd, const char *name, uint32_t mtu);
 int link_create_veth(int fd, const struct link_veth *veth);
 int link_create_dummy(int fd, const char *name);
+int link_create_ifb(int fd, const char *name);
 int link_create_macvlan(int fd, const struct link_macvlan *macvlan);
 int link_create_ipvlan(int fd, const struct link_ipvlan *ipvlan);
 /* Ethernet in UDP; learns who is where by what comes in. local: our address, AF_UNSPEC: the route's. */

@@ -120,17 +120,41 @@ static int take_message(const struct nlmsghdr *message, uint32_t sequence, int (
 	return message->nlmsg_flags & NLM_F_MULTI ? 1 : 0;
 }
 
-static int receive(int fd, uint32_t sequence, bool wants_ack, int (*fn)(const struct nlmsghdr *, void *), void *arg)
+struct reception {
+	uint32_t sequence;
+	bool wants_ack;
+	bool interrupted; /* what is listed changed meanwhile */
+	int (*fn)(const struct nlmsghdr *message, void *arg);
+	void *arg;
+};
+
+/* The messages of one datagram; 1: more are to come; 0: the answer is complete; -errno. */
+static int take_datagram(struct reception *reception, const struct nlmsghdr *message, size_t left)
+{
+	for (; message_is_whole(message, left); message = message_next(message, &left)) {
+		int more = take_message(message, reception->sequence, reception->fn, reception->arg);
+
+		/* Read to the end all the same: one list at a time a socket. */
+		reception->interrupted |= message->nlmsg_seq == reception->sequence &&
+					  message->nlmsg_flags & NLM_F_DUMP_INTR;
+		if (more < 0)
+			return more;
+		if (more == 0 &&
+		    (!reception->wants_ack || message->nlmsg_type == NLMSG_ERROR || message->nlmsg_type == NLMSG_DONE))
+			return reception->interrupted ? -EINTR : 0;
+	}
+	return 1;
+}
+
+static int receive(int fd, struct reception *reception)
 {
 	AUTO_FREE uint8_t *buffer = xmalloc(ANSWER_SIZE);
-	bool interrupted = false;
+	int more = 1;
 
-	for (;;) {
+	while (more > 0) {
 		struct sockaddr_nl from;
 		socklen_t from_size = sizeof(from);
 		ssize_t size = recvfrom(fd, buffer, ANSWER_SIZE, MSG_TRUNC, (struct sockaddr *)&from, &from_size);
-		size_t left = (size_t)size;
-		const struct nlmsghdr *message = (const void *)buffer;
 
 		if (size < 0 && errno == EINTR)
 			continue;
@@ -138,20 +162,10 @@ static int receive(int fd, uint32_t sequence, bool wants_ack, int (*fn)(const st
 			return errno == EAGAIN ? -ETIMEDOUT : -errno;
 		if (size > ANSWER_SIZE)
 			return -EMSGSIZE;
-		if (from.nl_pid != 0)
-			continue; /* only the kernel is believed */
-		for (; message_is_whole(message, left); message = message_next(message, &left)) {
-			int more = take_message(message, sequence, fn, arg);
-
-			/* What is listed changed meanwhile. Read to the end all the same: one list at a time a socket. */
-			interrupted |= message->nlmsg_seq == sequence && message->nlmsg_flags & NLM_F_DUMP_INTR;
-			if (more == 0 && interrupted)
-				return -EINTR;
-			if (more < 0 || (more == 0 && (!wants_ack || message->nlmsg_type == NLMSG_ERROR ||
-						       message->nlmsg_type == NLMSG_DONE)))
-				return more;
-		}
+		if (from.nl_pid == 0) /* only the kernel is believed */
+			more = take_datagram(reception, (const void *)buffer, (size_t)size);
 	}
+	return more;
 }
 
 static uint32_t next_sequence(void)
@@ -165,9 +179,11 @@ static uint32_t next_sequence(void)
 
 int request_exchange(int fd, struct request *request, int (*fn)(const struct nlmsghdr *, void *), void *arg)
 {
-	uint32_t sequence = next_sequence();
-	bool wants_ack = (request->header.nlmsg_flags & NLM_F_ACK) != 0;
-	int failed = transmit(fd, request, sequence);
+	struct reception reception = { .sequence = next_sequence(),
+				       .wants_ack = (request->header.nlmsg_flags & NLM_F_ACK) != 0,
+				       .fn = fn,
+				       .arg = arg };
+	int failed = transmit(fd, request, reception.sequence);
 
-	return failed < 0 ? failed : receive(fd, sequence, wants_ack, fn, arg);
+	return failed < 0 ? failed : receive(fd, &reception);
 }
