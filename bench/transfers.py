@@ -1,23 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sections of bench/run about registries: push beside dockerd and skopeo, kist-registry beside docker-registry."""
 import http.client
+import multiprocessing
 import os
 import pathlib
 import re
 import shutil
 import statistics
 import subprocess
-import threading
 import time
+import types
 
 from lib import images
 from lib.kist_registry import KistRegistry, sha
-from lib.registry import Registry
+from lib.registry import Registry, free_port
 
 ROUNDS = 3
 SECONDS = 5
 BLOB_MB = 64
 PUSHES = 24
+TOP = pathlib.Path(__file__).resolve().parent.parent
+FLOOR = "bench/sendfile.c: sendfile(2)"
 ACCEPT = "Accept: application/vnd.oci.image.manifest.v1+json, */*"
 
 
@@ -114,30 +117,43 @@ class Transfers:
         return rate, float(amount) * {"K": 1 / 1024, "M": 1, "G": 1024}[unit]
 
     def put_blobs(self, server, repository, blobs):
-        """POST, then PUT, over one connection."""
+        """POST, then PUT; blobs: their digests and bytes."""
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
-        for blob in blobs:
+        for digest, blob in blobs:
             connection.request("POST", f"/v2/{repository}/blobs/uploads/", b"")
             reply = connection.getresponse()
             reply.read()
             place = reply.headers["Location"].replace(f"http://{server.address}", "")
             mark = "&" if "?" in place else "?"
-            connection.request("PUT", f"{place}{mark}digest={sha(blob)}", blob, {"Content-Type": "application/octet-stream"})
+            connection.request("PUT", f"{place}{mark}digest={digest}", blob, {"Content-Type": "application/octet-stream"})
             reply = connection.getresponse()
             reply.read()
             assert reply.status == 201, reply.status
         connection.close()
 
     def push_rate(self, server, tag):
-        """Megabytes a second of different blobs, four at a time."""
+        """Megabytes a second of different blobs, from four processes that have hashed them before."""
         blobs = [os.urandom(4096) * 1024 for _ in range(PUSHES)]
-        threads = [threading.Thread(target=self.put_blobs, args=(server, f"push{tag}", blobs[n::4])) for n in range(4)]
+        named = [(sha(blob), blob) for blob in blobs]
+        clients = [
+            multiprocessing.Process(target=self.put_blobs, args=(server, f"push{tag}", named[n::4])) for n in range(4)
+        ]
         start = time.perf_counter()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        for client in clients:
+            client.start()
+        for client in clients:
+            client.join()
+            assert client.exitcode == 0
         return sum(map(len, blobs)) / 1e6 / (time.perf_counter() - start)
+
+    def sendfile(self, blob):
+        """A process that sends this blob to anybody, and nothing else; its place has the face of a server."""
+        program = self.root / "sendfile"
+        run("cc", "-O2", "-D_GNU_SOURCE", "-pthread", "-o", program, TOP / "bench/sendfile.c")
+        (self.root / "blob").write_bytes(blob)
+        port = free_port()
+        process = subprocess.Popen([program, str(port), self.root / "blob"])
+        return types.SimpleNamespace(address=f"127.0.0.1:{port}", process=process)
 
     def registries(self):
         if not shutil.which("wrk"):
@@ -149,18 +165,22 @@ class Transfers:
         }
         blob = os.urandom(1 << 20) * BLOB_MB
         seen = {name: {"manifest": [], "blob": [], "push": []} for name in servers}
+        floor, floor_rates = self.sendfile(blob), []
         for server in servers.values():
             server.start()
         layout = images.oci_layout(self.root / "registry-layout", images.busybox_rootfs(self.root / "registry-rootfs"))
         for server in servers.values():
             server.push(layout, "bench:1")
-            self.put_blobs(server, "bench", [blob])
+            self.put_blobs(server, "bench", [(sha(blob), blob)])
         paths = {"manifest": "/v2/bench/manifests/1", "blob": f"/v2/bench/blobs/{sha(blob)}"}
         for turn in range(ROUNDS):
             for name, server in servers.items():
                 seen[name]["manifest"].append(self.wrk(server, paths["manifest"])[0])
                 seen[name]["blob"].append(self.wrk(server, paths["blob"])[1])
                 seen[name]["push"].append(self.push_rate(server, turn))
+            floor_rates.append(self.wrk(floor, "/")[1])
+        floor.process.kill()
+        floor.process.wait()
         memory = {name: resident_mb(server.process.pid) for name, server in servers.items()}
         version = run("docker-registry", "--version", check=False).stdout.strip() or "docker-registry"
         for what, work, unit in (
@@ -170,6 +190,8 @@ class Transfers:
         ):
             values = {name: statistics.median(seen[name][what]) for name in servers}
             self.row(work, values["ours"], values["theirs"], version, ">= 2 x", unit)
+        ours = statistics.median(seen["ours"]["blob"])
+        self.row("registry: the same beside the kernel's part", ours, statistics.median(floor_rates), FLOOR, "-", "MB/s")
         self.row("registry: most memory, RSS", memory["ours"], memory["theirs"], version, "-", "MB")
         for server in servers.values():
             server.stop()

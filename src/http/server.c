@@ -30,6 +30,14 @@ static enum MHD_Result refuse_large(struct http_request *request)
 	return response_send(&request->response);
 }
 
+static void tell_after(struct http_request *request)
+{
+	const struct http_server_options *options = &request->server->options;
+
+	if (options->after && request->response.kind != ANSWER_HIJACK)
+		options->after(options->context, request, request->response.status, request->response.size);
+}
+
 /* libmicrohttpd calls this with the headers, then with each piece of the body, then once more. */
 enum MHD_Result connection_request(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
 				   const char *version, const char *data, size_t *size, void **request_cls)
@@ -45,6 +53,13 @@ enum MHD_Result connection_request(void *cls, struct MHD_Connection *connection,
 		return request->too_large && http_header(request, MHD_HTTP_HEADER_EXPECT) ? refuse_large(request)
 											  : MHD_YES;
 	}
+	if (*size > 0 && request_is_direct(request)) {
+		request_run_direct(request, data, *size);
+		*size = 0;
+		tell_after(request);
+		response_send_last(&request->response);
+		return MHD_NO;
+	}
 	if (*size > 0) {
 		request_feed(request, data, *size);
 		*size = 0;
@@ -55,9 +70,7 @@ enum MHD_Result connection_request(void *cls, struct MHD_Connection *connection,
 	if (request->too_large)
 		return refuse_large(request);
 	request_run(request);
-	if (request->server->options.after && request->response.kind != ANSWER_HIJACK)
-		request->server->options.after(request->server->options.context, request, request->response.status,
-					       request->response.size);
+	tell_after(request);
 	result = response_send(&request->response);
 	if (result == MHD_YES && request->response.kind != ANSWER_HIJACK)
 		MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT,

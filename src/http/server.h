@@ -62,8 +62,9 @@ struct http_server_options {
 		       const struct error *err);
 	/* The answer is decided: its status and the bytes announced. May be NULL; not called for hijacked connections. */
 	void (*after)(void *context, const struct http_request *request, int status, uint64_t size);
-	size_t body_limit;	  /* of bodies held in memory; 0: 4 MiB */
-	size_t read_bytes;	  /* of a body at a time; 0: 32 KiB. Memory of each connection */
+	size_t body_limit; /* of bodies held in memory; 0: 4 MiB */
+	bool direct;	   /* big bodies do not go through libmicrohttpd: faster, but they end their connection */
+	size_t read_bytes; /* of a body at a time; 0: 32 KiB. Memory of each connection */
 	unsigned max_connections; /* per listener; 0: 512 */
 	unsigned idle_timeout_s;  /* of a silent connection between requests; 0: none */
 	unsigned send_timeout_s;  /* of one blocked write to a client; 0: none */

@@ -82,6 +82,11 @@ struct http_request {
 	int pipe[2];
 	pthread_t thread;
 	bool thread_runs;
+	/* A streamed body that the handler reads from the socket itself: server_direct.c */
+	bool direct;
+	const char *early; /* borrowed: what libmicrohttpd had read of it */
+	size_t early_size;
+	uint64_t left;	 /* still in the socket */
 	bool body_whole; /* set before the pipe's writing end is closed */
 	/* A raw stream answered with 200: our socket while libmicrohttpd says 101 to nobody. */
 	int real_fd;
@@ -145,6 +150,15 @@ void request_feed(struct http_request *request, const char *data, size_t size);
 /* The body is complete, or the client is gone. */
 void request_body_end(struct http_request *request, bool whole);
 void request_run(struct http_request *request);
+
+/* server_direct.c */
+bool request_is_direct(const struct http_request *request);
+/* Runs the handler; data: the body's first bytes. */
+void request_run_direct(struct http_request *request, const char *data, size_t size);
+ssize_t request_read_direct(struct http_request *request, void *data, size_t size, struct error *err);
+bool response_is_direct(const struct http_response *response);
+/* The whole answer; the connection ends with it. */
+void response_send_direct(struct http_response *response);
 
 /* server_response.c */
 void response_fini(struct http_response *response);

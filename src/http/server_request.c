@@ -329,6 +329,8 @@ ssize_t http_body_read(struct http_request *request, void *data, size_t size, st
 {
 	ssize_t got;
 
+	if (request->direct)
+		return request_read_direct(request, data, size, err);
 	if (request->pipe[0] < 0)
 		return http_body_whole(request, err);
 	do

@@ -443,6 +443,10 @@ enum MHD_Result response_send(struct http_response *response)
 		finish_stream(response);
 		return MHD_NO;
 	}
+	if (response_is_direct(response)) {
+		response_send_direct(response);
+		return MHD_NO;
+	}
 	if (hijack && response->request->http_1_0)
 		return hijack_http_1_0(response);
 	if (response->kind == ANSWER_NONE)

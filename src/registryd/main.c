@@ -354,6 +354,7 @@ static int serve(struct program *program, const struct registry_config *config, 
 							   .failed = api_failed,
 							   .body_limit = API_MANIFEST_MAX,
 							   .read_bytes = READ_BYTES,
+							   .direct = true,
 							   .idle_timeout_s = 120,
 							   .send_timeout_s = 120 },
 			    err) < 0 ||

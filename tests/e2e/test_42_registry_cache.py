@@ -193,8 +193,11 @@ def test_wrong_bytes_reach_nobody_whole(cache, upstreams):
     good = upstreams[0].blobs[layer]
     ours = cache()
     upstreams[0].blobs[layer] = good[:-1] + bytes([good[-1] ^ 1])
-    with pytest.raises(http.client.IncompleteRead):
-        ours.request("GET", f"/v2/docker.io/a/b/blobs/{layer}")
+    # Cut off before its end, or refused if that was known before the first byte went out.
+    try:
+        assert ours.request("GET", f"/v2/docker.io/a/b/blobs/{layer}").status == 503
+    except http.client.IncompleteRead:
+        pass
     upstreams[0].blobs[layer] = good
     assert ours.request("GET", f"/v2/docker.io/a/b/blobs/{layer}").data == good
     # A manifest under a digest it does not have.
