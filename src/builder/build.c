@@ -80,6 +80,8 @@ int build_solve(struct build *build, struct error *err)
 			&build->consumed, err) < 0 ||
 	    compile(build, err) < 0)
 		return -1;
+	if (options->watch && warn_findings(build, err) < 0)
+		return -1;
 	vertex_announce(build);
 	if (context_fetch(build, err) < 0 || solve(build, err) < 0)
 		return -1;

@@ -45,12 +45,25 @@ struct build_progress {
 	int64_t completed_ns;
 };
 
+/* Something in the Dockerfile that is seldom meant (check.h). */
+struct build_warning {
+	const char *vertex; /* that loaded the Dockerfile */
+	const char *text;   /* "StageNameCasing: Stage name 'X' should be lowercase (line 1)" */
+	const char *detail;
+	const char *url; /* or "" */
+	const char *path;
+	const char *dockerfile;
+	unsigned first; /* lines */
+	unsigned last;
+};
+
 /* Called by the thread that builds. */
 struct build_watch {
 	void *arg;
 	void (*vertex)(void *arg, const struct build_vertex *vertex);
 	void (*progress)(void *arg, const struct build_progress *progress);
 	void (*log)(void *arg, const char *vertex, int stream, const void *data, size_t size);
+	void (*warning)(void *arg, const struct build_warning *warning);
 };
 
 /* Wanted: files of a client's directory in one of ours. */

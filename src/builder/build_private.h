@@ -37,6 +37,7 @@ struct build {
 	struct text_list consumed; /* build args that something declared */
 	size_t step_total;
 	size_t step_number;
+	char definition_vertex[DIGEST_TEXT_MAX];
 	struct build_vertex *vertex; /* that runs now; NULL */
 	size_t vertex_count;
 	uint64_t vertex_seed;
@@ -51,6 +52,11 @@ void build_print_place(struct build *build, unsigned first, unsigned last);
 void build_send_id(struct build *build, const struct digest *id);
 /* What a step prints: stream 1 or 2. */
 void build_print_output(struct build *build, int stream, const void *data, size_t size);
+
+/* ---- warn.c ---- */
+
+/* Tells who watches what the build checks find; ERR_INVALID if the Dockerfile wants that to be an error. */
+int warn_findings(struct build *build, struct error *err);
 
 /* ---- vertex.c: all of it does nothing when nobody watches ---- */
 

@@ -89,21 +89,26 @@ static int resolve(struct image_ready *image, struct build *build, const char *n
 	return image_resolve(image, build->engine, name, err);
 }
 
-static int resolve_shown(struct image_ready *image, struct build *build, const char *name, const char *platform,
-			 struct error *err)
+/* "docker.io/library/debian:12" */
+static char *full_name(const char *name)
 {
 	AUTO(error_clear) struct error ignored = { 0 };
 	AUTO(reference_fini) struct reference reference = { 0 };
-	AUTO_FREE char *full = NULL;
-	AUTO_FREE char *shown = NULL;
+
+	if (reference_parse(&reference, name, &ignored) < 0)
+		return xstrdup(name);
+	reference_default_tag(&reference);
+	return reference_format(&reference);
+}
+
+static int resolve_shown(struct image_ready *image, struct build *build, const char *name, const char *platform,
+			 struct error *err)
+{
+	AUTO_FREE char *full = full_name(name);
+	AUTO_FREE char *shown = xasprintf("[internal] load metadata for %s", full);
 	struct build_vertex vertex;
 	int r;
 
-	if (reference_parse(&reference, name, &ignored) == 0) {
-		reference_default_tag(&reference);
-		full = reference_format(&reference);
-	}
-	shown = xasprintf("[internal] load metadata for %s", full ? full : name);
 	vertex_begin(build, &vertex, shown);
 	r = resolve(image, build, name, platform, err);
 	vertex_end(build, &vertex, r < 0 ? err : NULL);
@@ -165,12 +170,16 @@ static void start_from_scratch(struct build *build, struct stage *stage)
 
 static int start_from_image(struct build *build, struct stage *stage, struct error *err)
 {
+	AUTO_FREE char *full = NULL;
+	AUTO_FREE char *shown = NULL;
 	struct image_ready image = { 0 };
 
 	if (compile_image(&stage->rootfs, &image, build, stage->base_name, stage->platform_text, err) < 0)
 		return -1;
 	json_copy_fields(&stage->config, &image.config, image_config_fields);
-	compiler_show(build, stage, stage->rootfs, stage->rootfs->description);
+	full = full_name(stage->base_name);
+	shown = xasprintf("FROM %s", full);
+	compiler_show(build, stage, stage->rootfs, shown);
 	stage->base_image = stage->rootfs->image_id;
 	image_ready_fini(&image);
 	return 0;

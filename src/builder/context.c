@@ -153,6 +153,8 @@ static int fill(struct build *build, const char *name, const char *part, struct 
 	request->progress_arg = &transfer;
 	request->cancel_fd = build->options->cancel_fd;
 	r = client->fill(client->arg, request, err);
+	if (text_equal(request->source, "dockerfile"))
+		snprintf(build->definition_vertex, sizeof(build->definition_vertex), "%s", vertex.id);
 	if (r == 0)
 		vertex_part(build, part, transfer.started_ns, transfer.bytes, true);
 	vertex_end(build, &vertex, r < 0 ? err : NULL);

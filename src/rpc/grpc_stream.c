@@ -476,7 +476,8 @@ void *grpc_serve(void *arg)
 
 	mutex_lock(&connection->mutex);
 	stream->status = r < 0 ? grpc_status_of(err.kind) : 0;
-	stream->status_message = r < 0 ? xstrdup(err.message) : NULL;
+	/* With the last stream the connection may be freed: nothing is ours then. */
+	stream->status_message = r < 0 ? take_ptr(err.message) : NULL;
 	stream->ended = true;
 	resume_locked(stream);
 	stream->left = true;

@@ -43,11 +43,10 @@ def context(tmp_path):
 
 
 class Built:
-    def __init__(self, answer, response, vertices, logs, session):
+    def __init__(self, answer, response, status, session):
         self.answer = answer
         self.response = response
-        self.vertices = vertices
-        self.logs = logs
+        self.vertices, self.logs, self.warnings = status
         self.session = session
 
 
@@ -61,11 +60,11 @@ def build(daemon, folder, tag=None, attrs=None, secrets=None, mischief=None, exp
             exporters = [("moby", {"name": tag} if tag else {})]
         request = bk.solve_request(ref, name, attrs or {}, exporters)
         answer = bk.call(daemon.socket, bk.CONTROL + "Solve", request)
-        vertices, logs = bk.status(daemon.socket, ref)
+        status = bk.status(daemon.socket, ref)
     finally:
         session.close()
     response = bk.text_map(bk.parse(answer.messages[0]).get(1, [])) if answer.messages else {}
-    return Built(answer, response, vertices, logs, session)
+    return Built(answer, response, status, session)
 
 
 # ---- what we are ----
@@ -215,6 +214,17 @@ def test_failures(own, context):
     assert built.answer.error == 'exporter "nothing" could not be found'
 
 
+def test_warnings(own, context):
+    built = build(own, context("FROM bk AS Base\nMAINTAINER me\n"))
+    assert built.answer.status == 0 and len(built.warnings) == 2
+    warning = built.warnings[0]
+    assert warning[1] == built.vertices["[internal] load build definition from Dockerfile"][1]
+    assert warning[3] == [b"StageNameCasing: Stage name 'Base' should be lowercase (line 1)"]
+    assert warning[5] == [b"https://docs.docker.com/go/dockerfile/rule/stage-name-casing/"]
+    built = build(own, context("# check=error=true\nFROM bk AS Base\n"))
+    assert built.answer.error == "lint violation found for rules: StageNameCasing"
+
+
 def test_secrets(own, context):
     folder = context("FROM bk\nRUN --mount=type=secret,id=s,required=true cat /run/secrets/s | wc -c\n")
     value = "hidden-" + uuid.uuid4().hex
@@ -291,7 +301,7 @@ def test_cache_and_history(own, context):
     ref = uuid.uuid4().hex
     asked = bk.call(own.socket, bk.CONTROL + "Solve", bk.message(f1=ref, f6="nothing", f11=1))
     assert (asked.status, asked.error) == (2, "unknown frontend nothing")
-    assert bk.status(own.socket, ref) == ({}, b"")
+    assert bk.status(own.socket, ref) == ({}, b"", [])
     assert not bk.call(own.socket, bk.CONTROL + "ListenBuildHistory", bk.message(f2=ref, f3=1)).messages
     pruned = bk.call(own.socket, bk.CONTROL + "Prune", bk.message(f1="nonsense=1"))
     assert (pruned.status, pruned.error) == (3, "invalid filter 'nonsense'")

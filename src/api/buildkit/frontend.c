@@ -81,6 +81,31 @@ static void on_log(void *arg, const char *vertex, int stream, const void *data, 
 		add_log(frontend, stream, clipped, sizeof(clipped) - 1);
 }
 
+static struct proto_bytes bytes_of(const char *text)
+{
+	return (struct proto_bytes){ (uint8_t *)(uintptr_t)text, strlen(text) };
+}
+
+static void on_warning(void *arg, const struct build_warning *warning)
+{
+	struct frontend *frontend = arg;
+	struct bk_range range = { { (int32_t)warning->first }, { (int32_t)warning->last } };
+	struct bk_warning item = {
+		.vertex = (char *)(uintptr_t)warning->vertex,
+		.level = 1,
+		.text = bytes_of(warning->text),
+		.detail = bytes_of(warning->detail),
+		.url = (char *)(uintptr_t)warning->url,
+		.info = { .filename = (char *)(uintptr_t)warning->path,
+			  .data = bytes_of(warning->dockerfile),
+			  .language = (char *)(uintptr_t) "Dockerfile" },
+		.ranges = { &range, 1 },
+	};
+	const struct bk_status_response event = { .warnings = { &item, 1 } };
+
+	job_add_event(frontend->job, &event);
+}
+
 /* ---- what the client is asked for ---- */
 
 static int on_fill(void *arg, const struct build_fill *fill, struct error *err)
@@ -166,8 +191,9 @@ static struct frontend *frontend_new(struct job *job)
 	random_hex(hex, 16);
 	frontend->id = xstrdup(hex);
 	frontend->job = job;
-	frontend->watch =
-		(struct build_watch){ .arg = frontend, .vertex = on_vertex, .progress = on_progress, .log = on_log };
+	frontend->watch = (struct build_watch){
+		.arg = frontend, .vertex = on_vertex, .progress = on_progress, .log = on_log, .warning = on_warning
+	};
 	frontend->client = (struct build_client){
 		.arg = frontend, .fill = on_fill, .secret = on_secret, .credentials = on_credentials
 	};

@@ -75,10 +75,40 @@ static const struct proto_field vertex_log_fields[] = {
 	PROTO_END,
 };
 
+static const struct proto_field position_fields[] = {
+	PROTO_I32(1, struct bk_position, line),
+	PROTO_END,
+};
+
+static const struct proto_field range_fields[] = {
+	PROTO_OBJECT(1, struct bk_range, start, position_fields),
+	PROTO_OBJECT(2, struct bk_range, end, position_fields),
+	PROTO_END,
+};
+
+static const struct proto_field source_info_fields[] = {
+	PROTO_TEXT(1, struct bk_source_info, filename),
+	PROTO_BYTES(2, struct bk_source_info, data),
+	PROTO_TEXT(4, struct bk_source_info, language),
+	PROTO_END,
+};
+
+static const struct proto_field warning_fields[] = {
+	PROTO_TEXT(1, struct bk_warning, vertex),
+	PROTO_I64(2, struct bk_warning, level),
+	PROTO_BYTES(3, struct bk_warning, text),
+	PROTO_BYTES(4, struct bk_warning, detail),
+	PROTO_TEXT(5, struct bk_warning, url),
+	PROTO_OBJECT(6, struct bk_warning, info, source_info_fields),
+	PROTO_LIST(7, struct bk_warning, ranges, range_fields),
+	PROTO_END,
+};
+
 const struct proto_field bk_status_response_fields[] = {
 	PROTO_LIST(1, struct bk_status_response, vertices, vertex_fields),
 	PROTO_LIST(2, struct bk_status_response, statuses, vertex_status_fields),
 	PROTO_LIST(3, struct bk_status_response, logs, vertex_log_fields),
+	PROTO_LIST(4, struct bk_status_response, warnings, warning_fields),
 	PROTO_END,
 };
 

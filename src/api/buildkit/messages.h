@@ -81,10 +81,32 @@ struct bk_vertex_log {
 	int64_t stream;
 	struct proto_bytes data;
 };
+struct bk_position {
+	int32_t line;
+};
+struct bk_range {
+	struct bk_position start;
+	struct bk_position end;
+};
+struct bk_source_info {
+	char *filename;
+	struct proto_bytes data;
+	char *language;
+};
+struct bk_warning {
+	char *vertex;
+	int64_t level;
+	struct proto_bytes text;
+	struct proto_bytes detail; /* the first of several */
+	char *url;
+	struct bk_source_info info;
+	PROTO_LIST_OF(struct bk_range) ranges;
+};
 struct bk_status_response {
 	PROTO_LIST_OF(struct bk_vertex) vertices;
 	PROTO_LIST_OF(struct bk_vertex_status) statuses;
 	PROTO_LIST_OF(struct bk_vertex_log) logs;
+	PROTO_LIST_OF(struct bk_warning) warnings;
 };
 extern const struct proto_field bk_status_response_fields[];
 

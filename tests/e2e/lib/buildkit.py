@@ -364,10 +364,10 @@ def solve_request(ref, session, attrs, exporters=()):
 
 
 def status(path, ref):
-    """Vertices and logs that the build tells: ({name: vertex}, printed bytes)."""
+    """What the build tells: ({name: vertex}, printed bytes, warnings)."""
     answer = call(path, CONTROL + "Status", field(1, ref))
     assert answer.status == 0, answer.error
-    vertices, logs = {}, b""
+    vertices, logs, warnings = {}, b"", []
     for text in answer.messages:
         event = parse(text)
         for item in event.get(1, []):
@@ -375,4 +375,5 @@ def status(path, ref):
             vertices[vertex[3][0].decode()] = vertex
         for item in event.get(3, []):
             logs += parse(item).get(4, [b""])[0]
-    return vertices, logs
+        warnings += [parse(item) for item in event.get(4, [])]
+    return vertices, logs, warnings
