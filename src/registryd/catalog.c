@@ -595,6 +595,10 @@ int catalog_count(struct catalog_counts *out_counts, struct catalog *catalog, st
 {
 	AUTO(query_freep) struct query *query = NULL;
 
+	/* Not while a query holds the database: everybody else takes the two in this order. */
+	mutex_lock(&catalog->lock);
+	out_counts->bytes = catalog->bytes;
+	mutex_unlock(&catalog->lock);
 	if (query_new(&query, catalog->database,
 		      "SELECT (SELECT count(DISTINCT repository) FROM manifest), (SELECT count(*) FROM manifest), "
 		      "(SELECT count(*) FROM tag), (SELECT count(DISTINCT digest) FROM blob)",
@@ -605,8 +609,5 @@ int catalog_count(struct catalog_counts *out_counts, struct catalog *catalog, st
 	out_counts->manifests = query_i64(query, 1);
 	out_counts->tags = query_i64(query, 2);
 	out_counts->blobs = query_i64(query, 3);
-	mutex_lock(&catalog->lock);
-	out_counts->bytes = catalog->bytes;
-	mutex_unlock(&catalog->lock);
 	return 0;
 }
