@@ -85,8 +85,6 @@ int build_solve(struct build *build, struct error *err)
 	vertex_announce(build);
 	if (context_fetch(build, err) < 0 || solve(build, err) < 0)
 		return -1;
-	if (options->cache_from)
-		build_print(build, "[Warning] --cache-from is not used: this builder keeps its own cache\n");
 	warn_unused(build);
 	return 0;
 }

@@ -102,7 +102,6 @@ struct build_options {
 	const char *target;		/* stage; "" or NULL: the last */
 	const char *platform;		/* "" or NULL: this machine */
 	bool no_cache;
-	bool cache_from;   /* images were named to take steps from: a warning says that it is not done */
 	bool pull;	   /* ask the registry even if the image is here */
 	bool remove;	   /* the containers of RUN steps, when all went well */
 	bool force_remove; /* also when it did not */

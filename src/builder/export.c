@@ -87,7 +87,8 @@ static int make_and_name(struct digest *out_id, struct build *build, const struc
 		config.rootfs.type = xstrdup("layers");
 	add_steps(&config, target);
 	add_labels(&config, build->options->labels);
-	if (target->step_count <= 1 && !target->base && text_equal(target->base_name, "scratch"))
+	if (target->step_count <= 1 && !target->base && text_equal(target->base_name, "scratch") &&
+	    !(build->options->labels && build->options->labels->count))
 		return error_set(err, ERR_INVALID, "No image was generated. Is your Dockerfile empty?");
 	if (!config.created)
 		config.created = xstrdup("1970-01-01T00:00:00Z");

@@ -23,7 +23,9 @@ void build_print_output(struct build *build, int stream, const void *data, size_
 {
 	const struct build_watch *watch = build->options->watch;
 
-	if (!watch)
+	if (!watch && size > 0 && stream == 2)
+		build_print(build, "\033[91m%.*s\033[0m", (int)size, (const char *)data);
+	else if (!watch)
 		build_print_bytes(build, data, size);
 	else if (size > 0 && build->vertex)
 		watch->log(watch->arg, build->vertex->id, stream, data, size);

@@ -247,8 +247,15 @@ static void fill_path(struct text *path, const struct build_options *options, co
 
 		query_add(path, "ulimits", json);
 	}
-	if (options->cache_from.count > 0)
-		query_add(path, "cachefrom", "[\"x\"]");
+	if (options->cache_from.count > 0) {
+		AUTO(text_fini) struct text names = { 0 };
+
+		text_add_char(&names, '[');
+		for (size_t i = 0; i < options->cache_from.count; i++)
+			members_text_item(&names, options->cache_from.items[i]);
+		text_add_char(&names, ']');
+		query_add(path, "cachefrom", names.data);
+	}
 }
 
 /* The image of a line "FROM [--platform=...] image", yours; NULL for other lines. */

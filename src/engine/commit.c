@@ -313,6 +313,7 @@ static int run_commit(struct digest *out_id, struct commit *commit, struct error
 	    make_layer(&made, commit, err) < 0 || load_base(commit, err) < 0 || fill_config(commit, &made, err) < 0)
 		return -1;
 	make.base = commit->base;
+	make.parent = commit->base;
 	if (image_make(out_id, commit->engine, &make, err) < 0)
 		return -1;
 	if (commit->reference.path && image_name_set(commit->engine->store, &commit->reference, out_id, NULL, err) < 0)

@@ -70,10 +70,30 @@ static const char *option_problem(const struct endpoint_settings *endpoint, char
 
 		if (text_equal(option->key, RATE_INGRESS) || text_equal(option->key, RATE_EGRESS))
 			continue;
-		if (!text_equal(option->key, IFNAME))
+		/* Drivers ignore what they do not know, as dockerd's; what dockerd would act on is not ignored. */
+		if (!text_equal(option->key, IFNAME) && text_has_prefix(option->key, "com.docker.network."))
 			return *out_text = xasprintf("driver option \"%s\" is not supported", option->key);
+		if (!text_equal(option->key, IFNAME))
+			continue;
 		if (text_empty(option->value) || strlen(option->value) > 15 || strpbrk(option->value, "/ \t\n:"))
 			return *out_text = xasprintf("invalid interface name \"%s\"", option->value);
+	}
+	return NULL;
+}
+
+static const char *link_local_problem(const struct endpoint_settings *endpoint, const struct engine_network *network,
+				      char **out_text)
+{
+	const struct text_list *list = endpoint->ipam ? &endpoint->ipam->link_local_ips : NULL;
+
+	for (size_t i = 0; list && i < list->count; i++) {
+		struct net_address address;
+
+		if (net_address_parse(&address, list->items[i]) < 0 || strchr(list->items[i], '/'))
+			return *out_text = xasprintf("invalid link-local IP address: %s", list->items[i]);
+		if (!engine_network_has_links(network))
+			return *out_text = xasprintf("link-local IP address %s: the network has no links",
+						     list->items[i]);
 	}
 	return NULL;
 }
@@ -85,9 +105,8 @@ int endpoint_check(const struct endpoint_settings *endpoint, const struct engine
 	AUTO_FREE char *made = NULL;
 	const char *problem = NULL;
 
-	if (endpoint->ipam && endpoint->ipam->link_local_ips.count)
-		return error_set(err, ERR_UNSUPPORTED, "link-local addresses of an endpoint are not supported");
-	if (!engine_network_is_user_defined(network) && endpoint->aliases.count)
+	problem = link_local_problem(endpoint, network, &made);
+	if (!problem && !engine_network_is_user_defined(network) && endpoint->aliases.count)
 		problem = "network-scoped alias is supported only for containers in user defined networks";
 	if (!problem)
 		problem = address_problem(wanted_address(endpoint, false), network, false, &made);

@@ -146,6 +146,16 @@ static void view_network(struct inspect_network *to, const struct container *con
 	const struct endpoint_map *endpoints = &document->networking.endpoints;
 
 	json_copy_fields(&to->networks, &document->networking, networking_config_fields);
+	/* What it will have, as long as it has none. */
+	for (size_t i = 0; i < to->networks.count; i++) {
+		struct endpoint_settings *endpoint = &to->networks.items[i];
+		const char *wanted = text_map_get(&document->wanted_macs, endpoint->network);
+
+		if (wanted && text_empty(endpoint->mac_address)) {
+			free(endpoint->mac_address);
+			endpoint->mac_address = xstrdup(wanted);
+		}
+	}
 	for (size_t i = 0; i < document->bound_ports.count; i++)
 		json_copy_fields(json_array_add(&to->ports, sizeof(struct port_bindings)),
 				 &document->bound_ports.items[i], port_bindings_fields);

@@ -249,6 +249,7 @@ static int make_config(struct container *container, struct error *err)
 	AUTO_FREE char *pid = NULL;
 	AUTO_FREE char *ipc = NULL;
 	AUTO_FREE char *shm = NULL;
+	AUTO(text_list_fini) struct text_list more = { 0 };
 	struct spec_input input;
 
 	if (join_namespace(&network, container, host->network_mode, "net", err) < 0 ||
@@ -271,8 +272,10 @@ static int make_config(struct container *container, struct error *err)
 		.capabilities = engine->capabilities,
 		.shm_size_bytes = engine->shm_size_bytes,
 		.pids_limit = engine->pids_limit,
-		.secrets = &container->secrets,
+		.secrets = &more,
 	};
+	text_list_add_all(&more, &container->secrets);
+	container_link_environment(&more, container);
 	return write_config(container, &input, err) < 0 ? -1 : container_log_settings(container, err);
 }
 

@@ -95,6 +95,29 @@ static int free_link_name(char out_name[16], int netlink_fd, const char *prefix,
 	return error_set(err, ERR_EXHAUSTED, "the container has %d links already", LINKS_MAX);
 }
 
+/* More addresses on the link, that nobody hands out: 169.254.0.0/16, fe80::/64. */
+static int add_link_locals(const struct endpoint_settings *endpoint, int netlink_fd, const char *name,
+			   struct error *err)
+{
+	const struct text_list *list = endpoint->ipam ? &endpoint->ipam->link_local_ips : NULL;
+	struct link_info link;
+
+	for (size_t i = 0; list && i < list->count; i++) {
+		struct net_address address;
+		int r = link_find(netlink_fd, name, &link);
+
+		if (r == 0)
+			r = net_address_parse(&address, list->items[i]);
+		if (r == 0) {
+			address.prefix = address.family == AF_INET6 ? 64 : 16;
+			r = address_add(netlink_fd, link.index, &address);
+		}
+		if (r < 0)
+			return error_set_errno(err, ERR_INVALID, r, "link-local IP address %s", list->items[i]);
+	}
+	return 0;
+}
+
 static int connect_one(struct container *container, struct endpoint_settings *endpoint,
 		       const struct engine_network *network, int netlink_fd, struct error *err)
 {
@@ -108,7 +131,9 @@ static int connect_one(struct container *container, struct endpoint_settings *en
 		snprintf(name, sizeof(name), "%s", wish);
 	else if (free_link_name(name, netlink_fd, network_options_prefix(network), err) < 0)
 		return -1;
-	return network_connect(container->engine->network, key, netlink_fd, name, err);
+	if (network_connect(container->engine->network, key, netlink_fd, name, err) < 0)
+		return -1;
+	return add_link_locals(endpoint, netlink_fd, name, err);
 }
 
 static void detach_one(struct container *container, struct endpoint_settings *endpoint)

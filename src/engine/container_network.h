@@ -24,6 +24,11 @@ int container_network_connect(struct container *container, struct error *err);
 void container_network_hold(struct container *container);
 void container_network_detach(struct container *container, bool was_connected);
 
+/* container_link.c, --link on the default bridge: the variables dockerd gives, ALIAS_NAME, ALIAS_PORT, ALIAS_ENV_X. */
+void container_link_environment(struct text_list *out_env, struct container *container);
+/* "parent/alias": the link goes, both containers stay. */
+int container_remove_link(struct engine *engine, const char *name, struct error *err);
+
 /* Its networks call it by its new name. */
 void container_network_renamed(struct container *container, const char *old_name);
 

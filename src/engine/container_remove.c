@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "engine/container_network.h"
 #include "engine/engine_private.h"
 #include "engine/volume.h"
 #include "store/snapshot.h"
@@ -123,7 +124,7 @@ int container_remove(struct engine *engine, const char *name, const struct remov
 	int r;
 
 	if (options->link)
-		return error_set(err, ERR_UNSUPPORTED, "links are not supported by this engine");
+		return container_remove_link(engine, name, err);
 	if (container_find(&container, engine, name, err) < 0)
 		return -1;
 	mutex_lock(&container->mutex);

@@ -533,15 +533,20 @@ int engine_networks_raise_all(struct engine *engine, struct error *err)
 
 static int check_name(const char *name, struct error *err)
 {
-	bool legal = !text_empty(name) && isalnum((unsigned char)name[0]);
+	bool blank = true;
+	bool legal = true;
 
-	for (const char *c = text_or_empty(name); legal && *c; c++)
-		legal = isalnum((unsigned char)*c) || strchr("_.-", *c);
-	if (text_empty(name) || *name == ' ')
+	for (const char *c = text_or_empty(name); *c; c++) {
+		blank = blank && isspace((unsigned char)*c);
+		legal = legal && !iscntrl((unsigned char)*c) && *c != '/';
+	}
+	if (blank)
 		return error_set(err, ERR_INVALID, "invalid network name: name is empty");
 	if (!legal || strlen(name) > 255)
 		return error_set(err, ERR_INVALID,
-				 "invalid network name (%s): only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", name);
+				 "invalid network name (%s): slashes and control characters are not allowed, nor more "
+				 "than 255 bytes",
+				 name);
 	if (text_equal(name, "bridge") || text_equal(name, "host") || text_equal(name, "none") ||
 	    text_equal(name, "default"))
 		return error_set(err, ERR_FORBIDDEN, "operation is not permitted on predefined %s network", name);

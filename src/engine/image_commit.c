@@ -160,11 +160,14 @@ int image_layers_commit(struct image_layers_new *layers, struct store *store, st
 }
 
 int image_commit_record(struct store *store, const struct digest *id, const struct digest *manifest,
-			const struct image_config *config, const struct image_layers_new *layers, struct error *err)
+			const struct image_config *config, const struct image_layers_new *layers,
+			const struct digest *parent, struct error *err)
 {
 	AUTO(layer_stack_fini) struct layer_stack stack = { 0 };
 	struct image_record record = { .id = *id, .manifest = *manifest, .tagged_ns = clock_wall_ns() };
 
+	if (parent)
+		record.parent = *parent;
 	if (config->created)
 		clock_parse(&record.created_ns, config->created);
 	if (layers->count > 0)
@@ -182,7 +185,7 @@ int image_commit_named(struct store *store, const struct digest *id, const struc
 	AUTO(transaction_freep) struct transaction *transaction = NULL;
 
 	if (transaction_begin(&transaction, store_database(store), FILE_SYNC_ALL, err) < 0 ||
-	    image_commit_record(store, id, manifest, config, layers, err) < 0)
+	    image_commit_record(store, id, manifest, config, layers, NULL, err) < 0)
 		return -1;
 	for (size_t i = 0; i < count; i++)
 		if (image_name_set(store, &names[i], id, out_previous ? &out_previous[i] : NULL, err) < 0)

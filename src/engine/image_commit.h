@@ -35,7 +35,8 @@ int image_read_stream(int fd, int cancel_fd, int (*take)(void *arg, const void *
 int image_layers_commit(struct image_layers_new *layers, struct store *store, struct error *err);
 /* The row of an image whose config, manifest and layers are stored. */
 int image_commit_record(struct store *store, const struct digest *id, const struct digest *manifest,
-			const struct image_config *config, const struct image_layers_new *layers, struct error *err);
+			const struct image_config *config, const struct image_layers_new *layers,
+			const struct digest *parent, struct error *err);
 /*
  * The same, and its names (each with a tag or else a digest), in one step: no prune finds it nameless. What a name
  * meant before goes to *out_previous[i], if that is not NULL.

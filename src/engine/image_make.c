@@ -253,5 +253,5 @@ int image_make(struct digest *out_id, struct engine *engine, const struct image_
 	if (put_leased(out_id, engine, options->lease, config, err) < 0 ||
 	    put_manifest(&manifest, engine, options, out_id, strlen(config), err) < 0)
 		return -1;
-	return image_commit_record(store, out_id, &manifest, options->config, &layers, err);
+	return image_commit_record(store, out_id, &manifest, options->config, &layers, &options->parent, err);
 }

@@ -39,6 +39,7 @@ int layer_make(struct layer_made *out_made, struct engine *engine, const struct 
 struct image_make {
 	const struct image_config *config; /* complete: created, history, rootfs.diff_ids */
 	struct digest base;		   /* image whose manifest knows the lowest layers; not set: none */
+	struct digest parent;		   /* what is told as its parent; not set: none */
 	struct lease *lease;
 };
 

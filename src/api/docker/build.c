@@ -12,6 +12,7 @@
 #include "base/quote.h"
 #include "builder/cache.h"
 #include "builder/look.h"
+#include "engine/image.h"
 #include "json/value.h"
 
 /* What a request says, decoded. */
@@ -22,6 +23,7 @@ struct build_query {
 	struct text_map secrets;
 	struct host_config host;
 	char *registry_config;
+	bool foreign_cache; /* --cache-from names images, and none of them is here */
 };
 
 static void build_query_fini(struct build_query *query)
@@ -171,17 +173,40 @@ static int check_unsupported(const struct http_request *request, struct error *e
 	return 0;
 }
 
-static int read_query(struct build_query *query, struct build_options *options, const struct http_request *request,
-		      struct error *err)
+/* As in dockerd's builder: with --cache-from, steps are only taken from images that are named. */
+static int read_cache_from(struct build_query *query, struct docker_api *api, const struct http_request *request,
+			   struct error *err)
+{
+	const char *text = http_query(request, "cachefrom");
+	AUTO(json_value_freep) struct json_value *names = NULL;
+
+	if (text_empty(text))
+		return 0;
+	if (json_value_parse(&names, text, strlen(text), err) < 0)
+		return error_prefix(err, "error reading cache-from");
+	query->foreign_cache = json_value_count(names) > 0;
+	for (size_t i = 0; i < json_value_count(names); i++) {
+		const char *name = json_value_text(json_value_at(names, i));
+		AUTO(error_clear) struct error missing = { 0 };
+		struct image_details details = { 0 };
+
+		if (name && image_inspect(&details, api->engine, name, &missing) == 0)
+			query->foreign_cache = false;
+		json_free_fields(&details, image_details_fields);
+	}
+	return 0;
+}
+
+static int read_query(struct build_query *query, struct build_options *options, struct docker_api *api,
+		      const struct http_request *request, struct error *err)
 {
 	const char *header = http_header(request, "X-Registry-Config");
-	const char *cache_from = text_or_empty(http_query(request, "cachefrom"));
 	size_t size;
 
 	read_repeated(&query->tags, request, "t");
 	if (check_unsupported(request, err) < 0 || read_map(&query->labels, request, "labels", err) < 0 ||
 	    read_map(&query->args, request, "buildargs", err) < 0 || read_secrets(&query->secrets, request, err) < 0 ||
-	    read_host(&query->host, request, err) < 0)
+	    read_host(&query->host, request, err) < 0 || read_cache_from(query, api, request, err) < 0)
 		return -1;
 	/* A broken header counts as none, as it does for a pull. */
 	if (!text_empty(header) && base64_decode(&query->registry_config, &size, header) < 0)
@@ -195,8 +220,7 @@ static int read_query(struct build_query *query, struct build_options *options, 
 	options->dockerfile = http_query(request, "dockerfile");
 	options->target = http_query(request, "target");
 	options->platform = http_query(request, "platform");
-	options->cache_from = *cache_from && !text_equal(cache_from, "null") && !text_equal(cache_from, "[]");
-	options->no_cache = query_bool(request, "nocache");
+	options->no_cache = query_bool(request, "nocache") || query->foreign_cache;
 	options->pull = query_bool(request, "pull");
 	options->quiet = query_bool(request, "q");
 	options->squash = query_bool(request, "squash");
@@ -255,7 +279,7 @@ DOCKER_HANDLER(docker_build)
 	struct build_failure failure = { 0 };
 	struct digest id;
 
-	if (read_query(&query, &options, request, err) < 0)
+	if (read_query(&query, &options, api, request, err) < 0)
 		return -1;
 	options.context_fd = http_body_fd(request);
 	options.cancel_fd = http_cancel_fd(request);
