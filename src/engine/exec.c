@@ -101,22 +101,28 @@ struct exec {
 
 /* ---- on disk ---- */
 
+/* One line for each step of its life: the first names it, the last says how it is. */
 struct exec_document {
 	char *id;
 	struct exec_config config;
-	bool started;
-	bool running;
-	struct optional_i64 exit_code;
-	int64_t pid;
 };
 
 static const struct json_field exec_document_fields[] = {
 	JSON_TEXT("id", struct exec_document, id, JSON_REQUIRED),
 	JSON_OBJECT("config", struct exec_document, config, exec_config_fields, 0),
-	JSON_BOOL("started", struct exec_document, started, 0),
-	JSON_BOOL("running", struct exec_document, running, 0),
-	JSON_OPT_I64("exitCode", struct exec_document, exit_code, 0),
-	JSON_I64("pid", struct exec_document, pid, 0),
+	JSON_END,
+};
+
+struct exec_step {
+	bool running;
+	struct optional_i64 exit_code;
+	int64_t pid;
+};
+
+static const struct json_field exec_step_fields[] = {
+	JSON_BOOL("running", struct exec_step, running, 0),
+	JSON_OPT_I64("exitCode", struct exec_step, exit_code, 0),
+	JSON_I64("pid", struct exec_step, pid, 0),
 	JSON_END,
 };
 
@@ -129,31 +135,37 @@ static char *document_path(const struct exec *exec)
 }
 
 /* On tmpfs: it lives no longer than what it tells of. */
-static void save(struct exec *exec)
+static void add_line(const struct exec *exec, char *json)
 {
+	AUTO_FREE char *line = xasprintf("%s\n", json);
 	AUTO_FREE char *path = document_path(exec);
-	AUTO_FREE char *text = NULL;
-	int r;
+	AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int r = fd < 0 ? -errno : write_full(fd, line, strlen(line));
 
-	mutex_lock(&exec->container->mutex);
-	const struct exec_document document = {
-		.id = exec->id,
-		.config = exec->config,
-		.started = exec->started,
-		.running = exec->running,
-		.exit_code = exec->exit_code,
-		.pid = exec->pid,
-	};
-
-	text = json_encode_sparse(&document, exec_document_fields);
-	mutex_unlock(&exec->container->mutex);
-	r = file_write_atomic(AT_FDCWD, path, text, strlen(text), 0600, FILE_NO_SYNC);
+	free(json);
 	if (r < 0 && r != -ENOENT) {
 		AUTO(error_clear) struct error err = { 0 };
 
 		error_set_errno(&err, ERR_INTERNAL, r, "write %s", path);
 		engine_log_error(exec->container->engine, "an exec is not written down", exec->id, &err);
 	}
+}
+
+static void save_new(struct exec *exec)
+{
+	const struct exec_document document = { .id = exec->id, .config = exec->config };
+
+	add_line(exec, json_encode_sparse(&document, exec_document_fields));
+}
+
+static void save_step(struct exec *exec)
+{
+	struct exec_step step;
+
+	mutex_lock(&exec->container->mutex);
+	step = (struct exec_step){ .running = exec->running, .exit_code = exec->exit_code, .pid = exec->pid };
+	mutex_unlock(&exec->container->mutex);
+	add_line(exec, json_encode_sparse(&step, exec_step_fields));
 }
 
 static struct exec *exec_ref(struct exec *exec)
@@ -332,7 +344,7 @@ int exec_create(char **out_id, struct engine *engine, const char *name, const st
 	exec = exec_new(container, id, config);
 	*out_id = xstrdup(exec->id);
 	exec_ref(exec);
-	save(exec);
+	save_new(exec);
 	enter(exec);
 	exec_event(exec, "exec_create");
 	exec_unref(exec);
@@ -551,7 +563,7 @@ static void *wait_for_exec(void *arg)
 		/* Who waits for the end finds its event published. */
 		die_event(exec, end.exit_status);
 		set_end(exec, end.exit_status);
-		save(exec);
+		save_step(exec);
 	}
 	if (r > 0)
 		task_delete(exec->task, container->id, exec->shim_id, &deleted, engine->closing_fd, &err);
@@ -625,7 +637,7 @@ static int run(struct exec *exec, struct task_client *task, struct attach *attac
 	exec->pid = pid;
 	exec->task = task;
 	mutex_unlock(&container->mutex);
-	save(exec);
+	save_step(exec);
 	exec_event(exec, "exec_start");
 	if (watch_end(exec, err) < 0) {
 		abandon(exec, task);
@@ -678,7 +690,7 @@ static int end_failed(struct exec *exec, struct attach *attach, struct error *er
 	frame_exec_error(err);
 	code = launch_exit_code(err->message);
 	set_end(exec, code);
-	save(exec);
+	save_step(exec);
 	die_event(exec, code);
 	if (!attach) {
 		if (err->kind == ERR_INTERNAL && code != 128)
@@ -795,7 +807,7 @@ int exec_inspect(struct exec_inspect *out_inspect, struct engine *engine, const 
 
 /* ---- found again ---- */
 
-static void restore_one(struct container *container, const struct exec_document *document)
+static void restore_one(struct container *container, const struct exec_document *document, const struct exec_step *step)
 {
 	AUTO(error_clear) struct error err = { 0 };
 	struct exec *exec;
@@ -803,13 +815,11 @@ static void restore_one(struct container *container, const struct exec_document 
 	if (strlen(document->id) != 64)
 		return;
 	exec = exec_new(container, document->id, &document->config);
-	exec->started = document->started;
-	exec->running = document->running && document->pid > 0;
-	exec->exit_code = document->exit_code;
-	exec->pid = document->pid;
-	/* Killed while it was being started, which nobody was told of. */
-	if (document->running && !exec->running)
-		exec->started = false;
+	/* Killed while it was being started, which nobody was told of: then it may be started still. */
+	exec->started = step->pid > 0 || step->exit_code.set;
+	exec->running = step->running && step->pid > 0;
+	exec->exit_code = step->exit_code;
+	exec->pid = step->pid;
 	exec_ref(exec);
 	enter(exec);
 	if (exec->running) {
@@ -824,25 +834,39 @@ static void restore_one(struct container *container, const struct exec_document 
 	exec_unref(exec);
 }
 
+static void restore_file(struct container *container, int folder_fd, const char *name)
+{
+	AUTO(text_list_fini) struct text_list lines = { 0 };
+	AUTO(error_clear) struct error err = { 0 };
+	AUTO_FREE char *text = NULL;
+	struct exec_document document = { 0 };
+	struct exec_step step = { 0 };
+
+	if (file_read(&text, NULL, folder_fd, name, CONFIG_MAX) < 0)
+		return;
+	text_list_split(&lines, text, '\n');
+	if (lines.count == 0 ||
+	    json_decode(&document, exec_document_fields, lines.items[0], strlen(lines.items[0]), &err) < 0)
+		return;
+	for (size_t i = 1; i < lines.count; i++) {
+		AUTO(error_clear) struct error half = { 0 };
+		struct exec_step next = { 0 };
+
+		if (json_decode(&next, exec_step_fields, lines.items[i], strlen(lines.items[i]), &half) == 0)
+			step = next;
+	}
+	restore_one(container, &document, &step);
+	json_free_fields(&document, exec_document_fields);
+}
+
 void container_restore_execs(struct container *container)
 {
 	AUTO_CLOSEDIR DIR *folder = opendir(container->bundle);
 	const struct dirent *entry;
 
-	while (folder && (entry = readdir(folder))) {
-		AUTO(error_clear) struct error err = { 0 };
-		AUTO_FREE char *text = NULL;
-		struct exec_document document = { 0 };
-		size_t size;
-
-		if (!text_has_prefix(entry->d_name, DOCUMENT_PREFIX) ||
-		    !text_has_suffix(entry->d_name, DOCUMENT_SUFFIX) ||
-		    file_read(&text, &size, dirfd(folder), entry->d_name, CONFIG_MAX) < 0 ||
-		    json_decode(&document, exec_document_fields, text, size, &err) < 0)
-			continue;
-		restore_one(container, &document);
-		json_free_fields(&document, exec_document_fields);
-	}
+	while (folder && (entry = readdir(folder)))
+		if (text_has_prefix(entry->d_name, DOCUMENT_PREFIX) && text_has_suffix(entry->d_name, DOCUMENT_SUFFIX))
+			restore_file(container, dirfd(folder), entry->d_name);
 }
 
 /* Ids of the execs that run or may run, for inspect. */
