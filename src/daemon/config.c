@@ -61,6 +61,9 @@ struct daemon_flags {
 	const char *socket_policy;
 	const char *host_ip;
 	const char *fixed_range;
+	const char *address_pool6;
+	const char *fixed_range6;
+	struct optional_bool ipv6;
 	const char *host_gateway;
 	const char *http_proxy;
 	const char *https_proxy;
@@ -104,6 +107,9 @@ static const struct option_spec flag_table[] = {
 	OPTION_LIST("dns-search", 0, T, dns_search, "list", "Search domains of containers"),
 	OPTION_TEXT("exec-root", 0, T, exec_root, "string", "Directory of run-time state and sockets (default \"/run/kist\")"),
 	OPTION_OPT_BOOL("experimental", 0, T, experimental, "Enable experimental features"),
+	OPTION_TEXT("bip6", 0, T, address_pool6, "string", "IPv6 address and subnet of the default bridge, e.g. fd00:1::1/64"),
+	OPTION_TEXT("fixed-cidr-v6", 0, T, fixed_range6, "string", "IPv6 subnet of the default bridge, or the part of --bip6 that containers get addresses from"),
+	OPTION_OPT_BOOL("ipv6", 0, T, ipv6, "The default bridge has IPv6 too (its subnet is chosen if none is named)"),
 	OPTION_TEXT("fixed-cidr", 0, T, fixed_range, "string", "Part of the default bridge's subnet that containers get addresses from"),
 	OPTION_TEXT("group", 'G', T, group, "string", "Group of the unix socket (default \"docker\")"),
 	OPTION_FLAG("help", 'h', T, help, "Print usage"),
@@ -185,6 +191,9 @@ static const struct json_field config_fields[] = {
 	JSON_TEXT_LIST("dns-opts", T, dns_options, 0),
 	JSON_TEXT_LIST("dns-search", T, dns_search, 0),
 	JSON_OPT_BOOL("experimental", T, experimental, 0),
+	JSON_TEXT("bip6", T, address_pool6, 0),
+	JSON_TEXT("fixed-cidr-v6", T, fixed_range6, 0),
+	JSON_OPT_BOOL("ipv6", T, ipv6, 0),
 	JSON_TEXT("fixed-cidr", T, fixed_range, 0),
 	JSON_TEXT("host-gateway-ip", T, host_gateway, 0),
 	JSON_TEXT_LIST("host-gateway-ips", T, host_gateways, 0),
@@ -444,6 +453,9 @@ static void merge_more(struct daemon_config *config, const struct daemon_flags *
 	merge_text(&config->socket_policy, flags->socket_policy, "socket-policy", conflicts);
 	merge_text(&config->host_ip, flags->host_ip, "ip", conflicts);
 	merge_text(&config->fixed_range, flags->fixed_range, "fixed-cidr", conflicts);
+	merge_text(&config->address_pool6, flags->address_pool6, "bip6", conflicts);
+	merge_text(&config->fixed_range6, flags->fixed_range6, "fixed-cidr-v6", conflicts);
+	merge_bool(&config->ipv6, flags->ipv6, "ipv6", conflicts);
 	merge_text(&config->host_gateway, flags->host_gateway, "host-gateway-ip", conflicts);
 	merge_text(&config->proxies.http, flags->http_proxy, "http-proxy", conflicts);
 	merge_text(&config->proxies.https, flags->https_proxy, "https-proxy", conflicts);
@@ -638,6 +650,9 @@ static int check_words(const struct daemon_config *config, struct error *err)
 
 static int check_values(const struct daemon_config *config, struct error *err)
 {
+	if ((config->address_pool6 || config->fixed_range6) && !optional_bool_or(config->ipv6, false))
+		return error_set(err, ERR_INVALID, "%s is given, but the default bridge has IPv6 only with ipv6",
+				 config->address_pool6 ? "bip6" : "fixed-cidr-v6");
 	enum log_level level;
 	int64_t size;
 

@@ -79,8 +79,11 @@ struct daemon_config {
 	char *metrics_address;
 	char *socket_policy;
 	char *min_api_version;
-	char *host_ip;	   /* ip: where ports are published */
-	char *fixed_range; /* fixed-cidr */
+	char *host_ip;	     /* ip: where ports are published */
+	char *fixed_range;   /* fixed-cidr */
+	char *address_pool6; /* bip6 */
+	char *fixed_range6;  /* fixed-cidr-v6 */
+	struct optional_bool ipv6;
 	char *host_gateway;
 	struct text_list host_gateways; /* the same in the file */
 	struct optional_bool experimental;

@@ -81,6 +81,12 @@ struct network_bridge daemon_settings_bridge(const struct daemon_config *config)
 {
 	return (struct network_bridge){
 		.v4.ip_range = config->fixed_range,
+		.v4.names_gateway = true,
+		.v6.names_gateway = true,
+		.ipv6 = optional_bool_or(config->ipv6, false),
+		/* With --bip6 the other is a part of it. */
+		.v6.subnet = config->address_pool6 ? config->address_pool6 : config->fixed_range6,
+		.v6.ip_range = config->address_pool6 ? config->fixed_range6 : NULL,
 		.host_ip = config->host_ip,
 		.mtu = (uint32_t)optional_i64_or(config->mtu, 0),
 		.no_masquerade = !optional_bool_or(config->masquerade, true),
@@ -153,6 +159,8 @@ void daemon_settings_unchanged(struct text_list *out_names, const struct daemon_
 		{ "log-format", before->log_format, after->log_format },
 		{ "ip", before->host_ip, after->host_ip },
 		{ "fixed-cidr", before->fixed_range, after->fixed_range },
+		{ "bip6", before->address_pool6, after->address_pool6 },
+		{ "fixed-cidr-v6", before->fixed_range6, after->fixed_range6 },
 	};
 	AUTO_FREE char *hosts_before = text_list_join(&before->hosts, " ");
 	AUTO_FREE char *hosts_after = text_list_join(&after->hosts, " ");

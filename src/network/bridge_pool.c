@@ -162,6 +162,15 @@ static bool adopt_address(struct bridge *bridge, enum family family, int socket_
 	return false;
 }
 
+/* "172.17.0.5/16" */
+static void take_named_gateway(struct subnet *subnet, const char *text)
+{
+	struct net_address address;
+
+	if (net_address_parse(&address, text) == 0 && pool_is_usable(&subnet->network, &address))
+		subnet->gateway = address;
+}
+
 static int settle_family(struct network *network, struct bridge *bridge, enum family family,
 			 const struct network_subnet *asked, const char *subnet, const char *gateway, int socket_fd,
 			 struct error *err)
@@ -171,6 +180,8 @@ static int settle_family(struct network *network, struct bridge *bridge, enum fa
 	out->mode = asked->mode;
 	if (subnet && parse_subnet(&out->network, family, subnet, err) < 0)
 		return -1;
+	if (subnet && asked->names_gateway && !gateway)
+		take_named_gateway(out, subnet);
 	/* The address a bridge of the administrator's has already. */
 	if (!subnet && (bridge->fresh || !adopt_address(bridge, family, socket_fd)) &&
 	    choose_pool(network, bridge, family, socket_fd, err) < 0)

@@ -112,6 +112,7 @@ struct network_subnet {
 	const char *gateway;  /* NULL: the first address */
 	const char *ip_range; /* addresses are taken from here; NULL: the subnet */
 	enum network_gateway mode;
+	bool names_gateway; /* the subnet does: "172.17.0.5/16" */
 };
 
 /*

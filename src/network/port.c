@@ -241,6 +241,21 @@ static int normalise_address(struct port_hold *hold, const char *host_ip, struct
 	return 0;
 }
 
+static int refuse(const struct port_hold *hold, int failed, const struct network_port *port, struct error *err)
+{
+	AUTO_FREE char *holder = failed == -EADDRINUSE ? port_holder(port->protocol, port->host_port) : NULL;
+
+	error_set_errno(err, failed == -EADDRINUSE ? ERR_CONFLICT : ERR_INVALID, failed,
+			"failed to bind host port %s:%u/%s", hold->host_ip, port->host_port,
+			network_protocol_name(port->protocol));
+	if (holder) {
+		AUTO_FREE char *message = take_ptr(err->message);
+
+		err->message = xasprintf("%s (%s has it)", message, holder);
+	}
+	return -1;
+}
+
 static int take(struct port_table *table, struct port_hold *holds, size_t count, const struct network_port *port,
 		struct error *err)
 {
@@ -263,9 +278,7 @@ static int take(struct port_table *table, struct port_hold *holds, size_t count,
 	if (taken == 0)
 		return error_set(err, ERR_CONFLICT, "Bind for %s:%u-%u failed: all ports are allocated", host_ip,
 				 port->host_port, last);
-	return error_set_errno(err, taken == -EADDRINUSE ? ERR_CONFLICT : ERR_INVALID, taken,
-			       "failed to bind host port %s:%u/%s", host_ip, port->host_port,
-			       network_protocol_name(port->protocol));
+	return refuse(holds, taken, port, err);
 }
 
 int port_take(struct port_table *table, struct port_hold *out_hold, const struct network_port *port, struct error *err)

@@ -36,4 +36,6 @@ bool port_is_ipv6(const char *host_ip);
 /* Takes exactly this one again after a restart; a foreign socket there is no failure: the rules stand. */
 void port_retake(struct port_table *table, struct port_hold *out_hold, enum network_protocol protocol,
 		 const char *host_ip, uint16_t host_port);
+/* "process 123, nginx" that listens there (yours), or NULL: port_holder.c. */
+char *port_holder(enum network_protocol protocol, uint16_t port);
 void port_give_back(struct port_table *table, struct port_hold *hold);

@@ -4,6 +4,7 @@
 The outside is a network namespace of the test's own, joined to this machine by a veth pair.
 """
 import json
+import os
 import re
 import secrets
 import socket
@@ -175,6 +176,7 @@ def test_conflicts(engine):
         taken = listener.getsockname()[1]
         third = engine.docker("run", "--name", "third", "-p", f"{taken}:80", "box", "true", check=False)
         assert third.returncode == 125 and "already in use" in third.stderr
+        assert f"process {os.getpid()}, " in third.stderr
     # the port comes free with its container
     engine.docker("rm", "-f", "web", "second", "third")
     server(engine, "again", "-p", f"{port}:80")
