@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/quote.h"
@@ -51,6 +52,15 @@ static void add_head(struct text *line, const struct log *log, const char *level
 	(log->json ? add_json_field : add_text_field)(line, "msg", message);
 }
 
+/* RFC 3164: "<facility * 8 + severity>tag: "; the facility is "user". A datagram is a message: no line ends. */
+static void put_before(struct text *line, const struct log *log, enum log_level level)
+{
+	static const int severities[] = { 7, 6, 4, 3 };
+	AUTO_FREE char *rest = text_take(line);
+
+	text_addf(line, "<%d>%s: %s", 8 + severities[level], log->syslog, rest);
+}
+
 void log_write(const struct log *log, enum log_level level, const char *message, const struct log_field *fields)
 {
 	struct text line = { 0 };
@@ -58,6 +68,8 @@ void log_write(const struct log *log, enum log_level level, const char *message,
 	if (level < __atomic_load_n(&log->level, __ATOMIC_RELAXED))
 		return;
 	add_head(&line, log, level_names[level], message);
+	if (log->syslog)
+		put_before(&line, log, level);
 	for (; fields->key; fields++) {
 		const char *value = text_or_empty(fields->value);
 
@@ -66,7 +78,9 @@ void log_write(const struct log *log, enum log_level level, const char *message,
 		else
 			add_text_field(&line, fields->key, value);
 	}
-	text_add(&line, log->json ? "}\n" : "\n");
+	text_add(&line, log->json ? "}" : "");
+	if (!log->syslog)
+		text_add_char(&line, '\n');
 	write_full(log->fd, line.data, line.size);
 	text_fini(&line);
 }

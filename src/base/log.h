@@ -16,7 +16,8 @@ struct log {
 	int fd; /* borrowed */
 	enum log_level level;
 	bool json;
-	bool logfmt; /* text form time=... level=... msg=... key=value, as logrus writes it for runc */
+	const char *syslog; /* borrowed, not NULL: fd is a syslog socket, this the name before each message */
+	bool logfmt;	    /* text form time=... level=... msg=... key=value, as logrus writes it for runc */
 };
 
 struct log_field {

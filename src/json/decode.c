@@ -138,6 +138,10 @@ static int decode_text_list(struct text_list *list, const struct json_field *fie
 			return -1;
 		text_list_add_take(list, text);
 	}
+	if (!list->items) {
+		list->items = xgrow(NULL, &list->capacity, 1, sizeof(*list->items));
+		list->items[0] = NULL;
+	}
 	return 0;
 }
 

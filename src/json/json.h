@@ -6,8 +6,9 @@
  * decodes (errors name the place: "HostConfig.Memory: expected a number"),
  * encodes, frees and documents the object. jansson is used in this folder only;
  * no json_t leaves it. Keys the table does not name are ignored. null and an
- * absent key leave the member zero. A repeated key: the last one wins, and a key
- * in other case counts if nothing has the exact name, as in Go.
+ * absent key leave the member zero; an empty list of texts has items, and none
+ * counts. A repeated key: the last one wins, and a key in other case counts if
+ * nothing has the exact name, as in Go.
  *
  * Shapes of members:
  *   JSON_TEXT char *          JSON_TEXT_LIST struct text_list   JSON_TEXT_MAP struct text_map

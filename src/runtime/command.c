@@ -54,7 +54,8 @@ void command_begin(const struct command *command)
 static bool wants_help(int argc, char *const *argv)
 {
 	for (int i = 1; i < argc && argv[i][0] == '-'; i++)
-		if (text_equal(argv[i], "--help") || text_equal(argv[i], "-h"))
+		if (text_equal(argv[i], "--help") || text_equal(argv[i], "-h") || text_equal(argv[i], "-?") ||
+		    text_equal(argv[i], "--usage"))
 			return true;
 	return false;
 }

@@ -39,7 +39,12 @@ struct create_options {
 		OPTION_FLAG("no-pivot", 0, struct create_options, no_pivot, "do not use pivot_root"),                  \
 		OPTION_FLAG("no-new-keyring", 0, struct create_options, no_new_keyring, "keep the session keyring")
 
-static const struct option_spec create_table[] = { CREATE_OPTIONS, OPTION_END };
+static const struct option_spec create_table[] = {
+	CREATE_OPTIONS,
+	/* crun's: create never adopts anybody. */
+	OPTION_FLAG("no-subreaper", 0, struct create_options, no_subreaper, NULL),
+	OPTION_END,
+};
 static const struct option_spec run_table[] = {
 	CREATE_OPTIONS,
 	OPTION_FLAG("detach", 'd', struct create_options, detach, "do not wait for the process"),

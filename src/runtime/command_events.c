@@ -24,6 +24,36 @@ static const struct option_spec events_table[] = {
 	OPTION_END,
 };
 
+static void add_stall(struct text *out, const char *key, const struct cgroup_stall *stall)
+{
+	/* An old kernel knows no "full" of the processor. */
+	if (!*stall->avg10)
+		return;
+	text_addf(out, "%s\"%s\":{\"avg10\":%s,\"avg60\":%s,\"avg300\":%s,\"total\":%llu}",
+		  out->data[out->size - 1] == '{' ? "" : ",", key, stall->avg10, stall->avg60, stall->avg300,
+		  (unsigned long long)stall->total_us);
+}
+
+static void add_pressure(struct text *out, const struct cgroup_pressure *pressure)
+{
+	if (!pressure->set)
+		return;
+	text_add(out, ",\"psi\":{");
+	add_stall(out, "some", &pressure->some);
+	add_stall(out, "full", &pressure->full);
+	text_add_char(out, '}');
+}
+
+static void add_hugetlb(struct text *out, const struct cgroup_stats *stats)
+{
+	text_add(out, ",\"hugetlb\":{");
+	for (size_t i = 0; i < stats->hugetlb_count; i++)
+		text_addf(out, "%s\"%s\":{\"usage\":%llu,\"max\":%llu,\"failcnt\":%llu}", i ? "," : "",
+			  stats->hugetlb[i].page_size, (unsigned long long)stats->hugetlb[i].usage,
+			  (unsigned long long)stats->hugetlb[i].peak, (unsigned long long)stats->hugetlb[i].failures);
+	text_add_char(out, '}');
+}
+
 static void add_cpu(struct text *out, const struct cgroup_stats *stats)
 {
 	text_addf(out, "\"cpu\":{\"usage\":{\"total\":%llu,\"percpu\":[", (unsigned long long)stats->cpu_total_ns);
@@ -31,10 +61,12 @@ static void add_cpu(struct text *out, const struct cgroup_stats *stats)
 		text_addf(out, "%s%llu", i ? "," : "", (unsigned long long)stats->per_cpu_ns[i]);
 	text_addf(out,
 		  "],\"kernel\":%llu,\"user\":%llu},\"throttling\":{\"periods\":%llu,\"throttledPeriods\":%llu,"
-		  "\"throttledTime\":%llu}}",
+		  "\"throttledTime\":%llu}",
 		  (unsigned long long)stats->cpu_system_ns, (unsigned long long)stats->cpu_user_ns,
 		  (unsigned long long)stats->cpu_periods, (unsigned long long)stats->cpu_throttled_periods,
 		  (unsigned long long)stats->cpu_throttled_ns);
+	add_pressure(out, &stats->cpu_pressure);
+	text_add_char(out, '}');
 }
 
 static void add_memory(struct text *out, const struct cgroup_stats *stats)
@@ -49,7 +81,9 @@ static void add_memory(struct text *out, const struct cgroup_stats *stats)
 	for (size_t i = 0; i < stats->memory_stat.count; i++)
 		text_addf(out, "%s\"%s\":%s", i ? "," : "", stats->memory_stat.items[i].key,
 			  stats->memory_stat.items[i].value);
-	text_add(out, "}}");
+	text_add_char(out, '}');
+	add_pressure(out, &stats->memory_pressure);
+	text_add_char(out, '}');
 }
 
 static void add_io(struct text *out, const struct cgroup_stats *stats)
@@ -62,7 +96,9 @@ static void add_io(struct text *out, const struct cgroup_stats *stats)
 			  i ? "," : "", (unsigned long long)stats->io[i].major, (unsigned long long)stats->io[i].minor,
 			  (unsigned long long)stats->io[i].read_bytes, (unsigned long long)stats->io[i].major,
 			  (unsigned long long)stats->io[i].minor, (unsigned long long)stats->io[i].write_bytes);
-	text_add(out, "]}");
+	text_add_char(out, ']');
+	add_pressure(out, &stats->io_pressure);
+	text_add_char(out, '}');
 }
 
 static int print_stats(const struct runtime *runtime, const char *id, struct error *err)
@@ -78,6 +114,7 @@ static int print_stats(const struct runtime *runtime, const char *id, struct err
 	text_addf(&out, ",\"pids\":{\"current\":%llu,\"limit\":%llu}", (unsigned long long)stats.pids_current,
 		  stats.pids_limit == UINT64_MAX ? 0ULL : (unsigned long long)stats.pids_limit);
 	add_io(&out, &stats);
+	add_hugetlb(&out, &stats);
 	text_add(&out, "}}");
 	puts(out.data);
 	fflush(stdout);

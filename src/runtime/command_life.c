@@ -239,7 +239,7 @@ struct delete_options {
 
 static const struct option_spec delete_table[] = {
 	OPTION_FLAG("force", 'f', struct delete_options, force, "kill it first if it runs; no error if it is gone"),
-	OPTION_FLAG("regex", 0, struct delete_options, regex, "CONTAINER is a regular expression"),
+	OPTION_FLAG("regex", 'r', struct delete_options, regex, "CONTAINER is a regular expression"),
 	OPTION_END,
 };
 

@@ -13,11 +13,13 @@
 
 struct spec_options {
 	const char *bundle;
+	const char *file;
 	bool rootless;
 };
 
 static const struct option_spec spec_table[] = {
 	OPTION_TEXT("bundle", 'b', struct spec_options, bundle, "dir", "folder to write config.json to"),
+	OPTION_TEXT("file", 'f', struct spec_options, file, "file", "another name for config.json"),
 	OPTION_FLAG("rootless", 0, struct spec_options, rootless, "for a user without privileges"),
 	OPTION_END,
 };
@@ -117,7 +119,10 @@ int command_spec(const struct runtime *runtime, int argc, char *const *argv, str
 	}
 	if (options.rootless)
 		make_rootless(&spec);
-	path = path_join(options.bundle, "config.json");
+	if (options.file && *options.file == '/')
+		path = xstrdup(options.file);
+	else
+		path = path_join(options.bundle, options.file ? options.file : "config.json");
 	if (file_exists(AT_FDCWD, path))
 		return error_set(err, ERR_CONFLICT, "file %s exists. Remove it first", path);
 	text = spec_format(&spec);

@@ -5,3 +5,5 @@
 #include "runtime/runtime.h"
 
 void debug_log(const struct runtime *runtime, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* In init, when its terminal takes the place of the descriptor that the log may be on. */
+void debug_leave_stderr(void);

@@ -28,6 +28,7 @@
 #include "runtime/host_check.h"
 #include "runtime/host_clone.h"
 #include "runtime/host_creation.h"
+#include "runtime/host_found.h"
 #include "runtime/host_mount.h"
 #include "runtime/host_net.h"
 #include "runtime/host_process.h"
@@ -157,24 +158,13 @@ static void fill_record(struct creation *creation, const char *id, const char *b
 	text_map_copy(&record->annotations, &creation->spec.annotations);
 }
 
-/* A container of this name whose create was killed was never promised to anybody: what is left of it goes. */
-static bool take_away_abandoned(const struct runtime *runtime, const char *id)
-{
-	AUTO(error_clear) struct error ignored = { 0 };
-	AUTO(record_fini) struct record record = { 0 };
-	AUTO_CLOSE int folder_fd = record_open_folder(runtime, id, &ignored);
-
-	return folder_fd >= 0 && record_load(&record, folder_fd, id, &ignored) == 0 && record_is_abandoned(&record) &&
-	       runtime_delete(runtime, id, true, &ignored) == 0;
-}
-
 /* The record comes first: whatever is made after it can be found again if we are killed. */
 static int make_folder(struct creation *creation, const char *id, struct error *err)
 {
 	const struct runtime *runtime = creation->plan.runtime;
 
 	creation->folder_fd = record_make_folder(runtime, id, err);
-	if (creation->folder_fd < 0 && err->kind == ERR_CONFLICT && take_away_abandoned(runtime, id)) {
+	if (creation->folder_fd < 0 && err->kind == ERR_CONFLICT && host_sweep(runtime, id)) {
 		error_clear(err);
 		creation->folder_fd = record_make_folder(runtime, id, err);
 	}
@@ -234,13 +224,20 @@ static int drop_cgroup(struct creation *creation)
 	return 0;
 }
 
+static bool is_rootless(const struct creation *creation)
+{
+	enum runtime_rootless rootless = creation->plan.runtime->rootless;
+
+	return rootless == RUNTIME_ROOTLESS_TRUE || (rootless == RUNTIME_ROOTLESS_AUTO && creation->record.owner != 0);
+}
+
 /* A user without delegated cgroups gets a container without one, unless limits were asked for. */
 static int without_cgroup(struct creation *creation, struct error *err)
 {
 	const struct spec_linux *l = &creation->spec.linux_;
 	const struct log *log = creation->plan.runtime->log;
 
-	if (creation->record.owner == 0 || (err->errnum != EACCES && err->errnum != EPERM && err->errnum != EROFS))
+	if (!is_rootless(creation) || (err->errnum != EACCES && err->errnum != EPERM && err->errnum != EROFS))
 		return -1;
 	if (asks_for_limits(l->resources) || !text_empty(l->cgroups_path))
 		return error_prefix(err, "limits need a cgroup that is delegated to user %u", geteuid());
@@ -345,7 +342,7 @@ int creation_make_cgroup(struct creation *creation, struct error *err)
 		return 0;
 	if (!text_empty(creation->record.unit))
 		return make_unit(creation, err);
-	if (creation->record.owner != 0)
+	if (creation->record.owner != 0 || is_rootless(creation))
 		return make_delegated(creation, err);
 	if (cgroup_begin(&creation->cgroup, path, CGROUP_REFUSE_BUSY, err) < 0)
 		return error_prefix(err, "cgroup %s", path);
@@ -657,9 +654,18 @@ static int create(struct creation *creation, struct runtime_process *out_process
 	return 0;
 }
 
-/* The one call of Linux 5.12 that nothing replaces. */
-static int explain_kernel(struct error *err)
+/* A fork that the limit of the container's own group refused says EAGAIN, whoever made it. */
+static bool met_pids_limit(const struct creation *creation, const struct error *err)
 {
+	return err->errnum == EAGAIN && creation->cgroup && cgroup_refused_forks(creation->cgroup) > 0;
+}
+
+/* And the one call of Linux 5.12 that nothing replaces. */
+static int explain_failure(const struct creation *creation, struct error *err)
+{
+	if (met_pids_limit(creation, err))
+		return error_prefix(err, "the pids limit of cgroup %s was hit during the start (too low?)",
+				    creation->record.cgroup_path);
 	if (err->errnum != ENOSYS || mount_api_available())
 		return -1;
 	return error_prefix(err, "kist-runtime needs Linux 5.12 or later");
@@ -671,7 +677,7 @@ int runtime_create(struct runtime_process *out_process, const struct runtime *ru
 	AUTO(creation_fini) struct creation creation;
 
 	creation_init(&creation);
-	return create(&creation, out_process, runtime, options, false, err) < 0 ? explain_kernel(err) : 0;
+	return create(&creation, out_process, runtime, options, false, err) < 0 ? explain_failure(&creation, err) : 0;
 }
 
 /* ---- run ---- */
@@ -695,7 +701,7 @@ int runtime_run(struct runtime_process *out_process, struct runtime_running **ou
 
 	creation_init(&running->creation);
 	if (create(&running->creation, out_process, runtime, options, true, err) < 0)
-		return explain_kernel(err);
+		return explain_failure(&running->creation, err);
 	if (out_running)
 		*out_running = take_ptr(running);
 	return 0;

@@ -19,5 +19,10 @@ struct found {
 int found_open(struct found *out_found, const struct runtime *runtime, const char *id, struct error *err);
 void found_fini(struct found *found);
 int found_open_cgroup(struct found *found, struct error *err);
+/*
+ * A container whose creator was killed was never promised to anybody: what is left of it goes. True if there was one,
+ * and nothing is left.
+ */
+bool host_sweep(const struct runtime *runtime, const char *id);
 /* RUNNING becomes PAUSED if it is. */
 void found_look_at_freezer(struct found *found);

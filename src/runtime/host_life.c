@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/path.h"
 #include "runtime/hook.h"
 #include "runtime/host_cgroup.h"
@@ -29,6 +30,7 @@
 #include "sys/pidfd_wait.h"
 
 #define END_TIMEOUT_MS 10000
+#define EMPTY_AGE_S 60
 #define THAW_AFTER_MS 100
 
 /* ---- found ---- */
@@ -159,6 +161,29 @@ int runtime_load_state(struct runtime_state *out_state, const struct runtime *ru
 	return 0;
 }
 
+/* Killed before it could write who it was. rmdir() spares what is in use. */
+static bool remove_empty(const struct runtime *runtime, const char *id)
+{
+	AUTO_FREE char *path = path_join(runtime->root, id);
+	struct stat st;
+
+	return stat(path, &st) == 0 && st.st_mtim.tv_sec + EMPTY_AGE_S < clock_wall_ns() / CLOCK_SECOND &&
+	       rmdir(path) == 0;
+}
+
+bool host_sweep(const struct runtime *runtime, const char *id)
+{
+	AUTO(error_clear) struct error ignored = { 0 };
+	AUTO(record_fini) struct record record = { 0 };
+	AUTO_CLOSE int folder_fd = record_open_folder(runtime, id, &ignored);
+
+	if (folder_fd < 0 || record_load(&record, folder_fd, id, &ignored) < 0)
+		return false;
+	if (record.creator <= 0 && record.pid <= 0)
+		return remove_empty(runtime, id);
+	return record_is_abandoned(&record) && runtime_delete(runtime, id, true, &ignored) == 0;
+}
+
 int runtime_list(struct text_list *out_ids, const struct runtime *runtime, struct error *err)
 {
 	AUTO_CLOSEDIR DIR *dir = opendir(runtime->root);
@@ -174,7 +199,8 @@ int runtime_list(struct text_list *out_ids, const struct runtime *runtime, struc
 
 		if (record_check_id(entry->d_name, &ignored) < 0)
 			error_clear(&ignored);
-		else if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode))
+		else if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode) &&
+			 !host_sweep(runtime, entry->d_name))
 			text_list_add(out_ids, entry->d_name);
 	}
 	text_list_sort(out_ids);

@@ -53,12 +53,14 @@ struct global_options {
 	const char *log_format;
 	const char *log_level;
 	const char *cgroup_manager;
-	const char *rootless; /* accepted: we find out ourselves */
-	const char *criu;     /* accepted as runc does: CRIU is searched in PATH */
+	const char *rootless;
+	const char *criu; /* accepted as runc does: CRIU is searched in PATH */
 	const char *trace;
 	bool systemd_cgroup;
 	bool debug;
 	bool version;
+	bool crun_version; /* crun's -V */
+	bool usage;
 	bool help;
 };
 
@@ -74,6 +76,8 @@ static const struct option_spec global_table[] = {
 	OPTION_TEXT("criu", 0, struct global_options, criu, "path", NULL),
 	OPTION_TEXT("trace", 0, struct global_options, trace, "file", "write each step and its duration there"),
 	OPTION_FLAG("version", 'v', struct global_options, version, "print the version"),
+	OPTION_FLAG("crun-version", 'V', struct global_options, crun_version, NULL),
+	OPTION_FLAG("usage", 0, struct global_options, usage, NULL),
 	OPTION_FLAG("help", 'h', struct global_options, help, "print this help"),
 	OPTION_END,
 };
@@ -122,7 +126,7 @@ static char *default_root(void)
 }
 
 /* crun's --log=syslog:NAME and journald:NAME: each line is a message for whoever listens on /dev/log. */
-static int open_syslog(struct log *out_log, struct error *err)
+static int open_syslog(struct log *out_log, const char *name, struct error *err)
 {
 	const struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = "/dev/log" };
 	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -130,6 +134,7 @@ static int open_syslog(struct log *out_log, struct error *err)
 	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
 		return error_set_errno(err, ERR_UNAVAILABLE, errno, "--log: connect to /dev/log");
 	out_log->fd = take_fd(&fd);
+	out_log->syslog = *name ? name : command_program_name();
 	return 0;
 }
 
@@ -152,14 +157,34 @@ static int open_log(struct log *out_log, const struct global_options *options, s
 		return 0;
 	if (text_after(path, "file:"))
 		path = text_after(path, "file:");
-	if (text_after(path, "syslog:") || text_after(path, "journald:"))
-		return open_syslog(out_log, err);
+	if (text_after(path, "syslog:"))
+		return open_syslog(out_log, text_after(path, "syslog:"), err);
+	if (text_after(path, "journald:"))
+		return open_syslog(out_log, text_after(path, "journald:"), err);
 	out_log->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 	if (out_log->fd < 0) {
 		out_log->fd = STDERR_FILENO;
 		return error_set_errno(err, ERR_INVALID, errno, "--log: open %s", path);
 	}
 	return 0;
+}
+
+/* As Go reads a bool. */
+static int rootless_parse(enum runtime_rootless *out, const char *word)
+{
+	static const char *const yes[] = { "1", "t", "T", "true", "True", "TRUE" };
+	static const char *const no[] = { "0", "f", "F", "false", "False", "FALSE" };
+
+	*out = RUNTIME_ROOTLESS_AUTO;
+	if (!word || text_equal(word, "auto"))
+		return 0;
+	for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++) {
+		if (text_equal(word, yes[i]))
+			*out = RUNTIME_ROOTLESS_TRUE;
+		else if (text_equal(word, no[i]))
+			*out = RUNTIME_ROOTLESS_FALSE;
+	}
+	return *out == RUNTIME_ROOTLESS_AUTO ? -EINVAL : 0;
 }
 
 static int fill_runtime(struct runtime *runtime, const struct global_options *options, struct error *err)
@@ -171,6 +196,9 @@ static int fill_runtime(struct runtime *runtime, const struct global_options *op
 	if (manager && !text_equal(manager, "cgroupfs") && !text_equal(manager, "disabled") &&
 	    !text_equal(manager, "systemd"))
 		return error_set(err, ERR_INVALID, "--cgroup-manager: unknown manager \"%s\"", manager);
+	if (rootless_parse(&runtime->rootless, options->rootless) < 0)
+		return error_set(err, ERR_INVALID, "--rootless: \"%s\" is none of true, false and auto",
+				 options->rootless);
 	runtime->no_cgroups = text_equal(manager, "disabled");
 	runtime->systemd_cgroup = options->systemd_cgroup || text_equal(manager, "systemd");
 	return 0;
@@ -234,13 +262,13 @@ static int run(int argc, char *const *argv, struct log *log, struct error *err)
 
 	if (options_parse(global_table, &options, argc, argv, OPTIONS_STOP_AT_OPERAND, &words, err) < 0)
 		return -1;
-	if (options.version) {
+	if (options.version || options.crun_version) {
 		print_version();
 		return 0;
 	}
-	if (options.help || words.count == 0 || text_equal(words.items[0], "help")) {
+	if (options.help || options.usage || words.count == 0 || text_equal(words.items[0], "help")) {
 		print_help();
-		return options.help || words.count ? 0 : 1;
+		return options.help || options.usage || words.count ? 0 : 1;
 	}
 	return run_command(&words, &options, argv, log, err);
 }

@@ -30,13 +30,17 @@ struct spec_process;
 struct spec_resources;
 struct trace;
 
+/* Whether a cgroup that cannot be made for lack of rights is only warned of; auto: if we are not root. */
+enum runtime_rootless { RUNTIME_ROOTLESS_AUTO, RUNTIME_ROOTLESS_TRUE, RUNTIME_ROOTLESS_FALSE };
+
 struct runtime {
 	const char *root;      /* borrowed: the state folder; made if missing */
 	const struct log *log; /* borrowed, may be NULL: warnings */
 	bool no_cgroups;       /* the caller manages cgroups (crun's --cgroup-manager=disabled) */
 	bool systemd_cgroup;   /* cgroupsPath is "slice:prefix:name" */
-	const char *cache;     /* borrowed: folder of compiled seccomp filters; NULL: <root>/.seccomp */
-	struct trace *trace;   /* borrowed, NULL: off; see trace.h */
+	enum runtime_rootless rootless;
+	const char *cache;   /* borrowed: folder of compiled seccomp filters; NULL: <root>/.seccomp */
+	struct trace *trace; /* borrowed, NULL: off; see trace.h */
 };
 
 /* Sockets born in the container's new network namespace, which they keep: nobody has to enter it later. */
@@ -191,5 +195,5 @@ int runtime_load_state(struct runtime_state *out_state, const struct runtime *ru
 		       struct error *err);
 /* Keeps how the container's process ended, for the state; by whoever waited for it. */
 int runtime_note_end(const struct runtime *runtime, const char *id, int wait_status, struct error *err);
-/* Ids of all containers below root, sorted. */
+/* Ids of all containers below root, sorted. What a killed create left behind is taken away, if we may. */
 int runtime_list(struct text_list *out_ids, const struct runtime *runtime, struct error *err);

@@ -560,21 +560,25 @@ int cgroup_is_frozen(struct cgroup *cgroup, struct error *err)
 	return 0;
 }
 
-/* Their pids cannot be reused for others while they are frozen; without a freezer that risk is the caller's. */
+/*
+ * Their pids cannot be reused for others while they are frozen; without a freezer that risk is the caller's. Whoever may
+ * not be signalled does not spare the others: the error is the first.
+ */
 static int signal_all(struct cgroup *cgroup, int signal, size_t *out_count, struct error *err)
 {
 	AUTO_FREE pid_t *pids = NULL;
+	int result = 0;
 
 	if (cgroup_pids(cgroup, &pids, out_count, err) < 0)
 		return -1;
 	for (size_t i = 0; i < *out_count; i++) {
 		int failed = kill(pids[i], signal) < 0 ? -errno : 0;
 
-		if (failed < 0 && failed != -ESRCH)
-			return error_set_errno(err, ERR_INTERNAL, failed, "signal process %d of cgroup %s", pids[i],
-					       cgroup->path);
+		if (failed < 0 && failed != -ESRCH && result == 0)
+			result = error_set_errno(err, ERR_INTERNAL, failed, "signal process %d of cgroup %s", pids[i],
+						 cgroup->path);
 	}
-	return 0;
+	return result;
 }
 
 int cgroup_kill_strays(struct cgroup *cgroup, struct error *err)
@@ -683,6 +687,7 @@ int cgroup_stats_read(struct cgroup *cgroup, struct cgroup_stats *out_stats, str
 		cgroup_v2_stats(cgroup, v2, &stats);
 	else
 		cgroup_v1_stats(cgroup, &stats);
+	cgroup_stats_hugetlb(cgroup, &stats);
 	stats.oom_kills = cgroup_oom_kills(cgroup);
 	*out_stats = stats;
 	return 0;
@@ -692,6 +697,7 @@ void cgroup_stats_fini(struct cgroup_stats *stats)
 {
 	free(stats->per_cpu_ns);
 	free(stats->io);
+	free(stats->hugetlb);
 	text_map_fini(&stats->memory_stat);
 	*stats = (struct cgroup_stats){ 0 };
 }
@@ -707,6 +713,15 @@ uint64_t cgroup_oom_kills(struct cgroup *cgroup)
 	else if (v2)
 		text = cgroup_get(v2, "memory.events");
 	return cgroup_key_u64(text, "oom_kill", 0);
+}
+
+uint64_t cgroup_refused_forks(struct cgroup *cgroup)
+{
+	const struct cgroup_tree *pids = cgroup_find_tree(cgroup, CONTROLLER_PIDS);
+	const struct cgroup_tree *v2 = cgroup_v2_tree(cgroup);
+	AUTO_FREE char *text = pids || v2 ? cgroup_get(pids ? pids : v2, "pids.events") : NULL;
+
+	return cgroup_key_u64(text, "max", 0);
 }
 
 int cgroup_oom_watch(struct cgroup *cgroup)

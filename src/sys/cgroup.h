@@ -98,6 +98,21 @@ struct cgroup_io_stat {
 	uint64_t read_bytes, write_bytes, read_ops, write_ops;
 };
 
+/* cgroup2's pressure files (Documentation/accounting/psi.rst): shares of time as the kernel writes them, "0.00". */
+struct cgroup_stall {
+	char avg10[12], avg60[12], avg300[12]; /* percent */
+	uint64_t total_us;
+};
+struct cgroup_pressure {
+	bool set;
+	struct cgroup_stall some, full;
+};
+
+struct cgroup_hugetlb_stat {
+	char page_size[16]; /* "2MB" */
+	uint64_t usage, peak, failures;
+};
+
 /* What a container used. Absent controllers leave zeros; limits are UINT64_MAX if there is none. */
 struct cgroup_stats {
 	uint64_t cpu_total_ns, cpu_user_ns, cpu_system_ns;
@@ -112,6 +127,9 @@ struct cgroup_stats {
 	uint64_t pids_current, pids_limit;
 	struct cgroup_io_stat *io; /* owned */
 	size_t io_count;
+	struct cgroup_hugetlb_stat *hugetlb; /* owned */
+	size_t hugetlb_count;
+	struct cgroup_pressure cpu_pressure, memory_pressure, io_pressure; /* v2 only */
 };
 
 /* One tree the group lives in: what a runtime needs to mount /sys/fs/cgroup in a container. */
@@ -206,6 +224,8 @@ int cgroup_stats_read(struct cgroup *cgroup, struct cgroup_stats *out_stats, str
 void cgroup_stats_fini(struct cgroup_stats *stats);
 /* How many processes the OOM killer took here; 0 if unknown. */
 uint64_t cgroup_oom_kills(struct cgroup *cgroup);
+/* How often the pids limit refused a new process here; 0 if unknown. */
+uint64_t cgroup_refused_forks(struct cgroup *cgroup);
 /*
  * A descriptor that becomes readable at an out-of-memory event; yours. Read and
  * discard, then ask cgroup_oom_kills(). -errno if the kernel cannot.

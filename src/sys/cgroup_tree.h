@@ -71,6 +71,8 @@ bool cgroup_has(const struct cgroup_tree *tree, const char *file);
 int cgroup_v1_apply(struct cgroup *cgroup, const struct cgroup_limits *limits, struct error *err);
 int cgroup_v1_freeze(struct cgroup *cgroup, const struct cgroup_tree *freezer, bool frozen, struct error *err);
 void cgroup_v1_stats(struct cgroup *cgroup, struct cgroup_stats *stats);
+void cgroup_stats_pressure(const struct cgroup_tree *tree, struct cgroup_stats *stats);
+void cgroup_stats_hugetlb(const struct cgroup *cgroup, struct cgroup_stats *stats);
 int cgroup_v1_oom_watch(const struct cgroup_tree *memory);
 /* A new cpuset group has no cpus nor nodes: takes its parent's. */
 int cgroup_v1_inherit_cpuset(const char *mount_point, const char *path, bool made);

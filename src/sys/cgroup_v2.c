@@ -368,4 +368,5 @@ void cgroup_v2_stats(struct cgroup *cgroup, const struct cgroup_tree *tree, stru
 	stats->pids_current = cgroup_get_u64(tree, "pids.current", 0);
 	stats->pids_limit = cgroup_get_u64(tree, "pids.max", UINT64_MAX);
 	read_io(tree, stats);
+	cgroup_stats_pressure(tree, stats);
 }

@@ -82,6 +82,7 @@ int idmap_write(pid_t pid, const struct idmap *map, struct error *err)
 
 int idmap_namespace(const struct idmap *map, struct error *err)
 {
+	pid_t parent = getpid();
 	pid_t pid = namespace_clone(CLONE_NEWUSER, -1, NULL);
 	int fd = -1;
 
@@ -89,6 +90,9 @@ int idmap_namespace(const struct idmap *map, struct error *err)
 		return error_set_errno(err, ERR_INTERNAL, pid, "make a user namespace for an id-mapped mount");
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		/* It may have ended before that. */
+		if (getppid() != parent)
+			_exit(1);
 		for (;;)
 			pause();
 	}

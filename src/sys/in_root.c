@@ -319,8 +319,9 @@ int touch_in_root(int root_fd, const char *path, mode_t mode)
 		return failed;
 	if (!name)
 		return -EISDIR;
-	made = openat(here(&walker), name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, mode);
-	if (made < 0)
+	/* Never what somebody puts there at this moment: opening a fifo would wait for its other end. */
+	made = openat(here(&walker), name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	if (made < 0 && errno != EEXIST)
 		return -errno;
 	fd = openat(here(&walker), name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;

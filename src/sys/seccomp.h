@@ -40,7 +40,7 @@ struct seccomp_profile {
 	struct optional_u64 default_errno_ret;
 	char *const *architectures; /* "SCMP_ARCH_X86_64"; none: the native one */
 	size_t architecture_count;
-	char *const *flags; /* "SECCOMP_FILTER_FLAG_LOG" */
+	char *const *flags; /* "SECCOMP_FILTER_FLAG_LOG"; NULL: not given, which means SPEC_ALLOW, as in runc */
 	size_t flag_count;
 	const struct seccomp_rule *rules;
 	size_t rule_count;

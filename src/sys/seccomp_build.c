@@ -158,6 +158,7 @@ static void canonical_bytes(struct text *bytes, const struct seccomp_profile *pr
 	put_text(bytes, profile->default_action);
 	put_optional(bytes, profile->default_errno_ret);
 	put_texts(bytes, profile->architectures, profile->architecture_count);
+	put_u64(bytes, profile->flags != NULL);
 	put_texts(bytes, profile->flags, profile->flag_count);
 	put_u64(bytes, profile->rule_count);
 	for (size_t i = 0; i < profile->rule_count; i++)
@@ -513,7 +514,7 @@ static int parse_flags(const struct seccomp_profile *profile, struct seccomp_fil
 		filter->flags |= word->value;
 	}
 	/* runc's default: the mitigation costs much and helps little here. */
-	if (profile->flag_count == 0)
+	if (!profile->flags)
 		filter->flags |= SECCOMP_FILTER_FLAG_SPEC_ALLOW;
 	/* Whoever loads it is the only thread: nobody is left to be synchronized with. */
 	filter->flags &= ~(unsigned)SECCOMP_FILTER_FLAG_TSYNC;

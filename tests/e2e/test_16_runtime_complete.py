@@ -657,3 +657,101 @@ def test_hooks_have_all_capabilities(box):
     box.run(["true"], lambda s: s.update(hooks={"createContainer": [hook]}))
     ours = next(line for line in open("/proc/self/status") if line.startswith("CapBnd"))
     assert seen.read_text() == ours
+
+
+def test_events_tell_of_huge_pages_and_pressure(box):
+    name = box.started(["sleep", "1000"])
+    stats = json.loads(box.call("events", "--stats", name).stdout)["data"]
+    for size, numbers in stats["hugetlb"].items():
+        assert size[-2:] in ("KB", "MB", "GB") and set(numbers) == {"usage", "max", "failcnt"}
+    if any(path.name.startswith("hugetlb.") for path in pathlib.Path("/sys/fs/cgroup").glob(f"*/{name}/hugetlb.*")):
+        assert stats["hugetlb"]
+    if pathlib.Path(f"/sys/fs/cgroup/{name}/cpu.pressure").exists():
+        assert set(stats["cpu"]["psi"]["some"]) == {"avg10", "avg60", "avg300", "total"}
+        assert stats["memory"]["psi"]["full"]["total"] >= 0 and stats["blkio"]["psi"]["some"]["avg10"] >= 0
+
+
+def test_pids_limit_during_the_start_is_named(box):
+    """A hook inside needs a process that the limit of the container refuses."""
+    hook = {"path": "/bin/true", "args": ["true"]}
+    run = box.call("run", "--bundle", box.bundle(["true"], lambda s: (
+        s["linux"]["resources"].update(pids={"limit": 1}), s.update(hooks={"startContainer": [hook]}))), box.name(), check=False)
+    assert run.returncode == 1 and "the pids limit of cgroup" in run.stderr, run.stderr
+
+
+def test_rootless_takes_a_bool(box):
+    for word in ("true", "false", "auto", "1", "F"):
+        assert box.call("--rootless", word, "list").returncode == 0
+    refused = box.call("--rootless=maybe", "list", check=False)
+    assert refused.returncode == 1 and "none of true, false and auto" in refused.stderr
+
+
+def test_debug_does_not_write_into_the_terminal(box, tmp_root):
+    """Without --log the debug lines go to standard error, which in the container is its terminal."""
+    bundle = box.bundle(["echo", "only-this"], lambda s: s["process"].update(terminal=True))
+    run = subprocess.run([box.runtime, "--debug", "--root", str(box.state), "run", "--bundle", bundle, box.name()],
+                         capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, check=False)
+    assert run.stdout.split() == ["only-this"], run.stdout
+    assert "level=debug" in run.stderr
+
+
+def test_log_to_syslog(box):
+    """crun's --log=syslog:NAME; /dev/log is that of a mount namespace of this test."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(box.root / "log"))
+        listener.settimeout(60)
+        subprocess.run(["unshare", "-m", "--propagation", "private", "sh", "-c",
+                        'mkdir "$1/dev" && mount -t tmpfs tmpfs "$1/dev" && : >"$1/dev/log" && : >"$1/dev/null" &&'
+                        'mount --bind /dev/null "$1/dev/null" && mount --bind "$1/log" "$1/dev/log" && mount --move "$1/dev" /dev &&'
+                        '"$2" --log=syslog:peer --root "$1/none" state nobody', "sh", str(box.root), box.runtime],
+                       check=False, capture_output=True, timeout=120)
+        message = listener.recv(4096).decode()
+    assert message.startswith("<11>peer: ") and "does not exist" in message, message
+
+
+def test_list_sweeps_abandoned_creates(box):
+    """What a create that was killed left is nobody's: list takes it away."""
+    name = box.name()
+    folder = box.state / name
+    folder.mkdir(parents=True, mode=0o711)
+    (folder / "state.json").write_text(json.dumps({"ociVersion": "1.3.0", "id": name, "bundle": "/", "rootfs": "/", "created": "",
+                                                   "cgroupPath": "/" + name, "unit": "", "pid": 0, "startTime": 0,
+                                                   "creator": 2 ** 22 - 1, "creatorStart": 1, "owner": 0}))
+    empty = box.state / box.name()
+    empty.mkdir()
+    os.utime(empty, (1, 1))
+    fresh = box.state / box.name()
+    fresh.mkdir()
+    assert box.call("list", "-q").stdout.split() == [fresh.name]
+    assert not folder.exists() and not empty.exists() and fresh.exists()
+    fresh.rmdir()
+
+
+def test_words_of_crun(box):
+    crun = as_peer(box, "crun")
+    def call(*words):
+        return subprocess.run([crun, *words], capture_output=True, text=True, timeout=120, check=False)
+    assert call("-V").stdout.startswith("crun version ")
+    assert call("--usage").returncode == 0 and call("state", "--usage").returncode == 0
+    assert call("spec", "-f", str(box.root / "spec.json")).returncode == 0
+    assert json.loads((box.root / "spec.json").read_text())["process"]
+    assert call("--root", str(box.state), "delete", "-r", "^none$").returncode == 0
+    assert "unknown" not in call("--root", str(box.state), "create", "--no-subreaper", "-b", str(box.root / "none"), box.name()).stderr
+
+
+def test_features_name_every_architecture(box):
+    archs = json.loads(box.call("features").stdout)["linux"]["seccomp"]["archs"]
+    assert {"SCMP_ARCH_LOONGARCH64", "SCMP_ARCH_M68K", "SCMP_ARCH_SH", "SCMP_ARCH_SHEB", "SCMP_ARCH_X86_64"} <= set(archs)
+    assert len(archs) == len(set(archs)) == 23
+
+
+def test_empty_list_of_seccomp_flags(box):
+    """runc: none given means SPEC_ALLOW, an empty list means none."""
+    def seccomp(**more):
+        return lambda s: s["linux"].update(seccomp={"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {"names": ["kexec_load"], "action": "SCMP_ACT_ERRNO"}], **more})
+
+    def flags(change):
+        lines = box.call("--debug", "run", "--bundle", box.bundle(["true"], change), box.name()).stderr
+        return lines.split("seccomp filter flags: ")[1].split('"')[0]
+    assert flags(seccomp()) == "4" and flags(seccomp(flags=[])) == "0"
