@@ -213,6 +213,20 @@ static size_t on_data(char *data, size_t one, size_t size, void *arg)
 	return 0;
 }
 
+static size_t on_read_more(char *out, size_t one, size_t size, void *arg)
+{
+	struct exchange *exchange = arg;
+	const struct remote_request *request = exchange->request;
+	ssize_t got = request->on_more(request->on_more_arg, exchange->sent, out, one * size, exchange->err);
+
+	if (got < 0)
+		return CURL_READFUNC_ABORT;
+	exchange->sent += (uint64_t)got;
+	if (got > 0 && request->on_sent)
+		request->on_sent(request->arg, exchange->sent);
+	return (size_t)got;
+}
+
 static size_t on_read(char *out, size_t one, size_t size, void *arg)
 {
 	struct exchange *exchange = arg;
@@ -301,11 +315,16 @@ static void set_body(CURL *curl, struct exchange *exchange)
 	if (request->body) {
 		curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_size);
 		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request->body);
-	} else if (request->body_fd > 0) {
+	} else if (request->body_fd > 0 || request->on_more) {
+		/* A server that answers before it has read such a body leaves the connection where nobody knows. */
+		if (request->on_more)
+			curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, 1L);
 		curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
 		curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE, SEND_BUFFER);
-		curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)request->body_size);
-		curl_easy_setopt(curl, CURLOPT_READFUNCTION, on_read);
+		/* Of unknown length it goes in HTTP's own chunks. */
+		curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE,
+				 request->on_more ? (curl_off_t)-1 : (curl_off_t)request->body_size);
+		curl_easy_setopt(curl, CURLOPT_READFUNCTION, request->on_more ? on_read_more : on_read);
 		curl_easy_setopt(curl, CURLOPT_READDATA, exchange);
 		curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, on_seek);
 		curl_easy_setopt(curl, CURLOPT_SEEKDATA, exchange);

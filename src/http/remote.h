@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/buffer.h"
 #include "base/cleanup.h"
@@ -62,6 +63,12 @@ struct remote_request {
 	int body_fd;	      /* 0 and -1: none */
 	uint64_t body_offset; /* where in body_fd it starts */
 	uint64_t body_size;
+	/*
+	 * Instead of body_fd, for a body whose end is not known yet: at most `size` bytes from an offset, 0 at the end,
+	 * -1 with err filled. May block; gets on_more_arg.
+	 */
+	ssize_t (*on_more)(void *arg, uint64_t offset, void *data, size_t size, struct error *err);
+	void *on_more_arg;
 	void (*on_sent)(void *arg, uint64_t bytes); /* of body_fd, in this request so far; may be NULL */
 	uint64_t body_limit;			    /* of the response, for struct buffer; 0: 1 MiB */
 	/* Takes the body of a 2xx response in pieces. */

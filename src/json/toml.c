@@ -324,9 +324,7 @@ static int take_any(struct parse *parse, struct toml_node **out_node)
 {
 	char c = peek(parse);
 	AUTO(toml_node_freep)
-	struct toml_node *node = toml_node_new(c == '['	  ? TOML_ARRAY
-					       : c == '{' ? TOML_TABLE
-							  : TOML_VALUE);
+	struct toml_node *node = toml_node_new(c == '[' ? TOML_ARRAY : c == '{' ? TOML_TABLE : TOML_VALUE);
 	int r;
 
 	if (c == '"' || c == '\'') {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How it works: a few jobs take one blob each; what is a plain tar is
- * compressed into a file of the engine's first, then uploaded. When all are
- * there the engine, which now knows every digest, gives the manifest. Questions
- * to it happen under ask_lock.
+ * How it works: a few jobs take one blob each; what is a plain tar is compressed
+ * into a file of the engine's and uploaded while that file grows, or, if the
+ * registry cannot have it so, when it is whole. When all are there the engine,
+ * which now knows every digest, gives the manifest. Questions to it happen under
+ * ask_lock.
  */
 #include "transfer/push.h"
 
@@ -12,19 +13,18 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "archive/deflate.h"
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/thread.h"
 #include "oci/hasher.h"
 #include "oci/reference.h"
 #include "transfer/crew.h"
+#include "transfer/pack.h"
 #include "transfer/refusal.h"
 #include "transfer/source.h"
 #include "transfer/upload.h"
 
 #define PARALLEL_DEFAULT 5
-#define READ_SIZE (256 * 1024)
 
 struct push {
 	const struct message_request *request; /* borrowed */
@@ -103,64 +103,6 @@ static void on_progress(void *arg, const char *status, uint64_t current, uint64_
 		atomic_store(&job->push->stop, true);
 }
 
-/* ---- compression ---- */
-
-struct packing {
-	int fd;
-	struct hasher *hasher;
-	uint64_t size;
-};
-
-static int take_packed(void *arg, const void *data, size_t size, struct error *err)
-{
-	struct packing *packing = arg;
-	int r = write_full(packing->fd, data, size);
-
-	hasher_add(packing->hasher, data, size);
-	packing->size += size;
-	return r < 0 ? error_set_errno(err, r == -ENOSPC ? ERR_EXHAUSTED : ERR_INTERNAL, r, "write a compressed layer")
-		     : 0;
-}
-
-static int pack_all(struct blob_job *job, struct packing *packing, struct error *err)
-{
-	AUTO(deflate_freep) struct deflate *deflate = deflate_new(take_packed, packing);
-	AUTO_FREE char *chunk = xmalloc(READ_SIZE);
-	ssize_t got;
-
-	while ((got = read(job->source, chunk, READ_SIZE)) != 0) {
-		if (got < 0)
-			return error_set_errno(err, ERR_INTERNAL, errno, "read a layer");
-		if (atomic_load(&job->push->stop))
-			return error_set(err, ERR_CANCELED, "canceled");
-		if (deflate_write(deflate, chunk, (size_t)got, err) < 0)
-			return -1;
-	}
-	return deflate_finish(deflate, err);
-}
-
-/* Fills the digest and size of what is to be uploaded. */
-static int pack(struct blob_job *job, char out_digest[DIGEST_TEXT_MAX], uint64_t *out_size, struct error *err)
-{
-	struct packing packing = { .hasher = hasher_new(DIGEST_SHA256) };
-	struct message_event event = { .event = message_text("packed"), .index = job->index };
-	struct digest digest;
-	int r = ask_bytes(job, err);
-
-	packing.fd = job->packed;
-	if (r == 0)
-		r = pack_all(job, &packing, err);
-	hasher_digest(packing.hasher, &digest);
-	hasher_free(packing.hasher);
-	if (r < 0)
-		return -1;
-	event.digest = out_digest;
-	event.size = packing.size;
-	digest_text(&digest, out_digest);
-	*out_size = packing.size;
-	return tell(job->push, &event, err);
-}
-
 /* ---- one blob ---- */
 
 static int open_bytes(void *arg, struct error *err)
@@ -172,11 +114,57 @@ static int open_bytes(void *arg, struct error *err)
 	return job->blob->pack ? job->packed : job->source;
 }
 
+/* ---- what is packed on its way ---- */
+
+struct packing {
+	struct blob_job *job;
+	struct pack *pack;
+	char digest[DIGEST_TEXT_MAX];
+};
+
+static ssize_t more_packed(void *arg, uint64_t offset, void *data, size_t size, struct error *err)
+{
+	const struct packing *packing = arg;
+
+	return pack_read(packing->pack, offset, data, size, err);
+}
+
+/* All is packed: the engine may keep it. */
+static int end_packing(void *arg, struct upload *upload, struct error *err)
+{
+	struct packing *packing = arg;
+	struct message_event event = { .event = message_text("packed"), .index = packing->job->index };
+	struct digest digest;
+
+	if (pack_wait(packing->pack, &digest, &upload->size, err) < 0)
+		return -1;
+	digest_text(&digest, packing->digest);
+	upload->digest = packing->digest;
+	event.digest = packing->digest;
+	event.size = upload->size;
+	return tell(packing->job->push, &event, err);
+}
+
+static int push_packed(struct blob_job *job, struct upload *upload, struct error *err)
+{
+	AUTO(pack_freep) struct pack *pack = NULL;
+	struct packing packing = { .job = job };
+	const struct upload_stream stream = { .more = more_packed, .digest = end_packing, .arg = &packing };
+	int r;
+
+	if (ask_bytes(job, err) < 0 || pack_start(&pack, job->source, job->packed, &job->push->stop, err) < 0)
+		return -1;
+	packing.pack = pack;
+	r = upload_as_it_comes(upload, &stream, err);
+	if (r != 0)
+		return r < 0 ? -1 : 0;
+	return upload_blob(upload, err);
+}
+
 static int push_blob(struct blob_job *job, struct error *err)
 {
 	struct push *push = job->push;
 	const struct message_blob *blob = job->blob;
-	char digest[DIGEST_TEXT_MAX];
 	struct upload upload = { .registry = push->source->registry,
 				 .remote = job->remote,
 				 .repository = push->source->repository,
@@ -187,12 +175,7 @@ static int push_blob(struct blob_job *job, struct error *err)
 				 .progress = on_progress,
 				 .arg = job };
 
-	if (blob->pack) {
-		if (pack(job, digest, &upload.size, err) < 0)
-			return -1;
-		upload.digest = digest;
-	}
-	return upload_blob(&upload, err);
+	return blob->pack ? push_packed(job, &upload, err) : upload_blob(&upload, err);
 }
 
 /* A crew's job. */

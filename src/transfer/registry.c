@@ -219,6 +219,8 @@ static int send_once(struct remote_response *response, struct registry *registry
 						     .body_fd = call->body_fd,
 						     .body_offset = call->body_offset,
 						     .body_size = call->body_size,
+						     .on_more = call->on_more,
+						     .on_more_arg = call->on_more_arg,
 						     .on_sent = call->on_sent,
 						     .body_limit = call->body_limit,
 						     .on_body = call->on_body,

@@ -43,6 +43,8 @@ struct registry_call {
 	int body_fd;
 	uint64_t body_offset;
 	uint64_t body_size;
+	ssize_t (*on_more)(void *arg, uint64_t offset, void *data, size_t size, struct error *err);
+	void *on_more_arg;
 	void (*on_sent)(void *arg, uint64_t bytes);
 	bool once;	    /* the caller tries again by itself */
 	bool offline_token; /* a login: ask for a refresh token */

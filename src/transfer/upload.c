@@ -352,3 +352,51 @@ int upload_blob(struct upload *upload, struct error *err)
 	free(state.location);
 	return r < 0 ? error_prefix(err, "push %s", upload->digest) : 0;
 }
+
+/* ---- while it is being packed ---- */
+
+static int stream_bytes(struct state *state, const struct upload_stream *stream)
+{
+	AUTO(remote_response_fini) struct remote_response response = { 0 };
+	AUTO(text_list_fini) struct text_list headers = { 0 };
+	AUTO(error_clear) struct error ignored = { 0 };
+	struct upload *upload = state->upload;
+
+	if (open_upload(state, NULL, &ignored) < 0)
+		return 0;
+	text_list_add(&headers, OCTETS);
+	return registry_send(&response, upload->registry, upload->remote,
+			     &(struct registry_call){ .method = "PATCH",
+						      .url = state->location,
+						      .scope = state->scope,
+						      .headers = &headers,
+						      .on_more = stream->more,
+						      .on_more_arg = stream->arg,
+						      .on_sent = on_sent,
+						      .arg = state,
+						      .once = true },
+			     &ignored) == 0 &&
+	       response.status / 100 == 2 && keep_location(state, &response, &ignored) == 0;
+}
+
+int upload_as_it_comes(struct upload *upload, const struct upload_stream *stream, struct error *err)
+{
+	struct state state = { .upload = upload, .fd = -1 };
+	AUTO(error_clear) struct error ignored = { 0 };
+	bool again;
+	int sent;
+	int r;
+
+	state.scope = xasprintf("repository:%s:pull,push", upload->repository);
+	sent = stream_bytes(&state, stream);
+	r = stream->digest(stream->arg, upload, err);
+	if (r == 0 && sent)
+		r = send_last(&state, false, &again, &ignored) == 0;
+	if (r == 0 && state.location)
+		cancel_upload(&state);
+	if (r > 0)
+		upload->progress(upload->arg, "Pushed", 0, 0);
+	free(state.scope);
+	free(state.location);
+	return r;
+}

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <sys/types.h>
 
 #include "transfer/registry.h"
 
@@ -27,5 +28,16 @@ struct upload {
 
 /* Its last progress is "Layer already exists", "Mounted from <repository>" or "Pushed". */
 int upload_blob(struct upload *upload, struct error *err);
+/*
+ * What is still being packed: sent as it comes, in one PATCH of unknown length; digest() is asked for when all has been
+ * read, and fills upload->digest and size. 1: pushed; 0: this registry, or this time, it has to be upload_blob().
+ */
+struct upload_stream {
+	ssize_t (*more)(void *arg, uint64_t offset, void *data, size_t size, struct error *err);
+	int (*digest)(void *arg, struct upload *upload, struct error *err);
+	void *arg;
+};
+
+int upload_as_it_comes(struct upload *upload, const struct upload_stream *stream, struct error *err);
 /* 1 if it is there, or was mounted; 0 if it must be sent. Never asks for the bytes. */
 int upload_find(struct upload *upload, struct error *err);

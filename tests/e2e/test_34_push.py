@@ -170,6 +170,29 @@ def test_goes_on_after_trouble(loaded, sink, trouble):
     loaded.docker("rmi", name)
 
 
+def test_a_layer_goes_while_it_is_packed(loaded, sink):
+    """One PATCH without a length, and what it was is said at the end; cut, it goes the usual way."""
+    sink.takes_chunks = True
+    tar = big_tar(6_000_000)
+    name = f"{sink.address}/s:1"
+    import_tar(loaded, name, tar)
+    assert "Pushed" in loaded.docker("push", name).stdout
+    layer = json.loads(sink.manifests["s", "1"][1])["layers"][0]
+    assert gzip.decompress(sink.blobs["s"][layer["digest"]]) == tar and layer["size"] == len(sink.blobs["s"][layer["digest"]])
+    uploads = [(method, length) for method, path, length in sink.requests if "uploads/u" in path]
+    assert [u for u in uploads if u[1] < 200] == [("PATCH", 0), ("PUT", 0)] and max(uploads, key=lambda u: u[1])[1] < 2000  # the config
+    assert not any(method == "HEAD" and layer["digest"] in path for method, path, _ in sink.requests)
+    loaded.docker("rmi", name)
+    sink.chunk_cut = 1_000_000
+    name = f"{sink.address}/s2:1"
+    other = big_tar(5_000_000)
+    import_tar(loaded, name, other)
+    assert "Pushed" in loaded.docker("push", name).stdout
+    layer = json.loads(sink.manifests["s2", "1"][1])["layers"][0]
+    assert gzip.decompress(sink.blobs["s2"][layer["digest"]]) == other
+    loaded.docker("rmi", name)
+
+
 def test_credentials(loaded, session_root):
     folder = session_root / "push-locked"
     folder.mkdir()

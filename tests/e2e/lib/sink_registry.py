@@ -26,6 +26,8 @@ class SinkRegistry:
         self.statuses = []  # answered instead of taking a body, one per PUT or PATCH of a layer: (status, headers)
         self.body_max = None  # longer bodies are 413
         self.lose_uploads = False  # after a cut
+        self.takes_chunks = False  # bodies of unknown length; else they are not even read
+        self.chunk_cut = None  # bytes after which such a body is cut, once
         self.lock = threading.Lock()
         owner = self
 
@@ -111,6 +113,8 @@ class SinkRegistry:
             return self.reply(handler, 404)
         if handler.command == "GET":
             return self.reply(handler, 204, self.place(repository, upload))
+        if self.takes_chunks and handler.headers.get("Transfer-Encoding") == "chunked" and not self.take_chunks(handler, upload):
+            return None
         if length and not self.take_body(handler, upload, length):
             return None
         if handler.command == "PATCH":
@@ -120,6 +124,18 @@ class SinkRegistry:
             return self.reply(handler, 400)
         self.blobs.setdefault(repository, {})[sha(data)] = data
         return self.reply(handler, 201)
+
+    def take_chunks(self, handler, upload):
+        while size := int(handler.rfile.readline(), 16):
+            self.uploads[upload] += handler.rfile.read(size)
+            handler.rfile.readline()
+            if self.chunk_cut is not None and len(self.uploads[upload]) > self.chunk_cut:
+                self.chunk_cut = None
+                handler.connection.shutdown(socket.SHUT_RDWR)
+                handler.close_connection = True
+                return False
+        handler.rfile.readline()
+        return True
 
     def take_body(self, handler, upload, length):
         with self.lock:
