@@ -74,16 +74,18 @@ static void put_redirection(struct request *request, int to_index)
 int traffic_redirect(int fd, int index, int to_index)
 {
 	/* One key whose mask is zero: every packet. */
-	const struct {
+	union {
 		struct tc_u32_sel head;
-		struct tc_u32_key key;
-	} every = { .head = { .flags = TC_U32_TERMINAL, .nkeys = 1 } };
+		char bytes[sizeof(struct tc_u32_sel) + sizeof(struct tc_u32_key)];
+	} every = { .bytes = { 0 } };
 	int failed = add_ingress(fd, index);
 	struct request request;
 	size_t options;
 
 	if (failed < 0)
 		return failed;
+	every.head.flags = TC_U32_TERMINAL;
+	every.head.nkeys = 1;
 	start(&request, RTM_NEWTFILTER, index, 0, TC_H_MAKE(TC_H_INGRESS, 0),
 	      TC_H_MAKE(PRIORITY << 16, htons(ETH_P_ALL)));
 	request_put_text(&request, TCA_KIND, "u32");
