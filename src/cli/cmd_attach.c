@@ -205,21 +205,37 @@ struct start_options {
 	bool attach;
 	bool interactive;
 	const char *detach_keys;
+	const char *checkpoint;
+	const char *checkpoint_folder;
 };
 
 static const struct option_spec start_options[] = {
 	OPTION_FLAG("attach", 'a', struct start_options, attach, "Attach STDOUT and STDERR and pass signals on"),
+	OPTION_TEXT("checkpoint", 0, struct start_options, checkpoint, "string", "Restore from this checkpoint"),
+	OPTION_TEXT("checkpoint-dir", 0, struct start_options, checkpoint_folder, "string",
+		    "Use a custom checkpoint storage directory"),
 	OPTION_TEXT("detach-keys", 0, struct start_options, detach_keys, "string", "Key sequence that detaches"),
 	OPTION_FLAG("interactive", 'i', struct start_options, interactive, "Attach the container's STDIN"),
 	OPTION_END,
 };
 
-static int start_one(struct client *client, void *options, const char *name, struct error *err)
+static int post_start(struct client *client, const struct start_options *options, const char *name, struct error *err)
 {
-	(void)options;
-	if (client_post(client, err, "/containers/%s/start", name) < 0)
+	AUTO(text_fini) struct text path = { 0 };
+
+	text_addf(&path, "/containers/%s/start", name);
+	query_add(&path, "checkpoint", options->checkpoint);
+	query_add(&path, "checkpoint-dir", options->checkpoint_folder);
+	return client_call(NULL, client, "POST", path.data, NULL, err);
+}
+
+static int start_one(struct client *client, const struct start_options *options, const char *name, struct error *err)
+{
+	if (post_start(client, options, name, err) < 0)
 		return -1;
-	cli_done(name);
+	/* docker says nothing here. */
+	if (text_empty(options->checkpoint))
+		cli_done(name);
 	return 0;
 }
 
@@ -246,7 +262,7 @@ static int start_attached(struct cli *cli, struct client *client, const struct s
 	session.detach_keys = detach_keys_of(cli, options->detach_keys);
 	if (attach_open(&stream, client, id, session.use_stdin, true, true, session.detach_keys, err) < 0 ||
 	    wait_open(&wait, client, id, removed ? "removed" : "next-exit", err) < 0 ||
-	    client_post(client, err, "%s/start", path) < 0)
+	    post_start(client, options, id, err) < 0)
 		return -1;
 	session.stream = stream;
 	return stay_attached(&session, wait, err);
@@ -258,6 +274,8 @@ static int run_start(struct cli *cli, void *target, const struct text_list *oper
 	struct client *client;
 	int result;
 
+	if (!text_empty(options->checkpoint) && operands->count > 1)
+		return error_set(err, ERR_INVALID, "you cannot restore multiple containers at once");
 	if (!options->attach && !options->interactive) {
 		AUTO(text_list_fini) struct text_list failed = { 0 };
 		int code = 0;
@@ -266,7 +284,7 @@ static int run_start(struct cli *cli, void *target, const struct text_list *oper
 		if (!client)
 			return -1;
 		for (size_t i = 0; i < operands->count; i++) {
-			if (start_one(client, NULL, operands->items[i], err) == 0)
+			if (start_one(client, options, operands->items[i], err) == 0)
 				continue;
 			cli_report(&code, err);
 			text_list_add(&failed, operands->items[i]);

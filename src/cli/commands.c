@@ -2,9 +2,16 @@
 #include "cli/commands.h"
 
 const struct command_group command_groups[] = {
-	{ "builder", "Manage builds" }, { "container", "Manage containers" }, { "context", "Manage contexts" },
-	{ "image", "Manage images" },	{ "network", "Manage networks" },     { "store", "Manage the store on disk" },
-	{ "system", "Manage kist" },	{ "volume", "Manage volumes" },	      { NULL, NULL },
+	{ "builder", "Manage builds" },
+	{ "checkpoint", "Manage checkpoints" },
+	{ "container", "Manage containers" },
+	{ "context", "Manage contexts" },
+	{ "image", "Manage images" },
+	{ "network", "Manage networks" },
+	{ "store", "Manage the store on disk" },
+	{ "system", "Manage kist" },
+	{ "volume", "Manage volumes" },
+	{ NULL, NULL },
 };
 
 const struct command_entry command_entries[] = {
@@ -50,6 +57,11 @@ const struct command_entry command_entries[] = {
 	{ "", "update", &command_update, 0 },
 	{ "", "version", &command_version, 0 },
 	{ "", "wait", &command_wait, 0 },
+	{ "checkpoint", "create", &command_checkpoint_create, 0 },
+	{ "checkpoint", "list", &command_checkpoint_ls, COMMAND_HIDDEN },
+	{ "checkpoint", "ls", &command_checkpoint_ls, 0 },
+	{ "checkpoint", "remove", &command_checkpoint_rm, COMMAND_HIDDEN },
+	{ "checkpoint", "rm", &command_checkpoint_rm, 0 },
 	{ "container", "attach", &command_attach, 0 },
 	{ "container", "commit", &command_commit, 0 },
 	{ "container", "cp", &command_cp, 0 },

@@ -10,6 +10,9 @@
 extern const struct command command_attach;
 extern const struct command command_build;
 extern const struct command command_builder_prune;
+extern const struct command command_checkpoint_create;
+extern const struct command command_checkpoint_ls;
+extern const struct command command_checkpoint_rm;
 extern const struct command command_commit;
 extern const struct command command_completion;
 extern const struct command command_container_inspect;

@@ -22,6 +22,7 @@
 #include "engine/health.h"
 #include "json/json.h"
 
+struct checkpoint_options;
 struct engine;
 
 /* ---- life ---- */
@@ -43,6 +44,9 @@ int container_create_step(char **out_id, struct engine *engine, const struct con
 int container_keep_step(struct engine *engine, const char *name, struct error *err);
 /* 1 started, 0 ran already. */
 int container_start(struct engine *engine, const char *name, int cancel_fd, struct error *err);
+/* The same from a checkpoint; options may be NULL. */
+int container_start_from(struct engine *engine, const char *name, const struct checkpoint_options *options,
+			 int cancel_fd, struct error *err);
 
 struct stop_options {
 	const char *signal;	       /* NULL: the container's, then its image's, then SIGTERM */

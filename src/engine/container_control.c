@@ -11,8 +11,10 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "engine/checkpoint.h"
 #include "engine/container_network.h"
 #include "engine/engine_private.h"
+#include "engine/settings.h"
 #include "sys/signal_name.h"
 
 #define KILL_WAIT_NS (10 * CLOCK_SECOND)
@@ -71,17 +73,38 @@ static int start_held(struct container *container, int cancel_fd, struct error *
 	return 1;
 }
 
-int container_start(struct engine *engine, const char *name, int cancel_fd, struct error *err)
+static int start_from_held(struct container *container, const struct checkpoint_options *options, struct error *err)
+{
+	AUTO_FREE char *path = NULL;
+	int r;
+
+	if (options && checkpoint_find(&path, container, options, err) < 0)
+		return -1;
+	container->checkpoint = path;
+	/* A start that is under way is finished even if the client leaves. */
+	r = start_held(container, -1, err);
+	container->checkpoint = NULL;
+	return r;
+}
+
+int container_start_from(struct engine *engine, const char *name, const struct checkpoint_options *options,
+			 int cancel_fd, struct error *err)
 {
 	AUTO(container_unrefp) struct container *container = NULL;
 	int r;
 
+	if (options && !engine_settings(engine)->experimental)
+		return error_set(err, ERR_INVALID, "checkpoint is only supported in experimental mode");
 	if (container_find(&container, engine, name, err) < 0 || container_acquire(container, cancel_fd, err) < 0)
 		return -1;
-	/* A start that is under way is finished even if the client leaves. */
-	r = start_held(container, -1, err);
+	r = start_from_held(container, options, err);
 	container_release(container);
 	return r;
+}
+
+int container_start(struct engine *engine, const char *name, int cancel_fd, struct error *err)
+{
+	return container_start_from(engine, name, NULL, cancel_fd, err);
 }
 
 /* ---- the end ---- */

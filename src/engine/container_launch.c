@@ -295,6 +295,7 @@ static int create_task(struct launch *launch, int cancel_fd, struct error *err)
 								      : "attach:"),
 		.stdout_uri = output,
 		.stderr_uri = config->tty ? NULL : output,
+		.checkpoint = container->checkpoint,
 	};
 	AUTO(text_fini) struct text io_options = { 0 };
 	char io_type[] = TYPE_RUNC_OPTIONS;
@@ -399,8 +400,15 @@ static int run_task(struct launch *launch, int cancel_fd, struct error *err)
 	mutex_lock(&container->mutex);
 	container_connect_attaches(container);
 	mutex_unlock(&container->mutex);
-	if (task_start(launch->task, container->id, NULL, &pid, cancel_fd, err) < 0)
+	if (task_start(launch->task, container->id, NULL, &pid, cancel_fd, err) < 0) {
+		if (container->checkpoint)
+			return error_prefix(err, "failed to create task for container: OCI runtime restore failed");
 		return err->kind != ERR_CANCELED ? frame_task_error(err) : -1;
+	}
+	/* What comes from a checkpoint has a process only now. */
+	mutex_lock(&container->mutex);
+	container->document.state.pid = pid;
+	mutex_unlock(&container->mutex);
 	return 0;
 }
 

@@ -107,6 +107,7 @@ struct container {
 	bool keep_once;	  /* restart: this end does not remove it */
 	bool stop_wanted; /* by stop, kill or remove: restart policies leave it */
 	int netns_fd;	  /* guarded by `busy`: kept for CNI plugins; -1 */
+	char *checkpoint; /* under `busy`, while a run is launched that goes on from it; owned by the launcher */
 	uint64_t exits;	  /* how many runs ended */
 	int64_t restart_delay_ms;
 	int64_t run_started_ns;	  /* monotonic */

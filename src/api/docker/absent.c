@@ -52,14 +52,6 @@ DOCKER_HANDLER(docker_image_search)
 			 "registry of your own with GET /v2/_catalog");
 }
 
-DOCKER_HANDLER(docker_checkpoint)
-{
-	(void)context;
-	(void)request;
-	(void)response;
-	return error_set(err, ERR_UNSUPPORTED, "checkpoints are not supported: kist does not use CRIU");
-}
-
 DOCKER_HANDLER(docker_plugin_list)
 {
 	(void)context;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/container.h"
+#include "engine/checkpoint.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "api/docker/handlers.h"
 #include "api/docker/request.h"
 #include "base/alloc.h"
+#include "engine/checkpoint.h"
 #include "engine/image.h"
 #include "oci/platform.h"
 
@@ -93,9 +95,12 @@ static int reply_done(struct http_response *response, int result)
 DOCKER_HANDLER(docker_container_start)
 {
 	struct docker_api *api = context;
+	const struct checkpoint_options checkpoint = { .name = http_query(request, "checkpoint"),
+						       .folder = http_query(request, "checkpoint-dir") };
 
 	/* Started means started, even if the client does not wait for it: no cancel. */
-	return reply_changed(response, container_start(api->engine, http_param(request, "id"), -1, err));
+	return reply_changed(response, container_start_from(api->engine, http_param(request, "id"),
+							    text_empty(checkpoint.name) ? NULL : &checkpoint, -1, err));
 }
 
 static int stop_options_from(struct stop_options *out_options, const struct http_request *request, struct error *err)

@@ -44,9 +44,9 @@ const struct http_route docker_routes[] = {
 	{ "HEAD", "/containers/{id...}/archive", docker_archive_stat, 0 },
 	{ "GET", "/containers/{id...}/archive", docker_archive_get, 0 },
 	{ "PUT", "/containers/{id...}/archive", docker_archive_put, HTTP_BODY_STREAM },
-	{ "GET", "/containers/{id...}/checkpoints", docker_checkpoint, 0 },
-	{ "POST", "/containers/{id...}/checkpoints", docker_checkpoint, 0 },
-	{ "DELETE", "/containers/{id}/checkpoints/{checkpoint}", docker_checkpoint, 0 },
+	{ "GET", "/containers/{id...}/checkpoints", docker_checkpoint_list, 0 },
+	{ "POST", "/containers/{id...}/checkpoints", docker_checkpoint_create, 0 },
+	{ "DELETE", "/containers/{id}/checkpoints/{checkpoint}", docker_checkpoint_remove, 0 },
 	{ "DELETE", "/containers/{id...}", docker_container_remove, 0 },
 	{ "POST", "/commit", docker_commit, 0 },
 
