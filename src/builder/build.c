@@ -13,6 +13,7 @@ static void build_fini(struct build *build)
 {
 	layer_writer_free(build->context);
 	kept_context_free(build->kept);
+	named_fini(build);
 	layer_writer_free(build->definition);
 	text_list_fini(&build->ignored);
 	stages_fini(&build->stages);
@@ -74,11 +75,13 @@ int build_solve(struct build *build, struct error *err)
 {
 	const struct build_options *options = build->options;
 
-	if (check_options(options, err) < 0 || context_receive(build, err) < 0)
+	if (check_options(options, err) < 0 || named_load(build, err) < 0 || context_receive(build, err) < 0)
 		return -1;
 	if (stages_load(&build->stages, build->dockerfile, options->args, options->platform, options->target,
-			&build->consumed, err) < 0 ||
-	    compile(build, err) < 0)
+			&build->consumed, err) < 0)
+		return -1;
+	named_replace_stages(build);
+	if (compile(build, err) < 0)
 		return -1;
 	if (options->watch && warn_findings(build, err) < 0)
 		return -1;

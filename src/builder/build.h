@@ -97,10 +97,11 @@ struct build_options {
 	const char *dockerfile;	      /* path in the context; "" or NULL: Dockerfile */
 	const struct text_list *tags; /* "name[:tag]" */
 	const struct text_map *labels;
-	const struct text_map *args;	/* values of --build-arg */
-	const struct text_map *secrets; /* id -> bytes in base64; NULL: none */
-	const char *target;		/* stage; "" or NULL: the last */
-	const char *platform;		/* "" or NULL: this machine */
+	const struct text_map *args;	 /* values of --build-arg */
+	const struct text_map *contexts; /* name -> "docker-image://..." or "local:<source>"; NULL: none */
+	const struct text_map *secrets;	 /* id -> bytes in base64; NULL: none */
+	const char *target;		 /* stage; "" or NULL: the last */
+	const char *platform;		 /* "" or NULL: this machine */
 	bool no_cache;
 	bool pull;	   /* ask the registry even if the image is here */
 	bool remove;	   /* the containers of RUN steps, when all went well */

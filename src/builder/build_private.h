@@ -15,6 +15,15 @@
 #include "builder/stage.h"
 #include "store/layer.h"
 
+/* --build-context */
+struct named_context {
+	char *name;
+	char *image;  /* NULL: a folder */
+	char *source; /* of the client; NULL: an image */
+	struct text_list ignored;
+	struct layer_writer *directory; /* NULL: not fetched */
+};
+
 struct build {
 	struct engine *engine;
 	struct store *store;
@@ -25,6 +34,8 @@ struct build {
 	struct kept_context *kept;	 /* instead, from a client that builds this folder again and again */
 	struct layer_writer *definition; /* with options.client: the Dockerfile and what is ignored */
 	struct text_list ignored;	 /* with options.client: lines of .dockerignore */
+	struct named_context *named;
+	size_t named_count;
 	struct dockerfile *dockerfile;
 	char *dockerfile_path;
 	char *dockerfile_text;
@@ -53,6 +64,15 @@ void build_send_id(struct build *build, const struct digest *id);
 /* What a step prints: stream 1 or 2. */
 void build_print_output(struct build *build, int stream, const void *data, size_t size);
 
+/* ---- named.c ---- */
+
+int named_load(struct build *build, struct error *err);
+void named_fini(struct build *build);
+/* As FROM and --from write it; NULL: no context has this name. */
+struct named_context *named_find(const struct build *build, const char *name);
+/* Stages in whose place an image was given. */
+void named_replace_stages(struct build *build);
+
 /* ---- warn.c ---- */
 
 /* Tells who watches what the build checks find; ERR_INVALID if the Dockerfile wants that to be an error. */
@@ -77,6 +97,8 @@ int context_receive(struct build *build, struct error *err);
 int context_fetch(struct build *build, struct error *err);
 /* The directory (borrowed). */
 int context_fd(const struct build *build);
+/* The one that a COPY reads. */
+int context_fd_of(const struct build *build, const struct copy_data *copy);
 
 /* ---- compile.c ---- */
 
@@ -122,6 +144,8 @@ int compile_run(struct compiler *compiler, struct error *err);
 /* The values of --mount to exec->mounts. */
 int compile_mounts(struct exec_data *exec, struct compiler *compiler, const struct text_list *flags, struct error *err);
 int compile_copy(struct compiler *compiler, struct error *err);
+/* What --from names: a context, a stage or an image. */
+int compile_source(struct copy_data *copy, struct compiler *compiler, const char *from, struct error *err);
 int compile_workdir(struct compiler *compiler, struct error *err);
 int compile_from(struct build *build, struct stage *stage, struct error *err);
 /* The node of an image, pulled if it is not here; *out_image (may be NULL) is yours. */

@@ -148,12 +148,31 @@ static int read_arguments(struct copy_data *copy, struct compiler *compiler, str
 	return 0;
 }
 
-static int find_source(struct copy_data *copy, struct compiler *compiler, const char *from, struct error *err)
+int compile_source(struct copy_data *copy, struct compiler *compiler, const char *from, struct error *err)
 {
 	struct build *build = compiler->build;
 	size_t index = (size_t)(compiler->stage - build->stages.items);
-	struct stage *stage;
+	struct named_context *named = named_find(build, from);
+	struct stage *stage = named ? NULL : stages_find(&build->stages, from, index);
 
+	copy->source_kind = COPY_NODE;
+	if (named && !named->image) {
+		copy->source_kind = COPY_CONTEXT;
+		copy->named = named;
+		return 0;
+	}
+	if (stage) {
+		copy->source = stage->rootfs;
+		return 0;
+	}
+	if (!named && text_equal_ignoring_case(from, text_or_empty(compiler->stage->name)))
+		return error_set(err, ERR_INVALID,
+				 "%s: circular dependency detected in a stage that copies from itself", from);
+	return compile_image(&copy->source, NULL, build, named ? named->image : from, NULL, err);
+}
+
+static int find_source(struct copy_data *copy, struct compiler *compiler, const char *from, struct error *err)
+{
 	if (!from)
 		return 0;
 	if (strchr(from, '$'))
@@ -163,16 +182,7 @@ static int find_source(struct copy_data *copy, struct compiler *compiler, const 
 			"from global scope as a workaround");
 	if (copy->source_kind == COPY_HEREDOC)
 		return error_set(err, ERR_INVALID, "--from cannot be used with a heredoc");
-	copy->source_kind = COPY_NODE;
-	stage = stages_find(&build->stages, from, index);
-	if (stage) {
-		copy->source = stage->rootfs;
-		return 0;
-	}
-	if (text_equal_ignoring_case(from, text_or_empty(compiler->stage->name)))
-		return error_set(err, ERR_INVALID,
-				 "%s: circular dependency detected in a stage that copies from itself", from);
-	return compile_image(&copy->source, NULL, build, from, NULL, err);
+	return compile_source(copy, compiler, from, err);
 }
 
 static int expand_owner(struct copy_data *copy, struct compiler *compiler, const struct copy_flags *flags,

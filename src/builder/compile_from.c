@@ -172,12 +172,16 @@ static int start_from_image(struct build *build, struct stage *stage, struct err
 {
 	AUTO_FREE char *full = NULL;
 	AUTO_FREE char *shown = NULL;
+	const struct named_context *named = named_find(build, stage->base_name);
+	const char *name = named ? named->image : stage->base_name;
 	struct image_ready image = { 0 };
 
-	if (compile_image(&stage->rootfs, &image, build, stage->base_name, stage->platform_text, err) < 0)
+	if (!name)
+		return error_set(err, ERR_UNSUPPORTED, "FROM %s: a folder as base is not supported", stage->base_name);
+	if (compile_image(&stage->rootfs, &image, build, name, stage->platform_text, err) < 0)
 		return -1;
 	json_copy_fields(&stage->config, &image.config, image_config_fields);
-	full = full_name(stage->base_name);
+	full = full_name(name);
 	shown = xasprintf("FROM %s", full);
 	compiler_show(build, stage, stage->rootfs, shown);
 	stage->base_image = stage->rootfs->image_id;

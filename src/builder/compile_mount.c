@@ -160,23 +160,6 @@ static int read_target(struct run_mount *mount, const struct compiler *compiler,
 
 /* ---- kinds ---- */
 
-static int find_content(struct node *content, struct compiler *compiler, const char *from, struct error *err)
-{
-	struct build *build = compiler->build;
-	size_t index = (size_t)(compiler->stage - build->stages.items);
-	const struct stage *stage;
-
-	if (!from)
-		return 0;
-	content->copy.source_kind = COPY_NODE;
-	stage = stages_find(&build->stages, from, index);
-	if (stage) {
-		content->copy.source = stage->rootfs;
-		return 0;
-	}
-	return compile_image(&content->copy.source, NULL, build, from, NULL, err);
-}
-
 static int make_bind(struct run_mount *mount, const struct fields *fields, struct compiler *compiler, struct error *err)
 {
 	static const char *const not_here[] = {
@@ -192,7 +175,7 @@ static int make_bind(struct run_mount *mount, const struct fields *fields, struc
 	text_list_add(&content->copy.sources, text_empty(fields->source) ? "." : fields->source);
 	/* A file becomes this file, a directory this directory. */
 	content->copy.destination = xstrdup("/mounted");
-	return find_content(content, compiler, fields->from, err);
+	return fields->from ? compile_source(&content->copy, compiler, fields->from, err) : 0;
 }
 
 static int make_cache(struct run_mount *mount, const struct fields *fields, struct compiler *compiler,

@@ -96,10 +96,10 @@ static int read_dockerfile(struct build *build, const char **out_path, struct er
 	return dockerfile_parse(&build->dockerfile, text, size, err);
 }
 
-static void drop_file(const struct build *build, const char *path)
+static void drop_file(int directory_fd, const char *path)
 {
 	AUTO_FREE char *name = NULL;
-	AUTO_CLOSE int fd = parent_in_root(context_fd(build), path, false, &name);
+	AUTO_CLOSE int fd = parent_in_root(directory_fd, path, false, &name);
 
 	if (fd >= 0)
 		unlinkat(fd, name, 0);
@@ -117,9 +117,9 @@ static int drop_ignored(const struct build *build, const char *dockerfile, struc
 	if (pattern_list_parse(&ignored, text, size, err) < 0)
 		return error_prefix(err, "error reading .dockerignore");
 	if (pattern_list_matches(&ignored, dockerfile))
-		drop_file(build, dockerfile);
+		drop_file(context_fd(build), dockerfile);
 	if (pattern_list_matches(&ignored, ".dockerignore"))
-		drop_file(build, ".dockerignore");
+		drop_file(context_fd(build), ".dockerignore");
 	return 0;
 }
 
@@ -178,36 +178,45 @@ static int fetch_dockerfile(struct build *build, struct error *err)
 	return fill(build, name, "transferring dockerfile:", &request, err);
 }
 
-static int parse_ignored(struct build *build, const char *text, size_t size, struct error *err)
+static int parse_ignored(struct text_list *list, const char *text, size_t size, struct error *err)
 {
 	AUTO(pattern_list_fini) struct pattern_list ignored = { 0 };
 
 	if (pattern_list_parse(&ignored, text, size, err) < 0)
 		return error_prefix(err, "error reading .dockerignore");
 	for (size_t i = 0; i < ignored.count; i++)
-		text_list_addf(&build->ignored, "%s%s", ignored.rules[i].taken_back ? "!" : "",
-			       ignored.rules[i].pattern);
+		text_list_addf(list, "%s%s", ignored.rules[i].taken_back ? "!" : "", ignored.rules[i].pattern);
 	return 0;
+}
+
+/* The .dockerignore of one of the client's folders. */
+static int fetch_list(struct text_list *list, struct build *build, const char *source, const char *name,
+		      struct error *err)
+{
+	AUTO(text_list_fini) struct text_list paths = { 0 };
+	struct build_fill request = { .source = source, .paths = &paths, .add = true };
+	AUTO_FREE char *text = NULL;
+	size_t size = 0;
+
+	drop_file(definition_fd(build), ".dockerignore");
+	request.directory_fd = definition_fd(build);
+	text_list_add(&paths, ".dockerignore");
+	if (fill(build, name, "transferring context:", &request, err) < 0)
+		return -1;
+	return read_file(&text, &size, build, ".dockerignore", IGNORE_MAX) == 0 ? parse_ignored(list, text, size, err)
+										: 0;
 }
 
 /* The Dockerfile's own list goes before the context's. */
 static int fetch_ignored(struct build *build, const char *dockerfile, struct error *err)
 {
 	AUTO_FREE char *own = xasprintf("%s.dockerignore", dockerfile);
-	AUTO(text_list_fini) struct text_list paths = { 0 };
-	struct build_fill request = { .source = "context", .paths = &paths, .add = true };
 	AUTO_FREE char *text = NULL;
 	size_t size = 0;
 
 	if (read_file(&text, &size, build, own, IGNORE_MAX) == 0)
-		return parse_ignored(build, text, size, err);
-	request.directory_fd = definition_fd(build);
-	text_list_add(&paths, ".dockerignore");
-	if (fill(build, "[internal] load .dockerignore", "transferring context:", &request, err) < 0)
-		return -1;
-	if (read_file(&text, &size, build, ".dockerignore", IGNORE_MAX) == 0)
-		return parse_ignored(build, text, size, err);
-	return 0;
+		return parse_ignored(&build->ignored, text, size, err);
+	return fetch_list(&build->ignored, build, "context", "[internal] load .dockerignore", err);
 }
 
 /* Sources as paths of the context; false: all of it is wanted. */
@@ -234,30 +243,69 @@ static int choose_directory(struct build *build, struct error *err)
 	return r == 0 ? layer_writer_new(&build->context, build->store, err) : r;
 }
 
-int context_fetch(struct build *build, struct error *err)
+/* Whether anything is read of this context (NULL: the main one); request->paths becomes NULL if it is all. */
+static bool is_wanted(const struct build *build, const struct named_context *named, struct build_fill *request,
+		      struct text_list *paths)
 {
-	AUTO(text_list_fini) struct text_list paths = { 0 };
-	struct build_fill request = { .source = "context", .paths = &paths, .ignored = &build->ignored };
 	bool wanted = false;
 
-	if (!has_parts(build))
-		return 0;
 	for (size_t i = 0; i < build->graph.count; i++) {
 		const struct node *node = build->graph.nodes[i];
 
-		if (node->kind != NODE_COPY || node->copy.source_kind != COPY_CONTEXT)
+		if (node->kind != NODE_COPY || node->copy.source_kind != COPY_CONTEXT || node->copy.named != named)
 			continue;
 		wanted = true;
-		if (request.paths && !add_paths(&paths, &node->copy))
-			request.paths = NULL;
+		if (request->paths && !add_paths(paths, &node->copy))
+			request->paths = NULL;
 	}
-	if (!wanted)
+	text_list_sort(paths);
+	return wanted;
+}
+
+static int fetch_main(struct build *build, struct error *err)
+{
+	AUTO(text_list_fini) struct text_list paths = { 0 };
+	struct build_fill request = { .source = "context", .paths = &paths, .ignored = &build->ignored };
+
+	if (!is_wanted(build, NULL, &request, &paths))
 		return 0;
 	if (choose_directory(build, err) < 0)
 		return -1;
-	text_list_sort(&paths);
 	request.directory_fd = context_fd(build);
 	return fill(build, "[internal] load build context", "transferring context:", &request, err);
+}
+
+static int fetch_named(struct build *build, struct named_context *named, struct error *err)
+{
+	AUTO(text_list_fini) struct text_list paths = { 0 };
+	struct build_fill request = { .source = named->source, .paths = &paths, .ignored = &named->ignored };
+	AUTO_FREE char *ignore = xasprintf("[context %s] load .dockerignore", named->name);
+	AUTO_FREE char *load = xasprintf("[context %s] load from client", named->name);
+
+	if (!is_wanted(build, named, &request, &paths))
+		return 0;
+	if (fetch_list(&named->ignored, build, named->source, ignore, err) < 0 ||
+	    layer_writer_new(&named->directory, build->store, err) < 0)
+		return -1;
+	request.directory_fd = layer_writer_fd(named->directory);
+	return fill(build, load, "transferring:", &request, err);
+}
+
+int context_fetch(struct build *build, struct error *err)
+{
+	if (!has_parts(build))
+		return 0;
+	if (fetch_main(build, err) < 0)
+		return -1;
+	for (size_t i = 0; i < build->named_count; i++)
+		if (build->named[i].source && fetch_named(build, &build->named[i], err) < 0)
+			return -1;
+	return 0;
+}
+
+int context_fd_of(const struct build *build, const struct copy_data *copy)
+{
+	return copy->named ? layer_writer_fd(copy->named->directory) : context_fd(build);
 }
 
 static int receive_parts(struct build *build, struct error *err)

@@ -62,7 +62,8 @@ enum copy_source { COPY_CONTEXT, COPY_NODE, COPY_HEREDOC };
 
 struct copy_data {
 	enum copy_source source_kind;
-	struct node *source; /* COPY_NODE */
+	struct node *source;	     /* COPY_NODE */
+	struct named_context *named; /* COPY_CONTEXT: not the main one (borrowed); NULL */
 	struct text_list sources;
 	struct text_list bodies; /* COPY_HEREDOC: one for each source */
 	char *destination;	 /* absolute; '/' at the end kept */

@@ -251,7 +251,7 @@ static int copy_sources(struct build *build, const struct scratch *scratch, cons
 			return -1;
 		source_fd = layer_writer_fd(heredocs);
 	} else if (copy->source_kind == COPY_CONTEXT) {
-		source_fd = context_fd(build);
+		source_fd = context_fd_of(build, copy);
 	} else {
 		text_list_add(&request, "keep-owner=1");
 		if (add_node_source(&request, build, copy, err) < 0)
@@ -350,7 +350,7 @@ static int hash_sources(struct build *build, const struct node *node, struct dig
 
 	add_selection(&request, copy);
 	if (copy->source_kind == COPY_CONTEXT) {
-		source_fd = context_fd(build);
+		source_fd = context_fd_of(build, copy);
 		text_list_add(&request, "source-fd=1");
 	} else {
 		text_list_add(&request, "hash-owners=1");

@@ -214,6 +214,22 @@ def test_failures(own, context):
     assert built.answer.error == 'exporter "nothing" could not be found'
 
 
+def test_named_contexts(own, context):
+    folder = context(
+        "FROM base AS one\nRUN false\nFROM img\nCOPY --from=dir a.txt /got\n"
+        "COPY --from=one /bin/sh /sh\nRUN --mount=from=dir,target=/m cat /m/sub/b /got\n",
+        {"a.txt": "first ", "sub/b": "second ", "c": "unwanted"},
+    )
+    attrs = {"context:dir": "local:dir", "context:img": "docker-image://bk", "context:one": "docker-image://bk:latest"}
+    built = build(own, folder, attrs=attrs)
+    assert built.answer.status == 0, built.answer.error
+    assert b"second first" in built.logs
+    assert "dir" in built.session.listed and "context" in built.session.listed
+    assert "[context dir] load from client" in built.vertices
+    built = build(own, folder, attrs={"context:img": "git@host:x"})
+    assert "the context img=git@host:x is not supported" in built.answer.error
+
+
 def test_warnings(own, context):
     built = build(own, context("FROM bk AS Base\nMAINTAINER me\n"))
     assert built.answer.status == 0 and len(built.warnings) == 2

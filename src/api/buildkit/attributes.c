@@ -29,8 +29,6 @@ static int check(const struct text_map *attrs, struct error *err)
 	for (size_t i = 0; i < attrs->count; i++) {
 		const char *key = attrs->items[i].key;
 
-		if (text_has_prefix(key, "context:"))
-			return error_set(err, ERR_UNSUPPORTED, "named contexts are not supported: %s", key);
 		if (text_has_prefix(key, "attest:"))
 			return error_set(err, ERR_UNSUPPORTED, "attestations are not supported: %s", key);
 	}
@@ -129,11 +127,14 @@ int attributes_read(struct frontend *frontend, const struct text_map *attrs, str
 		const struct text_pair *pair = &attrs->items[i];
 		const char *arg = text_after(pair->key, "build-arg:");
 		const char *label = text_after(pair->key, "label:");
+		const char *context = text_after(pair->key, "context:");
 
 		if (arg)
 			text_map_set(&frontend->args, arg, pair->value);
 		if (label)
 			text_map_set(&frontend->labels, label, pair->value);
+		if (context)
+			text_map_set(&frontend->contexts, context, pair->value);
 	}
 	read_text(&frontend->dockerfile, attrs, "filename");
 	read_text(&frontend->target, attrs, "target");
@@ -145,6 +146,7 @@ int attributes_read(struct frontend *frontend, const struct text_map *attrs, str
 	options->platform = frontend->platform;
 	options->args = &frontend->args;
 	options->labels = &frontend->labels;
+	options->contexts = &frontend->contexts;
 	options->host = &frontend->host;
 	options->pull = text_equal(text_map_get(attrs, "image-resolve-mode"), "pull");
 	options->no_cache = text_map_get(attrs, "no-cache") != NULL;

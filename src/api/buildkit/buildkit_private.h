@@ -87,6 +87,7 @@ struct frontend {
 	struct build_client client;
 	struct text_map labels;
 	struct text_map args;
+	struct text_map contexts;
 	struct host_config host;
 	char *dockerfile;
 	char *target;

@@ -174,6 +174,7 @@ void frontend_free(struct frontend *frontend)
 	session_put(frontend->session);
 	text_map_fini(&frontend->labels);
 	text_map_fini(&frontend->args);
+	text_map_fini(&frontend->contexts);
 	json_free_fields(&frontend->host, host_config_fields);
 	free(frontend->dockerfile);
 	free(frontend->target);

@@ -9,6 +9,7 @@ import urllib.parse
 import h2.config
 import h2.connection
 import h2.events
+import h2.exceptions
 
 # ---- protobuf ----
 
@@ -197,13 +198,21 @@ class Session(threading.Thread):
                 if not data:
                     return
                 for event in self.h2.receive_data(data):
-                    self.on_event(event)
-                self.flush()
+                    self.guarded(lambda event=event: self.on_event(event))
+                self.guarded(self.flush)
                 data = b""
         except OSError:
             pass
         finally:
             self.hang_up()
+
+    def guarded(self, do):
+        """A call may be canceled between its headers and our answer."""
+        try:
+            do()
+        except h2.exceptions.StreamClosedError as closed:
+            self.streams.pop(closed.stream_id, None)
+            self.outgoing.pop(closed.stream_id, None)
 
     def hang_up(self):
         try:
