@@ -13,6 +13,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/netfilter.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -569,6 +570,19 @@ void name_server_resume(struct engine *engine)
 
 	if (connect_locked(server, &err) < 0)
 		engine_log_error(engine, "containers have no name server", "", &err);
+}
+
+bool name_server_is_reached(struct container *container)
+{
+	AUTO(error_clear) struct error ignored = { 0 };
+	int fds[ATTACH_SOCKETS];
+	int count;
+
+	if (attach_receive_sockets(fds, container->bundle, &ignored) < 0)
+		return false;
+	count = fds[ATTACH_NETFILTER] < 0 ? -1 : nft_count_rules(fds[ATTACH_NETFILTER], NFPROTO_IPV4, TABLE, NULL);
+	attach_close_sockets(fds);
+	return count == 2; /* UDP and TCP */
 }
 
 bool name_server_is_alive(struct engine *engine)

@@ -17,6 +17,8 @@ void name_server_open(struct engine *engine);
 /* After recovery: a program that an earlier engine left is told who is still there. */
 void name_server_resume(struct engine *engine);
 /* Whether it takes a message. */
+/* Whether the container's port 53 of 127.0.0.11 is turned to it. */
+bool name_server_is_reached(struct container *container);
 bool name_server_is_alive(struct engine *engine);
 void name_server_close(struct name_server *server);
 

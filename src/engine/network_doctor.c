@@ -46,9 +46,13 @@ static void examine_place(struct container *container, const struct endpoint_set
 		examine_plugins(container, endpoint, netlink_fd, out);
 	else if (netlink_fd >= 0)
 		network_examine_endpoint(container->engine->network, key, netlink_fd, out);
-	if (endpoint->dns_names.count)
-		examination_add(out, name_server_is_alive(container->engine),
-				"the name server kist-resolve answers (127.0.0.11)");
+	if (!endpoint->dns_names.count)
+		return;
+	examination_add(out, name_server_is_alive(container->engine),
+			"the name server kist-resolve answers (127.0.0.11)");
+	examination_add(out, name_server_is_reached(container),
+			"port 53 of 127.0.0.11 is turned to it (table ip kist_resolver in the container): restart the "
+			"container if it is not");
 }
 
 static void examine_container(struct container *container, const struct engine_network *only, struct examination *out)

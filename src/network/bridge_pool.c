@@ -171,6 +171,25 @@ static void take_named_gateway(struct subnet *subnet, const char *text)
 		subnet->gateway = address;
 }
 
+/* A range has its gateway in front, as docker gives it. */
+static struct net_address first_of_range(const struct subnet *subnet, enum family family)
+{
+	bool wide = subnet->range.prefix < (family == FAMILY_4 ? 31 : 127);
+
+	return pool_address(&subnet->range, wide && pool_is_usable(&subnet->network, &subnet->range) ? 0 : 1);
+}
+
+/* What was asked for, what the administrator's bridge has, or what is free. */
+static int settle_subnet(struct network *network, struct bridge *bridge, enum family family, const char *subnet,
+			 int socket_fd, struct error *err)
+{
+	if (subnet)
+		return parse_subnet(&bridge->subnets[family].network, family, subnet, err);
+	if (!bridge->fresh && adopt_address(bridge, family, socket_fd))
+		return 0;
+	return choose_pool(network, bridge, family, socket_fd, err);
+}
+
 static int settle_family(struct network *network, struct bridge *bridge, enum family family,
 			 const struct network_subnet *asked, const char *subnet, const char *gateway, int socket_fd,
 			 struct error *err)
@@ -178,14 +197,10 @@ static int settle_family(struct network *network, struct bridge *bridge, enum fa
 	struct subnet *out = &bridge->subnets[family];
 
 	out->mode = asked->mode;
-	if (subnet && parse_subnet(&out->network, family, subnet, err) < 0)
+	if (settle_subnet(network, bridge, family, subnet, socket_fd, err) < 0)
 		return -1;
 	if (subnet && asked->names_gateway && !gateway)
 		take_named_gateway(out, subnet);
-	/* The address a bridge of the administrator's has already. */
-	if (!subnet && (bridge->fresh || !adopt_address(bridge, family, socket_fd)) &&
-	    choose_pool(network, bridge, family, socket_fd, err) < 0)
-		return -1;
 	if (gateway && parse_inside(&out->gateway, &out->network, gateway, "gateway", err) < 0)
 		return -1;
 	out->range = out->network;
@@ -193,12 +208,8 @@ static int settle_family(struct network *network, struct bridge *bridge, enum fa
 		return -1;
 	out->range = pool_network(&out->range);
 	out->last = pool_size(&out->range) - 1; /* the first comes next */
-	/* A range has its gateway in front, as docker gives it. */
 	if (out->gateway.family == AF_UNSPEC)
-		out->gateway = pool_address(&out->range, out->range.prefix < (family == FAMILY_4 ? 31 : 127) &&
-									 pool_is_usable(&out->network, &out->range)
-								 ? 0
-								 : 1);
+		out->gateway = first_of_range(out, family);
 	out->gateway.prefix = out->network.prefix;
 	return 0;
 }

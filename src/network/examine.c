@@ -108,6 +108,23 @@ static void examine_forwarding(const struct bridge *bridge, struct examination *
 				"the host forwards IPv6 (net.ipv6.conf.all.forwarding)");
 }
 
+/* A table that is full lets nobody new through, and only the kernel's log says so. */
+static void examine_conntrack(struct examination *out)
+{
+	AUTO_FREE char *count_text = NULL;
+	AUTO_FREE char *limit_text = NULL;
+	uint64_t count, limit;
+
+	if (file_read(&count_text, NULL, AT_FDCWD, "/proc/sys/net/netfilter/nf_conntrack_count", 64) < 0 ||
+	    file_read(&limit_text, NULL, AT_FDCWD, "/proc/sys/net/netfilter/nf_conntrack_max", 64) < 0 ||
+	    text_parse_u64(&count, text_trim(count_text), UINT64_MAX) < 0 ||
+	    text_parse_u64(&limit, text_trim(limit_text), UINT64_MAX) < 0)
+		return;
+	examination_add(out, limit == 0 || count < limit - limit / 20,
+			"the table of connections has room: %llu of %llu (net.netfilter.nf_conntrack_max)",
+			(unsigned long long)count, (unsigned long long)limit);
+}
+
 void network_examine(struct network *network, const char *name, struct examination *out)
 {
 	const struct bridge *found;
@@ -128,7 +145,9 @@ void network_examine(struct network *network, const char *name, struct examinati
 	examine_forwarding(&bridge, out);
 	if (bridge.driver != NETWORK_BRIDGE)
 		return;
-	examination_add(out, firewall_is_whole(network), "nft table inet %s has all its rules", network->table);
+	examine_conntrack(out);
+	examination_add(out, firewall_is_whole(network), "nft table inet %s has all its rules and elements",
+			network->table);
 	examination_add(out, !foreign_drops(name),
 			"no other firewall's FORWARD chain drops what %s forwards (iptables -S FORWARD)", name);
 }

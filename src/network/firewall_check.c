@@ -3,8 +3,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/netfilter.h>
-#include <linux/netfilter/nf_tables.h>
-#include <linux/netfilter/nfnetlink.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -12,28 +10,11 @@
 #include "base/clock.h"
 #include "base/process.h"
 #include "network/firewall.h"
-#include "sys/netlink_request.h"
 #include "sys/nftables.h"
 
 #define OUTPUT_LIMIT 65536
 #define LOOKS 20
 #define LOOK_PAUSE_MS 20
-
-struct rule_count {
-	const char *table;
-	unsigned count;
-};
-
-static int count_rule(const struct nlmsghdr *message, void *arg)
-{
-	struct rule_count *found = arg;
-	const char *table = nft_message_text(message, NFTA_RULE_TABLE);
-	const char *chain = nft_message_text(message, NFTA_RULE_CHAIN);
-
-	if (text_equal(table, found->table) && !text_equal(chain, "user"))
-		found->count++;
-	return 0;
-}
 
 static unsigned count_lines(const char *text, const char *prefix)
 {
@@ -46,20 +27,14 @@ static unsigned count_lines(const char *text, const char *prefix)
 	return count;
 }
 
-/* 1 all there, 0 not, -errno: it cannot be said. */
+/* 1 all there, 0 not, -EINTR: they changed meanwhile. */
 static int has_rules(const struct network *network, int fd, const char *text)
 {
-	const struct nfgenmsg family = { .nfgen_family = NFPROTO_INET, .version = NFNETLINK_V0 };
-	struct rule_count found = { .table = network->table };
-	struct request request;
-	int failed;
+	int count = nft_count_rules(fd, NFPROTO_INET, network->table, "user");
 
-	request_start(&request, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETRULE, NLM_F_DUMP, &family, sizeof(family));
-	request_put_text(&request, NFTA_RULE_TABLE, network->table);
-	failed = request_exchange(fd, &request, count_rule, &found);
-	if (failed < 0)
-		return failed == -EINTR ? failed : 0;
-	return found.count == count_lines(text, "add rule ");
+	if (count < 0)
+		return count == -EINTR ? count : 0;
+	return (unsigned)count == count_lines(text, "add rule ");
 }
 
 static int has_elements(const struct network *network, int fd, const char *text)

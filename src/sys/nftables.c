@@ -411,6 +411,36 @@ int nft_count_elements(int fd, const char *table, const char *set)
 	return failed < 0 ? failed : count;
 }
 
+struct rule_count {
+	const char *table;
+	const char *except;
+	int count;
+};
+
+static int count_rule(const struct nlmsghdr *message, void *arg)
+{
+	struct rule_count *found = arg;
+	const char *chain = nft_message_text(message, NFTA_RULE_CHAIN);
+
+	if (text_equal(nft_message_text(message, NFTA_RULE_TABLE), found->table) &&
+	    !(found->except && text_equal(chain, found->except)))
+		found->count++;
+	return 0;
+}
+
+int nft_count_rules(int fd, uint8_t family, const char *table, const char *except)
+{
+	const struct nfgenmsg body = { .nfgen_family = family, .version = NFNETLINK_V0 };
+	struct rule_count found = { .table = table, .except = except };
+	struct request request;
+	int failed;
+
+	request_start(&request, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETRULE, NLM_F_DUMP, &body, sizeof(body));
+	request_put_text(&request, NFTA_RULE_TABLE, table);
+	failed = request_exchange(fd, &request, count_rule, &found);
+	return failed < 0 ? failed : found.count;
+}
+
 int nft_open(void)
 {
 	AUTO_CLOSE int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);

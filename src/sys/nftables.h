@@ -44,6 +44,8 @@ struct nlmsghdr;
 const char *nft_message_text(const struct nlmsghdr *message, unsigned attribute);
 /* A number likewise; false: it has none. */
 bool nft_message_u32(const struct nlmsghdr *message, unsigned attribute, uint32_t *out_value);
+/* How many rules a table of a family (NFPROTO_) has, but for those of one chain (NULL: of all). -EINTR as below. */
+int nft_count_rules(int fd, uint8_t family, const char *table, const char *except);
 /* How many elements a set or map of family inet has (an interval counts once). -EINTR: they changed meanwhile. */
 int nft_count_elements(int fd, const char *table, const char *set);
 /* A NETLINK_NETFILTER socket in this process's network namespace. */

@@ -188,7 +188,7 @@ def test_rules_are_kept(engine, outside):  # noqa: F811
         wait_for(lambda: run("nft", "list", "table", "inet", engine.table, check=False).returncode == 0 and state(engine) == before,
                  what="the rules")  # fmt: skip
         assert outside.get(f"http://{outside.host}:{port}/") == "hello from web"
-        assert outside.get(f"http://{web}/", patience=0) is None
+    assert outside.get(f"http://{web}/", patience=0) is None
     assert "firewall rules" in engine.log.read_text()
     # the administrator's chain is asked first, and survives us
     run("nft", "add", "rule", "inet", engine.table, "user", "ip", "saddr", outside.address, "drop")
@@ -282,11 +282,14 @@ def test_doctor(engine):
     run("ip", "addr", "del", "10.99.0.1/24", "dev", bridge)
     assert any("gateway's address 10.99.0.1" in line for line in broken("web"))
     run("ip", "addr", "add", "10.99.0.1/24", "dev", bridge)
-    run("nft", "flush", "map", "inet", engine.table, "ports4_any")
-    assert any(f":{port} is turned" in line for line in broken("web"))
     pid = engine.inspect("web")["State"]["Pid"]
     run("nsenter", f"--net=/proc/{pid}/ns/net", "ip", "route", "del", "default")
     assert any("way out" in line for line in broken("web"))
     run("nsenter", f"--net=/proc/{pid}/ns/net", "ip", "link", "set", "eth0", "down")
     assert any("link eth0 is up" in line for line in broken("web"))
+    assert "the table of connections has room" in whole
+    run("nsenter", f"--net=/proc/{pid}/ns/net", "nft", "flush", "table", "ip", "kist_resolver")
+    assert any("port 53 of 127.0.0.11" in line for line in broken("web"))
+    run("nsenter", f"--net=/proc/{pid}/ns/net", "ip", "link", "del", "eth0")
+    assert any("has no link eth0" in line for line in broken("web")) and any("host's end" in line for line in broken("web"))
     assert "No such container" in engine.kist("network", "doctor", "nosuch", check=False).stderr
