@@ -345,8 +345,6 @@ static int check_host_rest(struct host_config *host, struct error *err)
 				 (long long)host->oom_score_adj);
 	if (host->shm_size < 0)
 		return invalid(err, "SHM size can not be less than 0");
-	if (host->shm_size && text_equal(host->ipc_mode, "shareable"))
-		return unsupported(err, "a size of /dev/shm with --ipc shareable");
 	if (host->console_size.count != 0 && host->console_size.count != 2)
 		return invalid(err, "ConsoleSize: expected [height, width]");
 	if (host->auto_remove && text_equal(host->cgroup_parent, "/"))

@@ -14,6 +14,7 @@
 #include "engine/log_driver.h"
 #include "engine/user_namespace.h"
 #include "engine/volume.h"
+#include "engine/volume_mount.h"
 #include "network/network.h"
 #include "store/snapshot.h"
 
@@ -120,6 +121,18 @@ static void undo_volumes(void *arg)
 	}
 }
 
+/* What the image has at a volume's place goes to where the volume is: a server, another folder. */
+static int fill_volumes(struct container *container, const struct digest *chain_id, struct error *err)
+{
+	int r;
+
+	if (volumes_mount(container, err) < 0)
+		return -1;
+	r = container_fill_volumes(container, chain_id, err);
+	volumes_unmount(container);
+	return r;
+}
+
 /* Everything with an effect, each step undone if a later one fails. */
 static int build(struct container *container, const struct image_ready *image, struct error *err)
 {
@@ -142,7 +155,7 @@ static int build(struct container *container, const struct image_ready *image, s
 	if (r < 0)
 		return error_set_errno(err, ERR_INTERNAL, r, "create container: %s", folder);
 	rollback_add(&undo, undo_folder, container);
-	if (container_fill_volumes(container, &image->chain_id, err) < 0 || container_store(container, err) < 0)
+	if (fill_volumes(container, &image->chain_id, err) < 0 || container_store(container, err) < 0)
 		return -1;
 	rollback_cancel(&undo);
 	return 0;

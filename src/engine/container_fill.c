@@ -260,12 +260,30 @@ static int apply_layer(int layer_fd, int to_fd, const char *path)
 	return fd < 0 ? fd : copy_folder(fd, to_fd, 0);
 }
 
+/* 1, 0 or -errno. */
+static int is_empty_folder(int fd)
+{
+	AUTO_CLOSEDIR DIR *folder = dir_open(fd, ".");
+	const struct dirent *entry;
+
+	if (!folder)
+		return -errno;
+	while ((entry = readdir(folder)))
+		if (!text_equal(entry->d_name, ".") && !text_equal(entry->d_name, ".."))
+			return 0;
+	return 1;
+}
+
+/* docker: only what is empty is filled. */
 static int fill_volume(struct container *container, const struct container_mount *mount,
 		       const struct layer_stack *stack, struct error *err)
 {
 	AUTO_CLOSE int to_fd = open(mount->source, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	int r = to_fd < 0 ? -errno : 0;
+	int r = to_fd < 0 ? -errno : is_empty_folder(to_fd);
 
+	if (r == 0)
+		return 0;
+	r = r > 0 ? 0 : r;
 	for (size_t i = stack->count; i > 0 && r == 0; i--) {
 		AUTO_CLOSE int layer_fd = layer_open(container->engine->store, &stack->items[i - 1], err);
 

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "base/alloc.h"
@@ -25,6 +26,7 @@
 #include "engine/log_driver.h"
 #include "engine/spec.h"
 #include "engine/volume.h"
+#include "engine/volume_mount.h"
 #include "oci/runtime_spec.h"
 #include "store/snapshot.h"
 
@@ -107,11 +109,20 @@ int shim_delete(struct container *container, struct error *err)
 
 /* ---- steps ---- */
 
+void bundle_remove(const char *bundle)
+{
+	AUTO_FREE char *shm = path_join(bundle, "shm");
+
+	/* What is shared by --ipc container: is a mount of the host. */
+	umount2(shm, MNT_DETACH | UMOUNT_NOFOLLOW);
+	remove_tree(AT_FDCWD, bundle);
+}
+
 static void remove_bundle(void *arg)
 {
 	const struct container *container = arg;
 
-	remove_tree(AT_FDCWD, container->bundle);
+	bundle_remove(container->bundle);
 }
 
 static int make_bundle(struct container *container, struct error *err)
@@ -174,6 +185,15 @@ static int join_namespace(char **out_path, const struct container *container, co
 	return 0;
 }
 
+static int make_shm(const char *path, int64_t size, struct error *err)
+{
+	AUTO_FREE char *options = xasprintf("mode=1777,size=%lld", (long long)size);
+
+	if (mkdir(path, 01777) < 0 || mount("shm", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options) < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "make %s", path);
+	return 0;
+}
+
 /* The folder behind /dev/shm of a shareable container lives in the bundle of the one that shares it. */
 static int shm_folder(char **out_path, const struct container *container, struct error *err)
 {
@@ -183,9 +203,7 @@ static int shm_folder(char **out_path, const struct container *container, struct
 
 	if (text_equal(mode, "shareable")) {
 		*out_path = path_join(container->bundle, "shm");
-		if (mkdir(*out_path, 01777) < 0 || chmod(*out_path, 01777) < 0)
-			return error_set_errno(err, ERR_INTERNAL, errno, "make %s", *out_path);
-		return 0;
+		return make_shm(*out_path, container->document.host.shm_size, err);
 	}
 	if (!name)
 		return 0;
@@ -444,6 +462,11 @@ void container_volume_events(struct container *container, bool mounted)
 					   mounted);
 }
 
+static void undo_volumes(void *arg)
+{
+	volumes_unmount(arg);
+}
+
 static void undo_volume_events(void *arg)
 {
 	container_volume_events(arg, false);
@@ -483,6 +506,9 @@ int container_launch(struct container *container, int cancel_fd, struct error *e
 	rollback_add(&undo, undo_network, &launch);
 	if (container_network_files(container, err) < 0 || make_config(container, err) < 0)
 		return -1;
+	if (volumes_mount(container, err) < 0)
+		return -1;
+	rollback_add(&undo, undo_volumes, container);
 	container_volume_events(container, true);
 	rollback_add(&undo, undo_volume_events, container);
 	rollback_add(&undo, undo_task, &launch);

@@ -23,6 +23,7 @@
 #include "engine/container_restart.h"
 #include "engine/engine_private.h"
 #include "engine/shim_line.h"
+#include "engine/volume_mount.h"
 
 #define LINE_PAUSE_FIRST_MS 20
 #define LINE_PAUSE_MAX_MS 5000
@@ -226,7 +227,7 @@ static void end_task(struct container *container)
 	}
 	if (!clean && shim_delete(container, &problem) < 0)
 		engine_log_error(container->engine, "cleaning up behind a container", container->id, &problem);
-	remove_tree(AT_FDCWD, container->bundle);
+	bundle_remove(container->bundle);
 }
 
 static bool policy_restarts_locked(struct container *container, int64_t exit_code)
@@ -283,6 +284,7 @@ static bool finish_run(struct container *container, const struct run_end *end)
 	end_task(container);
 	container_network_detach(container, true);
 	container_volume_events(container, false);
+	volumes_unmount(container);
 	again = set_ended(container, end);
 	container_save(container);
 	publish_end(container, end, started_ns);

@@ -54,7 +54,7 @@ static struct container_mount *add_mount(struct container *container, const char
 }
 
 static int use_volume(struct container *container, struct container_mount *mount, const char *name,
-		      const struct text_map *labels, struct error *err)
+		      const struct volume_options *options, struct error *err)
 {
 	struct volume_create_request request = { .name = (char *)(uintptr_t)name };
 	struct volume volume = { 0 };
@@ -66,15 +66,18 @@ static int use_volume(struct container *container, struct container_mount *mount
 	/* --volume-driver is for volumes that are made now. */
 	if (!existed)
 		request.driver = container->document.host.volume_driver;
-	if (labels)
-		request.labels = *labels;
+	if (options)
+		request.labels = options->labels;
+	if (options && options->driver && !existed) {
+		request.driver = options->driver->name;
+		request.driver_options = options->driver->options;
+	}
 	if (volume_create_for(&volume, container, &request, err) < 0)
 		return -1;
 	mount->name = xstrdup(volume.name);
 	mount->source = xstrdup(volume.mountpoint);
 	mount->driver = xstrdup("local");
 	mount->anonymous = !name;
-	mount->copy_up = mount->copy_up && !existed;
 	json_free_fields(&volume, volume_fields);
 	return 0;
 }
@@ -206,10 +209,6 @@ static int fill_volume_mount(struct container *container, struct container_mount
 		return refuse_mount(err, request, "field BindOptions must not be specified");
 	mount->copy_up = !options || !options->no_copy;
 	mount->mode = xstrdup("z");
-	if (options && options->driver &&
-	    ((!text_empty(options->driver->name) && !text_equal(options->driver->name, "local")) ||
-	     options->driver->options.count))
-		return error_set(err, ERR_UNSUPPORTED, "volume drivers and their options are not supported");
 	if (options && !text_empty(options->subpath)) {
 		AUTO_FREE char *clean = path_clean(options->subpath);
 
@@ -218,7 +217,7 @@ static int fill_volume_mount(struct container *container, struct container_mount
 		mount->subpath = take_ptr(clean);
 		mount->copy_up = false;
 	}
-	return use_volume(container, mount, name, options ? &options->labels : NULL, err);
+	return use_volume(container, mount, name, options, err);
 }
 
 static int fill_tmpfs_mount(struct container_mount *mount, const struct mount_request *request, struct error *err)

@@ -56,7 +56,7 @@ int container_destroy(struct container *container, bool with_volumes, struct err
 		return error_prefix(err, "container %s: driver \"overlay2\" failed to remove root filesystem",
 				    container->id);
 	}
-	remove_tree(AT_FDCWD, container->bundle);
+	bundle_remove(container->bundle);
 	r = remove_tree(AT_FDCWD, folder);
 	if (r < 0) {
 		set_removing(container, false, false);

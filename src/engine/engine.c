@@ -26,6 +26,7 @@
 #include "engine/shim_scan.h"
 #include "engine/system.h"
 #include "engine/user_namespace.h"
+#include "engine/volume_mount.h"
 #include "store/snapshot.h"
 #include "sys/capability.h"
 #include "sys/cgroup.h"
@@ -135,6 +136,9 @@ static struct engine *engine_new(const struct engine_options *options)
 	engine->closing_fd = -1;
 	atomic_init(&engine->stopping, false);
 	mutex_init(&engine->volumes);
+	mutex_init(&engine->mounts_mutex);
+	condition_init(&engine->mounts_changed);
+	map_init(&engine->mounted, NULL);
 	mutex_init(&engine->index);
 	mutex_init(&engine->threads_mutex);
 	mutex_init(&engine->networks_mutex);
@@ -239,7 +243,7 @@ static void recover_one(struct container *container)
 		if (file_exists(AT_FDCWD, container->bundle) && shim_delete(container, &problem) < 0)
 			engine_log_error(container->engine, "cleaning up behind a start that was cut short",
 					 container->id, &problem);
-		remove_tree(AT_FDCWD, container->bundle);
+		bundle_remove(container->bundle);
 		state->pid = 0;
 		return;
 	}
@@ -341,8 +345,11 @@ static void remove_strange_bundles(struct engine *engine, struct container **ite
 			known = text_equal(path_base(items[i]->bundle), entry->d_name);
 		for (size_t i = 0; i < engine->unreadable.count && !known; i++)
 			known = text_has_prefix(engine->unreadable.items[i], entry->d_name);
-		if (!known)
-			remove_tree(dirfd(folder), entry->d_name);
+		if (!known) {
+			AUTO_FREE char *bundle = path_join(parent, entry->d_name);
+
+			bundle_remove(bundle);
+		}
 	}
 }
 
@@ -425,6 +432,7 @@ static int recover(struct engine *engine, struct error *err)
 	}
 	for (size_t i = 0; i < count; i++)
 		forget_step(items[i]);
+	volumes_mount_recover(engine, items, count);
 	r = restore_network(engine, items, ended, count, err);
 	if (r == 0 && engine->network)
 		r = network_watch(engine->network, tell_restored, engine, err);
@@ -545,6 +553,7 @@ void engine_close(struct engine *engine)
 	mutex_fini(&engine->networks_mutex);
 	mutex_fini(&engine->index);
 	mutex_fini(&engine->volumes);
+	volumes_mount_fini(engine);
 	text_list_fini(&engine->unreadable);
 	free(engine->data_root);
 	free(engine->exec_root);

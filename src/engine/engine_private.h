@@ -72,6 +72,9 @@ struct engine {
 	struct mutex networks_mutex; /* guards networks_change: one network is made or removed at a time */
 	struct condition networks_changed;
 	bool networks_change;
+	struct mutex mounts_mutex; /* guards `mounted` */
+	struct condition mounts_changed;
+	struct map mounted;   /* see volume_mount.c */
 	struct mutex volumes; /* before `index`: volumes come and go one at a time */
 
 	atomic_ullong health_checks; /* health_count() */
@@ -195,6 +198,8 @@ int container_fill_volumes(struct container *container, const struct digest *cha
 
 /* With the token: runs it, or fails with docker's sentence and leaves nothing. */
 int container_launch(struct container *container, int cancel_fd, struct error *err);
+/* A container's folder below the exec root, and what is mounted there. */
+void bundle_remove(const char *bundle);
 /* Its volumes begin, or cease, to be in use. */
 void container_volume_events(struct container *container, bool mounted);
 /* Its control group below the mount points; yours. */

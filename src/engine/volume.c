@@ -14,6 +14,7 @@
 #include "base/random.h"
 #include "engine/engine_private.h"
 #include "engine/volume.h"
+#include "engine/volume_mount.h"
 
 #define FOLDER_DEPTH_MAX 128
 #define ANONYMOUS_LABEL "com.docker.volume.anonymous"
@@ -60,7 +61,7 @@ const struct json_field volume_prune_report_fields[] = {
 const char *const volume_filter_keys[] = { "dangling", "driver", "label", "name", NULL };
 const char *const volume_prune_filter_keys[] = { "label", "label!", "all", NULL };
 
-/* Labels are stored as a JSON object: this struct is its frame. */
+/* Labels and options are stored as JSON objects: this struct is their frame. */
 struct labels_document {
 	struct text_map labels;
 };
@@ -85,10 +86,18 @@ static int check_name(const char *name, struct error *err)
 			 name, name);
 }
 
-static void fill(struct volume *volume, struct engine *engine, const char *name, int64_t created_s, const char *labels)
+static void fill_map(struct text_map *out_map, const char *json)
 {
 	AUTO(error_clear) struct error err = { 0 };
 	struct labels_document document = { 0 };
+
+	if (json_decode(&document, labels_document_fields, text_or_empty(json), strlen(text_or_empty(json)), &err) == 0)
+		*out_map = document.labels;
+}
+
+static void fill(struct volume *volume, struct engine *engine, const char *name, int64_t created_s, const char *labels,
+		 const char *options)
+{
 	char time[CLOCK_TEXT_MAX];
 
 	volume->name = xstrdup(name);
@@ -96,8 +105,8 @@ static void fill(struct volume *volume, struct engine *engine, const char *name,
 	volume->scope = xstrdup("local");
 	volume->created_at = xstrdup(clock_format(time, created_s * CLOCK_SECOND));
 	volume->mountpoint = xasprintf("%s/volumes/%s/_data", engine->data_root, name);
-	if (json_decode(&document, labels_document_fields, labels, strlen(labels), &err) == 0)
-		volume->labels = document.labels;
+	fill_map(&volume->labels, labels);
+	fill_map(&volume->options, options);
 }
 
 /* 1 with the volume, 0 if there is none. */
@@ -106,13 +115,13 @@ static int find(struct volume *out_volume, struct engine *engine, const char *na
 	AUTO(query_freep) struct query *query = NULL;
 	int r;
 
-	if (query_new(&query, store_database(engine->store), "SELECT created, labels FROM volumes WHERE name = ?1",
-		      err) < 0)
+	if (query_new(&query, store_database(engine->store),
+		      "SELECT created, labels, options FROM volumes WHERE name = ?1", err) < 0)
 		return -1;
 	query_bind_text(query, 1, name);
 	r = query_next(query, err);
 	if (r > 0 && out_volume)
-		fill(out_volume, engine, name, query_i64(query, 0), query_text(query, 1));
+		fill(out_volume, engine, name, query_i64(query, 0), query_text(query, 1), query_text(query, 2));
 	return r;
 }
 
@@ -142,22 +151,26 @@ void volume_mount_event(struct engine *engine, const struct container_mount *mou
 	text_map_fini(&attributes);
 }
 
-static int insert(struct engine *engine, const char *name, const struct text_map *labels, struct error *err)
+static int insert(struct engine *engine, const char *name, const struct text_map *labels,
+		  const struct text_map *options, struct error *err)
 {
 	AUTO(transaction_freep) struct transaction *transaction = NULL;
 	AUTO(query_freep) struct query *query = NULL;
 	const struct labels_document document = { *labels };
+	const struct labels_document chosen = { *options };
 	AUTO_FREE char *text = json_encode(&document, labels_document_fields);
+	AUTO_FREE char *options_text = json_encode(&chosen, labels_document_fields);
 
 	/* A volume's name must survive power loss: its files do. */
 	if (transaction_begin(&transaction, store_database(engine->store), FILE_SYNC_ALL, err) < 0 ||
 	    query_new(&query, store_database(engine->store),
-		      "INSERT OR IGNORE INTO volumes (name, created, labels, options) VALUES (?1, ?2, ?3, '{}')",
+		      "INSERT OR IGNORE INTO volumes (name, created, labels, options) VALUES (?1, ?2, ?3, ?4)",
 		      err) < 0)
 		return -1;
 	query_bind_text(query, 1, name);
 	query_bind_i64(query, 2, clock_wall_ns() / CLOCK_SECOND);
 	query_bind_text(query, 3, text);
+	query_bind_text(query, 4, options_text);
 	if (query_run(query, err) < 0)
 		return -1;
 	query_reset(query);
@@ -194,9 +207,8 @@ static int create_locked(struct volume *out_volume, struct engine *engine, const
 		return error_set(err, ERR_NOT_FOUND,
 				 "create %s: error looking up volume plugin %s: plugin \"%s\" not found",
 				 text_or_empty(name), request->driver, request->driver);
-	if (request->driver_options.count)
-		return error_set(err, ERR_UNSUPPORTED, "create %s: option \"%s\" of the local driver is not supported",
-				 text_or_empty(name), request->driver_options.items[0].key);
+	if (volume_options_check(&request->driver_options, err) < 0)
+		return error_prefix(err, "create %s", text_or_empty(name));
 	text_map_copy(&labels, &request->labels);
 	if (text_empty(name)) {
 		random_hex(made_up, 32);
@@ -208,7 +220,7 @@ static int create_locked(struct volume *out_volume, struct engine *engine, const
 	r = find(out_volume, engine, name, err);
 	if (r != 0)
 		return r < 0 ? -1 : 0;
-	if (make_folder(engine, name, err) < 0 || insert(engine, name, &labels, err) < 0)
+	if (make_folder(engine, name, err) < 0 || insert(engine, name, &labels, &request->driver_options, err) < 0)
 		return -1;
 	publish(engine, "create", name);
 	return find(out_volume, engine, name, err) < 0 ? -1 : 0;
@@ -301,13 +313,13 @@ int volume_list(struct volume_list *out_list, struct engine *engine, const struc
 	int r;
 
 	if (filter_bool(&dangling, filters, "dangling", false, err) < 0 ||
-	    query_new(&query, store_database(engine->store), "SELECT name, created, labels FROM volumes ORDER BY name",
-		      err) < 0)
+	    query_new(&query, store_database(engine->store),
+		      "SELECT name, created, labels, options FROM volumes ORDER BY name", err) < 0)
 		return -1;
 	/* The database's lock ends before containers' begin. */
 	while ((r = query_next(query, err)) > 0)
 		fill(json_array_add(&all.volumes, sizeof(struct volume)), engine, query_text(query, 0),
-		     query_i64(query, 1), query_text(query, 2));
+		     query_i64(query, 1), query_text(query, 2), query_text(query, 3));
 	query_free(take_ptr(query));
 	for (size_t i = 0; r == 0 && i < all.volumes.count; i++) {
 		struct volume *volume = &all.volumes.items[i];

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * volume.h - directories that outlive containers: <data root>/volumes/<name>/_data,
- * driver "local" without options. One row each in meta.db.
+ * driver "local", whose options type, device and o are mounted there while
+ * somebody uses them (volume_mount.h). One row each in meta.db.
  */
 #pragma once
 

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What containers can have mounted: volumes with options, shared memory of a size, images, devices by CDI."""
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+
+import pytest
+
+from lib import images
+
+
+@pytest.fixture(scope="module")
+def busybox_tar(session_root, busybox_rootfs):
+    path = session_root / "busybox-mounts.tar"
+    path.write_bytes(images.tar_of(busybox_rootfs))
+    return path
+
+
+@pytest.fixture(scope="module")
+def shared(shared_daemon, busybox_tar):
+    shared_daemon.docker("import", "-c", 'CMD ["sh"]', busybox_tar, "busybox:latest")
+    return shared_daemon
+
+
+@pytest.fixture
+def folder():
+    path = pathlib.Path(tempfile.mkdtemp(prefix="kt-", dir="/tmp"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+def is_mounted(daemon, name):
+    return f"{daemon.root}/d/volumes/{name}/_data" in pathlib.Path("/proc/self/mountinfo").read_text()
+
+
+def test_a_tmpfs_volume_is_one_for_all_while_it_is_used(shared):
+    shared.docker("volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=size=1m,uid=5", "ram")
+    assert json.loads(shared.docker("volume", "inspect", "ram").stdout)[0]["Options"] == {"device": "tmpfs", "o": "size=1m,uid=5", "type": "tmpfs"}
+    shared.docker("run", "-d", "--name", "keeper", "-v", "ram:/m", "busybox", "sleep", "1000")
+    shared.docker("run", "--rm", "-v", "ram:/n", "busybox", "sh", "-c", "stat -c %u /n && echo hello >/n/f")
+    assert shared.docker("exec", "keeper", "cat", "/m/f").stdout == "hello\n"
+    full = shared.docker("exec", "keeper", "dd", "if=/dev/zero", "of=/m/big", "bs=1k", "count=2000", check=False)
+    assert full.returncode == 1 and "No space left" in full.stderr
+    assert is_mounted(shared, "ram")
+    shared.docker("rm", "-f", "keeper")
+    assert not is_mounted(shared, "ram")
+    assert shared.docker("run", "--rm", "-v", "ram:/m", "busybox", "ls", "/m").stdout == ""
+    shared.docker("volume", "rm", "ram")
+
+
+def test_a_bound_volume_gets_what_the_image_has(shared, folder):
+    shared.docker("volume", "create", "-o", "type=none", "-o", f"device={folder}", "-o", "o=bind", "there")
+    shared.docker("run", "--rm", "-v", "there:/etc", "busybox", "touch", "/etc/made")
+    assert (folder / "made").exists() and (folder / "passwd").exists()
+    shared.docker("volume", "rm", "there")
+    # Only the way there goes.
+    assert (folder / "made").exists()
+    shared.docker("run", "--rm", "--mount", f"type=volume,dst=/d,volume-opt=type=none,volume-opt=device={folder},volume-opt=o=bind",
+                  "busybox", "touch", "/d/other")  # fmt: skip
+    assert (folder / "other").exists()
+
+
+@pytest.mark.parametrize(
+    "options,message",
+    [
+        (["-o", "nonsense=1"], 'invalid option: "nonsense"'),
+        (["-o", "type=nfs"], 'missing required option: "device"'),
+        (["-o", "o=bind", "-o", "type=none"], 'missing required option: "device"'),
+        (["-o", "size=1g"], "quota size requested but no quota support"),
+    ],
+)
+def test_wrong_volume_options(shared, options, message):
+    run = shared.docker("volume", "create", *options, "wrong", check=False)
+    assert run.returncode == 1 and message in run.stderr, run.stderr
+
+
+def test_a_volume_that_cannot_be_mounted_is_the_start_error(shared):
+    shared.docker("volume", "create", "-o", "type=none", "-o", "device=/nonexistent-here", "-o", "o=bind", "lost")
+    run = shared.docker("run", "--rm", "-v", "lost:/m", "busybox", "true", check=False)
+    assert run.returncode == 125 and "failed to mount local volume" in run.stderr, run.stderr
+    assert shared.docker("ps", "-aq").stdout == ""
+    shared.docker("volume", "rm", "lost")
+
+
+def test_mounts_are_counted_anew_after_kill(daemon, busybox_tar):
+    daemon.docker("import", "-c", 'CMD ["sh"]', busybox_tar, "busybox:latest")
+    for name in ("kept", "unused"):
+        daemon.docker("volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", name)
+    daemon.docker("run", "-d", "--name", "user", "-v", "kept:/m", "busybox", "sleep", "1000")
+    daemon.docker("run", "-d", "--name", "gone", "-v", "unused:/m", "busybox", "sleep", "1000")
+    pid = daemon.inspect("gone")["State"]["Pid"]
+    daemon.kill()
+    os.kill(pid, 9)
+    daemon.start()
+    assert is_mounted(daemon, "kept")
+    daemon.docker("wait", "gone", check=False)
+    assert not is_mounted(daemon, "unused")
+    daemon.docker("rm", "-f", "user", "gone")
+    assert not is_mounted(daemon, "kept")
+
+
+def test_shared_memory_has_its_size(shared):
+    shared.docker("run", "-d", "--name", "giver", "--ipc", "shareable", "--shm-size", "2m", "busybox", "sh", "-c",
+                  "echo word >/dev/shm/f; sleep 1000")  # fmt: skip
+    taken = shared.docker("run", "--rm", "--ipc", "container:giver", "busybox", "sh", "-c",
+                          "cat /dev/shm/f; df -k /dev/shm | tail -n1")  # fmt: skip
+    assert taken.stdout.split()[0] == "word" and taken.stdout.split()[2] == "2048", taken.stdout
+    shared.docker("rm", "-f", "giver")
+    assert f"{shared.root}/x/shim" not in pathlib.Path("/proc/self/mountinfo").read_text()
