@@ -22,6 +22,7 @@
 #include "oci/hasher.h"
 #include "oci/media_type.h"
 #include "transfer/refusal.h"
+#include "transfer/split.h"
 
 #define READ_SIZE (256 * 1024)
 #define PIPE_SIZE (1024 * 1024)
@@ -29,6 +30,11 @@
 /* A cut after this much is a new start for the count of tries. */
 #define PROGRESS_WORTH (1024 * 1024)
 #define REPORT_NS (100 * CLOCK_MS)
+/* When to ask over several connections: enough is left, enough was seen of the first, and it would take seconds. */
+#define SPLIT_LEFT_MIN (12 * 1024 * 1024)
+#define SPLIT_SEEN_MIN (2 * 1024 * 1024)
+#define SPLIT_SEEN_NS (300 * CLOCK_MS)
+#define SPLIT_WORTH_US 1500000
 
 struct flow {
 	struct layer_fetch *fetch;
@@ -42,7 +48,11 @@ struct flow {
 
 	/* The network thread's. */
 	const struct source *source; /* asked now */
-	uint64_t skip;		     /* of a body that starts at zero although we asked for less */
+	int64_t began_ns;	     /* this request's first byte */
+	uint64_t began_at;
+	bool split;	 /* this request was ended: the rest goes over several connections */
+	bool splits_not; /* that was tried */
+	uint64_t skip;	 /* of a body that starts at zero although we asked for less */
 	int64_t reported_ns;
 
 	/* The reading thread's, until it has ended. */
@@ -162,6 +172,42 @@ static int check_range(const struct flow *flow, const struct remote_response *he
 	return 0;
 }
 
+/*
+ * Is one connection too slow for what is left? A registry near by never is; one far away, or one that gives each
+ * connection its share, is.
+ */
+static bool is_worth_splitting(const struct flow *flow, const struct remote_response *head)
+{
+	uint64_t came = flow->written - flow->began_at;
+	uint64_t left = flow->size - flow->written;
+	int64_t took_ns = clock_monotonic_ns() - flow->began_ns;
+	bool ranges = head->status == 206 || text_equal(remote_header(head, "accept-ranges"), "bytes");
+
+	return ranges && !flow->splits_not && left >= SPLIT_LEFT_MIN && came >= SPLIT_SEEN_MIN &&
+	       took_ns >= SPLIT_SEEN_NS && (uint64_t)took_ns / 1000 * (left / 1024) / (came / 1024) > SPLIT_WORTH_US;
+}
+
+static int append(struct flow *flow, const void *data, size_t size, struct error *err)
+{
+	int r = write_full(flow->fetch->file_fd, data, size);
+
+	if (r < 0)
+		return error_set_errno(err, r == -ENOSPC ? ERR_EXHAUSTED : ERR_INTERNAL, r, "write layer %s",
+				       flow->fetch->descriptor->digest);
+	grow(flow, size);
+	report(flow, "Downloading", false);
+	return 0;
+}
+
+static int append_piece(void *arg, const void *data, size_t size, struct error *err)
+{
+	struct flow *flow = arg;
+
+	if (atomic_load(&flow->unpack_broke))
+		return error_set(err, ERR_CANCELED, "the unpacker went away");
+	return append(flow, data, size, err);
+}
+
 struct body {
 	struct flow *flow;
 	bool started;
@@ -173,12 +219,13 @@ static int take_body(void *arg, const struct remote_response *head, const void *
 	struct flow *flow = body->flow;
 	const char *bytes = data;
 	size_t dropped;
-	int r;
 
 	if (atomic_load(&flow->unpack_broke))
 		return error_set(err, ERR_CANCELED, "the unpacker went away");
 	if (!body->started) {
 		body->started = true;
+		flow->began_ns = clock_monotonic_ns();
+		flow->began_at = flow->written;
 		flow->skip = head->status == 206 ? 0 : flow->written;
 		if (head->status == 206 && check_range(flow, head, err) < 0)
 			return -1;
@@ -189,13 +236,10 @@ static int take_body(void *arg, const struct remote_response *head, const void *
 	if (size > flow->size - flow->written)
 		return error_set(err, ERR_INVALID, "layer %s is larger than the %llu bytes its descriptor says",
 				 flow->fetch->descriptor->digest, (unsigned long long)flow->size);
-	r = size ? write_full(flow->fetch->file_fd, bytes + dropped, size) : 0;
-	if (r < 0)
-		return error_set_errno(err, r == -ENOSPC ? ERR_EXHAUSTED : ERR_INTERNAL, r, "write layer %s",
-				       flow->fetch->descriptor->digest);
-	grow(flow, size);
-	report(flow, "Downloading", false);
-	return 0;
+	if (size && append(flow, bytes + dropped, size, err) < 0)
+		return -1;
+	flow->split = is_worth_splitting(flow, head);
+	return flow->split ? error_set(err, ERR_CANCELED, "goes on over several connections") : 0;
 }
 
 /* A layer that need not be in the registry may be at one of its URLs. */
@@ -247,6 +291,23 @@ static int fetch_once(struct flow *flow, bool *out_again, struct error *err)
 	return 0;
 }
 
+/* What several connections could not get is left for one. */
+static void fetch_split(struct flow *flow)
+{
+	AUTO(error_clear) struct error ignored = { 0 };
+
+	flow->split = false;
+	flow->splits_not = true;
+	split_fetch(&(struct split){ .source = flow->source,
+				     .digest = flow->fetch->descriptor->digest,
+				     .start = flow->written,
+				     .end = flow->size,
+				     .stop = flow->fetch->stop,
+				     .append = append_piece,
+				     .arg = flow },
+		    &ignored);
+}
+
 /* All of it from one source, with patience for cuts. */
 static int fetch_from(struct flow *flow, struct error *err)
 {
@@ -266,6 +327,10 @@ static int fetch_from(struct flow *flow, struct error *err)
 				  (unsigned long long)flow->size);
 			/* It was asked for the rest, and has none. */
 			again = flow->written > before;
+		}
+		if (flow->split) {
+			fetch_split(flow);
+			continue;
 		}
 		if (flow->written - last >= PROGRESS_WORTH)
 			attempt = 0;

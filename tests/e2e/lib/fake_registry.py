@@ -7,6 +7,7 @@ import json
 import socket
 import ssl
 import threading
+import time
 import urllib.parse
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -33,6 +34,7 @@ class FakeRegistry:
         self.tokens = {}
         self.hold = None  # an Event blobs wait for
         self.ranges = True
+        self.rate = None  # bytes a second of each connection
         self.digest_header = False
         self.lock = threading.Lock()
         owner = self
@@ -159,14 +161,19 @@ class FakeRegistry:
         status, headers = 200, {"Content-Type": "application/octet-stream"}
         wanted = handler.headers.get("Range")
         if wanted and self.ranges:
-            start = int(wanted.removeprefix("bytes=").rstrip("-"))
-            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
-            status, data = 206, data[start:]
+            first, _, last = wanted.removeprefix("bytes=").partition("-")
+            start, end = int(first), int(last) + 1 if last else len(data)
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(data)}"
+            status, data = 206, data[start:end]
         is_layer = len(data) > 2000 or status == 206
         if self.hold and is_layer:
             self.hold.wait(60)
         with self.lock:
             cut = self.cuts.pop(0) if self.cuts and is_layer else None
+        if self.ranges:
+            headers["Accept-Ranges"] = "bytes"
+        if cut is None and self.rate and is_layer:
+            return self._send_slowly(handler, status, headers, data)
         if cut is None:
             return self._send(handler, status, headers, data)
         handler.send_response(status)
@@ -179,3 +186,13 @@ class FakeRegistry:
         handler.connection.shutdown(socket.SHUT_RDWR)
         handler.close_connection = True
         return None
+
+    def _send_slowly(self, handler, status, headers, data):
+        handler.send_response(status)
+        for key, value in headers.items():
+            handler.send_header(key, value)
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        for at in range(0, len(data), 1 << 16):
+            handler.wfile.write(data[at : at + (1 << 16)])
+            time.sleep((1 << 16) / self.rate)
