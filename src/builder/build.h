@@ -85,6 +85,13 @@ struct build_client {
 	const char *folder; /* names the client's folder, the same in every build of it; NULL or "": no name */
 	/* 1 and the bytes (yours, with a NUL behind them); 0: it has no such secret. */
 	int (*secret)(void *arg, const char *id, int cancel_fd, char **out_data, size_t *out_size, struct error *err);
+	/*
+	 * Answers on a listening socket (borrowed) as the client's ssh agent of that id, until agent_stop().
+	 * 0: the client has none.
+	 */
+	int (*agent_start)(void *arg, const char *id, int listen_fd, int cancel_fd, void **out_agent,
+			   struct error *err);
+	void (*agent_stop)(void *agent);
 	/* The JSON a pull wants for the registry at this host, yours; NULL: none. */
 	char *(*credentials)(void *arg, const char *host, int cancel_fd);
 };

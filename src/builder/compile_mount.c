@@ -236,11 +236,21 @@ static int make_secret(struct run_mount *mount, const struct fields *fields, str
 	return read_target(mount, compiler, fields->target ? fields->target : usual, err);
 }
 
-/* 1 if there is nothing to mount. */
+static int make_ssh(struct run_mount *mount, const struct fields *fields, struct compiler *compiler, struct error *err)
+{
+	static const char *const not_here[] = { "from", "source", "sharing", "size", "env", "readwrite", NULL };
+
+	mount->mode = 0600;
+	mount->id = xstrdup(text_empty(fields->id) ? "default" : fields->id);
+	if (refuse(fields, not_here, err) < 0 || read_flag(&mount->required, fields->required, "required", err) < 0 ||
+	    read_owner(mount, fields, err) < 0)
+		return -1;
+	return fields->target ? read_target(mount, compiler, fields->target, err) : 0;
+}
+
 static int make(struct run_mount *mount, const struct fields *fields, struct compiler *compiler, struct error *err)
 {
 	const char *type = text_empty(fields->type) ? "bind" : fields->type;
-	bool required = false;
 
 	if (text_equal(type, "bind")) {
 		mount->kind = RUN_BIND;
@@ -258,12 +268,11 @@ static int make(struct run_mount *mount, const struct fields *fields, struct com
 		mount->kind = RUN_SECRET;
 		return make_secret(mount, fields, compiler, err);
 	}
-	if (!text_equal(type, "ssh"))
-		return error_set(err, ERR_INVALID, "unsupported mount type \"%s\"", type);
-	/* Without an agent there is no socket, and that is an error only for who asked for it. */
-	if (read_flag(&required, fields->required, "required", err) < 0)
-		return -1;
-	return required ? error_set(err, ERR_UNSUPPORTED, "RUN --mount=type=ssh: agents are not forwarded") : 1;
+	if (text_equal(type, "ssh")) {
+		mount->kind = RUN_SSH;
+		return make_ssh(mount, fields, compiler, err);
+	}
+	return error_set(err, ERR_INVALID, "unsupported mount type \"%s\"", type);
 }
 
 int compile_mounts(struct exec_data *exec, struct compiler *compiler, const struct text_list *flags, struct error *err)
@@ -289,7 +298,6 @@ int compile_mounts(struct exec_data *exec, struct compiler *compiler, const stru
 		if (r < 0)
 			return error_prefix(err, "--mount=%s", flags->items[i]);
 		mount->writable = mount->writable && !read_only;
-		exec->mount_count -= r > 0;
 	}
 	return 0;
 }

@@ -25,14 +25,14 @@ enum node_kind {
 	NODE_DIRECTORY, /* WORKDIR */
 };
 
-enum run_mount_kind { RUN_BIND, RUN_CACHE, RUN_TMPFS, RUN_SECRET };
+enum run_mount_kind { RUN_BIND, RUN_CACHE, RUN_TMPFS, RUN_SECRET, RUN_SSH };
 enum run_mount_sharing { SHARING_SHARED, SHARING_PRIVATE, SHARING_LOCKED };
 
 /* RUN --mount */
 struct run_mount {
 	enum run_mount_kind kind;
 	enum run_mount_sharing sharing;
-	char *target; /* absolute; NULL: a secret that is only in the environment */
+	char *target; /* absolute; NULL: a secret that is only in the environment, an agent in its usual place */
 	char *id;
 	char *variable;	      /* secret: its name in the environment; NULL */
 	struct node *content; /* bind: what is copied, as a COPY that is never run */

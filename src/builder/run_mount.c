@@ -7,7 +7,9 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -227,6 +229,58 @@ static int prepare_secret(struct mounts *mounts, struct build *build, const stru
 	return 0;
 }
 
+/* ---- ssh ---- */
+
+/* A path may be longer than a socket's address: the directory's descriptor is not. */
+static int listen_in(const char *folder, const char *name, const struct run_mount *mount)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	AUTO_CLOSE int dir_fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", dir_fd, name);
+	if (dir_fd < 0 || fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    fchownat(dir_fd, name, mount->uid, mount->gid, 0) < 0 || fchmodat(dir_fd, name, mount->mode, 0) < 0 ||
+	    listen(fd, 16) < 0)
+		return -errno;
+	return take_fd(&fd);
+}
+
+static int prepare_ssh(struct mounts *mounts, struct build *build, const struct run_mount *mount, const char *folder,
+		       size_t index, struct container_create_request *request, struct error *err)
+{
+	const struct build_client *client = build->options->client;
+	AUTO_FREE char *name = xasprintf("ssh%zu", index);
+	AUTO_FREE char *path = path_join(folder, name);
+	AUTO_FREE char *usual = xasprintf("/run/buildkit/ssh_agent.%zu", mounts->agent_count);
+	const char *target = mount->target ? mount->target : usual;
+	AUTO_CLOSE int fd = -1;
+	void *server = NULL;
+	int r = 0;
+
+	if (client && client->agent_start) {
+		fd = listen_in(folder, name, mount);
+		if (fd < 0)
+			return error_set_errno(err, ERR_INTERNAL, fd, "listen on %s", path);
+		r = client->agent_start(client->arg, mount->id, fd, build->options->cancel_fd, &server, err);
+	}
+	if (r < 0)
+		return -1;
+	if (r == 0)
+		return mount->required
+			       ? error_set(err, ERR_INVALID, "no SSH key \"%s\" forwarded from the client", mount->id)
+			       : 0;
+	/* The first is the one that programs find. */
+	if (mounts->agent_count == 0)
+		text_list_addf(&mounts->secrets, "SSH_AUTH_SOCK=%s", target);
+	mounts->agents = xgrow(mounts->agents, &mounts->agent_capacity, mounts->agent_count + 1,
+			       sizeof(*mounts->agents));
+	mounts->agents[mounts->agent_count++] =
+		(struct agent){ .client = client, .server = server, .listen_fd = take_fd(&fd) };
+	add_request(request, "bind", path, target);
+	return 0;
+}
+
 /* ---- all ---- */
 
 static int prepare(struct mounts *mounts, struct build *build, const struct run_mount *mount, const char *folder,
@@ -239,6 +293,8 @@ static int prepare(struct mounts *mounts, struct build *build, const struct run_
 		return prepare_cache(mounts, build, mount, request, err);
 	case RUN_SECRET:
 		return prepare_secret(mounts, build, mount, folder, index, request, err);
+	case RUN_SSH:
+		return prepare_ssh(mounts, build, mount, folder, index, request, err);
 	case RUN_TMPFS:
 		prepare_tmpfs(mount, request);
 		return 0;
@@ -263,6 +319,11 @@ void mounts_fini(struct mounts *mounts)
 
 		snapshot_remove(mounts->store, mounts->snapshots.items[i], &ignored);
 	}
+	for (size_t i = 0; i < mounts->agent_count; i++) {
+		mounts->agents[i].client->agent_stop(mounts->agents[i].server);
+		close(mounts->agents[i].listen_fd);
+	}
+	free(mounts->agents);
 	for (size_t i = 0; i < mounts->lock_count; i++)
 		close(mounts->locks[i]);
 	free(mounts->locks);

@@ -6,17 +6,27 @@
  * bind: a copy of the sources in a snapshot of its own, so that nothing written
  * there reaches the context or another step. cache: a folder that stays,
  * <data root>/build-mounts/<id>/, with a lock beside it. secret: a file in the
- * step's folder on tmpfs.
+ * step's folder on tmpfs. ssh: a socket there, behind which the client answers.
  */
 #pragma once
 
 #include "builder/build_private.h"
 
+/* A socket that a step uses, and who answers there. */
+struct agent {
+	const struct build_client *client;
+	void *server;
+	int listen_fd;
+};
+
 struct mounts {
 	struct store *store;
 	struct text_list snapshots; /* removed at the end */
 	struct text_list secrets;   /* NAME=VALUE, for the environment */
-	int *locks;		    /* of caches; owned */
+	struct agent *agents;	    /* ssh; owned */
+	size_t agent_count;
+	size_t agent_capacity;
+	int *locks; /* of caches; owned */
 	size_t lock_count;
 	size_t lock_capacity;
 };

@@ -45,7 +45,8 @@ static int add_mount(struct hasher *hasher, struct build *build, const struct ru
 	add_text(hasher, numbers);
 	add_text(hasher, mount->target);
 	add_text(hasher, mount->variable);
-	add_text(hasher, mount->kind == RUN_SECRET || mount->kind == RUN_CACHE ? mount->id : "");
+	add_text(hasher,
+		 mount->kind == RUN_SECRET || mount->kind == RUN_CACHE || mount->kind == RUN_SSH ? mount->id : "");
 	if (!mount->content)
 		return 0;
 	if (copy_digest(build, mount->content, &content, err) < 0)

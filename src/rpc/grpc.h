@@ -92,6 +92,11 @@ int grpc_receive(struct grpc_stream *stream, void *message, const struct proto_f
 /* The same, not decoded: bytes (borrowed) until the next call. */
 int grpc_receive_bytes(struct grpc_stream *stream, struct proto_bytes *out_bytes, struct error *err);
 
+/* For who waits for other things as well: 2 if there is no message now, then poll grpc_wake_fd(). */
+int grpc_try_receive_bytes(struct grpc_stream *stream, struct proto_bytes *out_bytes, struct error *err);
+/* Readable when the stream may have news (borrowed): read eight bytes from it, then try again. */
+int grpc_wake_fd(const struct grpc_stream *stream);
+
 /* ---- server ---- */
 
 /* The index-th value of a header of the request, NULL behind the last. */

@@ -280,33 +280,26 @@ int grpc_send_bytes(struct grpc_stream *stream, const void *data, size_t size, s
 
 /* ---- receiving ---- */
 
-/* 1: more bytes are in partial; 0: nothing more comes. */
-static int take_input(struct grpc_stream *stream, struct error *err)
+/* 1: more bytes are in partial; 0: nothing more comes; 2: nothing now. */
+static int take_input(struct grpc_stream *stream)
 {
 	struct grpc_connection *connection = stream->connection;
-	bool over = false;
-	size_t size = 0;
+	bool over;
+	size_t size;
 
-	for (;;) {
-		mutex_lock(&connection->mutex);
-		size = stream->input.size;
-		over = stream->peer_ended || stream->closed;
-		if (size > 0) {
-			buffer_append(&stream->partial, stream->input.data, size);
-			buffer_consume(&stream->input, size);
-			if (!stream->closed)
-				nghttp2_session_consume_stream(connection->session, stream->id, size);
-		}
-		mutex_unlock(&connection->mutex);
-		if (size > 0) {
-			grpc_connection_wake(connection);
-			return 1;
-		}
-		if (over)
-			return 0;
-		if (wait_change(stream, err) < 0)
-			return -1;
+	mutex_lock(&connection->mutex);
+	size = stream->input.size;
+	over = stream->peer_ended || stream->closed;
+	if (size > 0) {
+		buffer_append(&stream->partial, stream->input.data, size);
+		buffer_consume(&stream->input, size);
+		if (!stream->closed)
+			nghttp2_session_consume_stream(connection->session, stream->id, size);
 	}
+	mutex_unlock(&connection->mutex);
+	if (size > 0)
+		grpc_connection_wake(connection);
+	return size > 0 ? 1 : over ? 0 : 2;
 }
 
 /* 1 if a whole message is in partial behind what was taken. */
@@ -330,22 +323,37 @@ static int find_message(struct grpc_stream *stream, struct proto_bytes *out_byte
 	return 1;
 }
 
-int grpc_receive_bytes(struct grpc_stream *stream, struct proto_bytes *out_bytes, struct error *err)
+int grpc_try_receive_bytes(struct grpc_stream *stream, struct proto_bytes *out_bytes, struct error *err)
 {
 	int r;
 
 	while ((r = find_message(stream, out_bytes, err)) == 0) {
 		buffer_consume(&stream->partial, stream->taken);
 		stream->taken = 0;
-		r = take_input(stream, err);
-		if (r < 0)
-			return -1;
-		if (r > 0)
+		r = take_input(stream);
+		if (r == 1)
 			continue;
+		if (r == 2)
+			return 2;
 		if (how_it_ended(stream, err) < 0)
 			return -1;
 		return stream->partial.size > 0 ? error_set(err, ERR_INVALID, "a message was cut off") : 0;
 	}
+	return r;
+}
+
+int grpc_wake_fd(const struct grpc_stream *stream)
+{
+	return stream->wake_fd;
+}
+
+int grpc_receive_bytes(struct grpc_stream *stream, struct proto_bytes *out_bytes, struct error *err)
+{
+	int r;
+
+	while ((r = grpc_try_receive_bytes(stream, out_bytes, err)) == 2)
+		if (wait_change(stream, err) < 0)
+			return -1;
 	return r;
 }
 

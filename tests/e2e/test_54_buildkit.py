@@ -54,6 +54,7 @@ def build(daemon, folder, tag=None, attrs=None, secrets=None, mischief=None, exp
     ref, name = uuid.uuid4().hex, uuid.uuid4().hex
     session = bk.Session(daemon.socket, name, folder, secrets, more.get("shared_key", ""))
     session.mischief = mischief
+    session.agents = more.get("agents", {})
     session.takes_tar = more.get("takes_tar", False)
     try:
         if exporters is None:
@@ -228,6 +229,54 @@ def test_named_contexts(own, context):
     assert "[context dir] load from client" in built.vertices
     built = build(own, folder, attrs={"context:img": "git@host:x"})
     assert "the context img=git@host:x is not supported" in built.answer.error
+
+
+ASK = r'''
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+int main(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	char answer[100] = "";
+	const char *path = getenv("SSH_AUTH_SOCK");
+
+	if (!path)
+		return puts("no agent"), 0;
+	strncpy(address.sun_path, path, sizeof(address.sun_path) - 1);
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return perror("connect"), 1;
+	for (int i = 0; i < 2; i++) {
+		if (write(fd, "question", 8) != 8 || read(fd, answer, 99) <= 0)
+			return perror("talk"), 1;
+		printf("%s says %s\\n", path, answer);
+	}
+	return 0;
+}
+'''
+
+
+def test_ssh_agents(own, context, tmp_path):
+    (tmp_path / "ask.c").write_text(ASK)
+    subprocess.run(["gcc", "-static", "-o", tmp_path / "ask", tmp_path / "ask.c"], check=True)
+    folder = context(
+        "FROM bk\nCOPY ask /ask\nRUN --mount=type=ssh --mount=type=ssh,id=other /ask\n"
+        "RUN --mount=type=ssh,id=other,target=/run/a,mode=0666 --network=none /ask\nRUN --mount=type=ssh,id=none /ask\n"
+    )
+    shutil.copy(tmp_path / "ask", folder / "ask")
+    agents = {"default": lambda data: b"default:" + data, "other": lambda data: b"other:" + data}
+    built = build(own, folder, agents=agents)
+    assert built.answer.status == 0, built.answer.error
+    assert built.logs.count(b"/run/buildkit/ssh_agent.0 says default:question") == 2, built.logs
+    assert built.logs.count(b"/run/a says other:question") == 2
+    assert b"no agent" in built.logs
+    (folder / "Dockerfile").write_text("FROM bk\nRUN --mount=type=ssh,required=true true\n")
+    built = build(own, folder)
+    assert 'no SSH key "default" forwarded from the client' in built.answer.error
 
 
 def test_warnings(own, context):

@@ -134,6 +134,13 @@ int filesync_fill(struct session *session, const struct build_fill *fill, struct
 /* The result as files in the client's directory, or as one tar file: "local", "tar". */
 int filesend_export(struct frontend *frontend, bool tar, size_t exporter, struct error *err);
 
+/* ---- agent.c ---- */
+
+/* build_client's agent_start() with a session, and agent_stop(). */
+int agent_start(void **out_server, struct session *session, const char *id, int listen_fd, int cancel_fd,
+		struct error *err);
+void agent_stop(void *server);
+
 /* ---- upload.c ---- */
 
 /* moby.upload.v1: a tar that the client has on its standard input. */

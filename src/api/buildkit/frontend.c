@@ -137,6 +137,13 @@ static int on_secret(void *arg, const char *id, int cancel_fd, char **out_data, 
 	return 1;
 }
 
+static int on_agent(void *arg, const char *id, int listen_fd, int cancel_fd, void **out_agent, struct error *err)
+{
+	struct frontend *frontend = arg;
+
+	return agent_start(out_agent, frontend->session, id, listen_fd, cancel_fd, err);
+}
+
 static char *on_credentials(void *arg, const char *host, int cancel_fd)
 {
 	struct frontend *frontend = arg;
@@ -195,9 +202,12 @@ static struct frontend *frontend_new(struct job *job)
 	frontend->watch = (struct build_watch){
 		.arg = frontend, .vertex = on_vertex, .progress = on_progress, .log = on_log, .warning = on_warning
 	};
-	frontend->client = (struct build_client){
-		.arg = frontend, .fill = on_fill, .secret = on_secret, .credentials = on_credentials
-	};
+	frontend->client = (struct build_client){ .arg = frontend,
+						  .fill = on_fill,
+						  .secret = on_secret,
+						  .agent_start = on_agent,
+						  .agent_stop = agent_stop,
+						  .credentials = on_credentials };
 	frontend->options.watch = &frontend->watch;
 	frontend->options.client = &frontend->client;
 	frontend->options.registry = &engine_settings(job->buildkit->engine)->registry;

@@ -179,6 +179,7 @@ class Session(threading.Thread):
         self.received = {}
         self.received_stats = {}
         self.takes_tar = False
+        self.agents = {}
         self.sock, self.rest = upgrade(path, "/session", [
             f"X-Docker-Expose-Session-Uuid: {name}",
             f"X-Docker-Expose-Session-Sharedkey: {shared_key}",
@@ -235,7 +236,8 @@ class Session(threading.Thread):
                 self.list_files(event.stream_id)
         elif isinstance(event, h2.events.StreamEnded):
             stream = self.streams.get(event.stream_id)
-            if stream and "FileSend" in dict(stream["headers"])[":path"]:
+            path = dict(stream["headers"])[":path"] if stream else ""
+            if "FileSend" in path or path.endswith("ForwardAgent"):
                 self.end(event.stream_id)
         elif isinstance(event, h2.events.StreamReset):
             self.streams.pop(event.stream_id, None)
@@ -341,6 +343,13 @@ class Session(threading.Thread):
                 self.end(stream_id)
             else:
                 self.end(stream_id, 5, "secret not found")
+        elif path.endswith("/CheckAgent"):
+            known = fields[1][0].decode() in self.agents
+            self.send(stream_id, b"") if known else None
+            self.end(stream_id, 0 if known else 5, "" if known else "no such agent")
+        elif path.endswith("/ForwardAgent"):
+            name = dict(stream["headers"])["buildkit.ssh.id"]
+            self.send(stream_id, field(1, self.agents[name](fields[1][0])))
         elif path.endswith("FileSend/DiffCopy"):
             self.on_file(stream_id, stream, fields)
         elif path.endswith("FileSync/DiffCopy"):
