@@ -92,7 +92,6 @@ int task_restore_start(struct task *task, struct error *err)
 						      .status_fd = -1,
 						      .tcp_established = true,
 						      .ext_unix_sk = true,
-						      .shell_job = true,
 						      .file_locks = true,
 						      .net_outside = restore->net_fd >= 0,
 						      .net_fd = restore->net_fd };

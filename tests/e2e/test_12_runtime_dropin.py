@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """kist-runtime in other people's stacks: podman with conmon, containerd with its runc shim."""
+import os
 import pathlib
 import shutil
 import subprocess
 import time
 
 import pytest
-from lib import leaks
+from lib import criu, leaks
 from lib.runtime_box import wait_for
 
 LIMITS = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000", "--network", "none"]
@@ -59,6 +60,34 @@ def test_podman_limits_and_readonly(podman):
     out = podman("run", "--rm", *LIMITS, "-m", "64m", "--read-only", "--tmpfs", "/tmp:size=1m", "bb", "sh", "-c",
                  "touch /x 2>/dev/null || echo ro; touch /tmp/x && echo tmp").stdout
     assert out.split() == ["ro", "tmp"]
+
+
+def test_podman_checkpoint(podman):
+    """Written to files and made again; and sent elsewhere, as a container of another name."""
+    if criu.why_not():
+        pytest.skip(criu.why_not())
+    env = {**os.environ, "PATH": criu.path()}
+    name = f"t-rt-check-{os.getpid()}"
+    script = "i=0; while :; do echo $i >> /count; i=$((i+1)); sleep 0.05; done"
+
+    def count(of):
+        return [int(word) for word in podman("exec", of, "cat", "/count", env=env).stdout.split()]
+
+    podman("run", "-d", "--name", name, *LIMITS, "bb", "sh", "-c", script, env=env)
+    wait_for(lambda: len(count(name)) > 3)
+    podman("container", "checkpoint", name, env=env)
+    podman("container", "restore", name, env=env)
+    before = len(count(name))
+    wait_for(lambda: len(count(name)) > before + 3)
+    assert count(name).count(0) == 1
+    archive = pathlib.Path(podman("info", "--format", "{{.Store.GraphRoot}}").stdout.strip()) / "checkpoint.tar.gz"
+    podman("container", "checkpoint", "--export", archive, name, env=env)
+    podman("rm", "-f", name, env=env)
+    podman("container", "restore", "--import", archive, "--name", name + "b", env=env)
+    before = len(count(name + "b"))
+    wait_for(lambda: len(count(name + "b")) > before + 3)
+    assert count(name + "b").count(0) == 1
+    podman("rm", "-f", "-t", "0", name + "b", env=env)
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import time
 
 import pytest
 
+from lib import criu
 from lib.shim import process_runs, wait_gone, wait_until
 
 NAMESPACE = "t-shim"
@@ -40,7 +41,7 @@ class Containerd:
         links = root / "bin"
         links.mkdir(parents=True)
         (links / "containerd-shim-kist-v2").symlink_to(shim)
-        self.env = {**os.environ, "PATH": f"{links}:{os.environ['PATH']}"}
+        self.env = {**os.environ, "PATH": f"{links}:{criu.path()}"}
         (root / "config.toml").write_text(CONFIG.format(root=root))
         self.log = open(root / "log", "ab")
         self.process = None
@@ -162,6 +163,35 @@ def test_detached_exec_kill_and_events(containerd):
     assert topics == ["/tasks/create", "/tasks/start", "/tasks/exec-added", "/tasks/exec-started", "/tasks/exit",
                       "/tasks/paused", "/tasks/resumed", "/tasks/exit", "/tasks/delete"]
     assert wait_until(lambda: not containerd.shims())
+
+
+def test_checkpoint_and_restore(containerd):
+    """containerd keeps the images as content, and gives the shim a folder of them at Create."""
+    if criu.why_not():
+        pytest.skip(criu.why_not())
+    script = "i=0; while :; do echo $i >> /count; i=$((i+1)); sleep 0.05; done"
+    containerd.run("k1", "sh", "-c", script, options=["-d"])
+    count = ["cat", f"/proc/{containerd.tasks()['k1'][0]}/root/count"]
+    assert wait_until(lambda: len(subprocess.run(count, capture_output=True, check=False).stdout.split()) > 3)
+    containerd.ctr("containers", "checkpoint", "--task", "--rw", "--image", "k1", "localhost/checkpoint:k1", timeout=120)
+    assert containerd.tasks()["k1"][1] == "RUNNING"
+    containerd.ctr("task", "kill", "-s", "KILL", "k1")
+    assert wait_until(lambda: containerd.tasks()["k1"][1] == "STOPPED")
+    containerd.ctr("task", "rm", "k1", check=False)
+    containerd.ctr("container", "rm", "k1")
+    containerd.ctr("containers", "restore", "--live", "--rw", "k2", "localhost/checkpoint:k1", timeout=120)
+    pid, status = containerd.tasks()["k2"]
+    assert status == "RUNNING"
+    file = pathlib.Path(f"/proc/{pid}/root/count")
+    before = len(file.read_text().split())
+    assert wait_until(lambda: len(file.read_text().split()) > before + 3)
+    numbers = [int(word) for word in file.read_text().split()]
+    assert numbers.count(0) <= 1 and numbers[-1] >= before, numbers
+    containerd.ctr("task", "kill", "-s", "KILL", "k2")
+    assert wait_until(lambda: containerd.tasks()["k2"][1] == "STOPPED")
+    containerd.ctr("task", "rm", "k2", check=False)
+    containerd.ctr("container", "rm", "k2")
+    containerd.ctr("image", "rm", "localhost/checkpoint:k1")
 
 
 def test_terminal(containerd):
