@@ -211,10 +211,11 @@ def test_mounts_hooks_and_namespaces_from_outside(box, working):
 
 def test_what_criu_cannot_do_is_told_in_its_words(box, working):
     """A file of the host on descriptor 3: the container goes on, and the log says why."""
-    with open(box.root / "host", "wb") as file:
-        os.dup2(file.fileno(), 3, inheritable=True) if file.fileno() != 3 else os.set_inheritable(3, True)
-        name = box.started(["sh", "-c", COUNT], options=["--preserve-fds", "1"], pass_fds=[3])
-    bundle = box.bundle_of(name)
+    bundle = box.bundle(["sh", "-c", COUNT])
+    name = box.name()
+    words = ["sh", "-c", 'exec 3>"$0"; exec "$@"', box.root / "host", box.runtime, "--root", box.state, "run", "--detach", "--preserve-fds", "1", "--bundle", bundle, name]
+    with open(box.root / "out", "wb") as out:
+        subprocess.run(list(map(str, words)), stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=True, timeout=120)
     run = box.checkpoint(name, check=False)
     assert run.returncode == 1 and f"log file: {box.images()}/dump.log" in run.stderr, run.stderr
     assert "criu failed: type DUMP" in run.stderr and "Can't lookup mount=" in run.stderr

@@ -34,11 +34,13 @@ class Api(http.client.HTTPConnection):
 def engine(tmp_root, program, busybox_rootfs):
     server = Daemon(tmp_root, program, ["--experimental"])
     server.environment["PATH"] = criu.path()
-    server.start()
     (tmp_root / "bb.tar").write_bytes(images.tar_of(busybox_rootfs))
-    server.docker("import", "-c", 'CMD ["sh"]', tmp_root / "bb.tar", "bb")
-    yield server
-    server.finish()
+    server.start()
+    try:
+        server.docker("import", "-c", 'CMD ["sh"]', tmp_root / "bb.tar", "bb")
+        yield server
+    finally:
+        server.finish()
 
 
 @pytest.fixture
