@@ -3,6 +3,7 @@
  * sendfile PORT FILE - what the kernel takes to hand a file to clients on loopback, and nothing else: a thread for each
  * connection, any request is answered with the file by sendfile(2). The floor of `GET` of a blob.
  */
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
@@ -13,7 +14,6 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 static int file;
@@ -26,7 +26,8 @@ static void *serve(void *arg)
 	char head[128];
 
 	while (read(client, request, sizeof(request)) > 0) {
-		int size = snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Length: %lld\r\n\r\n", (long long)file_size);
+		int size = snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Length: %lld\r\n\r\n",
+				    (long long)file_size);
 		off_t at = 0;
 
 		if (send(client, head, (size_t)size, MSG_MORE | MSG_NOSIGNAL) < 0)

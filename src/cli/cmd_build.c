@@ -23,6 +23,10 @@
 struct build_options {
 	struct text_list build_args;
 	struct text_list cache_from;
+	const char *isolation;
+	bool compress; /* taken: the context goes over a local socket, where that would cost time */
+	bool squash;
+	struct optional_bool no_trust;
 	struct text_list extra_hosts;
 	struct text_list labels;
 	struct text_list security_opts;
@@ -135,6 +139,10 @@ static const struct option_spec build_options[] = {
 	OPTION_TEXT("call", 0, T, call, "string",
 		    "Ask instead of building (check, outline, targets; check,format=json)"),
 	OPTION_TEXT("cgroup-parent", 0, T, cgroup_parent, "string", "Parent cgroup of RUN steps"),
+	OPTION_FLAG("compress", 0, T, compress, NULL),
+	OPTION_OPT_BOOL("disable-content-trust", 0, T, no_trust, NULL),
+	OPTION_TEXT("isolation", 0, T, isolation, "string", NULL),
+	OPTION_FLAG("squash", 0, T, squash, NULL),
 	OPTION_FLAG("check", 0, T, check, "Check the Dockerfile instead of building (--call=check)"),
 	OPTION_I64("cpu-period", 0, T, cpu_period, "CPU period of the CFS scheduler"),
 	OPTION_I64("cpu-quota", 0, T, cpu_quota, "CPU quota of the CFS scheduler"),
@@ -241,6 +249,8 @@ static void fill_path(struct text *path, const struct build_options *options, co
 	query_add_flag(path, "nocache", options->no_cache);
 	query_add_flag(path, "pull", options->pull);
 	query_add_flag(path, "q", options->quiet);
+	query_add_flag(path, "squash", options->squash);
+	query_add(path, "isolation", options->isolation);
 	query_add(path, "rm", optional_bool_or(options->remove, true) ? "1" : "0");
 	if (options->ulimits.size > 0) {
 		AUTO_FREE char *json = xasprintf("[%s]", options->ulimits.data);
@@ -429,8 +439,10 @@ static int run_build(struct cli *cli, void *target, const struct text_list *oper
 	bool json = false;
 	struct progress_result result = { 0 };
 	struct context context;
-	int r = read_call(&call, &json, options, err);
+	int r = check_trust(&options->no_trust, err);
 
+	if (r == 0)
+		r = read_call(&call, &json, options, err);
 	if (r < 0)
 		return -1;
 	if (*call)

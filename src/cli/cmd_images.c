@@ -196,6 +196,7 @@ const struct command command_images = {
 
 struct history_options {
 	const char *format;
+	const char *platform;
 	bool human;
 	bool no_trunc;
 	bool quiet;
@@ -206,6 +207,7 @@ static const struct option_spec history_options[] = {
 		    "'table', 'table TEMPLATE', 'json' or a Go template"),
 	OPTION_FLAG("human", 'H', struct history_options, human, "Print sizes and dates in human readable format"),
 	OPTION_FLAG("no-trunc", 0, struct history_options, no_trunc, "Don't truncate output"),
+	OPTION_TEXT("platform", 0, struct history_options, platform, "string", "Show history for the given platform"),
 	OPTION_FLAG("quiet", 'q', struct history_options, quiet, "Only show image IDs"),
 	OPTION_END,
 };
@@ -261,11 +263,14 @@ static int run_history(struct cli *cli, void *target, const struct text_list *op
 {
 	const struct history_options *options = target;
 	AUTO(json_value_freep) struct json_value *layers = NULL;
+	AUTO(text_fini) struct text path = { 0 };
 	AUTO(listing_fini) struct listing listing = { 0 };
 	struct client *client = cli_client(cli, err);
 	const char *format = options->quiet && text_empty(options->format) ? "{{.ID}}" : options->format;
 
-	if (!client || client_get(&layers, client, err, "/images/%s/history", operands->items[0]) < 0)
+	text_addf(&path, "/images/%s/history", operands->items[0]);
+	if (!client || query_add_platform(&path, "platform", options->platform, err) < 0 ||
+	    client_call(&layers, client, "GET", path.data, NULL, err) < 0)
 		return -1;
 	listing_init(&listing, history_columns, "*image.historyContext", format,
 		     options->human ? "table {{.ID}}\t{{.CreatedSince}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}"
@@ -291,11 +296,13 @@ const struct command command_history = {
 struct rmi_options {
 	bool force;
 	bool no_prune;
+	struct text_list platforms;
 };
 
 static const struct option_spec rmi_options[] = {
 	OPTION_FLAG("force", 'f', struct rmi_options, force, "Force removal of the image"),
 	OPTION_FLAG("no-prune", 0, struct rmi_options, no_prune, "Do not delete untagged parents"),
+	OPTION_LIST("platform", 0, struct rmi_options, platforms, "strings", "Remove only the given platform variant"),
 	OPTION_END,
 };
 
@@ -327,6 +334,9 @@ static int run_rmi(struct cli *cli, void *target, const struct text_list *operan
 		text_addf(&path, "/images/%s", operands->items[i]);
 		query_add_flag(&path, "force", options->force);
 		query_add_flag(&path, "noprune", options->no_prune);
+		for (size_t j = 0; j < options->platforms.count; j++)
+			if (query_add_platform(&path, "platforms", options->platforms.items[j], err) < 0)
+				return -1;
 		if (client_call(&removed, client, "DELETE", path.data, NULL, err) == 0) {
 			print_removed(removed);
 			continue;

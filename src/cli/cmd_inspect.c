@@ -53,16 +53,18 @@ static const struct {
 
 #define KIND_COUNT (sizeof(kinds) / sizeof(kinds[0]))
 
-/* As the API takes it: {"os":"linux","architecture":"arm64"} */
-static int add_platform(struct text *path, const char *text, struct error *err)
+/* {"os":"linux","architecture":"arm64"} */
+int query_add_platform(struct text *path, const char *key, const char *text, struct error *err)
 {
 	AUTO(platform_fini) struct platform platform = { 0 };
 	AUTO_FREE char *json = NULL;
 
+	if (text_empty(text))
+		return 0;
 	if (platform_parse(&platform, text, err) < 0)
 		return -1;
 	json = json_encode(&platform, platform_fields);
-	query_add(path, "platform", json);
+	query_add(path, key, json);
 	return 0;
 }
 
@@ -74,7 +76,7 @@ static int get_object(struct json_value **out_object, struct client *client, con
 	text_addf(&path, "%s%s%s", kinds[kind].path, name, kinds[kind].tail);
 	if (kind == 0)
 		query_add_flag(&path, "size", options->size);
-	if (kind == 1 && !text_empty(options->platform) && add_platform(&path, options->platform, err) < 0)
+	if (kind == 1 && query_add_platform(&path, "platform", options->platform, err) < 0)
 		return -1;
 	if (text_equal(kinds[kind].type, "network"))
 		query_add(&path, "verbose", options->verbose ? "true" : NULL);

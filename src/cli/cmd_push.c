@@ -14,17 +14,20 @@
 struct push_options {
 	bool all_tags;
 	bool quiet;
+	const char *platform;
 	struct optional_bool no_trust;
 };
 
 static const struct option_spec push_options[] = {
 	OPTION_FLAG("all-tags", 'a', struct push_options, all_tags, "Push all tags of an image to the repository"),
 	OPTION_OPT_BOOL("disable-content-trust", 0, struct push_options, no_trust, NULL),
+	OPTION_TEXT("platform", 0, struct push_options, platform, "string", "Push the image of this platform"),
 	OPTION_FLAG("quiet", 'q', struct push_options, quiet, "Do not show the progress"),
 	OPTION_END,
 };
 
-static int send_push(struct cli *cli, const struct reference *reference, bool quiet, struct error *err)
+static int send_push(struct cli *cli, const struct reference *reference, const struct push_options *options,
+		     struct error *err)
 {
 	AUTO(local_response_freep) struct local_response *response = NULL;
 	AUTO(text_list_fini) struct text_list headers = { 0 };
@@ -38,10 +41,12 @@ static int send_push(struct cli *cli, const struct reference *reference, bool qu
 		return -1;
 	text_addf(&path, "/images/%s/push", familiar);
 	query_add(&path, "tag", reference->tag);
+	if (query_add_platform(&path, "platform", options->platform, err) < 0)
+		return -1;
 	request.path = path.data;
 	if (client_send(&response, client, &request, err) < 0)
 		return -1;
-	return progress_show(response, stdout, quiet, err);
+	return progress_show(response, stdout, options->quiet, err);
 }
 
 static int run_push(struct cli *cli, void *target, const struct text_list *operands, struct error *err)
@@ -62,7 +67,7 @@ static int run_push(struct cli *cli, void *target, const struct text_list *opera
 			printf("Using default tag: %s\n", reference.tag);
 	}
 	fflush(stdout);
-	if (send_push(cli, &reference, options->quiet, err) < 0)
+	if (send_push(cli, &reference, options, err) < 0)
 		return -1;
 	full = reference_format(&reference);
 	if (options->quiet)

@@ -244,6 +244,8 @@ const struct command command_rm = {
 struct update_options {
 	int64_t blkio_weight;
 	int64_t cpu_period;
+	int64_t cpu_rt_period;
+	int64_t cpu_rt_runtime;
 	int64_t cpu_quota;
 	int64_t cpu_shares;
 	int64_t nano_cpus;
@@ -266,6 +268,8 @@ static const struct option_spec update_options[] = {
 		   "Block IO weight, 10 to 1000, or 0 for none"),
 	OPTION_I64("cpu-period", 0, struct update_options, cpu_period, "Period of the CPU quota in microseconds"),
 	OPTION_I64("cpu-quota", 0, struct update_options, cpu_quota, "CPU time per period in microseconds"),
+	OPTION_I64("cpu-rt-period", 0, struct update_options, cpu_rt_period, "Real-time period in microseconds"),
+	OPTION_I64("cpu-rt-runtime", 0, struct update_options, cpu_rt_runtime, "Real-time runtime in microseconds"),
 	OPTION_I64("cpu-shares", 'c', struct update_options, cpu_shares, "CPU shares (relative weight)"),
 	OPTION_CALL("cpus", 0, read_update_cpus, "decimal", "Number of CPUs"),
 	OPTION_TEXT("cpuset-cpus", 0, struct update_options, cpuset_cpus, "string", "CPUs to run on (0-3, 0,1)"),
@@ -287,6 +291,8 @@ static int update_body(struct text *body, const struct update_options *options, 
 	} numbers[] = { { "BlkioWeight", options->blkio_weight },
 			{ "CpuPeriod", options->cpu_period },
 			{ "CpuQuota", options->cpu_quota },
+			{ "CpuRealtimePeriod", options->cpu_rt_period },
+			{ "CpuRealtimeRuntime", options->cpu_rt_runtime },
 			{ "CpuShares", options->cpu_shares },
 			{ "NanoCpus", options->nano_cpus },
 			{ "Memory", options->memory },

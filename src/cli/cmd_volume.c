@@ -220,11 +220,30 @@ struct volume_create_options {
 	struct text_list driver_options;
 };
 
+static int refuse_cluster(void *target, const char *value, struct error *err)
+{
+	(void)target;
+	(void)value;
+	return error_set(err, ERR_UNSUPPORTED, "cluster volumes need a swarm, which kist has not");
+}
+
+#define CLUSTER_OPTION(name) OPTION_CALL(name, 0, refuse_cluster, "string", NULL)
+
 static const struct option_spec volume_create_options[] = {
 	OPTION_TEXT("driver", 'd', struct volume_create_options, driver, "string", "Volume driver"),
 	OPTION_LIST("label", 0, struct volume_create_options, labels, "list", "Set labels on the volume"),
 	OPTION_TEXT("name", 0, struct volume_create_options, name, "string", NULL),
 	OPTION_LIST("opt", 'o', struct volume_create_options, driver_options, "map", "Set driver options"),
+	CLUSTER_OPTION("availability"),
+	CLUSTER_OPTION("group"),
+	CLUSTER_OPTION("limit-bytes"),
+	CLUSTER_OPTION("required-bytes"),
+	CLUSTER_OPTION("scope"),
+	CLUSTER_OPTION("secret"),
+	CLUSTER_OPTION("sharing"),
+	CLUSTER_OPTION("topology-preferred"),
+	CLUSTER_OPTION("topology-required"),
+	CLUSTER_OPTION("type"),
 	OPTION_END,
 };
 

@@ -70,6 +70,16 @@ extern const struct command command_network_ls;
 extern const struct command command_network_prune;
 extern const struct command command_network_rm;
 extern const struct command command_pause;
+extern const struct command command_plugin_create;
+extern const struct command command_plugin_disable;
+extern const struct command command_plugin_enable;
+extern const struct command command_plugin_inspect;
+extern const struct command command_plugin_install;
+extern const struct command command_plugin_ls;
+extern const struct command command_plugin_push;
+extern const struct command command_plugin_rm;
+extern const struct command command_plugin_set;
+extern const struct command command_plugin_upgrade;
 extern const struct command command_port;
 extern const struct command command_ps;
 extern const struct command command_pull;
@@ -80,6 +90,7 @@ extern const struct command command_rm;
 extern const struct command command_rmi;
 extern const struct command command_run;
 extern const struct command command_save;
+extern const struct command command_search;
 extern const struct command command_start;
 extern const struct command command_stats;
 extern const struct command command_stop;
@@ -97,6 +108,7 @@ extern const struct command command_volume_inspect;
 extern const struct command command_volume_ls;
 extern const struct command command_volume_prune;
 extern const struct command command_volume_rm;
+extern const struct command command_volume_update;
 extern const struct command command_wait;
 
 /* The body of an answer to a file, which gets its name when it is whole, or to stdout (output NULL). */
@@ -129,6 +141,8 @@ int wait_open(struct local_response **out_wait, struct client *client, const cha
 /* Hijacks the streams of a container. */
 int attach_open(struct local_response **out_stream, struct client *client, const char *id, bool use_stdin,
 		bool use_stdout, bool use_stderr, const char *detach_keys, struct error *err);
+/* ?platform= as the API takes it, of "linux/arm64"; nothing for an empty text. */
+int query_add_platform(struct text *path, const char *key, const char *text, struct error *err);
 /* The object of this name, or fails: a message goes to stderr, and others are still printed. */
 typedef int (*inspect_finder)(struct json_value **out_object, void *arg, const char *name, struct error *err);
 /* All, as an indented array or through a template. Exit code, or -1. */

@@ -130,6 +130,16 @@ static int read_cgroup_rule(void *target, const char *value, struct error *err)
 	return 0;
 }
 
+static int refuse_api_socket(void *target, const char *value, struct error *err)
+{
+	(void)target;
+	(void)value;
+	return error_set(
+		err, ERR_UNSUPPORTED,
+		"--use-api-socket would make the container root on this host: mount a socket that has a policy "
+		"instead (kistd --socket-policy, -v)");
+}
+
 static int refuse_windows(void *target, const char *value, struct error *err)
 {
 	(void)target;
@@ -150,6 +160,7 @@ static int refuse_windows(void *target, const char *value, struct error *err)
 		OPTION_TEXT("cgroup-parent", 0, T, cgroup_parent, "string", "Parent cgroup for the container"),        \
 		OPTION_TEXT("cgroupns", 0, T, cgroupns, "string", "Cgroup namespace to use (host|private)"),           \
 		OPTION_TEXT("cidfile", 0, T, cidfile, "string", "Write the container ID to the file"),                 \
+		OPTION_CALL_FLAG("use-api-socket", 0, refuse_api_socket, NULL),                                        \
 		OPTION_CALL("cpu-count", 0, refuse_windows, "int", NULL),                                              \
 		OPTION_CALL("cpu-percent", 0, refuse_windows, "int", NULL),                                            \
 		OPTION_I64("cpu-period", 0, T, cpu_period, "Period of the CPU quota in microseconds"),                 \

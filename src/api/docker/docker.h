@@ -35,6 +35,9 @@ int docker_before(void *context, struct http_request *request, struct http_respo
 /* The policy of the socket and the authorization plugins; after it what the plugins say of the answer. */
 int docker_guard(void *context, struct http_request *request, struct http_response *response, struct error *err);
 int docker_review(void *context, struct http_request *request, const struct http_answer *answer, struct error *err);
+/* An image of our store is for one machine: the ?KEY= platforms of a request, if any, must be that one. */
+int docker_check_platforms(struct docker_api *api, const struct http_request *request, const char *key,
+			   struct error *err);
 /* Counts what was answered. */
 void docker_after(void *context, const struct http_request *request, int status, uint64_t size);
 int docker_not_found(void *context, struct http_request *request, struct http_response *response, struct error *err);

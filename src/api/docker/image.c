@@ -32,12 +32,12 @@ DOCKER_HANDLER(docker_image_list)
 }
 
 /* ?platform={"os":..,"architecture":..}: an image has one machine here, and it must be that one. */
-static int check_platform(const struct image_details *details, const struct http_request *request, struct error *err)
+static int check_platform(const struct image_details *details, const struct http_request *request, const char *text,
+			  struct error *err)
 {
 	const struct platform offered = { .architecture = details->architecture,
 					  .os = details->os,
 					  .variant = details->variant };
-	const char *text = http_query(request, "platform");
 	AUTO(platform_fini) struct platform wanted = { 0 };
 
 	if (text_empty(text))
@@ -57,7 +57,24 @@ static int load_details(struct image_details *details, struct docker_api *api, c
 {
 	if (image_inspect(details, api->engine, http_param(request, "name"), err) < 0)
 		return -1;
-	return check_platform(details, request, err);
+	return check_platform(details, request, http_query(request, "platform"), err);
+}
+
+int docker_check_platforms(struct docker_api *api, const struct http_request *request, const char *key,
+			   struct error *err)
+{
+	struct image_details details = { 0 };
+	const char *text;
+	int r = 0;
+
+	if (text_empty(http_query(request, key)))
+		return 0;
+	if (image_inspect(&details, api->engine, http_param(request, "name"), err) < 0)
+		return -1;
+	for (size_t i = 0; r == 0 && (text = http_query_at(request, key, i)); i++)
+		r = check_platform(&details, request, text, err);
+	json_free_fields(&details, image_details_fields);
+	return r;
 }
 
 DOCKER_HANDLER(docker_image_inspect)
@@ -102,6 +119,8 @@ DOCKER_HANDLER(docker_image_remove)
 	struct docker_api *api = context;
 	struct image_removals removals = { 0 };
 
+	if (docker_check_platforms(api, request, "platforms", err) < 0)
+		return -1;
 	if (image_remove(&removals, api->engine, http_param(request, "name"), query_bool(request, "force"),
 			 query_bool(request, "noprune"), err) < 0)
 		return -1;

@@ -19,6 +19,8 @@ DOCKER_HANDLER(docker_image_push)
 		.cancel_fd = http_cancel_fd(request),
 	};
 
+	if (docker_check_platforms(api, request, "platform", err) < 0)
+		return -1;
 	return image_stream_finish(response, image_push(api->engine, &options, err), err);
 }
 
