@@ -5,5 +5,7 @@
 #include "runtime/runtime.h"
 
 void debug_log(const struct runtime *runtime, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* In init, when its terminal takes the place of the descriptor that the log may be on. */
-void debug_leave_stderr(void);
+/* In init, before its terminal takes the place of the descriptor that the log may be on: a copy is kept. */
+void debug_leave_stderr(const struct runtime *runtime);
+/* The copy is closed. */
+void debug_end(void);

@@ -217,6 +217,7 @@ static void close_host_descriptors(const struct plan *plan)
 		next = least + 1;
 	}
 	close_range((unsigned)next, ~0U, 0);
+	debug_end();
 }
 
 static int enter_namespaces(struct init *init, struct error *err)

@@ -126,7 +126,7 @@ int init_tty_use(struct init *init, struct error *err)
 		r = tty_set_controlling(init->tty_slave_fd);
 		if (r < 0)
 			return error_set_errno(err, ERR_INTERNAL, r, "process.terminal: make it the controlling one");
-		debug_leave_stderr();
+		debug_leave_stderr(init->plan->runtime);
 		return place((const int[3]){ init->tty_slave_fd, init->tty_slave_fd, init->tty_slave_fd }, err);
 	}
 	for (int i = 0; i < 3; i++) {

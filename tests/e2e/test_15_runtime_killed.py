@@ -136,7 +136,7 @@ def test_killed_exec(box):
 def hooked(box, kind, path="/bin/sleep"):
     """A bundle one of whose hooks never ends, and the word its process has."""
     word = f"kt-hook-{os.getpid()}-{box.count}"
-    return box.bundle(["sleep", "1000"], lambda s: s.update(hooks={kind: [{"path": path, "args": [word, "60"]}]})), word
+    return box.bundle(["sleep", "1000"], lambda s: s.update(hooks={kind: [{"path": path, "args": [word, "600"]}]})), word
 
 
 def end_hooks(word):

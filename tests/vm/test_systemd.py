@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""kist-runtime --systemd-cgroup on a machine whose PID 1 is Debian's systemd (cgroup v2)."""
+"""kist-runtime --systemd-cgroup on a machine whose PID 1 is Debian's systemd: cgroup v2, hybrid, v1."""
 import json
 import os
 import pathlib
@@ -179,18 +179,65 @@ systemctl stop user@1000.service"""),
 }
 
 
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory):
+# Where v1 hierarchies hold the controllers, beside a cgroup2 tree or alone.
+V1_TESTS = {
+    "life": script(
+        spec(["/bin/sh", "-c", "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/pids/pids.max; exec sleep 1000"],
+             memory={"limit": 33554432}, pids={"limit": 17}),
+        """r run -d -b /tmp/b c1 >/tmp/out 2>&1 </dev/null || fail "$(cat /tmp/out)"
+pid=$(r state c1 | sed -n 's/.*"pid": \\([0-9]*\\).*/\\1/p')
+[ "$(show kist-c1.scope ActiveState)" = active ] || fail "no unit"
+for i in $(seq 100); do grep -q 17 /tmp/out && break; sleep 0.1; done
+has "$(cat /tmp/out)" 33554432; has "$(cat /tmp/out)" 17
+for name in memory pids devices cpu,cpuacct; do
+    has "$(grep ":$name:" /proc/$pid/cgroup)" "/kist.slice/kist-vm.slice/kist-c1.scope"
+done
+has "$(grep name=systemd /proc/$pid/cgroup)" kist-c1.scope
+r exec c1 true || fail exec
+r update --memory 67108864 c1 || fail update
+dir=$(find /sys/fs/cgroup/memory -name kist-c1.scope)
+[ "$(cat $dir/memory.limit_in_bytes)" = 67108864 ] || fail "limit after update"
+[ "$(cat $dir/cgroup.procs)" = "$pid" ] || fail "who is in the group: $(cat $dir/cgroup.procs)"
+r pause c1 && [ "$(cat $(find /sys/fs/cgroup/freezer -name kist-c1.scope)/freezer.state)" = FROZEN ] || fail pause
+r resume c1 && r delete --force c1 || fail delete
+gone kist-c1.scope"""),
+    "one_pid": TESTS["one_pid"],
+    "failed_create": TESTS["failed_create"],
+    "devices": TESTS["devices"],
+}
+LAYOUTS = {
+    "hybrid": "systemd.unified_cgroup_hierarchy=0",
+    "v1": "systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller=1",
+}
+
+
+def boot(folder, tests, words=""):
     if os.geteuid() != 0 or not shutil.which("qemu-system-x86_64"):
         pytest.skip("needs root and qemu-system-x86")
     if not RUNTIME.exists() or not HELPER.exists():
         pytest.skip("kist-runtime or kist-systemd-scope is not built")
     programs = {"/usr/bin/kist-runtime": str(RUNTIME), "/usr/libexec/kist/kist-systemd-scope": str(HELPER),
                 "/usr/bin/setpriv": shutil.which("setpriv")}
-    return vm.boot_systemd(tmp_path_factory.mktemp("vm"), programs, TESTS)
+    return vm.boot_systemd(folder, programs, tests, more=words)
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory):
+    return boot(tmp_path_factory.mktemp("vm"), TESTS)
+
+
+@pytest.fixture(scope="module", params=LAYOUTS)
+def v1_machine(request, tmp_path_factory):
+    return boot(tmp_path_factory.mktemp("vm"), V1_TESTS, LAYOUTS[request.param])
 
 
 @pytest.mark.parametrize("name", TESTS)
 def test_systemd(machine, name):
     code, output = machine[0].get(name, (None, machine[2][-3000:]))
+    assert code == 0, output
+
+
+@pytest.mark.parametrize("name", V1_TESTS)
+def test_systemd_with_v1_hierarchies(v1_machine, name):
+    code, output = v1_machine[0].get(name, (None, v1_machine[2][-3000:]))
     assert code == 0, output

@@ -303,9 +303,9 @@ def boot(folder, programs, tests, timeout=150, memory_mb=1024, modules=()):
     return run_machine(command(*initramfs(folder, programs, tests, modules), memory_mb), timeout)
 
 
-def boot_systemd(folder, programs, tests, timeout=300):
-    """The same with Debian's systemd as PID 1, which runs the tests as a service."""
-    words = "systemd.show_status=0 systemd.log_target=console"
+def boot_systemd(folder, programs, tests, timeout=300, more=""):
+    """The same with Debian's systemd as PID 1, which runs the tests as a service; more: words for the kernel."""
+    words = f"systemd.show_status=0 systemd.log_target=console {more}"
     return run_machine(command(*systemd_initramfs(folder, programs, tests), 1536, words=words), timeout)
 
 
