@@ -96,6 +96,34 @@ int digest_of_fd(struct digest *out_digest, enum digest_algorithm algorithm, int
 	return 0;
 }
 
+#define HMAC_BLOCK 64
+
+void hmac_sha256(uint8_t out[HMAC_BYTES], const void *key, size_t key_size, const void *data, size_t size)
+{
+	uint8_t pads[2][HMAC_BLOCK];
+	uint8_t block[HMAC_BLOCK] = { 0 };
+	struct digest digest;
+
+	if (key_size > HMAC_BLOCK) {
+		digest_of(&digest, DIGEST_SHA256, key, key_size);
+		memcpy(block, digest.bytes, HMAC_BYTES);
+	} else {
+		memcpy(block, key, key_size);
+	}
+	for (size_t i = 0; i < HMAC_BLOCK; i++) {
+		pads[0][i] = block[i] ^ 0x36;
+		pads[1][i] = block[i] ^ 0x5c;
+	}
+	for (size_t pass = 0; pass < 2; pass++) {
+		AUTO(hasher_freep) struct hasher *hasher = hasher_new(DIGEST_SHA256);
+
+		hasher_add(hasher, pads[pass], HMAC_BLOCK);
+		hasher_add(hasher, pass ? digest.bytes : data, pass ? HMAC_BYTES : size);
+		hasher_digest(hasher, &digest);
+	}
+	memcpy(out, digest.bytes, HMAC_BYTES);
+}
+
 void chain_id_add(struct digest *chain, const struct digest *diff_id)
 {
 	char below[DIGEST_TEXT_MAX];

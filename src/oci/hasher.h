@@ -29,6 +29,10 @@ void digest_of(struct digest *out_digest, enum digest_algorithm algorithm, const
 /* The digest of the rest of a file, from where it stands; 0 or -errno. */
 int digest_of_fd(struct digest *out_digest, enum digest_algorithm algorithm, int fd);
 
+#define HMAC_BYTES 32
+/* RFC 2104, with SHA-256. */
+void hmac_sha256(uint8_t out[HMAC_BYTES], const void *key, size_t key_size, const void *data, size_t size);
+
 /*
  * image-spec config.md, ChainID: names a stack of layers. `chain` is {0} for
  * no layers yet; becomes the name of the stack with this diff id on top.

@@ -20,8 +20,6 @@
 
 #define HTPASSWD_MAX (4 * 1024 * 1024)
 #define SECRET_HEX 64
-#define HASH_BLOCK 64
-#define HASH_BYTES 32
 /* bcrypt takes tens of milliseconds on purpose: what was right a moment ago is remembered. */
 #define REMEMBER_NS (300 * CLOCK_SECOND)
 #define REMEMBER_MAX 1024
@@ -226,29 +224,6 @@ int access_check_password(struct access *access, const char *user, const char *p
 
 /* ---- tokens: RFC 7519, HS256 only ---- */
 
-static void hmac(const struct access *access, const char *text, size_t size, uint8_t out[HASH_BYTES])
-{
-	uint8_t inner[HASH_BLOCK];
-	uint8_t outer[HASH_BLOCK];
-	struct digest digest;
-	struct hasher *hasher = hasher_new(DIGEST_SHA256);
-
-	for (size_t i = 0; i < HASH_BLOCK; i++) {
-		inner[i] = (uint8_t)access->secret[i] ^ 0x36;
-		outer[i] = (uint8_t)access->secret[i] ^ 0x5c;
-	}
-	hasher_add(hasher, inner, sizeof(inner));
-	hasher_add(hasher, text, size);
-	hasher_digest(hasher, &digest);
-	hasher_free(hasher);
-	hasher = hasher_new(DIGEST_SHA256);
-	hasher_add(hasher, outer, sizeof(outer));
-	hasher_add(hasher, digest.bytes, HASH_BYTES);
-	hasher_digest(hasher, &digest);
-	hasher_free(hasher);
-	memcpy(out, digest.bytes, HASH_BYTES);
-}
-
 static char *encode_part(const void *data, size_t size)
 {
 	char *text = base64_encode_url(data, size);
@@ -303,10 +278,10 @@ static char *sign(const struct access *access, const struct claims *claims)
 	AUTO_FREE char *header_part = encode_part(header_text, strlen(header_text));
 	AUTO_FREE char *body_part = encode_part(body, strlen(body));
 	AUTO_FREE char *signed_part = xasprintf("%s.%s", header_part, body_part);
-	uint8_t signature[HASH_BYTES];
+	uint8_t signature[HMAC_BYTES];
 	AUTO_FREE char *signature_part = NULL;
 
-	hmac(access, signed_part, strlen(signed_part), signature);
+	hmac_sha256(signature, access->secret, SECRET_HEX, signed_part, strlen(signed_part));
 	signature_part = encode_part(signature, sizeof(signature));
 	return xasprintf("%s.%s", signed_part, signature_part);
 }
@@ -327,13 +302,13 @@ static int verify(struct claims *out_claims, const struct access *access, const 
 	AUTO(error_clear) struct error ignored = { 0 };
 	const char *dot = strchr(token, '.');
 	const char *last = strrchr(token, '.');
-	uint8_t signature[HASH_BYTES];
+	uint8_t signature[HMAC_BYTES];
 	AUTO_FREE char *expected = NULL;
 	AUTO_FREE char *part = NULL;
 
 	if (!dot || last == dot)
 		return 0;
-	hmac(access, token, (size_t)(last - token), signature);
+	hmac_sha256(signature, access->secret, SECRET_HEX, token, (size_t)(last - token));
 	expected = encode_part(signature, sizeof(signature));
 	if (!equal_slowly(expected, last + 1))
 		return 0;

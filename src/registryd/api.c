@@ -149,7 +149,7 @@ static int follow_namespace(struct api *api, struct http_request *request, struc
 {
 	const char *ns = http_query(request, "ns");
 	const char *path = http_path(request);
-	AUTO_FREE char *name = api->cache ? repository_of(path) : NULL;
+	AUTO_FREE char *name = api_config(api)->upstreams.count ? repository_of(path) : NULL;
 	AUTO_FREE char *ours = NULL;
 	AUTO_FREE char *whole = NULL;
 

@@ -26,8 +26,9 @@ struct api {
 	struct upload_table *uploads;
 	struct access *access;
 	struct metrics *metrics;
-	struct cache *cache;   /* NULL: of no other registry */
-	struct events *events; /* NULL: nobody listens */
+	struct cache *cache;	 /* NULL: of no other registry */
+	struct objects *objects; /* NULL: a folder is all there is */
+	struct events *events;	 /* NULL: nobody listens */
 };
 
 /* The configuration now; what it points to lives as long as the program. */

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/text.h"
 #include "registryd/api.h"
+#include "registryd/objects.h"
 #include "registryd/range.h"
 
 #define BLOB_TYPE "application/octet-stream"
@@ -49,7 +50,7 @@ static int find_elsewhere(struct wanted *wanted, struct api *api, const char *re
 	if (r == 1)
 		wanted->size = cache_blob_size(wanted->stream);
 	if (r == 2)
-		r = blob_size(&wanted->size, catalog_blobs(api->catalog), &wanted->digest, err);
+		r = catalog_blob_size(&wanted->size, api->catalog, &wanted->digest, err);
 	return r;
 }
 
@@ -65,7 +66,7 @@ static int find_blob(struct wanted *wanted, struct api *api, struct http_request
 		return 0;
 	r = catalog_has_blob(api->catalog, repository, &wanted->digest, err);
 	if (r > 0)
-		r = blob_size(&wanted->size, catalog_blobs(api->catalog), &wanted->digest, err);
+		r = catalog_blob_size(&wanted->size, api->catalog, &wanted->digest, err);
 	if (r == 0 && cache_has(api->cache, repository))
 		r = find_elsewhere(wanted, api, repository, text_equal(http_method(request), "HEAD"), err);
 	if (r == 0)
@@ -142,6 +143,29 @@ static int reply_stored(struct api *api, struct http_response *response, int sta
 	return 0;
 }
 
+/* From the object storage: 1, the client was sent there; 0, it is a stream or in the folder now. */
+static int fetch_object(struct wanted *wanted, struct api *api, struct http_response *response, struct error *err)
+{
+	struct objects *objects = catalog_objects(api->catalog);
+	AUTO_FREE char *url = NULL;
+	uint64_t size;
+	int here = objects && !wanted->stream ? blob_size(&size, catalog_blobs(api->catalog), &wanted->digest, err) : 1;
+	int r;
+
+	if (here != 0)
+		return here < 0 ? -1 : 0;
+	url = objects_url(objects, "GET", &wanted->digest);
+	if (objects_config(objects)->redirect) {
+		http_set_header(response, "Location", url);
+		http_reply_empty(response, 307);
+		return 1;
+	}
+	r = cache_object_open(&wanted->stream, api->cache, objects_upstream(objects), url, &wanted->digest, err);
+	if (r == 0)
+		return error_set(err, ERR_UNAVAILABLE, "the object storage has lost this blob");
+	return r < 0 ? -1 : 0;
+}
+
 int api_blob_get(void *context, struct http_request *request, struct http_response *response, struct error *err)
 {
 	struct api *api = context;
@@ -155,6 +179,9 @@ int api_blob_get(void *context, struct http_request *request, struct http_respon
 
 	if (r <= 0)
 		return r;
+	r = fetch_object(&wanted, api, response, err);
+	if (r != 0)
+		return r < 0 ? -1 : 0;
 	count = wanted.size;
 	range = range_parse(&offset, &count, http_header(request, "Range"), wanted.size);
 	if (range == RANGE_UNSATISFIABLE) {

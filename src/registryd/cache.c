@@ -10,6 +10,7 @@
 #include "oci/hasher.h"
 #include "registryd/cache_private.h"
 #include "registryd/manifest_look.h"
+#include "registryd/objects.h"
 
 #define TAG_LIFE_DEFAULT_S 300
 
@@ -33,6 +34,7 @@ void cache_free(struct cache *cache)
 	if (!cache)
 		return;
 	upstream_list_stop(cache->upstreams);
+	objects_stop(catalog_objects(cache->catalog));
 	mutex_lock(&cache->lock);
 	while (cache->threads > 0)
 		condition_wait(&cache->changed, &cache->lock);
@@ -249,11 +251,12 @@ static int refresh(const struct asked *asked, struct error *err)
 	struct catalog *catalog = asked->cache->catalog;
 	AUTO(catalog_manifest_fini) struct catalog_manifest row = { 0 };
 	int64_t checked_ns = 0;
+	uint64_t size;
 	int r = catalog_find_manifest(&row, catalog, asked->repository, asked->reference, err);
 
 	/* One whose bytes were damaged is as good as none. */
 	if (r > 0)
-		r = blob_exists(catalog_blobs(catalog), &row.digest, err);
+		r = catalog_blob_size(&size, catalog, &row.digest, err);
 	if (r < 0)
 		return -1;
 	if (r == 0)

@@ -44,6 +44,9 @@ int cache_manifest(struct cache *cache, const char *repository, const char *refe
  */
 int cache_blob_open(struct cache_blob **out_blob, struct cache *cache, const char *repository,
 		    const struct digest *digest, struct error *err);
+/* The same for one of ours that is in the object storage, from this URL: 1 or 2. */
+int cache_object_open(struct cache_blob **out_blob, struct cache *cache, struct upstream *storage, const char *url,
+		      const struct digest *digest, struct error *err);
 uint64_t cache_blob_size(const struct cache_blob *blob);
 /* Waits for bytes from `offset` (below its size) on; negative: it broke off. */
 ssize_t cache_blob_read(struct cache_blob *blob, void *data, size_t room, uint64_t offset);

@@ -17,8 +17,9 @@ struct cache_blob {
 	struct cache *cache;	   /* borrowed */
 	struct upstream *upstream; /* borrowed */
 	char *key;
-	char *repository;
+	char *repository; /* NULL: it is only a copy of an object */
 	char *path;
+	char *url; /* of an object, or NULL */
 	struct digest digest;
 	struct blob_writer *writer; /* the thread's */
 	int fd;			    /* of the same file */
@@ -45,6 +46,7 @@ static void unref_locked(struct cache_blob *blob)
 	free(blob->key);
 	free(blob->repository);
 	free(blob->path);
+	free(blob->url);
 	free(blob);
 }
 
@@ -102,14 +104,16 @@ static int on_bytes(void *arg, const void *data, size_t size, struct error *err)
 static int fetch(struct cache_blob *blob, struct error *err)
 {
 	char text[DIGEST_TEXT_MAX];
-	AUTO_FREE char *scope = cache_scope(blob->path);
-	AUTO_FREE char *path = xasprintf("%s/blobs/%s", blob->path, digest_text(&blob->digest, text));
+	AUTO_FREE char *scope = blob->url ? NULL : cache_scope(blob->path);
+	AUTO_FREE char *path = blob->url ? NULL
+					 : xasprintf("%s/blobs/%s", blob->path, digest_text(&blob->digest, text));
 	AUTO(fetch_head_fini) struct fetch_head head = { 0 };
 
 	if (upstream_send(&head, blob->upstream,
 			  &(struct fetch_call){ .method = "GET",
 						.path = path,
 						.scope = scope,
+						.url = blob->url,
 						.resume = true,
 						.on_head = on_head,
 						.on_bytes = on_bytes,
@@ -118,6 +122,10 @@ static int fetch(struct cache_blob *blob, struct error *err)
 		return cache_judge(&head, err);
 	if (blob_writer_commit(blob->writer, &blob->digest, err) < 0)
 		return error_prefix(err, "upstream %s", upstream_config_of(blob->upstream)->name);
+	if (!blob->repository) {
+		catalog_folder_grew(blob->cache->catalog);
+		return 1;
+	}
 	return catalog_link_blob(blob->cache->catalog, blob->repository, &blob->digest, err) < 0 ? -1 : 1;
 }
 
@@ -150,24 +158,25 @@ static void *fetch_thread(void *arg)
 
 /* ---- who asks ---- */
 
-static int start(struct cache_blob **out_blob, struct cache *cache, const char *key, const char *repository,
-		 const struct digest *digest, struct error *err)
+static int start(struct cache_blob **out_blob, struct cache *cache, const struct cache_blob *what, struct error *err)
 {
 	struct cache_blob *blob = xcalloc(1, sizeof(*blob));
 
 	mutex_assert_held(&cache->lock);
 	blob->cache = cache;
-	blob->key = xstrdup(key);
-	blob->repository = xstrdup(repository);
-	blob->upstream = upstream_of(cache->upstreams, repository, &blob->path);
-	blob->digest = *digest;
+	blob->key = xstrdup(what->key);
+	blob->repository = xstrdup(what->repository);
+	blob->path = xstrdup(what->path);
+	blob->url = xstrdup(what->url);
+	blob->upstream = what->upstream;
+	blob->digest = what->digest;
 	blob->fd = -1;
 	blob->references = 2;
 	if (blob_writer_new(&blob->writer, catalog_blobs(cache->catalog), BLOB_NO_LIMIT, err) == 0) {
 		blob->fd = fcntl(blob_writer_fd(blob->writer), F_DUPFD_CLOEXEC, 0);
 		cache->threads++;
 		if (blob->fd >= 0 && thread_start(NULL, "cache-blob", fetch_thread, blob, err) == 0) {
-			map_set(&cache->blobs, key, blob);
+			map_set(&cache->blobs, blob->key, blob);
 			*out_blob = blob;
 			return 0;
 		}
@@ -195,22 +204,16 @@ static int wait_head(struct cache_blob *blob, struct error *err)
 	return blob->done ? 2 : 1;
 }
 
-int cache_blob_open(struct cache_blob **out_blob, struct cache *cache, const char *repository,
-		    const struct digest *digest, struct error *err)
+/* The one that is being fetched, or a new one. */
+static int join(struct cache_blob **out_blob, struct cache *cache, const struct cache_blob *what, struct error *err)
 {
-	AUTO_UNLOCK struct mutex *held = NULL;
-	char text[DIGEST_TEXT_MAX];
-	AUTO_FREE char *key = xasprintf("%s@%s", repository, digest_text(digest, text));
-	struct cache_blob *blob;
-	int r = catalog_adopt_blob(cache->catalog, repository, digest, err);
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&cache->lock);
+	struct cache_blob *blob = map_get(&cache->blobs, what->key);
+	int r;
 
-	if (r != 0)
-		return r < 0 ? -1 : 2;
-	held = mutex_hold(&cache->lock);
-	blob = map_get(&cache->blobs, key);
 	if (blob)
 		blob->references++;
-	else if (start(&blob, cache, key, repository, digest, err) < 0)
+	else if (start(&blob, cache, what, err) < 0)
 		return -1;
 	r = wait_head(blob, err);
 	if (r == 1)
@@ -218,6 +221,34 @@ int cache_blob_open(struct cache_blob **out_blob, struct cache *cache, const cha
 	else
 		unref_locked(blob);
 	return r;
+}
+
+int cache_blob_open(struct cache_blob **out_blob, struct cache *cache, const char *repository,
+		    const struct digest *digest, struct error *err)
+{
+	char text[DIGEST_TEXT_MAX];
+	AUTO_FREE char *key = xasprintf("%s@%s", repository, digest_text(digest, text));
+	AUTO_FREE char *path = NULL;
+	struct cache_blob what = { .key = key, .repository = (char *)(uintptr_t)repository, .digest = *digest };
+	int r = catalog_adopt_blob(cache->catalog, repository, digest, err);
+
+	if (r != 0)
+		return r < 0 ? -1 : 2;
+	what.upstream = upstream_of(cache->upstreams, repository, &path);
+	what.path = path;
+	return join(out_blob, cache, &what, err);
+}
+
+int cache_object_open(struct cache_blob **out_blob, struct cache *cache, struct upstream *storage, const char *url,
+		      const struct digest *digest, struct error *err)
+{
+	char text[DIGEST_TEXT_MAX];
+	AUTO_FREE char *key = xasprintf("@%s", digest_text(digest, text));
+
+	return join(out_blob, cache,
+		    &(struct cache_blob){
+			    .key = key, .upstream = storage, .url = (char *)(uintptr_t)url, .digest = *digest },
+		    err);
 }
 
 /* How many bytes from `at` on may be handed out; 0: never any. */

@@ -167,6 +167,7 @@ void catalog_close(struct catalog *catalog)
 	database_close(catalog->database);
 	blob_store_close(catalog->blobs);
 	mutex_fini(&catalog->lock);
+	text_list_fini(&catalog->unwanted);
 	free(catalog);
 }
 
@@ -218,6 +219,8 @@ static int must_be_stored(int64_t *out_size, struct catalog *catalog, const stru
 	char text[DIGEST_TEXT_MAX];
 
 	mutex_assert_held(&catalog->lock);
+	if (stored == 0 && catalog->objects)
+		stored = catalog_row_size(&size, catalog, digest_text(digest, text), err);
 	if (stored == 0)
 		return error_set(err, ERR_UNAVAILABLE, "blob %s was deleted meanwhile: push it again",
 				 digest_text(digest, text));
@@ -262,12 +265,16 @@ int catalog_touch_blob(struct catalog *catalog, const char *repository, const st
 
 int catalog_link_blob(struct catalog *catalog, const char *repository, const struct digest *digest, struct error *err)
 {
-	AUTO_UNLOCK struct mutex *held = mutex_hold(&catalog->lock);
+	AUTO(catalog_hold_fini) struct catalog_hold hold = { 0 };
+	AUTO_UNLOCK struct mutex *held = NULL;
 	AUTO(transaction_freep) struct transaction *transaction = NULL;
 	char text[DIGEST_TEXT_MAX];
 	int64_t size = 0;
 	int64_t more = 0;
 
+	if (catalog_send_object(&hold, catalog, digest, err) < 0)
+		return -1;
+	held = mutex_hold(&catalog->lock);
 	if (must_be_stored(&size, catalog, digest, err) < 0 ||
 	    catalog_check_quota(&more, catalog, repository, digest_text(digest, text), size, err) < 0 ||
 	    transaction_begin(&transaction, catalog->database, FILE_SYNC_ALL, err) < 0 ||
@@ -281,7 +288,7 @@ int catalog_adopt_blob(struct catalog *catalog, const char *repository, const st
 {
 	AUTO(error_clear) struct error gone = { 0 };
 	char text[DIGEST_TEXT_MAX];
-	int r = blob_exists(catalog->blobs, digest, err);
+	int r = catalog->objects ? 1 : blob_exists(catalog->blobs, digest, err);
 
 	/* A row whose bytes were damaged does not count. */
 	if (r <= 0)
@@ -313,6 +320,8 @@ int catalog_drop_bytes(struct catalog *catalog, const struct digest *digest, boo
 		return -1;
 	if (was_row)
 		catalog->bytes -= (int64_t)size;
+	if (catalog->objects)
+		text_list_add(&catalog->unwanted, text);
 	return 0;
 }
 
@@ -425,13 +434,17 @@ static int set_tag(struct catalog *catalog, const char *repository, const char *
 int catalog_put_manifest(struct catalog *catalog, const char *repository, const struct catalog_manifest *manifest,
 			 const struct catalog_needs *needs, const char *tag, struct error *err)
 {
-	AUTO_UNLOCK struct mutex *held = mutex_hold(&catalog->lock);
+	AUTO(catalog_hold_fini) struct catalog_hold hold = { 0 };
+	AUTO_UNLOCK struct mutex *held = NULL;
 	AUTO(transaction_freep) struct transaction *transaction = NULL;
 	char digest[DIGEST_TEXT_MAX];
 	int64_t size = 0;
 	int64_t more = 0;
 
 	digest_text(&manifest->digest, digest);
+	if (catalog_send_object(&hold, catalog, &manifest->digest, err) < 0)
+		return -1;
+	held = mutex_hold(&catalog->lock);
 	if (must_be_stored(&size, catalog, &manifest->digest, err) < 0 ||
 	    catalog_check_quota(&more, catalog, repository, digest, size, err) < 0 ||
 	    transaction_begin(&transaction, catalog->database, FILE_SYNC_ALL, err) < 0 ||

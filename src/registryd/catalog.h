@@ -113,6 +113,23 @@ void catalog_set_quota(struct catalog *catalog, const struct quota *quota);
 int catalog_room(uint64_t *out_bytes, struct catalog *catalog, const char *repository, const struct digest *digest,
 		 struct error *err);
 
+/* ---- an object storage behind the folder: see objects.h ---- */
+
+struct objects;
+
+/* Borrowed; before anything else. */
+void catalog_set_objects(struct catalog *catalog, struct objects *objects);
+struct objects *catalog_objects(const struct catalog *catalog);
+/* Of a blob that is in the folder or the storage: 1, or 0 if it is in neither. */
+int catalog_blob_size(uint64_t *out_size, struct catalog *catalog, const struct digest *digest, struct error *err);
+/* A manifest's bytes, proven; yours. */
+int catalog_read(char **out_text, size_t *out_size, struct catalog *catalog, const struct digest *digest, size_t limit,
+		 struct error *err);
+/* A copy of an object came into the folder. */
+void catalog_folder_grew(struct catalog *catalog);
+/* Removes from the storage what lost its last row, and from the folder what is more than it may keep. */
+int catalog_tidy(struct catalog *catalog, struct error *err);
+
 struct catalog_counts {
 	int64_t repositories;
 	int64_t manifests;

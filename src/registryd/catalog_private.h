@@ -2,6 +2,8 @@
 /* catalog_private.h - what the files catalog*.c share. */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "base/thread.h"
 #include "registryd/catalog.h"
 #include "store/database.h"
@@ -12,6 +14,9 @@ struct catalog {
 	struct mutex lock;
 	const struct quota *quota; /* borrowed; guarded by lock, as is: */
 	int64_t bytes;		   /* of all rows, each digest once */
+	struct objects *objects;   /* borrowed; NULL: the folder is all there is */
+	atomic_bool folder_grew;   /* since it was last looked at for what is more than it may keep */
+	struct text_list unwanted; /* digests that may be in the object storage without need; guarded by lock */
 };
 
 #define WHOLLY_KNOWN(row)                                                                                              \
@@ -25,6 +30,19 @@ int catalog_drop_bytes(struct catalog *catalog, const struct digest *digest, boo
 int catalog_is_known(struct catalog *catalog, const char *digest, struct error *err);
 /* One statement with up to two texts; for SELECT: 1 if there was a row. */
 int catalog_run_two(struct catalog *catalog, const char *sql, const char *one, const char *two, struct error *err);
+
+/* Of a row with this digest: 1, or 0 if there is none. */
+int catalog_row_size(uint64_t *out_size, struct catalog *catalog, const char *digest, struct error *err);
+
+/* catalog_objects.c: held until the row is made; see objects_hold(). */
+struct catalog_hold {
+	struct objects *objects; /* NULL: nothing is held */
+	struct digest digest;
+};
+void catalog_hold_fini(struct catalog_hold *hold);
+/* Puts a blob that no row speaks of into the object storage, if there is one. */
+int catalog_send_object(struct catalog_hold *out_hold, struct catalog *catalog, const struct digest *digest,
+			struct error *err);
 
 /* catalog_rules.c: sizes of rows of before they were kept, and their sum. */
 int catalog_count_bytes(struct catalog *catalog, struct error *err);

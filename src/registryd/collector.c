@@ -53,3 +53,31 @@ int collector_start(struct routine **out_routine, struct api *api, struct error 
 		&(struct routine_options){ .name = "collector", .interval_s = interval_s, .work = collect, .arg = api },
 		err);
 }
+
+#define TIDY_INTERVAL_S 2
+
+static void tidy(void *arg, struct routine *routine)
+{
+	struct api *api = arg;
+	AUTO(error_clear) struct error err = { 0 };
+
+	(void)routine;
+	if (catalog_tidy(api->catalog, &err) < 0)
+		log_warn(api->log, "object storage", F("error", err.message));
+}
+
+static int64_t tidy_interval_s(void *arg)
+{
+	(void)arg;
+	return TIDY_INTERVAL_S;
+}
+
+int tidy_start(struct routine **out_routine, struct api *api, struct error *err)
+{
+	if (!api->objects)
+		return 0;
+	return routine_start(
+		out_routine,
+		&(struct routine_options){ .name = "tidy", .interval_s = tidy_interval_s, .work = tidy, .arg = api },
+		err);
+}

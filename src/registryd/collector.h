@@ -5,4 +5,6 @@
 #include "registryd/api.h"
 #include "registryd/routine.h"
 
+/* Every two seconds: what the object storage need not have, and the folder before it need not keep. */
+int tidy_start(struct routine **out_routine, struct api *api, struct error *err);
 int collector_start(struct routine **out_routine, struct api *api, struct error *err);

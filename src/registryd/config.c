@@ -58,6 +58,7 @@ struct config_file {
 	struct quota quota;
 	struct retention retention;
 	struct scrub_file scrub;
+	struct s3_config *s3;
 };
 
 static const struct json_field tls_fields[] = {
@@ -118,6 +119,7 @@ static const struct json_field file_fields[] = {
 	JSON_OBJECT("quota", struct config_file, quota, quota_fields, 0),
 	JSON_OBJECT("retention", struct config_file, retention, retention_fields, 0),
 	JSON_OBJECT("scrub", struct config_file, scrub, scrub_fields, 0),
+	JSON_POINTER("s3", struct config_file, s3, s3_fields, 0),
 	JSON_END,
 };
 
@@ -155,7 +157,7 @@ static int check_keys(const struct json_value *value, const struct json_field *f
 			field++;
 		if (field->kind == JSON_KIND_END)
 			return error_set(err, ERR_INVALID, "unknown option \"%s\"", below);
-		if (field->kind == JSON_KIND_OBJECT)
+		if (field->kind == JSON_KIND_OBJECT || field->kind == JSON_KIND_POINTER)
 			r = check_keys(member, field->fields, below, err);
 		else if (field->kind == JSON_KIND_ARRAY)
 			r = check_items(member, field, below, err);
@@ -211,6 +213,7 @@ static void take_file(struct registry_config *config, struct config_file *file)
 	config->webhooks.items = take_ptr(file->webhooks.items);
 	config->webhooks.count = file->webhooks.count;
 	file->webhooks.count = 0;
+	config->s3 = take_ptr(file->s3);
 	file->quota = (struct quota){ 0 };
 	file->retention = (struct retention){ 0 };
 	config->upstreams.items = take_ptr(file->upstreams.items);
@@ -314,6 +317,13 @@ static int check_webhooks(const struct registry_config *config, struct error *er
 	return 0;
 }
 
+static int check_s3(const struct registry_config *config, struct error *err)
+{
+	AUTO_FREE char *problem = config->s3 ? s3_problem(config->s3) : NULL;
+
+	return problem ? error_set(err, ERR_INVALID, "s3.%s", problem) : 0;
+}
+
 static int check_rules_of_bytes(const struct registry_config *config, struct error *err)
 {
 	const struct quota *quota = &config->quota;
@@ -380,7 +390,7 @@ int registry_config_check(const struct registry_config *config, struct error *er
 		return error_set(err, ERR_INVALID, "tls.client-authorities needs tls.certificate");
 	if (config->collect_interval_s < 1 || config->collect_delay_s < 0)
 		return error_set(err, ERR_INVALID, "garbage.interval and garbage.delay are seconds, at least 1 and 0");
-	if (check_upstreams(config, err) < 0 || check_webhooks(config, err) < 0 ||
+	if (check_upstreams(config, err) < 0 || check_webhooks(config, err) < 0 || check_s3(config, err) < 0 ||
 	    check_rules_of_bytes(config, err) < 0)
 		return -1;
 	return check_rules(&config->auth, err);
@@ -390,6 +400,15 @@ static bool same_list(const void *a, const void *b, const struct json_field *fie
 {
 	AUTO_FREE char *first = json_encode_array(a, fields, size);
 	AUTO_FREE char *second = json_encode_array(b, fields, size);
+
+	return text_equal(first, second);
+}
+
+static bool same_s3(const struct s3_config *a, const struct s3_config *b)
+{
+	static const struct s3_config none;
+	AUTO_FREE char *first = json_encode(a ? a : &none, s3_fields);
+	AUTO_FREE char *second = json_encode(b ? b : &none, s3_fields);
 
 	return text_equal(first, second);
 }
@@ -407,6 +426,8 @@ const char *registry_config_fixed(const struct registry_config *old, const struc
 		return old->tls.certificate ? "tls" : "auth.htpasswd";
 	if (!same_list(&old->upstreams, &new->upstreams, upstream_fields, sizeof(struct upstream_config)))
 		return "upstreams";
+	if (!same_s3(old->s3, new->s3))
+		return "s3";
 	if (!same_list(&old->webhooks, &new->webhooks, webhook_fields, sizeof(struct webhook)))
 		return "webhooks";
 	return NULL;
@@ -428,6 +449,9 @@ void registry_config_fini(struct registry_config *config)
 	free(config->auth.realm);
 	free(config->auth.service);
 	json_free_array(&config->auth.rules, rule_fields, sizeof(struct access_rule));
+	if (config->s3)
+		json_free_fields(config->s3, s3_fields);
+	free(config->s3);
 	json_free_fields(&config->quota, quota_fields);
 	json_free_fields(&config->retention, retention_fields);
 	json_free_array(&config->webhooks, webhook_fields, sizeof(struct webhook));

@@ -11,6 +11,7 @@
 #include "registryd/access_log.h"
 #include "registryd/events.h"
 #include "registryd/rules.h"
+#include "registryd/s3.h"
 #include "registryd/upstream.h"
 
 struct registry_tls {
@@ -35,6 +36,7 @@ struct registry_config {
 	JSON_ARRAY_OF(struct upstream_config) upstreams;
 	bool collect_off;
 	JSON_ARRAY_OF(struct webhook) webhooks;
+	struct s3_config *s3; /* owned; NULL: a folder */
 	struct quota quota;
 	struct retention retention;
 	int64_t scrub_interval_s; /* 0: never */

@@ -19,6 +19,7 @@
 #include "base/systemd.h"
 #include "registryd/api.h"
 #include "registryd/collector.h"
+#include "registryd/objects.h"
 #include "registryd/scrub.h"
 
 /* Of a pushed blob at a time. */
@@ -314,7 +315,10 @@ static int open_parts(struct api *api, const struct registry_config *config, con
 		return -1;
 	catalog_set_quota(api->catalog, &config->quota);
 	api->uploads = upload_table_new(catalog_blobs(api->catalog));
-	if (config->upstreams.count)
+	if (config->s3 && objects_new(&api->objects, config->s3, log, err) < 0)
+		return error_prefix(err, "s3.secret-file");
+	catalog_set_objects(api->catalog, api->objects);
+	if (config->upstreams.count || config->s3)
 		api->cache = cache_new(api->catalog, log, config->upstreams.items, config->upstreams.count);
 	if (config->webhooks.count) {
 		api->events = events_new(config->webhooks.items, config->webhooks.count, log, api->metrics);
@@ -330,6 +334,7 @@ static void close_parts(struct api *api)
 	access_close(api->access);
 	upload_table_free(api->uploads);
 	catalog_close(api->catalog);
+	objects_free(api->objects);
 	metrics_free(api->metrics);
 }
 
@@ -340,11 +345,12 @@ static int serve(struct program *program, const struct registry_config *config, 
 	/* Behind the parts that their threads use: they end first. */
 	AUTO(routine_freep) struct routine *collector = NULL;
 	AUTO(routine_freep) struct routine *scrub = NULL;
+	AUTO(routine_freep) struct routine *tidy = NULL;
 	AUTO(http_server_freep) struct http_server *server = NULL;
 	int number;
 
 	if (open_parts(&api, config, log, err) < 0 || collector_start(&collector, &api, err) < 0 ||
-	    scrub_start(&scrub, &api, err) < 0 ||
+	    scrub_start(&scrub, &api, err) < 0 || tidy_start(&tidy, &api, err) < 0 ||
 	    http_server_new(&server,
 			    &(struct http_server_options){ .routes = api_routes,
 							   .context = &api,

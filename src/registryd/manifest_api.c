@@ -103,7 +103,7 @@ int api_manifest_get(void *context, struct http_request *request, struct http_re
 
 	if (r <= 0)
 		return r;
-	if (blob_read(&text, &size, catalog_blobs(api->catalog), &manifest.digest, API_MANIFEST_MAX, err) < 0)
+	if (catalog_read(&text, &size, api->catalog, &manifest.digest, API_MANIFEST_MAX, err) < 0)
 		return -1;
 	tell(api, request, "pull", &manifest);
 	http_reply(response, 200, manifest.media_type, text, size);

@@ -301,6 +301,16 @@ bool upstream_is_down(struct upstream *upstream)
 	return upstream->down_until_ns > clock_monotonic_ns();
 }
 
+/* A signed URL is a key: it must not be read in an answer or a log. */
+static void hide_signature(struct error *err)
+{
+	char *query = err->message ? strstr(err->message, "?X-Amz-") : NULL;
+	size_t size = query ? strcspn(query, " \t\n\"") : 0;
+
+	if (query)
+		memmove(query, query + size, strlen(query + size) + 1);
+}
+
 int upstream_send(struct fetch_head *out_head, struct upstream *upstream, const struct fetch_call *call,
 		  struct error *err)
 {
@@ -313,5 +323,8 @@ int upstream_send(struct fetch_head *out_head, struct upstream *upstream, const 
 	r = fetcher_send(out_head, worker->fetcher, call, err);
 	note_health(upstream, r < 0 && out_head->status == 0);
 	give_back(upstream, worker);
-	return r < 0 ? error_prefix(err, "upstream %s", upstream->config->name) : 0;
+	if (r == 0)
+		return 0;
+	hide_signature(err);
+	return error_prefix(err, "upstream %s", upstream->config->name);
 }

@@ -43,7 +43,7 @@ struct upstream *upstream_of(const struct upstream_list *list, const char *repos
 const struct upstream_config *upstream_config_of(const struct upstream *upstream);
 const char *upstream_prefix(const struct upstream_config *config);
 
-/* As fetcher_send(), by any of its processes. */
+/* As fetcher_send(), by any of its processes. out_head is zeroed. */
 int upstream_send(struct fetch_head *out_head, struct upstream *upstream, const struct fetch_call *call,
 		  struct error *err);
 /* It did not answer a moment ago: who has something old serves that. */

@@ -37,7 +37,8 @@ struct fetch {
 struct flow {
 	struct fetch *fetch;
 	const struct message_fetch *question;
-	int fd; /* borrowed, or -1: no bytes wanted */
+	int fd;	     /* borrowed, or -1: no bytes wanted */
+	int send_fd; /* the same: none to send */
 	bool headed;
 	bool begun;	  /* bytes of this try came */
 	uint64_t written; /* of all tries */
@@ -106,6 +107,7 @@ static void describe(struct message_fetched *answer, const struct remote_respons
 	answer->status = response->status;
 	answer->media_type = xstrndup(type, strcspn(type, "; "));
 	answer->digest = xstrdup(remote_header(response, "docker-content-digest"));
+	answer->etag = xstrdup(remote_header(response, "etag"));
 	answer->link = xstrdup(remote_header(response, "link"));
 	answer->filters = xstrdup(remote_header(response, "oci-filters-applied"));
 	if (length && text_parse_u64(&answer->size.value, length, INT64_MAX) == 0)
@@ -177,19 +179,29 @@ static int try_once(struct flow *flow, struct remote_response *response, struct 
 			     err);
 }
 
-/* What is no part of a registry: a program that wants to be told something. */
-static int post(struct flow *flow, struct remote_response *response, struct error *err)
+/* What is no part of a registry: object storage, a program that wants to be told something. */
+static int send_elsewhere(struct flow *flow, struct remote_response *response, struct error *err)
 {
 	const struct message_fetch *question = flow->question;
+	bool file = question->send_size.set;
+	struct remote_request request = { .method = question->method,
+					  .url = question->url,
+					  .headers = &question->headers,
+					  .trust = &flow->fetch->trust.remote,
+					  .on_body = flow->fd >= 0 ? take_body : NULL,
+					  .arg = flow };
 
-	return remote_send(response, flow->fetch->remote,
-			   &(struct remote_request){ .method = question->method,
-						     .url = question->url,
-						     .headers = &question->headers,
-						     .trust = &flow->fetch->trust.remote,
-						     .body = text_or_empty(question->text),
-						     .body_size = strlen(text_or_empty(question->text)) },
-			   err);
+	flow->begun = false;
+	if (file) {
+		request.body_fd = flow->send_fd;
+		request.body_offset = question->send_offset;
+		request.body_size = question->send_size.value;
+	} else if (text_has_prefix(question->method, "P")) {
+		/* POST and PUT say how long nothing is. */
+		request.body = text_or_empty(question->text);
+		request.body_size = strlen(request.body);
+	}
+	return remote_send(response, flow->fetch->remote, &request, err);
 }
 
 static bool was_cut(const struct remote_response *response)
@@ -220,13 +232,14 @@ static int get(struct flow *flow, struct remote_response *response, struct error
 	}
 }
 
-static int answer_one(struct fetch *fetch, const struct message_fetch *question, int fd, struct error *err)
+static int answer_one(struct fetch *fetch, const struct message_fetch *question, int fd, int send_fd, struct error *err)
 {
 	AUTO(remote_response_fini) struct remote_response response = { 0 };
 	AUTO(error_clear) struct error problem = { 0 };
-	struct flow flow = { .fetch = fetch, .question = question, .fd = fd };
+	struct flow flow = { .fetch = fetch, .question = question, .fd = fd, .send_fd = send_fd };
 	struct message_fetched answer = { .last = true };
-	int r = text_empty(question->url) ? get(&flow, &response, &problem) : post(&flow, &response, &problem);
+	int r = text_empty(question->url) ? get(&flow, &response, &problem)
+					  : send_elsewhere(&flow, &response, &problem);
 
 	if (r == 0) {
 		describe(&answer, &response);
@@ -248,6 +261,7 @@ static int serve_one(struct fetch *fetch, struct error *err)
 	struct message_fetch question = { 0 };
 	AUTO_FREE char *line = NULL;
 	AUTO_CLOSE int fd = -1;
+	AUTO_CLOSE int send_fd = -1;
 	int r = channel_receive(&line, fetch->channel, -1, err);
 
 	if (r <= 0)
@@ -255,10 +269,12 @@ static int serve_one(struct fetch *fetch, struct error *err)
 	r = json_decode(&question, message_fetch_fields, line, strlen(line), err);
 	if (r == 0 && question.body)
 		fd = channel_take_fd(fetch->channel);
-	if (r == 0 && question.body && fd < 0)
-		r = error_set(err, ERR_INTERNAL, "no pipe came with the question");
+	if (r == 0 && question.send_size.set)
+		send_fd = channel_take_fd(fetch->channel);
+	if (r == 0 && ((question.body && fd < 0) || (question.send_size.set && send_fd < 0)))
+		r = error_set(err, ERR_INTERNAL, "no descriptor came with the question");
 	if (r == 0)
-		r = answer_one(fetch, &question, fd, err);
+		r = answer_one(fetch, &question, fd, send_fd, err);
 	json_free_fields(&question, message_fetch_fields);
 	return r < 0 ? -1 : 1;
 }

@@ -69,6 +69,7 @@ void fetch_head_fini(struct fetch_head *head)
 	free(head->digest);
 	free(head->link);
 	free(head->filters);
+	free(head->etag);
 	*head = (struct fetch_head){ 0 };
 }
 
@@ -83,6 +84,7 @@ static void take_head(struct fetch_head *out_head, struct message_fetched *answe
 		.size = answer->size.value,
 		.link = take_ptr(answer->link),
 		.filters = take_ptr(answer->filters),
+		.etag = take_ptr(answer->etag),
 	};
 }
 
@@ -97,10 +99,19 @@ static int send_question(struct fetcher *fetcher, const struct fetch_call *call,
 						.once = call->once,
 						.url = message_text(call->url),
 						.text = message_text(call->text),
+						.send_size = { .set = call->send_size > 0, .value = call->send_size },
+						.send_offset = call->send_offset,
 						.headers = call->headers ? *call->headers : (struct text_list){ 0 } };
 	AUTO_FREE char *line = json_encode(&question, message_fetch_fields);
 
-	return channel_send(&fetcher->session.channel, line, &fd, fd >= 0, err);
+	int fds[2];
+	size_t count = 0;
+
+	if (fd >= 0)
+		fds[count++] = fd;
+	if (call->send_size > 0)
+		fds[count++] = call->send_fd;
+	return channel_send(&fetcher->session.channel, line, fds, count, err);
 }
 
 static int read_answer(struct message_fetched *out_answer, struct fetcher *fetcher, struct error *err)

@@ -37,6 +37,7 @@ struct fetch_head {
 	uint64_t size;
 	char *link;    /* owned, or NULL */
 	char *filters; /* owned, or NULL: OCI-Filters-Applied */
+	char *etag;    /* owned, or NULL */
 };
 void fetch_head_fini(struct fetch_head *head);
 
@@ -49,6 +50,9 @@ struct fetch_call {
 	bool once;
 	const char *url;  /* instead of path: anywhere, with `text` as its body and these headers */
 	const char *text; /* may be NULL */
+	int send_fd;	  /* with send_size: a part of this file (borrowed) is the body */
+	uint64_t send_offset;
+	uint64_t send_size;
 	const struct text_list *headers;
 	/* Before the first bytes; may be NULL. */
 	int (*on_head)(void *arg, const struct fetch_head *head, struct error *err);

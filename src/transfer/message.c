@@ -76,6 +76,8 @@ const struct json_field message_fetch_fields[] = {
 	JSON_BOOL("once", struct message_fetch, once, JSON_OMIT_EMPTY),
 	JSON_TEXT("url", struct message_fetch, url, JSON_OMIT_EMPTY),
 	JSON_TEXT("text", struct message_fetch, text, JSON_OMIT_EMPTY),
+	JSON_OPT_U64("sendSize", struct message_fetch, send_size, JSON_OMIT_EMPTY),
+	JSON_U64("sendOffset", struct message_fetch, send_offset, JSON_OMIT_EMPTY),
 	JSON_TEXT_LIST("headers", struct message_fetch, headers, JSON_OMIT_EMPTY),
 	JSON_END,
 };
@@ -87,6 +89,7 @@ const struct json_field message_fetched_fields[] = {
 	JSON_TEXT("digest", struct message_fetched, digest, JSON_OMIT_EMPTY),
 	JSON_OPT_U64("size", struct message_fetched, size, JSON_OMIT_EMPTY),
 	JSON_TEXT("link", struct message_fetched, link, JSON_OMIT_EMPTY),
+	JSON_TEXT("etag", struct message_fetched, etag, JSON_OMIT_EMPTY),
 	JSON_TEXT("filters", struct message_fetched, filters, JSON_OMIT_EMPTY),
 	JSON_TEXT("errorKind", struct message_fetched, error_kind, JSON_OMIT_EMPTY),
 	JSON_TEXT("errorMessage", struct message_fetched, error_message, JSON_OMIT_EMPTY),

@@ -83,12 +83,14 @@ struct message_fetch {
 	char *method;
 	char *path; /* behind /v2/ */
 	char *scope;
-	bool manifest; /* say which media types we know */
-	bool body;     /* a pipe for the bytes comes with it */
-	bool resume;   /* the bytes never change: go on after a cut */
-	bool once;     /* do not try again */
-	char *url;     /* instead of path, anywhere */
-	char *text;    /* to send; absent: nothing */
+	bool manifest;		       /* say which media types we know */
+	bool body;		       /* a pipe for the bytes comes with it */
+	bool resume;		       /* the bytes never change: go on after a cut */
+	bool once;		       /* do not try again */
+	char *url;		       /* instead of path, anywhere */
+	char *text;		       /* to send; absent: nothing */
+	struct optional_u64 send_size; /* so many bytes of a file that comes with it, from send_offset on, instead */
+	uint64_t send_offset;
 	struct text_list headers;
 };
 
@@ -101,6 +103,7 @@ struct message_fetched {
 	struct optional_u64 size;
 	char *link;
 	char *filters;
+	char *etag;
 	char *error_kind;
 	char *error_message;
 };

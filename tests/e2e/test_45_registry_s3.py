@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kist-registry over an S3-compatible storage: one of ours that checks signatures, and moto's (pip install 'moto[server]')."""
+import json
+import os
+import shutil
+import subprocess
+import time
+import urllib.request
+
+import pytest
+
+from lib.fake_s3 import ACCESS_KEY, BUCKET, SECRET, FakeS3
+from lib.kist_registry import KistRegistry, sha
+from lib.registry import free_port
+
+
+def wait_for(condition, patience=120):
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def storage():
+    one = FakeS3()
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+def serve(tmp_root, program):
+    servers = []
+
+    def start(endpoint, **more):
+        (tmp_root / "secret").write_text(SECRET + "\n")
+        config = {"s3": {"endpoint": endpoint, "bucket": BUCKET, "prefix": "reg/", "access-key": ACCESS_KEY,
+                         "secret-file": str(tmp_root / "secret"), **more}}  # fmt: skip
+        (tmp_root / "registry.json").write_text(json.dumps(config))
+        server = KistRegistry(tmp_root / "r", program("kist-registry"), ["--config", tmp_root / "registry.json"])
+        server.start()
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+def local(server):
+    return list((server.root / "data/blobs/sha256").iterdir())
+
+
+def forget_local(server):
+    for path in local(server):
+        path.unlink()
+
+
+def name_of(digest):
+    return "reg/blobs/" + digest.replace(":", "/")
+
+
+def test_there_and_back(serve, storage):
+    ours = serve(storage.endpoint)
+    layer = os.urandom(300_000)
+    digest, manifest = ours.push_image("team/web", "1", layer=layer)
+    assert storage.objects[name_of(sha(layer))] == layer and storage.objects[name_of(digest)] == manifest
+    assert len(storage.names()) == 3
+    # Another machine: only the database is there.
+    forget_local(ours)
+    ours.kill()
+    ours.start()
+    assert ours.request("GET", "/v2/team/web/manifests/1").data == manifest
+    assert int(ours.request("HEAD", f"/v2/team/web/blobs/{sha(layer)}").getheader("Content-Length")) == len(layer)
+    part = ours.request("GET", f"/v2/team/web/blobs/{sha(layer)}", headers={"Range": "bytes=1000-1999"})
+    assert (part.status, part.data) == (206, layer[1000:2000])
+    wait_for(lambda: len(local(ours)) == 2)
+    before = len(storage.requests)
+    assert ours.request("GET", f"/v2/team/web/blobs/{sha(layer)}").data == layer
+    assert len(storage.requests) == before
+    # A mount needs no bytes at all; what loses its last row goes.
+    forget_local(ours)
+    assert ours.request("POST", f"/v2/b/blobs/uploads/?mount={sha(layer)}&from=team/web").status == 201
+    ours.request("DELETE", f"/v2/team/web/manifests/{digest}")
+    for name in ("team/web", "b"):
+        assert ours.request("DELETE", f"/v2/{name}/blobs/{sha(layer)}").status == 202
+    wait_for(lambda: storage.names() == [name_of(sha(b"{}"))])
+
+
+def test_storage_that_fails(serve, storage):
+    ours = serve(storage.endpoint)
+    storage.failures = 2
+    assert ours.push_blob("a", b"data")
+    # Nothing is acknowledged that is not there.
+    storage.failures = 100
+    reply = ours.request("POST", f"/v2/a/blobs/uploads/?digest={sha(b'lost')}", b"lost")
+    assert reply.status == 503 and b"object storage" in reply.data and b"Amz" not in reply.data
+    storage.failures = 0
+    assert ours.request("GET", f"/v2/a/blobs/{sha(b'lost')}").status == 404
+    # Bytes that changed there are not served whole.
+    forget_local(ours)
+    storage.objects[name_of(sha(b"data"))] = b"Data"
+    try:
+        assert ours.request("GET", f"/v2/a/blobs/{sha(b'data')}").status == 503
+    except Exception as error:  # pylint: disable=broad-except
+        assert "IncompleteRead" in repr(error)
+    del storage.objects[name_of(sha(b"data"))]
+    assert ours.request("GET", f"/v2/a/blobs/{sha(b'data')}").status == 503
+    assert "Amz" not in (ours.root / "log").read_text()
+
+
+def test_redirect_and_no_cache(serve, storage):
+    ours = serve(storage.endpoint, redirect=True, cache=0)
+    data = os.urandom(100_000)
+    ours.push_blob("a", data)
+    wait_for(lambda: local(ours) == [])
+    reply = ours.request("GET", f"/v2/a/blobs/{sha(data)}")
+    assert reply.status == 307 and SECRET not in reply.getheader("Location")
+    with urllib.request.urlopen(reply.getheader("Location"), timeout=60) as answer:
+        assert answer.read() == data
+
+
+def test_a_large_blob_goes_in_parts(serve, storage):
+    ours = serve(storage.endpoint)
+    data = os.urandom(1 << 20) * 70
+    ours.push_blob("a", data)
+    assert storage.objects[name_of(sha(data))] == data
+    assert [method for method, _ in storage.requests].count("PUT") == 2
+    assert storage.parts == {}
+
+
+def test_wrong_secret(serve, storage, tmp_root):
+    ours = serve(storage.endpoint)
+    ours.stop()
+    (tmp_root / "secret").write_text("other")
+    ours.start()
+    reply = ours.request("POST", f"/v2/a/blobs/uploads/?digest={sha(b'x')}", b"x")
+    assert reply.status == 503 and b"object storage" in reply.data
+
+
+@pytest.fixture
+def moto(tmp_root):
+    program = shutil.which("moto_server")
+    if not program:
+        pytest.skip("moto_server is missing: pip install 'moto[server]'")
+    port = free_port()
+    with open(tmp_root / "moto.log", "wb") as log:
+        process = subprocess.Popen([program, "-p", str(port)], stdout=log, stderr=log)
+    endpoint = f"http://127.0.0.1:{port}"
+
+    def is_up():
+        try:
+            request = urllib.request.Request(f"{endpoint}/{BUCKET}", method="PUT")
+            return urllib.request.urlopen(request, timeout=60).status == 200
+        except OSError:
+            return False
+
+    wait_for(is_up)
+    yield endpoint
+    process.terminate()
+    process.wait()
+
+
+def test_moto(serve, moto):
+    ours = serve(moto)
+    layer = os.urandom(1 << 20) * 66
+    digest, manifest = ours.push_image("team/web", "1", layer=layer)
+    forget_local(ours)
+    assert ours.request("GET", f"/v2/team/web/blobs/{sha(layer)}").data == layer
+    assert ours.request("GET", f"/v2/team/web/manifests/{digest}").data == manifest
+    ours.request("DELETE", f"/v2/team/web/blobs/{sha(layer)}")
+    assert ours.request("GET", f"/v2/team/web/blobs/{sha(layer)}").status == 404
