@@ -35,6 +35,7 @@ struct daemon_flags {
 	const char *default_shm_size;
 	const char *log_driver;
 	const char *userns_remap;
+	struct text_list cdi_folders;
 	const char *log_level;
 	const char *log_format;
 	const char *tls_authorities;
@@ -92,6 +93,7 @@ static const struct option_spec flag_table[] = {
 	OPTION_LIST("authorization-plugin", 0, T, authorization_plugins, "list", "Plugins that are asked about every request, in order"),
 	OPTION_TEXT("bip", 0, T, address_pool, "string", "Address and subnet of the default bridge, e.g. 172.20.0.1/16"),
 	OPTION_TEXT("bridge", 'b', T, bridge, "string", "Default bridge for containers (default \"kist0\"); none disables it"),
+	OPTION_LIST("cdi-spec-dir", 0, T, cdi_folders, "list", "Where descriptions of CDI devices are (default /etc/cdi and /var/run/cdi)"),
 	OPTION_TEXT("cgroup-parent", 0, T, cgroup_parent, "string", "Parent cgroup of all containers (default \"kist\")"),
 	OPTION_TEXT("config-file", 0, T, config_file, "string", "Configuration file (default \"" CONFIG_FILE_DEFAULT "\")"),
 	OPTION_TEXT("data-root", 0, T, data_root, "string", "Directory of persistent state (default \"/var/lib/kist\")"),
@@ -221,6 +223,7 @@ static const struct json_field config_fields[] = {
 	JSON_TEXT_LIST("insecure-registries", T, insecure_registries, 0),
 	JSON_OPT_BOOL("live-restore", T, live_restore, 0),
 	JSON_TEXT("log-driver", T, log_driver, 0),
+	JSON_TEXT_LIST("cdi-spec-dirs", T, cdi_folders, 0),
 	JSON_TEXT("userns-remap", T, userns_remap, 0),
 	JSON_TEXT("log-format", T, log_format, 0),
 	JSON_TEXT("log-level", T, log_level, 0),
@@ -495,6 +498,7 @@ static int merge(struct daemon_config *config, const struct daemon_flags *flags,
 	merge_text(&config->cni_config_dir, flags->cni_config_dir, "cni-conf-dir", &conflicts);
 	merge_text(&config->firewall_table, flags->firewall_table, "firewall-table", &conflicts);
 	merge_text(&config->default_shm_size, flags->default_shm_size, "default-shm-size", &conflicts);
+	merge_list(&config->cdi_folders, &flags->cdi_folders, "cdi-spec-dirs", &conflicts);
 	merge_text(&config->userns_remap, flags->userns_remap, "userns-remap", &conflicts);
 	merge_text(&config->log_driver, flags->log_driver, "log-driver", &conflicts);
 	merge_text(&config->log_level, flags->log_level, "log-level", &conflicts);
@@ -681,6 +685,7 @@ static void flags_fini(struct daemon_flags *flags)
 	text_list_fini(&flags->ulimits);
 	text_list_fini(&flags->hosts);
 	text_list_fini(&flags->log_options);
+	text_list_fini(&flags->cdi_folders);
 	text_list_fini(&flags->insecure_registries);
 	text_list_fini(&flags->address_pools);
 	text_list_fini(&flags->registry_mirrors);

@@ -55,6 +55,7 @@ struct daemon_config {
 	char *firewall_table;
 	char *default_shm_size;
 	char *userns_remap;
+	struct text_list cdi_folders;
 	char *log_driver;
 	struct text_map log_options;
 	char *log_level;

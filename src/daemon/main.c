@@ -233,6 +233,7 @@ static int open_engine(struct daemon *daemon, struct error *err)
 	options.cni_plugin_dirs = config->cni_plugin_dirs;
 	options.shm_size_bytes = daemon_config_shm_size(config);
 	options.userns_remap = config->userns_remap;
+	options.cdi_folders = &config->cdi_folders;
 	options.log_driver = config->log_driver;
 	options.log_options = &config->log_options;
 	options.stop_timeout_s = optional_i64_or(config->stop_timeout_s, 0);

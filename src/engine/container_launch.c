@@ -21,6 +21,7 @@
 #include "base/process.h"
 #include "base/program.h"
 #include "base/rollback.h"
+#include "engine/cdi.h"
 #include "engine/container_network.h"
 #include "engine/engine_private.h"
 #include "engine/log_driver.h"
@@ -248,6 +249,10 @@ static int write_config(const struct container *container, const struct spec_inp
 
 	if (spec_build(&spec, input, err) < 0)
 		return -1;
+	if (cdi_apply(&spec, &container->document.host, &container->engine->cdi_folders, err) < 0) {
+		spec_fini(&spec);
+		return -1;
+	}
 	text = spec_format(&spec);
 	spec_fini(&spec);
 	r = file_write_atomic(AT_FDCWD, path, text, strlen(text), 0600, FILE_NO_SYNC);
@@ -472,23 +477,6 @@ static void undo_volume_events(void *arg)
 	container_volume_events(arg, false);
 }
 
-static int check_requests(const struct container *container, struct error *err)
-{
-	const struct host_config *host = &container->document.host;
-
-	if (host->device_requests.count == 0)
-		return 0;
-	AUTO(text_list_fini) struct text_list wanted = { 0 };
-	const struct device_request *request = &host->device_requests.items[0];
-
-	for (size_t i = 0; i < request->capabilities.count; i++)
-		text_list_add_all(&wanted, &request->capabilities.items[i].values);
-	AUTO_FREE char *words = text_list_join(&wanted, " ");
-
-	return error_set(err, ERR_INTERNAL, "could not select device driver \"%s\" with capabilities: [[%s]]",
-			 text_or_empty(request->driver), words);
-}
-
 int container_launch(struct container *container, int cancel_fd, struct error *err)
 {
 	/* Before `undo`: it must still be there when the rollback runs. */
@@ -496,8 +484,7 @@ int container_launch(struct container *container, int cancel_fd, struct error *e
 	AUTO(rollback_run) struct rollback undo = { 0 };
 	AUTO_FREE char *address = NULL;
 
-	if (check_requests(container, err) < 0 || check_sources(&container->document, err) < 0 ||
-	    make_bundle(container, err) < 0)
+	if (check_sources(&container->document, err) < 0 || make_bundle(container, err) < 0)
 		return -1;
 	rollback_add(&undo, remove_bundle, container);
 	container_end_execs(container);

@@ -18,6 +18,7 @@
 #include "base/path.h"
 #include "base/program.h"
 #include "base/random.h"
+#include "engine/cdi.h"
 #include "engine/container_restart.h"
 #include "engine/engine_network.h"
 #include "engine/engine_private.h"
@@ -114,6 +115,10 @@ static struct engine *engine_new(const struct engine_options *options)
 	engine->bridge = xstrdup(text_empty(options->bridge) ? "kist0" : options->bridge);
 	engine->cgroup_parent = xstrdup(text_empty(options->cgroup_parent) ? "kist" : options->cgroup_parent);
 	engine->init_path = text_empty(options->init_path) ? NULL : xstrdup(options->init_path);
+	if (options->cdi_folders && options->cdi_folders->count)
+		text_list_add_all(&engine->cdi_folders, options->cdi_folders);
+	else
+		cdi_default_folders(&engine->cdi_folders);
 	engine->log_driver = xstrdup(options->log_driver);
 	if (options->log_options)
 		text_map_copy(&engine->log_options, options->log_options);
@@ -564,6 +569,7 @@ void engine_close(struct engine *engine)
 	free((char *)(uintptr_t)engine->cni.plugin_path);
 	free((char *)(uintptr_t)engine->cni.state_dir);
 	free(engine->log_driver);
+	text_list_fini(&engine->cdi_folders);
 	text_map_fini(&engine->log_options);
 	free(engine);
 }

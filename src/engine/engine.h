@@ -28,6 +28,7 @@ struct network_bridge;
 struct store;
 
 struct network_pool;
+struct text_list;
 struct text_map;
 
 struct engine_options {
@@ -46,6 +47,7 @@ struct engine_options {
 	int64_t stop_timeout_s;			     /* 0: 10 */
 	int64_t pids_limit;			     /* 0: none */
 	const char *userns_remap;		     /* "default", "user[:group]"; NULL: none */
+	const struct text_list *cdi_folders;	     /* borrowed; NULL or empty: /etc/cdi, /var/run/cdi */
 	const char *log_driver;			     /* of containers that name none; NULL: json-file */
 	const struct text_map *log_options;	     /* its options (borrowed); NULL: none */
 	const struct log *log;			     /* borrowed; NULL: nothing is logged */

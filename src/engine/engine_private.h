@@ -40,6 +40,7 @@ struct engine {
 	char *cgroup_parent;
 	char *init_path;
 	struct id_map remap; /* --userns-remap; size 0: none */
+	struct text_list cdi_folders;
 	char *log_driver;
 	struct text_map log_options;
 	int64_t shm_size_bytes;

@@ -376,6 +376,7 @@ static void fill_names(struct system_info *info, struct engine *engine)
 		text_list_add(&info->security_options, "name=landlock");
 	info->id = xstrdup(engine->id);
 	info->docker_root_dir = xstrdup(engine->data_root);
+	text_list_add_all(&info->cdi_spec_dirs, &engine->cdi_folders);
 	info->logging_driver = xstrdup(text_empty(engine->log_driver) ? "json-file" : engine->log_driver);
 	info->server_version = xstrdup(ENGINE_SERVER_VERSION);
 	info->default_runtime = xstrdup("runc");

@@ -9,6 +9,7 @@ import tempfile
 import pytest
 
 from lib import images
+from lib.daemon import Daemon
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +111,36 @@ def test_shared_memory_has_its_size(shared):
     assert taken.stdout.split()[0] == "word" and taken.stdout.split()[2] == "2048", taken.stdout
     shared.docker("rm", "-f", "giver")
     assert f"{shared.root}/x/shim" not in pathlib.Path("/proc/self/mountinfo").read_text()
+
+
+@pytest.fixture(scope="module")
+def cdi(program, busybox_tar, tmp_path_factory):
+    """An engine with CDI files of its own, for devices every machine has."""
+    folder = tmp_path_factory.mktemp("cdi")
+    root = pathlib.Path(tempfile.mkdtemp(prefix="kt-", dir="/tmp"))
+    daemon = Daemon(root, program, options=["--cdi-spec-dir", str(folder)])
+    daemon.start()
+    daemon.docker("import", "-c", 'CMD ["sh"]', busybox_tar, "busybox:latest")
+    edits = {"env": ["GPU_ALL=1"], "mounts": [{"hostPath": str(folder), "containerPath": "/vendor", "options": ["ro", "rbind"]}]}
+    node = {"path": "/dev/given", "hostPath": "/dev/null", "permissions": "rw"}
+    devices = [{"name": name, "containerEdits": {"deviceNodes": [node], "env": [f"GPU={name}"], "additionalGids": [77]}} for name in ("0", "1", "all")]
+    (folder / "gpu.json").write_text(json.dumps({"cdiVersion": "0.6.0", "kind": "nvidia.com/gpu", "containerEdits": edits, "devices": devices}))
+    yield daemon
+    daemon.finish()
+    shutil.rmtree(root)
+
+
+def test_devices_by_cdi(cdi):
+    show = 'echo $GPU $GPU_ALL; id -G; ls /vendor; test -c /dev/given && echo x >/dev/given && echo writable'
+    run = cdi.kist("run", "--rm", "--device", "nvidia.com/gpu=1", "busybox", "sh", "-c", show)
+    assert run.stdout.split() == ["1", "1", "0", "77", "gpu.json", "writable"], run.stdout
+    assert cdi.docker("run", "--rm", "--gpus", "all", "busybox", "sh", "-c", "echo $GPU").stdout == "all\n"
+    assert cdi.docker("run", "--rm", "--gpus", "device=0", "busybox", "sh", "-c", "echo $GPU").stdout == "0\n"
+    assert json.loads(cdi.docker("info", "--format", "{{json .}}").stdout).get("CDISpecDirs", [""])[0].startswith("/")
+
+
+def test_devices_that_cdi_does_not_know(cdi, shared):
+    run = cdi.kist("run", "--rm", "--device", "nvidia.com/gpu=9", "busybox", "true", check=False)
+    assert run.returncode == 125 and "unresolvable CDI devices nvidia.com/gpu=9" in run.stderr
+    run = shared.docker("run", "--rm", "--gpus", "all", "busybox", "true", check=False)
+    assert run.returncode == 125 and 'could not select device driver "" with capabilities: [[gpu]]' in run.stderr
