@@ -119,6 +119,12 @@ static char *encode_request(struct image_request *request, const struct tool_opt
 	whole.new_base = borrow(options->new_base);
 	whole.user = borrow(options->user);
 	whole.workdir = borrow(options->workdir);
+	whole.force = options->force;
+	whole.arch = borrow(options->arch);
+	whole.os = borrow(options->os);
+	whole.variant = borrow(options->variant);
+	whole.os_version = borrow(options->os_version);
+	whole.os_features = options->os_features;
 	whole.set_platform = borrow(options->set_platform);
 	whole.files = options->files;
 	whole.env = options->env;

@@ -27,6 +27,7 @@ struct tool_options {
 	bool raw;
 	bool config;
 	bool by_digest;
+	bool force;
 	bool clear_entrypoint;
 	bool clear_cmd;
 	const char *platform;
@@ -38,6 +39,11 @@ struct tool_options {
 	const char *user;
 	const char *workdir;
 	const char *set_platform;
+	const char *arch;
+	const char *os;
+	const char *variant;
+	const char *os_version;
+	struct text_list os_features;
 	struct text_list files;
 	struct text_list env;
 	struct text_list labels;

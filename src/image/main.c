@@ -20,11 +20,25 @@ static const struct {
 	image_job *run;
 	size_t operands; /* at least */
 } jobs[] = {
-	{ "append", job_append, 1 },	 { "catalog", job_catalog, 1 },	    { "config", job_config, 1 },
-	{ "copy", job_copy, 2 },	 { "delete", job_delete, 1 },	    { "digest", job_digest, 1 },
-	{ "export", job_export, 1 },	 { "flatten", job_flatten, 1 },	    { "inspect", job_inspect, 1 },
-	{ "ls-tags", job_ls_tags, 1 },	 { "manifest", job_manifest, 1 },   { "mutate", job_mutate, 1 },
-	{ "rebase", job_rebase, 1 },	 { "referrers", job_referrers, 1 }, { "sync", job_sync, 2 },
+	{ "append", job_append, 1 },
+	{ "catalog", job_catalog, 1 },
+	{ "config", job_config, 1 },
+	{ "copy", job_copy, 2 },
+	{ "delete", job_delete, 1 },
+	{ "digest", job_digest, 1 },
+	{ "export", job_export, 1 },
+	{ "flatten", job_flatten, 1 },
+	{ "inspect", job_inspect, 1 },
+	{ "ls-tags", job_ls_tags, 1 },
+	{ "manifest", job_manifest, 1 },
+	{ "manifest-annotate", job_manifest_annotate, 2 },
+	{ "manifest-create", job_manifest_create, 2 },
+	{ "manifest-inspect", job_manifest_inspect, 1 },
+	{ "manifest-push", job_manifest_push, 1 },
+	{ "mutate", job_mutate, 1 },
+	{ "rebase", job_rebase, 1 },
+	{ "referrers", job_referrers, 1 },
+	{ "sync", job_sync, 2 },
 	{ "validate", job_validate, 1 },
 };
 

@@ -54,6 +54,11 @@ struct image_request {
 	char *user;
 	char *workdir;
 	char *set_platform;
+	char *arch; /* of manifest annotate */
+	char *os;
+	char *variant;
+	char *os_version;
+	struct text_list os_features;
 	bool clear_entrypoint;
 	bool clear_cmd;
 };

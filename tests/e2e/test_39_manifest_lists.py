@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lists of images for several platforms: kist manifest, and docker manifest, against kist-registry."""
+import json
+import os
+import subprocess
+
+import pytest
+
+from lib import images
+from lib.kist_registry import KistRegistry
+
+
+@pytest.fixture
+def server(program, tmp_root):
+    registry = KistRegistry(tmp_root / "registry", program("kist-registry"))
+    registry.start()
+    yield registry
+    registry.stop()
+
+
+@pytest.fixture
+def run(program, tmp_root):
+    def call(tool, *args, check=True):
+        env = dict(os.environ, HOME=str(tmp_root), DOCKER_CONFIG=str(tmp_root / "config"), TMPDIR=str(tmp_root))
+        env["DOCKER_HOST"] = f"unix://{tmp_root}/none.sock"
+        argv = [program("kist") if tool == "kist" else tool, *map(str, args)]
+        done = subprocess.run(argv, capture_output=True, text=True, env=env, timeout=120, cwd=tmp_root)
+        if check:
+            assert done.returncode == 0, (argv, done.stderr)
+        return done
+
+    return call
+
+
+@pytest.fixture
+def pushed(run, server, tmp_root, busybox_rootfs):
+    """Two images in a repository of the registry, one of them said to be arm64's."""
+    layout = images.Layout(tmp_root / "in")
+    (tmp_root / "f").mkdir()
+    (tmp_root / "f/file").write_text("x")
+    layout.add_image("a", [images.tar_of(tmp_root / "f")])
+    address = server.address
+    run("kist", "image", "copy", "-q", "oci:in:a", f"docker://{address}/parts:amd64")
+    run("kist", "image", "mutate", f"{address}/parts:amd64", "--set-platform", "linux/arm64", "-t", f"{address}/parts:arm64")
+    return address
+
+
+def test_create_annotate_push(run, pushed, server):
+    name = f"{pushed}/whole:1"
+    parts = [f"{pushed}/parts:amd64", f"{pushed}/parts:arm64"]
+    assert run("kist", "manifest", "create", name, *parts).stdout == f"Created manifest list {name}\n"
+    again = run("kist", "manifest", "create", name, *parts, check=False)
+    assert again.returncode == 1 and "--amend" in again.stderr
+    run("kist", "manifest", "annotate", "--variant", "v8", "--os-version", "6", name, parts[1])
+    local = json.loads(run("kist", "manifest", "inspect", name).stdout)
+    assert [m["platform"]["architecture"] for m in local["manifests"]] == ["amd64", "arm64"]
+    assert local["manifests"][1]["platform"]["variant"] == "v8" and local["manifests"][1]["platform"]["os.version"] == "6"
+    run("kist", "manifest", "create", "--amend", name, parts[0])
+    digest = run("kist", "manifest", "push", "--purge", name).stdout.strip()
+    remote = json.loads(run("kist", "image", "manifest", name).stdout)
+    assert sorted(m["digest"] for m in remote["manifests"]) == sorted(m["digest"] for m in local["manifests"])
+    assert run("kist", "image", "digest", name).stdout.strip() == digest
+    assert json.loads(run("kist", "image", "config", "--platform", "linux/arm64/v8", name).stdout)["architecture"] == "arm64"
+    assert "PASS" in run("kist", "image", "validate", name).stdout
+    gone = run("kist", "manifest", "rm", name, check=False)
+    assert gone.returncode == 1 and "No such manifest" in gone.stderr
+    for bad in ([f"{pushed}/new:1", f"{pushed}/none:1"], [f"{pushed}/new:1", name], ["BAD NAME", parts[0]]):
+        refused = run("kist", "manifest", "create", *bad, check=False)
+        assert refused.returncode == 1 and refused.stderr, bad
+    for command in (["push", f"{pushed}/new:1"], ["annotate", f"{pushed}/new:1", parts[0]]):
+        assert run("kist", "manifest", *command, check=False).returncode == 1
+
+
+def test_the_stock_command_line(run, pushed, server):
+    """docker manifest talks to the registry by itself."""
+    name = f"{pushed}/stock:1"
+    parts = [f"{pushed}/parts:amd64", f"{pushed}/parts:arm64"]
+    # It wants docker's own types.
+    for part in parts:
+        run("kist", "image", "copy", "-q", "--format", "v2s2", f"docker://{part}", f"docker://{part}-docker")
+    parts = [f"{part}-docker" for part in parts]
+    run("docker", "manifest", "create", "--insecure", name, *parts)
+    run("docker", "manifest", "annotate", "--variant", "v8", name, parts[1])
+    digest = run("docker", "manifest", "push", "--insecure", name).stdout.split()[-1]
+    assert run("kist", "image", "digest", name).stdout.strip() == digest
+    theirs = json.loads(run("docker", "manifest", "inspect", "--insecure", name).stdout)
+    ours = json.loads(run("kist", "manifest", "inspect", name).stdout)
+    assert [m["digest"] for m in theirs["manifests"]] == [m["digest"] for m in ours["manifests"]]
+    assert "PASS" in run("kist", "image", "validate", name).stdout
