@@ -307,15 +307,21 @@ static int apply_limits(struct creation *creation, struct error *err)
 	return delegate(creation, err);
 }
 
-/* Until the commit only our own init is in the group: its rules can be written while it goes on. */
+/*
+ * A v1 group has no device at all between "deny all" and the first rule, so this is done while init waits for a word,
+ * not while it makes and opens devices. Until the commit only init is in the group.
+ */
 static int apply_devices(struct creation *creation, struct error *err)
 {
 	static const struct spec_resources nothing;
 	const struct spec_resources *resources = creation->spec.linux_.resources;
 
-	if (creation->late_devices &&
-	    host_cgroup_apply_devices(creation->cgroup, resources ? resources : &nothing, err) < 0)
+	if (!creation->late_devices)
+		return 0;
+	creation->late_devices = false;
+	if (host_cgroup_apply_devices(creation->cgroup, resources ? resources : &nothing, err) < 0)
 		return error_prefix(err, "cgroup %s", creation->record.cgroup_path);
+	trace_mark(creation->plan.runtime->trace, "device rules");
 	return 0;
 }
 
@@ -452,7 +458,7 @@ static int birth(struct creation *creation, struct error *err)
 	close_fd(&creation->plan.sync_fd);
 	trace_mark(trace, "clone");
 	host_seccomp_hand_over(&creation->plan, creation->process.pid);
-	creation->late_devices = creation->plan.late_namespaces && !creation->spec.hooks.create_container.count;
+	creation->late_devices = creation->plan.late_namespaces;
 	if (make_net(creation, err) < 0 || creation_complete_cgroup(creation, err) < 0 ||
 	    host_process_prepare(&creation->process, &creation->plan, err) < 0 ||
 	    net_device_move(&creation->plan, creation->process.pid, err) < 0 ||
@@ -472,8 +478,6 @@ static int use_the_wait(struct creation *creation, struct error *err)
 	if (r < 0)
 		return error_set_errno(err, ERR_INTERNAL, r, "bring up lo in the new network namespace");
 	close_fd(&creation->net_fd);
-	if (apply_devices(creation, err) < 0)
-		return -1;
 	self_seal_release();
 	creation->record.pid = creation->process.pid;
 	creation->record.start_time = pid_start_time(creation->process.pid);
@@ -532,7 +536,8 @@ static int follow_init(struct creation *creation, struct error *err)
 			return -1;
 		switch (message.word) {
 		case SYNC_HOOKS:
-			if (run_create_hooks(creation, err) < 0)
+			/* Before them: they may add rules of their own. */
+			if (apply_devices(creation, err) < 0 || run_create_hooks(creation, err) < 0)
 				return -1;
 			break;
 		case SYNC_IDMAP:
@@ -540,6 +545,8 @@ static int follow_init(struct creation *creation, struct error *err)
 				return -1;
 			break;
 		case SYNC_READY:
+			if (apply_devices(creation, err) < 0)
+				return -1;
 			return host_process_deliver(&creation->process, &message, &creation->plan, err);
 		case 0:
 			return explain_death(creation, err);

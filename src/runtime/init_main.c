@@ -128,13 +128,13 @@ static int use_the_wait(struct init *init, struct error *err)
 	return 0;
 }
 
-/* First those of the runtime's namespaces, which the host side runs, then those of the container's. */
+/* First those of the runtime's namespaces, which the host side runs (if any), then those of the container's. */
 static int run_create_hooks(struct init *init, struct error *err)
 {
 	const struct plan *plan = init->plan;
 	const struct spec_hooks *hooks = &plan->spec->hooks;
 
-	if (has_runtime_hooks(hooks) &&
+	if (has_hooks(hooks) &&
 	    (sync_send(plan->sync_fd, SYNC_HOOKS, err) < 0 || sync_expect(plan->sync_fd, SYNC_GO, err) < 0))
 		return -1;
 	/* As in runc: the hooks find the mounted root as their current directory. */

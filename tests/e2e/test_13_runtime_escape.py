@@ -143,7 +143,9 @@ def test_shim_is_sealed_too(tmp_root, program):
     name = "t-rt-seal-" + tmp_root.name
     subprocess.run([program("kist-shim"), "-namespace", "t-rt", "-id", name, "-address", "", "start"], cwd=bundle,
                    check=True, capture_output=True, timeout=120)
-    found = [int(e) for e in os.listdir("/proc") if e.isdigit() and shim_of(e, name)]
+    found = []
+    # It may still be on its way to its name when start has told the address.
+    wait_for(lambda: found.extend(int(e) for e in os.listdir("/proc") if e.isdigit() and shim_of(e, name)) or found, what="the shim")
     assert len(found) == 1
     try:
         assert os.statvfs(f"/proc/{found[0]}/exe").f_flag & os.ST_RDONLY
