@@ -334,7 +334,7 @@ static void check_base_platform(struct checker *checker, const struct stage *sta
 {
 	AUTO(platform_fini) struct platform wanted = { 0 };
 	AUTO(error_clear) struct error ignored = { 0 };
-	struct platform offered;
+	AUTO(platform_fini) struct platform offered = { 0 };
 	AUTO_FREE char *wanted_text = NULL;
 	AUTO_FREE char *offered_text = NULL;
 

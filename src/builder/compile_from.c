@@ -10,7 +10,7 @@
 
 static bool fits(const struct image_ready *image, const struct platform *wanted)
 {
-	struct platform offered;
+	AUTO(platform_fini) struct platform offered = { 0 };
 
 	image_config_platform(&image->config, &offered);
 	return platform_rank(wanted, &offered, PLATFORM_RUNNABLE) >= 0;

@@ -305,12 +305,13 @@ static int take_input(struct grpc_stream *stream)
 /* 1 if a whole message is in partial behind what was taken. */
 static int find_message(struct grpc_stream *stream, struct proto_bytes *out_bytes, struct error *err)
 {
-	const uint8_t *data = stream->partial.data + stream->taken;
 	size_t left = stream->partial.size - stream->taken;
+	const uint8_t *data;
 	size_t size;
 
 	if (left < GRPC_FRAME_HEADER)
 		return 0;
+	data = stream->partial.data + stream->taken;
 	if (data[0] != 0)
 		return error_set(err, ERR_UNSUPPORTED, "a compressed message");
 	size = (size_t)data[1] << 24 | (size_t)data[2] << 16 | (size_t)data[3] << 8 | data[4];
