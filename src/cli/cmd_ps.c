@@ -148,30 +148,105 @@ static void add_mounts(struct template_row *row, const struct json_value *mounts
 	listing_set_take(row, "LocalVolumes", xasprintf("%d", local));
 }
 
-static void add_row(struct listing *listing, const struct json_value *container, bool full)
+static void set_networks(struct template_row *row, const struct json_value *container)
+{
+	AUTO(text_list_fini) struct text_list networks = { 0 };
+
+	json_value_keys(&networks, json_value_get(json_value_get(container, "NetworkSettings"), "Networks"), true);
+	listing_set_take(row, "Networks", text_list_join(&networks, ","));
+}
+
+static char *running_for(const struct json_value *container)
+{
+	int64_t created = json_value_integer(json_value_get(container, "Created"));
+	AUTO_FREE char *age = units_duration(clock_wall_ns() - created * CLOCK_SECOND);
+
+	return xasprintf("%s ago", age);
+}
+
+/* What a column shows, and the keys it is made of. */
+static const struct {
+	const char *field;
+	const char *keys;
+} sources[] = {
+	{ "ID", "Id" },
+	{ "Names", "Names" },
+	{ "Image", "Image,ImageID" },
+	{ "Command", "Command" },
+	{ "CreatedAt", "Created" },
+	{ "RunningFor", "Created" },
+	{ "Ports", "Ports" },
+	{ "State", "State" },
+	{ "Status", "Status" },
+	{ "Size", "SizeRw,SizeRootFs" },
+	{ "Labels", "Labels" },
+	{ "Label", "Labels" },
+	{ "Mounts", "Mounts" },
+	{ "LocalVolumes", "Mounts" },
+	{ "Networks", "NetworkSettings" },
+};
+
+struct used {
+	bool names, image, command, created_at, running_for, ports, size, labels, mounts, networks;
+};
+
+static struct used read_used(const struct listing *listing)
+{
+	return (struct used){
+		.names = listing_may_use(listing, "Names"),
+		.image = listing_may_use(listing, "Image"),
+		.command = listing_may_use(listing, "Command"),
+		.created_at = listing_may_use(listing, "CreatedAt"),
+		.running_for = listing_may_use(listing, "RunningFor"),
+		.ports = listing_may_use(listing, "Ports"),
+		.size = listing_may_use(listing, "Size"),
+		.labels = listing_may_use(listing, "Labels"),
+		.mounts = listing_may_use(listing, "Mounts") || listing_may_use(listing, "LocalVolumes"),
+		.networks = listing_may_use(listing, "Networks"),
+	};
+}
+
+/* The engine need not tell what nobody shows. (dockerd ignores this, and tells all.) */
+static void add_fields(struct text *path, const struct listing *listing)
+{
+	AUTO(text_list_fini) struct text_list keys = { 0 };
+	AUTO_FREE char *joined = NULL;
+
+	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++)
+		if (listing_may_use(listing, sources[i].field))
+			text_list_add(&keys, sources[i].keys);
+	if (keys.count == 0)
+		text_list_add(&keys, "Id");
+	joined = text_list_join(&keys, ",");
+	query_add(path, "fields", joined);
+}
+
+static void add_row(struct listing *listing, const struct json_value *container, bool full, const struct used *used)
 {
 	struct template_row *row = listing_add(listing);
 	int64_t created = json_value_integer(json_value_get(container, "Created"));
-	AUTO_FREE char *age = units_duration(clock_wall_ns() - created * CLOCK_SECOND);
-	AUTO(text_list_fini) struct text_list networks = { 0 };
 
 	row->labels = json_value_get(container, "Labels");
-	json_value_keys(&networks, json_value_get(json_value_get(container, "NetworkSettings"), "Networks"), true);
 	listing_set_take(row, "ID",
 			 full ? xstrdup(text_of(container, "Id")) : units_short_id(text_of(container, "Id")));
-	listing_set_take(row, "Names", names_of(container, full));
-	listing_set_take(row, "Image", image_of(container, full));
-	listing_set_take(row, "Command", command_of(container, full));
-	listing_set_take(row, "CreatedAt", units_time(created));
-	listing_set_take(row, "RunningFor", xasprintf("%s ago", age));
-	listing_set_take(row, "Ports", ports_format(json_value_get(container, "Ports")));
+	listing_set_take(row, "Names", used->names ? names_of(container, full) : xstrdup(""));
+	listing_set_take(row, "Image", used->image ? image_of(container, full) : xstrdup(""));
+	listing_set_take(row, "Command", used->command ? command_of(container, full) : xstrdup(""));
+	listing_set_take(row, "CreatedAt", used->created_at ? units_time(created) : xstrdup(""));
+	listing_set_take(row, "RunningFor", used->running_for ? running_for(container) : xstrdup(""));
+	listing_set_take(row, "Ports", used->ports ? ports_format(json_value_get(container, "Ports")) : xstrdup(""));
 	listing_set(row, "State", text_of(container, "State"));
 	listing_set(row, "Status", text_of(container, "Status"));
-	listing_set_take(row, "Size", size_of(container));
-	listing_set_take(row, "Labels", listing_labels(row->labels));
-	listing_set_take(row, "Networks", text_list_join(&networks, ","));
+	listing_set_take(row, "Size", used->size ? size_of(container) : xstrdup(""));
+	listing_set_take(row, "Labels", used->labels ? listing_labels(row->labels) : xstrdup(""));
 	listing_set(row, "Platform", "");
-	add_mounts(row, json_value_get(container, "Mounts"), full);
+	listing_set(row, "Networks", "");
+	if (used->networks)
+		set_networks(row, container);
+	listing_set(row, "Mounts", "");
+	listing_set(row, "LocalVolumes", "0");
+	if (used->mounts)
+		add_mounts(row, json_value_get(container, "Mounts"), full);
 }
 
 static int run_ps(struct cli *cli, void *target, const struct text_list *operands, struct error *err)
@@ -183,6 +258,7 @@ static int run_ps(struct cli *cli, void *target, const struct text_list *operand
 	AUTO(text_fini) struct text path = { 0 };
 	AUTO_FREE char *table = NULL;
 	AUTO_FREE char *limit = NULL;
+	struct used used;
 	struct client *client;
 	int64_t last = options->latest ? 1 : options->last;
 	bool size;
@@ -194,19 +270,21 @@ static int run_ps(struct cli *cli, void *target, const struct text_list *operand
 	if (options->quiet && (text_empty(format) || text_equal(format, "table")))
 		format = "{{.ID}}";
 	listing_init(&listing, columns, "*formatter.ContainerContext", format, table);
+	used = read_used(&listing);
 	size = options->size || listing_uses(&listing, "Size") || strstr(listing.format, "json .");
 	text_add(&path, "/containers/json");
 	query_add_flag(&path, "all", options->all);
 	limit = last > 0 ? xasprintf("%lld", (long long)last) : NULL;
 	query_add(&path, "limit", limit);
 	query_add_flag(&path, "size", size);
+	add_fields(&path, &listing);
 	if (query_add_filters(&path, &options->filters, err) < 0)
 		return -1;
 	client = cli_client(cli, err);
 	if (!client || client_call(&containers, client, "GET", path.data, NULL, err) < 0)
 		return -1;
 	for (size_t i = 0; i < json_value_count(containers); i++)
-		add_row(&listing, json_value_at(containers, i), options->no_trunc);
+		add_row(&listing, json_value_at(containers, i), options->no_trunc, &used);
 	return listing_print(&listing, err);
 }
 

@@ -59,6 +59,23 @@ bool listing_uses(const struct listing *listing, const char *field)
 	return false;
 }
 
+/* A dot with no name behind it is the whole row. */
+static bool uses_row(const char *format)
+{
+	if (text_equal(format, "json") || strchr(format, '$'))
+		return true;
+	for (const char *open = format; (open = strstr(open, "{{")); open += 2)
+		for (const char *c = open + 2; *c && !(c[0] == '}' && c[1] == '}'); c++)
+			if (*c == '.' && !isalnum((unsigned char)c[1]))
+				return true;
+	return false;
+}
+
+bool listing_may_use(const struct listing *listing, const char *field)
+{
+	return uses_row(listing->format) || listing_uses(listing, field);
+}
+
 char *listing_labels(const struct json_value *labels)
 {
 	AUTO(text_list_fini) struct text_list pairs = { 0 };

@@ -37,6 +37,8 @@ int listing_print(const struct listing *listing, struct error *err);
 void listing_fini(struct listing *listing);
 /* true if the format names the field: some are costly to ask for. */
 bool listing_uses(const struct listing *listing, const char *field);
+/* The same, but true too if the format may use all fields: json, {{.}}, variables. */
+bool listing_may_use(const struct listing *listing, const char *field);
 /* "a=1,b=2" of an object, sorted. */
 char *listing_labels(const struct json_value *labels);
 /* --format's \t and \n written as two characters. */

@@ -230,7 +230,9 @@ struct container_summaries {
 struct list_options {
 	bool all;
 	bool size;
-	int64_t limit;			  /* 0: none; else the newest n, running or not */
+	int64_t limit; /* 0: none; else the newest n, running or not */
+	const struct text_list
+		*fields; /* only these keys are filled (and Id); NULL: all. See container_list_fields() */
 	const struct filter_set *filters; /* NULL: none */
 };
 /* For filter_set_parse(). */
@@ -239,6 +241,9 @@ extern const char *const container_prune_filter_keys[];
 /* Newest first. Free with json_free_array(&list, container_summary_fields, sizeof(struct container_summary)). */
 int container_list(struct container_summaries *out_list, struct engine *engine, const struct list_options *options,
 		   struct error *err);
+
+/* The table for an answer with these keys only; yours (free()). */
+struct json_field *container_list_fields(const struct text_list *fields);
 
 struct top_row {
 	struct text_list values;

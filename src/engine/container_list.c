@@ -152,7 +152,51 @@ static void view_ports(struct container_summary *to, const struct container_docu
 	}
 }
 
-static void view(struct container_summary *to, struct container *container)
+/* What nobody asked for costs nothing: ps of ten thousand containers wants a few keys of each. */
+struct wanted {
+	bool command;
+	bool ports;
+	bool labels;
+	bool status;
+	bool host;
+	bool networks;
+	bool mounts;
+};
+
+static bool is_wanted(const struct text_list *fields, const char *key)
+{
+	return !fields || text_list_contains(fields, key);
+}
+
+static struct wanted read_wanted(const struct text_list *fields)
+{
+	return (struct wanted){
+		.command = is_wanted(fields, "Command"),
+		.ports = is_wanted(fields, "Ports"),
+		.labels = is_wanted(fields, "Labels"),
+		.status = is_wanted(fields, "Status"),
+		.host = is_wanted(fields, "HostConfig"),
+		.networks = is_wanted(fields, "NetworkSettings"),
+		.mounts = is_wanted(fields, "Mounts"),
+	};
+}
+
+struct json_field *container_list_fields(const struct text_list *fields)
+{
+	size_t total = sizeof(container_summary_fields) / sizeof(container_summary_fields[0]);
+	struct json_field *chosen = xcalloc(total, sizeof(*chosen));
+	size_t count = 0;
+
+	for (size_t i = 0; i < total; i++) {
+		const struct json_field *field = &container_summary_fields[i];
+
+		if (field->kind == JSON_KIND_END || text_equal(field->name, "Id") || is_wanted(fields, field->name))
+			chosen[count++] = *field;
+	}
+	return chosen;
+}
+
+static void view(struct container_summary *to, struct container *container, const struct wanted *wanted)
 {
 	AUTO_UNLOCK struct mutex *held = mutex_hold(&container->mutex);
 	const struct container_document *document = &container->document;
@@ -161,16 +205,23 @@ static void view(struct container_summary *to, struct container *container)
 	text_list_addf(&to->names, "/%s", document->name);
 	to->image = xstrdup(text_or_empty(document->config.image));
 	to->image_id = xstrdup(text_or_empty(document->image_id));
-	to->command = command_text(document);
 	to->created = document->state.created_ns / CLOCK_SECOND;
-	view_ports(to, document);
-	text_map_copy(&to->labels, &document->config.labels);
 	to->state = xstrdup(container_status(&document->state));
-	to->status = container_status_text(&document->state, clock_wall_ns());
-	to->host.network_mode = xstrdup(text_or_empty(document->host.network_mode));
-	text_map_copy(&to->host.annotations, &document->host.annotations);
-	json_copy_fields(&to->network.networks, &document->networking, networking_config_fields);
-	for (size_t i = 0; i < document->mounts.count; i++)
+	if (wanted->command)
+		to->command = command_text(document);
+	if (wanted->ports)
+		view_ports(to, document);
+	if (wanted->labels)
+		text_map_copy(&to->labels, &document->config.labels);
+	if (wanted->status)
+		to->status = container_status_text(&document->state, clock_wall_ns());
+	if (wanted->host) {
+		to->host.network_mode = xstrdup(text_or_empty(document->host.network_mode));
+		text_map_copy(&to->host.annotations, &document->host.annotations);
+	}
+	if (wanted->networks)
+		json_copy_fields(&to->network.networks, &document->networking, networking_config_fields);
+	for (size_t i = 0; wanted->mounts && i < document->mounts.count; i++)
 		if (!document->mounts.items[i].hidden)
 			container_view_mount(json_array_add(&to->mounts, sizeof(struct mount_point)),
 					     &document->mounts.items[i]);
@@ -352,6 +403,7 @@ int container_list(struct container_summaries *out_list, struct engine *engine, 
 		   struct error *err)
 {
 	struct list_filter filter = { .filters = options->filters };
+	const struct wanted wanted = read_wanted(options->fields);
 	struct container **items;
 	size_t count;
 
@@ -368,7 +420,7 @@ int container_list(struct container_summaries *out_list, struct engine *engine, 
 		if (!is_listed(items[i], &filter, options))
 			continue;
 		summary = json_array_add(out_list, sizeof(*summary));
-		view(summary, items[i]);
+		view(summary, items[i], &wanted);
 		if (options->size)
 			container_view_size(&summary->size_rw, &summary->size_root_fs, items[i]);
 	}

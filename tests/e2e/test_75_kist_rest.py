@@ -1,6 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands and flags of docker's that few use: each acts, or says why not."""
+import json
+import re
+
 import pytest
+
+from lib.docker_cli import needs_28
+from lib.raw_http import last_answer
+
+
+# Time goes on between two commands.
+AGE = re.compile(r"(Less than a|About a|About an|\d+) (seconds?|minutes?|hour)")
+
+
+def call(engine, path):
+    status, _, body = last_answer(str(engine.socket), f"GET {path} HTTP/1.0\r\n\r\n".encode())
+    return status, json.loads(body)
+
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +68,20 @@ def test_what_acts(engine, tmp_path):
     assert run.returncode == 1 and "squash" in run.stderr
     run = engine.kist("build", "--isolation", "hyperv", tmp_path, check=False)
     assert run.returncode == 1 and "hyperv" in run.stderr
+
+
+@needs_28
+def test_ps_asks_for_what_it_shows(engine):
+    """kist asks the engine for some keys only; whatever the format, it prints what docker's ps prints."""
+    engine.kist("run", "-d", "--name", "rest-ps", "-l", "a=b", "-v", "/anonymous", "-p", "80", "rest-bb", "sleep", "1000")
+    formats = ["{{.ID}}", "{{.Names}} {{.Image}}", "{{.Command}}", "{{.Ports}}", "{{.State}}/{{.Status}}", "{{.Labels}}", '{{.Label "a"}}']
+    formats += ["{{.Mounts}} {{.LocalVolumes}}", "{{.Networks}}", "{{.CreatedAt}}", "{{.RunningFor}}", "json", "{{json .Names}}", "{{$x := .}}{{$x.Labels}}"]
+    formats += ["{{with .Labels}}{{.}}{{end}}", "{{if .Mounts}}yes{{end}}", "table {{.Names}}\t{{.Networks}}", "{{.Size}}", "table"]
+    for text in formats:
+        argv = ["ps", "-a", "--filter", "name=rest-ps", "--format", text]
+        ours, theirs = (re.sub(r" +", " ", AGE.sub("<age>", tool(*argv).stdout)) for tool in (engine.kist, engine.docker))
+        assert ours == theirs, text
+    assert engine.kist("ps", "-aq", "--filter", "name=rest-ps").stdout == engine.docker("ps", "-aq", "--filter", "name=rest-ps").stdout
+    status, answer = call(engine, "/containers/json?fields=Names")
+    assert status == 200 and [sorted(item) for item in answer] == [["Id", "Names"]] * len(answer)
+    engine.kist("rm", "-f", "-v", "rest-ps")
