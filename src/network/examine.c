@@ -148,6 +148,12 @@ void network_examine(struct network *network, const char *name, struct examinati
 	examine_conntrack(out);
 	examination_add(out, firewall_is_whole(network), "nft table inet %s has all its rules and elements",
 			network->table);
+	if (foreign_is_unknown())
+		examination_add(out, false,
+				"this kernel has rules of the old iptables (ip_tables), which may drop what %s "
+				"forwards: install "
+				"iptables-legacy, so that it can be let through, or move to nftables",
+				name);
 	examination_add(out, !foreign_drops(name),
 			"no other firewall's FORWARD chain drops what %s forwards (iptables -S FORWARD)", name);
 }

@@ -17,7 +17,10 @@
 
 #define OUTPUT_LIMIT (1 << 20)
 
-static const char *const programs[] = { "iptables", "ip6tables" };
+/* Each looks at tables of its own; on many hosts the first two are those of nftables, beside which old ones may stand. */
+static const char *const programs[] = { "iptables", "ip6tables", "iptables-legacy", "ip6tables-legacy" };
+#define PROGRAM_COUNT (sizeof(programs) / sizeof(programs[0]))
+#define LEGACY 2 /* from here on: only asked where the kernel has old tables, as asking makes them */
 
 /* The chain as "-A" lines, its policy first; NULL: there is no such program or chain. Yours. */
 static char *read_chain(const char *program)
@@ -67,6 +70,7 @@ static void change_both(const char *program, const char *chain, const char *brid
 struct forward_chains {
 	bool any;
 	bool drops;
+	bool legacy;
 };
 
 static int take_chain(const struct nlmsghdr *message, void *arg)
@@ -93,16 +97,27 @@ static struct forward_chains find_chains(void)
 	if (fd >= 0)
 		request_exchange(fd, &request, take_chain, &found);
 	/* The old tables tell only that they are there. */
-	if (file_read(&legacy, NULL, AT_FDCWD, "/proc/net/ip_tables_names", 4096) == 0 && strstr(legacy, "filter"))
-		found.any = found.drops = true;
+	for (size_t i = 0; i < 2; i++) {
+		static const char *const files[] = { "/proc/net/ip_tables_names", "/proc/net/ip6_tables_names" };
+		AUTO_FREE char *names = NULL;
+
+		found.legacy |= file_read(&names, NULL, AT_FDCWD, files[i], 4096) == 0 && strstr(names, "filter");
+	}
+	found.any |= found.legacy;
+	found.drops |= found.legacy;
 	return found;
+}
+
+static size_t program_count(const struct forward_chains *chains)
+{
+	return chains->legacy ? PROGRAM_COUNT : LEGACY;
 }
 
 void foreign_admit(const char *bridge)
 {
-	if (!find_chains().drops)
-		return;
-	for (size_t i = 0; i < 2; i++) {
+	struct forward_chains chains = find_chains();
+
+	for (size_t i = 0; chains.drops && i < program_count(&chains); i++) {
 		AUTO_FREE char *chain = read_chain(programs[i]);
 
 		if (chain && text_has_prefix(chain, "-P FORWARD DROP"))
@@ -112,9 +127,9 @@ void foreign_admit(const char *bridge)
 
 bool foreign_drops(const char *bridge)
 {
-	if (!find_chains().drops)
-		return false;
-	for (size_t i = 0; i < 2; i++) {
+	struct forward_chains chains = find_chains();
+
+	for (size_t i = 0; chains.drops && i < program_count(&chains); i++) {
 		AUTO_FREE char *chain = read_chain(programs[i]);
 
 		if (chain && text_has_prefix(chain, "-P FORWARD DROP") &&
@@ -124,11 +139,21 @@ bool foreign_drops(const char *bridge)
 	return false;
 }
 
+bool foreign_is_unknown(void)
+{
+	AUTO_FREE char *chain = NULL;
+
+	if (!find_chains().legacy)
+		return false;
+	chain = read_chain(programs[LEGACY]);
+	return !chain;
+}
+
 void foreign_withdraw(const char *bridge)
 {
-	if (!find_chains().any)
-		return;
-	for (size_t i = 0; i < 2; i++) {
+	struct forward_chains chains = find_chains();
+
+	for (size_t i = 0; chains.any && i < program_count(&chains); i++) {
 		AUTO_FREE char *chain = read_chain(programs[i]);
 
 		if (chain)

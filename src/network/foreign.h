@@ -15,4 +15,6 @@ void foreign_admit(const char *bridge);
 void foreign_admit_all(struct network *network);
 /* Whether one drops and does not let this bridge through. */
 bool foreign_drops(const char *bridge);
+/* The kernel has tables of the old iptables, and no iptables-legacy is here to look into them. */
+bool foreign_is_unknown(void);
 void foreign_withdraw(const char *bridge);
