@@ -30,6 +30,8 @@ static const struct {
 	{ "kist-files", "archive" },
 	{ "kist-unpack", "archive" },
 	{ "kist-resolve", "resolver" },
+	{ "kist-proxy", "network" },
+	{ "kist-cni", "cni" },
 	{ "kist-log", "logs" },
 	{ "kist-dial", "http" },
 	{ "kist-init", "init" },

@@ -10,6 +10,7 @@
 #include "network/firewall.h"
 #include "network/macvlan.h"
 #include "network/pool.h"
+#include "network/proxy.h"
 #include "network/rate.h"
 #include "network/state.h"
 
@@ -211,6 +212,7 @@ int network_connect(struct network *network, const char *id, int netlink_fd, con
 		return -1;
 	}
 	forget_flows(&record);
+	proxy_start_all(network, id);
 	if (bridge_is_bridge(&bridge))
 		wait_ready(record.link);
 	return 0;
@@ -334,6 +336,7 @@ int network_detach(struct network *network, const char *id, struct error *err)
 		error_prefix(err, "detach %s", id);
 	if (endpoint->record.connected)
 		forget_flows(&endpoint->record);
+	proxy_stop_all(&endpoint->record);
 	/* Only now: until the rules are gone the ports are not free. */
 	mutex_lock(&network->mutex);
 	give_back_ports_locked(network, endpoint);

@@ -66,6 +66,8 @@ static const char *const owned_chains[] = {
 };
 
 static const char rules[] =
+	/* The kernel lets nothing from there out: kist-proxy. */
+	"add rule inet @ publish ip6 daddr ::1 return\n"
 	"add rule inet @ publish meta nfproto ipv4 dnat ip to ip daddr . meta l4proto . th dport map @ports4\n"
 	"add rule inet @ publish meta nfproto ipv4 dnat ip to meta l4proto . th dport map @ports4_any\n"
 	"add rule inet @ publish meta nfproto ipv6 dnat ip6 to ip6 daddr . meta l4proto . th dport map @ports6\n"

@@ -89,7 +89,6 @@ static struct forward_chains find_chains(void)
 {
 	const struct nfgenmsg family = { .nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0 };
 	struct forward_chains found = { 0 };
-	AUTO_FREE char *legacy = NULL;
 	AUTO_CLOSE int fd = nft_open();
 	struct request request;
 

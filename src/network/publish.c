@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 
 #include "network/firewall.h"
+#include "network/proxy.h"
 #include "network/state.h"
 #include "sys/conntrack.h"
 
@@ -65,6 +66,7 @@ int network_publish(struct network *network, const char *id, const struct networ
 	}
 	if (record.connected)
 		forget_flows(&record);
+	proxy_start_all(network, id);
 	return 0;
 }
 
@@ -95,6 +97,7 @@ int network_unpublish(struct network *network, const char *id, struct error *err
 	if (record.connected)
 		r = firewall_withdraw(network, &record, err);
 	forget_flows(&record);
+	proxy_stop_all(&record);
 	/* Only now: until the rules are gone the ports are not free. */
 	mutex_lock(&network->mutex);
 	endpoint = map_get(&network->endpoints, id);

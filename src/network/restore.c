@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "network/firewall.h"
+#include "network/proxy.h"
 #include "network/rate.h"
 #include "network/state.h"
 
@@ -147,11 +148,27 @@ static void forget_dead(struct network *network, char *const *alive, size_t aliv
 		remove_link(links.items[i]);
 }
 
+/* Those that are gone: the others hold their ports themselves. */
+static void start_proxies(struct network *network)
+{
+	AUTO(text_list_fini) struct text_list ids = { 0 };
+	const char *id;
+	size_t at = 0;
+
+	mutex_lock(&network->mutex);
+	while (map_next(&network->endpoints, &at, &id))
+		text_list_add(&ids, id);
+	mutex_unlock(&network->mutex);
+	for (size_t i = 0; i < ids.count; i++)
+		proxy_start_all(network, ids.items[i]);
+}
+
 int network_restore(struct network *network, char *const *alive, size_t alive_count, struct error *err)
 {
 	forget_dead(network, alive, alive_count);
 	if (remove_stray_links(network, err) < 0 || remove_stray_bridges(network, err) < 0)
 		return -1;
+	start_proxies(network);
 	return firewall_rebuild(network, err);
 }
 

@@ -62,6 +62,7 @@ def program(build_dir):
         "kist-archive": "archive",
         "kist-files": "archive",
         "kist-cni": "cni",
+        "kist-proxy": "network",
         "kist-log": "logs",
         "kist-image": "image",
     }

@@ -2,11 +2,13 @@
 """The default bridge as daemon.json makes it: IPv6, its own address, and containers on it of both families."""
 import json
 import subprocess
+import time
 
 import pytest
 
 from lib import images
 from test_60_network import server, wget
+from test_62_dns import wait_for
 from test_64_network_extremes import Secluded
 
 
@@ -33,6 +35,18 @@ def bridge(engine):
     return json.loads(engine.docker("network", "inspect", "bridge").stdout)[0]
 
 
+def page(engine, url, patience=60):
+    end = time.monotonic() + patience
+    while True:
+        done = engine.within("timeout", "3", "busybox", "wget", "-q", "-O", "-", url, check=False)
+        if done.returncode == 0 or time.monotonic() > end:
+            return done.stdout.strip()
+
+
+def proxies(engine):
+    return engine.within("ss", "-xlH").stdout.count("@kist-proxy/")
+
+
 def test_ipv6(make):
     engine = make("--ipv6", "--fixed-cidr-v6", "fd55:1::/64", "--bip", "10.221.0.5/24")
     assert bridge(engine)["EnableIPv6"] is True
@@ -48,10 +62,24 @@ def test_ipv6(make):
     assert wget(engine, "other", f"http://[{web['GlobalIPv6Address']}]/") == "hello from web"
     for url in ("http://10.215.0.1:8080/", "http://[fd56::1]:8080/"):
         assert engine.get(url) == "hello from web"
-    # a restart keeps it
+    # at the host's loopback of both families; there a small program carries what the kernel lets not out
+    for url in ("http://127.0.0.1:8080/", "http://[::1]:8080/", "http://[fd55:1::1]:8080/"):
+        assert page(engine, url) == "hello from web"
+    engine.docker("exec", "web", "sh", "-c", "busybox dd if=/dev/zero of=/www/big bs=65536 count=160 2>/dev/null")
+    big = engine.within("sh", "-c", "busybox wget -q -O - 'http://[::1]:8080/big' | wc -c").stdout
+    assert int(big) == 160 * 65536
+    # a restart keeps all of it
     engine.kill()
     engine.start()
-    assert engine.get("http://[fd56::1]:8080/") == "hello from web"
+    for url in ("http://[fd56::1]:8080/", "http://[::1]:8080/"):
+        assert page(engine, url) == "hello from web"
+    # the port is free again when its container is gone, also if that ended while nobody looked
+    for end in (lambda: engine.docker("rm", "-f", "web"), lambda: subprocess.run(["kill", "-9", str(engine.inspect("web")["State"]["Pid"])])):
+        end()
+        wait_for(lambda: proxies(engine) == 0, what="the proxy to end")
+        engine.docker("rm", "-f", "web", check=False)
+        server(engine, "web", "-p", "8080:80")
+        assert page(engine, "http://[::1]:8080/") == "hello from web" and proxies(engine) == 1
 
 
 def test_chosen_and_part(make):
