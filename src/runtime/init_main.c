@@ -184,7 +184,6 @@ static int await_start(const struct plan *plan, int *out_talk_fd, struct error *
 {
 	int fd;
 
-	end_on_signals();
 	do
 		fd = accept4(plan->start_fd, NULL, NULL, SOCK_CLOEXEC);
 	while (fd < 0 && (errno == EINTR || errno == ECONNABORTED));
@@ -252,6 +251,9 @@ static int become_container(struct init *init, int *talk_fd, struct error *err)
 	debug_log(plan->runtime, "init: closing the pipe to signal completion, then waiting for start");
 	/* From here on we wait for words only: the end of the creator is an end of file. */
 	die_with_creator(false);
+	/* Before anybody hears that the container is created, and may send one. */
+	if (plan->start_fd >= 0)
+		end_on_signals();
 	if (sync_send_ready(plan->sync_fd, init->tty_master_fd, init->net_fds, err) < 0)
 		return -1;
 	close_host_descriptors(plan);
