@@ -125,6 +125,20 @@ grep -q '"type":"oom"' /tmp/events || fail "no event: $(cat /tmp/events)"
 r events --stats c1 | grep -q '"limit":16777216' || fail "stats: $(r events --stats c1)"
 grep -q "oom_kill 1" /sys/fs/cgroup/kist-vm/c1/memory.events || fail "memory.events"
 r delete --force c1 || fail delete""")
+RUNTIME_TESTS["runtime_stats"] = own_script(
+    spec(["/bin/sleep", "1000"], cpu={"shares": 1024, "quota": 50000, "period": 100000, "burst": 1000},
+         hugepageLimits=[{"pageSize": "2MB", "limit": 2097152}], unified={"memory.high": "33554432"}),
+    """r() { kist-runtime --root /tmp/state "$@"; }
+r run -d -b /tmp/b c1 >/dev/null 2>&1 </dev/null || fail run
+cd /sys/fs/cgroup/kist-vm/c1
+[ "$(cat cpu.max cpu.max.burst hugetlb.2MB.max memory.high cpu.weight | tr '\\n' ' ')" = "50000 100000 1000 2097152 33554432 100 " ] ||
+    fail "limits: $(cat cpu.max cpu.max.burst hugetlb.2MB.max memory.high cpu.weight)"
+r update --cpu-idle 1 c1 && [ "$(cat cpu.idle)" = 1 ] || fail "idle"
+out=$(r events --stats c1)
+for word in '"hugetlb":{' '"2MB":{"usage":0' '"psi":{"some":{"avg10":' '"full":{"avg10":' '"total":'; do
+    case "$out" in *"$word"*) ;; *) fail "no $word: $out" ;; esac
+done
+cd /; r delete --force c1 || fail delete""")
 RUNTIME_TESTS["runtime_user_delegated"] = own_script(
     for_user(spec(SHOW, memory={"limit": 33554432}, pids={"limit": 17}), "/del/c1").replace('["ro", "nosuid"]', '["nosuid"]'),
     """cd /sys/fs/cgroup

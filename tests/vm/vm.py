@@ -291,7 +291,7 @@ def command(vmlinuz, image, memory_mb=1024, disks=(), words=""):
     argv = [
         "qemu-system-x86_64", "-M", "pc", "-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", str(memory_mb),
         "-nographic", "-no-reboot", "-nic", "none", "-kernel", str(vmlinuz), "-initrd", str(image),
-        "-append", f"console=ttyS0 quiet panic=-1 swapaccount=1 {words}",
+        "-append", f"console=ttyS0 quiet panic=-1 swapaccount=1 psi=1 {words}",
     ]
     for disk in disks:
         argv += ["-drive", f"file={disk},format=raw,if=virtio,cache=writeback"]
