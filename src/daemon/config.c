@@ -46,6 +46,8 @@ struct daemon_flags {
 	struct text_list insecure_registries;
 	struct text_list address_pools;
 	struct text_list registry_mirrors;
+	struct text_list serve;
+	struct text_list peers;
 	struct optional_bool tls;
 	struct optional_bool tls_verify;
 	struct optional_bool debug;
@@ -143,6 +145,8 @@ static const struct option_spec flag_table[] = {
 	OPTION_TEXT("firewall-table", 0, T, firewall_table, "string", "nftables table of our rules (default \"kist\")"),
 	OPTION_TEXT("pidfile", 'p', T, pidfile, "string", "Path of the PID file (default EXEC-ROOT/kistd.pid)"),
 	OPTION_LIST("registry-mirror", 0, T, registry_mirrors, "list", "Mirror tried first for docker.io"),
+	OPTION_LIST("serve", 0, T, serve, "host:port", "Serve our images to peers, read-only, without TLS"),
+	OPTION_LIST("peer", 0, T, peers, "host:port", "Ask this kistd --serve for layers before any registry"),
 	OPTION_OPT_I64("shutdown-timeout", 0, T, shutdown_timeout_s, "Seconds that requests get to end at a shutdown (default 15)"),
 	OPTION_TEXT("socket-policy", 0, T, socket_policy, "file", "What clients of each socket may ask for"),
 	OPTION_OPT_BOOL("tls", 0, T, tls, "Speak TLS on tcp:// sockets; implied by --tlsverify; --tls=false: plain, to everybody"),
@@ -232,6 +236,8 @@ static const struct json_field config_fields[] = {
 	JSON_TEXT("firewall-table", T, firewall_table, 0),
 	JSON_TEXT("pidfile", T, pidfile, 0),
 	JSON_TEXT_LIST("registry-mirrors", T, registry_mirrors, 0),
+	JSON_TEXT_LIST("serve", T, serve, 0),
+	JSON_TEXT_LIST("peers", T, peers, 0),
 	JSON_OPT_I64("shutdown-timeout", T, shutdown_timeout_s, 0),
 	JSON_OPT_BOOL("tls", T, tls, 0),
 	JSON_TEXT("tlscacert", T, tls_authorities, 0),
@@ -506,6 +512,8 @@ static int merge(struct daemon_config *config, const struct daemon_flags *flags,
 	merge_list(&config->hosts, &flags->hosts, "hosts", &conflicts);
 	merge_list(&config->insecure_registries, &flags->insecure_registries, "insecure-registries", &conflicts);
 	merge_list(&config->registry_mirrors, &flags->registry_mirrors, "registry-mirrors", &conflicts);
+	merge_list(&config->serve, &flags->serve, "serve", &conflicts);
+	merge_list(&config->peers, &flags->peers, "peers", &conflicts);
 	merge_text(&config->tls_authorities, flags->tls_authorities, "tlscacert", &conflicts);
 	merge_text(&config->tls_certificate, flags->tls_certificate, "tlscert", &conflicts);
 	merge_text(&config->tls_key, flags->tls_key, "tlskey", &conflicts);
@@ -689,6 +697,8 @@ static void flags_fini(struct daemon_flags *flags)
 	text_list_fini(&flags->insecure_registries);
 	text_list_fini(&flags->address_pools);
 	text_list_fini(&flags->registry_mirrors);
+	text_list_fini(&flags->serve);
+	text_list_fini(&flags->peers);
 }
 
 static const char *default_file(bool as_dockerd)

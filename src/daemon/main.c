@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "api/docker/docker.h"
+#include "api/peer/peer.h"
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -33,6 +34,7 @@
 
 #define FIRST_INHERITED_FD 3
 #define DEFAULT_SHUTDOWN_TIMEOUT_S 15
+#define PEER_CONNECTIONS 64
 #define METRICS_CONNECTIONS 16
 #define DESCRIPTORS_WANTED 1048576 /* as in kistd.service */
 
@@ -46,6 +48,7 @@ struct daemon {
 	struct metrics *metrics;
 	struct http_server *server;
 	struct http_server *metrics_server; /* NULL: no --metrics-addr */
+	struct http_server *peer_server;    /* NULL: no --serve */
 	struct buildkit *buildkit;
 	struct engine *engine;
 	int signal_fd;
@@ -300,6 +303,33 @@ static int listen_metrics(struct daemon *daemon, struct error *err)
 	return 0;
 }
 
+static int listen_peers(struct daemon *daemon, struct error *err)
+{
+	const struct http_server_options options = {
+		.routes = peer_routes,
+		.context = &daemon->engine,
+		.not_found = peer_not_found,
+		.failed = peer_failed,
+		.max_connections = PEER_CONNECTIONS,
+		.idle_timeout_s = 60,
+		.send_timeout_s = 60,
+		.direct = true,
+	};
+	const struct text_list *addresses = &daemon->config.serve;
+
+	if (addresses->count == 0)
+		return 0;
+	if (http_server_new(&daemon->peer_server, &options, err) < 0)
+		return -1;
+	for (size_t i = 0; i < addresses->count; i++) {
+		AUTO_FREE char *address = xasprintf("tcp://%s", addresses->items[i]);
+
+		if (http_server_listen(daemon->peer_server, address, (gid_t)-1, err) < 0)
+			return error_prefix(err, "serve");
+	}
+	return 0;
+}
+
 /* For our own programs that talk to registries, and for info. Before the first thread. */
 static void set_proxies(const struct daemon_proxies *proxies)
 {
@@ -336,13 +366,14 @@ static int start(struct daemon *daemon, struct error *err)
 	set_proxies(&daemon->config.proxies);
 	if (adjust_oom_score(daemon, err) < 0 || block_signals(daemon, err) < 0 || write_pidfile(daemon, err) < 0 ||
 	    new_server(daemon, err) < 0 || listen_all(daemon, err) < 0 || listen_metrics(daemon, err) < 0 ||
-	    open_engine(daemon, err) < 0)
+	    listen_peers(daemon, err) < 0 || open_engine(daemon, err) < 0)
 		return -1;
 	daemon->api.engine = daemon->engine;
 	daemon->api.buildkit = daemon->buildkit = buildkit_new(daemon->engine);
 	metrics_set_engine(daemon->metrics, daemon->engine);
 	if (http_server_start(daemon->server, err) < 0 ||
-	    (daemon->metrics_server && http_server_start(daemon->metrics_server, err) < 0))
+	    (daemon->metrics_server && http_server_start(daemon->metrics_server, err) < 0) ||
+	    (daemon->peer_server && http_server_start(daemon->peer_server, err) < 0))
 		return -1;
 	systemd_notify("READY=1");
 	memory_shrink();
@@ -437,6 +468,7 @@ static void stop(struct daemon *daemon)
 		unlink(daemon->config.pidfile);
 	http_server_free(daemon->server);
 	http_server_free(daemon->metrics_server);
+	http_server_free(daemon->peer_server);
 	buildkit_free(daemon->buildkit);
 	engine_close(daemon->engine);
 	metrics_free(daemon->metrics);

@@ -57,6 +57,7 @@ int daemon_settings_fill(struct daemon_settings *settings, struct error *err)
 		.authorization = config->authorization_plugins,
 		.registry = { .insecure = config->insecure_registries,
 			      .mirrors = config->registry_mirrors,
+			      .peers = config->peers,
 			      .parallel = optional_i64_or(config->max_concurrent_downloads, 0) },
 	};
 	fill_containers(&settings->engine.containers, config);
@@ -132,6 +133,7 @@ void daemon_settings_describe(struct text_map *out, const struct daemon_config *
 	describe_number(out, "max-concurrent-downloads", optional_i64_or(config->max_concurrent_downloads, 3));
 	describe_number(out, "max-concurrent-uploads", optional_i64_or(config->max_concurrent_uploads, 5));
 	describe_list(out, "registry-mirrors", &config->registry_mirrors);
+	describe_list(out, "peers", &config->peers);
 	text_map_set(out, "runtimes", "runc");
 	describe_number(out, "shutdown-timeout", optional_i64_or(config->shutdown_timeout_s, 15));
 }
@@ -164,10 +166,14 @@ void daemon_settings_unchanged(struct text_list *out_names, const struct daemon_
 	};
 	AUTO_FREE char *hosts_before = text_list_join(&before->hosts, " ");
 	AUTO_FREE char *hosts_after = text_list_join(&after->hosts, " ");
+	AUTO_FREE char *serve_before = text_list_join(&before->serve, " ");
+	AUTO_FREE char *serve_after = text_list_join(&after->serve, " ");
 
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
 		if (!text_equal(fixed[i].before, fixed[i].after))
 			text_list_add(out_names, fixed[i].name);
 	if (!text_equal(hosts_before, hosts_after))
 		text_list_add(out_names, "hosts");
+	if (!text_equal(serve_before, serve_after))
+		text_list_add(out_names, "serve");
 }

@@ -473,6 +473,8 @@ static int send_once(struct remote *remote, struct exchange *exchange, const cha
 	exchange->problem[0] = '\0';
 	curl_easy_setopt(curl, CURLOPT_URL, url);
 	set_limits(remote, curl);
+	if (request->timeout_ms)
+		curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
 	/* A host we were sent on to has its own name to prove, with the system's CAs. */
 	set_trust(curl, authorized ? request->trust : NULL);
 	set_proxy(curl, url);

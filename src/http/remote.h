@@ -70,6 +70,7 @@ struct remote_request {
 	ssize_t (*on_more)(void *arg, uint64_t offset, void *data, size_t size, struct error *err);
 	void *on_more_arg;
 	void (*on_sent)(void *arg, uint64_t bytes); /* of body_fd, in this request so far; may be NULL */
+	int timeout_ms;				    /* for all of it; 0: only silence ends it */
 	uint64_t body_limit;			    /* of the response, for struct buffer; 0: 1 MiB */
 	/* Takes the body of a 2xx response in pieces. */
 	int (*on_body)(void *arg, const struct remote_response *head, const void *data, size_t size, struct error *err);

@@ -3,9 +3,9 @@
 
 #include "base/alloc.h"
 #include "base/text.h"
+#include "http/byte_range.h"
 #include "registryd/api.h"
 #include "registryd/objects.h"
-#include "registryd/range.h"
 
 #define BLOB_TYPE "application/octet-stream"
 

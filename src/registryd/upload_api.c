@@ -2,8 +2,8 @@
 /* Pushing blobs: distribution-spec, "Pushing blobs". */
 #include "base/alloc.h"
 #include "base/text.h"
+#include "http/byte_range.h"
 #include "registryd/api.h"
-#include "registryd/range.h"
 
 #define CHUNK_SIZE (256 * 1024)
 

@@ -52,6 +52,7 @@ struct flow {
 	uint64_t began_at;
 	bool split;	 /* this request was ended: the rest goes over several connections */
 	bool splits_not; /* that was tried */
+	bool peered;	 /* some of it came from a peer */
 	uint64_t skip;	 /* of a body that starts at zero although we asked for less */
 	int64_t reported_ns;
 
@@ -343,10 +344,32 @@ static int fetch_from(struct flow *flow, struct error *err)
 	return 0;
 }
 
+/* One try each: what they cannot give comes from the registry, from where they stopped. */
+static void fetch_from_peers(struct flow *flow)
+{
+	const struct peer_list *peers = flow->fetch->peers;
+
+	flow->splits_not = true;
+	for (size_t i = 0; peers && i < peers->count && flow->written < flow->size && !is_stopped(flow); i++) {
+		AUTO(error_clear) struct error ignored = { 0 };
+		bool again;
+
+		flow->source = &peers->items[i].source;
+		if (!peer_has(&peers->items[i], flow->fetch->remote, flow->fetch->descriptor))
+			continue;
+		flow->peered = true;
+		fetch_once(flow, &again, &ignored);
+	}
+	flow->splits_not = false;
+}
+
 static int fetch_all(struct flow *flow, struct error *err)
 {
 	const struct source_list *sources = flow->fetch->sources;
 
+	fetch_from_peers(flow);
+	if (flow->written >= flow->size)
+		return 0;
 	for (size_t i = 0; i < sources->count; i++) {
 		flow->source = &sources->items[(flow->fetch->first + i) % sources->count];
 		if (!flow->source->digests)
@@ -378,7 +401,7 @@ static int judge(struct flow *flow, struct error *err)
 	descriptor_digest(fetch->descriptor, &expected);
 	hasher_digest(flow->hasher, &got);
 	if (!digest_equal(&expected, &got)) {
-		if (flow->resumed || fetch->others)
+		if (flow->resumed || flow->peered || fetch->others)
 			return LAYER_BROKEN;
 		return error_set(err, ERR_INVALID,
 				 "filesystem layer verification failed for digest %s: the registry sent %s",

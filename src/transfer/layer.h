@@ -14,12 +14,13 @@
 #include <stdatomic.h>
 
 #include "oci/descriptor.h"
-#include "transfer/source.h"
+#include "transfer/peer.h"
 
 struct layer_fetch {
 	const struct source_list *sources;
-	size_t first; /* of them: that had the manifest, so it is asked first */
-	bool others;  /* wrong bytes are LAYER_BROKEN: another source will be tried */
+	const struct peer_list *peers; /* asked before them; NULL: none */
+	size_t first;		       /* of them: that had the manifest, so it is asked first */
+	bool others;		       /* wrong bytes are LAYER_BROKEN: another source will be tried */
 	struct remote *remote;
 	const struct descriptor *descriptor;
 	const char *diff_id; /* NULL: not checked */

@@ -31,6 +31,7 @@ struct pull {
 	struct reference reference;
 	struct platform platform;
 	struct source_list sources;
+	struct peer_list peers;
 	struct source *source; /* borrowed: the one that had the manifest */
 	struct remote *remote; /* the main thread's */
 	struct manifest manifest;
@@ -355,6 +356,7 @@ static int fetch_layer(void *arg, struct remote *remote, size_t index, struct er
 		AUTO_CLOSE int file = -1;
 		struct layer_fetch fetch = { .sources = &pull->sources,
 					     .first = (size_t)(pull->source - pull->sources.items) + again,
+					     .peers = again ? NULL : &pull->peers,
 					     .others = again + 1 < tries,
 					     .remote = remote,
 					     .descriptor = &pull->manifest.layers.items[index],
@@ -413,6 +415,7 @@ int pull_open(struct pull **out_pull, const struct message_request *request, str
 		platform_copy(&pull->platform, request->platform);
 	else
 		platform_host(&pull->platform);
+	peer_list_load(&pull->peers, &pull->reference, request, &pull->stop);
 	if (source_list_load(&pull->sources, &pull->reference, request, &pull->stop, err) < 0)
 		return -1;
 	pull->remote = remote_new(&(struct remote_options){ .stop = &pull->stop });
@@ -468,6 +471,7 @@ void pull_free(struct pull *pull)
 	if (!pull)
 		return;
 	remote_free(pull->remote);
+	peer_list_fini(&pull->peers);
 	source_list_fini(&pull->sources);
 	reference_fini(&pull->reference);
 	platform_fini(&pull->platform);

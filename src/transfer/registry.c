@@ -223,6 +223,7 @@ static int send_once(struct remote_response *response, struct registry *registry
 						     .on_more_arg = call->on_more_arg,
 						     .on_sent = call->on_sent,
 						     .body_limit = call->body_limit,
+						     .timeout_ms = call->timeout_ms,
 						     .on_body = call->on_body,
 						     .arg = call->arg },
 			   err);

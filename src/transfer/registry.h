@@ -46,6 +46,7 @@ struct registry_call {
 	ssize_t (*on_more)(void *arg, uint64_t offset, void *data, size_t size, struct error *err);
 	void *on_more_arg;
 	void (*on_sent)(void *arg, uint64_t bytes);
+	int timeout_ms;	    /* 0: none */
 	bool once;	    /* the caller tries again by itself */
 	bool offline_token; /* a login: ask for a refresh token */
 };

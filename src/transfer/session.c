@@ -346,6 +346,7 @@ void session_fill_settings(struct message_request *request, const struct session
 		return;
 	text_list_add_all(&request->insecure, &settings->insecure);
 	text_list_add_all(&request->mirrors, &settings->mirrors);
+	text_list_add_all(&request->peers, &settings->peers);
 	text_list_add_all(&request->certs, &settings->certs);
 	text_list_add_all(&request->folders, &settings->folders);
 	request->parallel = settings->parallel;

@@ -33,6 +33,7 @@ struct session_auth {
 struct session_settings {
 	struct text_list insecure; /* host, host:port or CIDR: TLS is not verified, plain http is tried */
 	struct text_list mirrors;  /* base URLs tried first, for docker.io only, as dockerd's registry-mirrors */
+	struct text_list peers;	   /* host:port of engines that serve theirs: asked for layers first */
 	struct text_list
 		certs; /* folders with HOST/{*.crt,*.cert,*.key}; empty: /etc/docker/certs.d, /etc/containers/certs.d */
 	struct text_list folders; /* with certificates for this registry alone, instead of those */

@@ -119,14 +119,18 @@ char *source_scope(const struct source *source, const char *actions)
 	return xasprintf("repository:%s:%s", source->repository, actions);
 }
 
+void source_fini(struct source *source)
+{
+	registry_free(source->registry);
+	trust_fini(&source->trust);
+	free(source->repository);
+	free(source->scope);
+}
+
 void source_list_fini(struct source_list *list)
 {
-	for (size_t i = 0; i < list->count; i++) {
-		registry_free(list->items[i].registry);
-		trust_fini(&list->items[i].trust);
-		free(list->items[i].repository);
-		free(list->items[i].scope);
-	}
+	for (size_t i = 0; i < list->count; i++)
+		source_fini(&list->items[i]);
 	free(list->items);
 	free(list->domain);
 	host_list_fini(&list->hosts);

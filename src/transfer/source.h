@@ -32,6 +32,7 @@ struct source_list {
 /* Of the reference only its domain and path count. All borrowed for the life of the list. */
 int source_list_load(struct source_list *out_list, const struct reference *reference,
 		     const struct message_request *request, const atomic_bool *stop, struct error *err);
+void source_fini(struct source *source);
 void source_list_fini(struct source_list *list);
 /* The one that takes pushes and deletions and knows users: the registry itself, mostly. Never NULL. */
 struct source *source_list_own(const struct source_list *list);

@@ -169,7 +169,7 @@ class FakeRegistry:
         if self.hold and is_layer:
             self.hold.wait(60)
         with self.lock:
-            cut = self.cuts.pop(0) if self.cuts and is_layer else None
+            cut = self.cuts.pop(0) if self.cuts and is_layer and handler.command == "GET" else None
         if self.ranges:
             headers["Accept-Ranges"] = "bytes"
         if cut is None and self.rate and is_layer:

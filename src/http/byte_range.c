@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "registryd/range.h"
+#include "http/byte_range.h"
 
 #include <errno.h>
 #include <string.h>

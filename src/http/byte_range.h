@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* range.h - the Range header of a GET (RFC 9110, 14.2) and the Content-Range of a PATCH (distribution-spec). */
+/* byte_range.h - the Range header of a GET (RFC 9110, 14.2) and the Content-Range of a PATCH (distribution-spec). */
 #pragma once
 
 #include <stdint.h>

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transfer/peer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+
+#define PATIENCE_MS 20
+
+static const struct message_auth anonymous;
+
+void peer_list_load(struct peer_list *out_list, const struct reference *reference,
+		    const struct message_request *request, const atomic_bool *stop)
+{
+	*out_list = (struct peer_list){ .items = xcalloc(request->peers.count + 1, sizeof(struct peer)) };
+	for (size_t i = 0; i < request->peers.count; i++) {
+		struct source *source = &out_list->items[out_list->count++].source;
+
+		source->registry = registry_new(&(struct registry_options){ .host = request->peers.items[i],
+									    .auth = &anonymous,
+									    .trust = &source->trust.remote,
+									    .stop = stop,
+									    .plain = true });
+		source->repository = xasprintf("%s/%s", reference->domain, reference->path);
+		/* A domain with a port is no path; the digest is what counts. */
+		if (strchr(source->repository, ':')) {
+			free(source->repository);
+			source->repository = xstrdup(reference->path);
+		}
+		source->scope = source_scope(source, "pull");
+		source->digests = true;
+	}
+}
+
+void peer_list_fini(struct peer_list *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		source_fini(&list->items[i].source);
+	free(list->items);
+	*list = (struct peer_list){ 0 };
+}
+
+bool peer_has(struct peer *peer, struct remote *remote, const struct descriptor *blob)
+{
+	AUTO(remote_response_fini) struct remote_response response = { 0 };
+	AUTO(error_clear) struct error ignored = { 0 };
+	AUTO_FREE char *path = NULL;
+
+	if (atomic_load(&peer->silent))
+		return false;
+	path = xasprintf("%s/blobs/%s", peer->source.repository, blob->digest);
+	if (registry_send(
+		    &response, peer->source.registry, remote,
+		    &(struct registry_call){ .method = "HEAD", .path = path, .once = true, .timeout_ms = PATIENCE_MS },
+		    &ignored) < 0) {
+		atomic_store(&peer->silent, true);
+		return false;
+	}
+	return response.status == 200;
+}
