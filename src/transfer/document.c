@@ -75,3 +75,13 @@ int document_prove(struct descriptor *descriptor, const struct remote_response *
 	descriptor->size = response->body.size;
 	return 0;
 }
+
+char *document_limit(const struct remote_response *response)
+{
+	const char *left = text_or_empty(remote_header(response, "ratelimit-remaining"));
+	const char *all = text_or_empty(remote_header(response, "ratelimit-limit"));
+	int left_size = (int)strspn(left, "0123456789");
+	int all_size = (int)strspn(all, "0123456789");
+
+	return left_size ? xasprintf("%.*s%s%.*s", left_size, left, all_size ? " of " : "", all_size, all) : NULL;
+}

@@ -13,3 +13,5 @@ int document_request(struct remote_response *out_response, const struct source *
 int document_prove(struct descriptor *descriptor, const struct remote_response *response, struct error *err);
 /* docker's words for a status that is no success. */
 int document_refusal(const struct reference *reference, struct remote_response *response, struct error *err);
+/* "98 of 100" from "ratelimit-remaining: 98;w=21600" and its like (yours); NULL: the registry does not count. */
+char *document_limit(const struct remote_response *response);

@@ -47,7 +47,7 @@ struct message_request {
 };
 
 struct message_event {
-	/* "document" kind descriptor text; "known" digest; "which"; "layer" index again; "progress" index status current total;
+	/* "document" kind descriptor text; "limit" text; "known" digest; "which"; "layer" index again; "progress" index status current total;
 	 * "done" index; "unpack_broke" index; "end" digest media_type identity_token | error_*
 	 * of a push: "blob" index asks for the bytes; "packed" index digest size; "manifest" asks for it; "progress" */
 	char *event;

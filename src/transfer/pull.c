@@ -149,6 +149,15 @@ static int find_known(struct pull *pull, const char *what, struct descriptor *de
 	return 1;
 }
 
+/* Who pulls wants to know before it is too late. */
+static int tell_limit(struct pull *pull, const struct remote_response *response, struct error *err)
+{
+	AUTO_FREE char *limit = document_limit(response);
+	struct message_event event = { .event = message_text("limit"), .text = limit };
+
+	return limit && !pull->look ? send_event(pull, &event, err) : 0;
+}
+
 /* GET of a manifest or index by `what` (tag or digest); fills the descriptor's empty members. */
 static int fetch_manifest(struct pull *pull, const char *what, struct descriptor *descriptor,
 			  struct manifest *out_manifest, char **out_text, struct error *err)
@@ -160,7 +169,7 @@ static int fetch_manifest(struct pull *pull, const char *what, struct descriptor
 		return -1;
 	if (response.status != 200)
 		return document_refusal(&pull->reference, &response, err);
-	if (document_prove(descriptor, &response, err) < 0)
+	if (document_prove(descriptor, &response, err) < 0 || tell_limit(pull, &response, err) < 0)
 		return -1;
 	type = remote_header(&response, "content-type");
 	if (descriptor->media_type && type && !text_has_prefix(type, descriptor->media_type) &&

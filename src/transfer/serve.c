@@ -62,18 +62,6 @@ static void remember_source(struct serve *serve, size_t index)
 	serve->first = index;
 }
 
-/* "98 of 100" from ratelimit-remaining: 98;w=21600. */
-static char *limit_text(const struct remote_response *response)
-{
-	const char *left = remote_header(response, "ratelimit-remaining");
-	const char *all = remote_header(response, "ratelimit-limit");
-
-	if (!left)
-		return NULL;
-	return xasprintf("%.*s%s%.*s", (int)strcspn(left, ";"), left, all ? " of " : "",
-			 (int)strcspn(text_or_empty(all), ";"), text_or_empty(all));
-}
-
 static int read_manifest(struct job *job, const struct source *source, struct error *err)
 {
 	bool head = text_equal(job->ask.act, "head");
@@ -100,7 +88,7 @@ static int read_manifest(struct job *job, const struct source *source, struct er
 	job->answer.digest = head ? xstrdup(remote_header(&response, "docker-content-digest"))
 				  : take_ptr(descriptor.digest);
 	job->answer.size = descriptor.size;
-	job->answer.limit = limit_text(&response);
+	job->answer.limit = document_limit(&response);
 	if (!head)
 		job->answer.text = xstrdup(buffer_text(&response.body));
 	return 0;

@@ -127,6 +127,15 @@ static int on_document(struct session *session, struct message_event *event, str
 	return session->sink->document(session->sink->arg, kind, &descriptor, event->text, descriptor.size, err);
 }
 
+static int on_limit(const struct session *session, const struct message_event *event)
+{
+	AUTO_FREE char *status = xasprintf("Requests left at the registry: %.64s", text_or_empty(event->text));
+
+	if (session->sink->progress)
+		session->sink->progress(session->sink->arg, &(struct session_progress){ .status = status });
+	return 0;
+}
+
 /* ---- layers ---- */
 
 static void report(const struct session *session, size_t index, const char *status, uint64_t current, uint64_t total)
@@ -303,6 +312,8 @@ static int handle(struct session *session, struct message_event *event, struct e
 				 PROGRAM);
 	if (text_equal(event->event, "document"))
 		return on_document(session, event, err);
+	if (text_equal(event->event, "limit"))
+		return on_limit(session, event);
 	if (text_equal(event->event, "known"))
 		return on_known(session, event, err);
 	if (text_equal(event->event, "which"))

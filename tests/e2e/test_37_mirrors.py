@@ -160,6 +160,14 @@ def test_certificates_of_a_mirror(pull, program, tmp_root):
         secure.stop()
 
 
+def test_requests_left_are_told(daemon, fakes):
+    """As Docker Hub says them."""
+    put(fakes[0])
+    fakes[0].extra = {"RateLimit-Remaining": "98;w=21600", "RateLimit-Limit": "100;w=21600"}
+    assert "Requests left at the registry: 98 of 100" in daemon.kist("pull", f"{fakes[0].address}/img:1").stdout
+    assert "98 of 100 requests left" in daemon.kist("image", "copy", f"docker://{fakes[0].address}/img:1", f"dir:{daemon.root}/out").stderr
+
+
 def test_by_the_engine_and_without(fakes, tmp_root, program):
     mirror, _, _ = fakes
     put(mirror)

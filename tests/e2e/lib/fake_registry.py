@@ -34,6 +34,7 @@ class FakeRegistry:
         self.tokens = {}
         self.hold = None  # an Event blobs wait for
         self.ranges = True
+        self.extra = {}  # headers of every manifest
         self.rate = None  # bytes a second of each connection
         self.digest_header = False
         self.lock = threading.Lock()
@@ -147,7 +148,7 @@ class FakeRegistry:
         if name not in self.manifests:
             return self._error(handler, 404, "MANIFEST_UNKNOWN")
         media_type, data = self.manifests[name]
-        headers = {"Content-Type": media_type}
+        headers = {"Content-Type": media_type, **self.extra}
         if self.digest_header:
             headers["Docker-Content-Digest"] = sha(data)
         return self._send(handler, 200, headers, data)
