@@ -25,6 +25,7 @@
 #define OPAQUE ".wh..wh..opq"
 /* All layers together: far more than any image has. */
 #define ENTRIES_MAX 4000000
+#define LINKS_MAX 16
 
 struct entry {
 	char *path;
@@ -194,20 +195,28 @@ static int send_entry(int out_fd, const struct layer *layer, const struct entry 
 	return send_range(out_fd, layer->fd, entry->start, entry->data + entry->size + tar_padding(entry->size), err);
 }
 
-/* The entry a hard link of layer `at` means: in its own layer or the nearest below. */
-static const struct entry *find_target(const struct merge *merge, size_t at, const char *path,
-				       const struct layer **out_layer)
+static const struct entry *find_below(const struct merge *merge, size_t at, const char *path, size_t *out_at)
 {
 	for (size_t i = at + 1; i > 0; i--) {
 		const struct entry *entry = map_get(&merge->layers[i - 1].by_path, path);
 
-		*out_layer = &merge->layers[i - 1];
-		if (entry && entry->link && !text_equal(entry->link, path))
-			return find_target(merge, i - 1, entry->link, out_layer);
+		*out_at = i - 1;
 		if (entry)
 			return entry;
 	}
 	return NULL;
+}
+
+/* The entry a hard link of layer `at` means: in its own layer or the nearest below. Links that go round mean nothing. */
+static const struct entry *find_target(const struct merge *merge, size_t at, const char *path,
+				       const struct layer **out_layer)
+{
+	const struct entry *entry = find_below(merge, at, path, &at);
+
+	for (int i = 0; entry && entry->link && i < LINKS_MAX; i++)
+		entry = find_below(merge, at, entry->link, &at);
+	*out_layer = &merge->layers[at];
+	return entry && !entry->link ? entry : NULL;
 }
 
 /* What it points to shows no more, but its content does, here. */

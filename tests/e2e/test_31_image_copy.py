@@ -149,6 +149,43 @@ def test_a_whole_index_or_one_platform(kist, registry, two_platforms, tmp_root):
     assert missing.returncode == 1 and "no matching manifest for linux/s390x" in missing.stderr
 
 
+def test_sha512_and_zstd(kist, program, tmp_root):
+    """Blobs of either name and packing go through a registry and back, as they are."""
+    from lib.kist_registry import KistRegistry
+
+    layout = images.Layout(tmp_root / "in")
+    tar = tar_of({"f": b"z" * 50000})
+    packed = subprocess.run(["zstd", "-c"], input=tar, capture_output=True, check=True).stdout
+    config = json.dumps({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [sha(tar)]}}).encode()
+
+    def long(data):
+        name = "sha512:" + hashlib.sha512(data).hexdigest()
+        (layout.path / "blobs/sha512").mkdir(exist_ok=True)
+        return layout.blob(data, name)
+
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": long(config), "size": len(config)},
+        "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar+zstd", "digest": long(packed), "size": len(packed)}],
+    }
+    data = json.dumps(manifest).encode()
+    top = {"mediaType": MANIFEST, "digest": long(data), "size": len(data)}
+    (layout.path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [top]}))
+    server = KistRegistry(tmp_root / "registry", program("kist-registry"))
+    server.start()
+    try:
+        name = f"docker://{server.address}/long"
+        kist("image", "copy", "oci:in", f"{name}@{top['digest']}")
+        assert kist("image", "copy", f"{name}@{top['digest']}", "oci:back:x").stdout.strip() == top["digest"]
+        assert "PASS" in kist("image", "validate", "oci:back:x").stdout
+        kist("image", "copy", "oci:back:x", "docker-archive:plain.tar:x:1")
+        with tarfile.open(tmp_root / "plain.tar") as archive:
+            assert archive.extractfile(json.load(archive.extractfile("manifest.json"))[0]["Layers"][0]).read() == tar
+    finally:
+        server.stop()
+
+
 def test_what_a_registry_holds(kist, registry, tmp_root):
     repository = f"{registry.address}/holds-{tmp_root.name.lower().replace('_', '-')}"
     for tag in ("b", "a"):

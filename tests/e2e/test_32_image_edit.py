@@ -161,6 +161,7 @@ def test_rebase(kist, layout):
 
 BROKEN = {
     "a link to nothing": layer(("a", "=", "nowhere")),
+    "links in a ring": layer(("a", "=", "b"), ("b", "=", "a")),
     "no tar at all": os.urandom(2048),
     "cut short": LOWER[:700],
 }
