@@ -168,6 +168,7 @@ const struct command_entry command_entries[] = {
 	{ "system", "events", &command_events, 0 },
 	{ "system", "info", &command_info, 0 },
 	{ "system", "prune", &command_system_prune, 0 },
+	{ "system", "recover", &command_system_recover, 0 },
 	{ "volume", "create", &command_volume_create, 0 },
 	{ "volume", "inspect", &command_volume_inspect, 0 },
 	{ "volume", "list", &command_volume_ls, COMMAND_HIDDEN },

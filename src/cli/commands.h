@@ -101,6 +101,7 @@ extern const struct command command_stats;
 extern const struct command command_stop;
 extern const struct command command_store_check;
 extern const struct command command_system_df;
+extern const struct command command_system_recover;
 extern const struct command command_system_dial_stdio;
 extern const struct command command_system_prune;
 extern const struct command command_tag;

@@ -85,6 +85,7 @@ struct daemon_flags {
 	const char *known_values[KNOWN_OPTIONS_MAX];
 	struct optional_bool known_bools[KNOWN_OPTIONS_MAX];
 	bool validate;
+	bool recover;
 	bool version;
 	bool help;
 };
@@ -144,6 +145,7 @@ static const struct option_spec flag_table[] = {
 	OPTION_OPT_I64("oom-score-adjust", 0, T, oom_score_adjust, "The daemon's own OOM score (-1000 to 1000)"),
 	OPTION_TEXT("firewall-table", 0, T, firewall_table, "string", "nftables table of our rules (default \"kist\")"),
 	OPTION_TEXT("pidfile", 'p', T, pidfile, "string", "Path of the PID file (default EXEC-ROOT/kistd.pid)"),
+	OPTION_FLAG("recover", 0, T, recover, "Make a new database of what can be read of an unreadable one, and exit"),
 	OPTION_LIST("registry-mirror", 0, T, registry_mirrors, "list", "Mirror tried first for docker.io"),
 	OPTION_LIST("serve", 0, T, serve, "host:port", "Serve our images to peers, read-only, without TLS"),
 	OPTION_LIST("peer", 0, T, peers, "host:port", "Ask this kistd --serve for layers before any registry"),
@@ -726,6 +728,8 @@ static enum config_action action_of(const struct daemon_flags *flags)
 		return CONFIG_HELP;
 	if (flags->version)
 		return CONFIG_VERSION;
+	if (flags->recover)
+		return CONFIG_RECOVER;
 	return flags->validate ? CONFIG_VALIDATE : CONFIG_RUN;
 }
 

@@ -105,7 +105,7 @@ struct daemon_config {
 	struct text_list warnings; /* what was taken, but has no effect */
 };
 
-enum config_action { CONFIG_RUN, CONFIG_VALIDATE, CONFIG_VERSION, CONFIG_HELP };
+enum config_action { CONFIG_RUN, CONFIG_VALIDATE, CONFIG_RECOVER, CONFIG_VERSION, CONFIG_HELP };
 
 /*
  * Command line, then file; defaults filled, values judged. *out_file (yours; NULL: none was read) is what SIGHUP

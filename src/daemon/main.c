@@ -30,6 +30,7 @@
 #include "engine/system.h"
 #include "http/server.h"
 #include "network/network.h"
+#include "store/repair.h"
 #include "sys/mount_api.h"
 
 #define FIRST_INHERITED_FD 3
@@ -491,6 +492,12 @@ static int run(struct daemon *daemon, struct error *err)
 	return 0;
 }
 
+static void print_line(void *context, const char *line)
+{
+	(void)context;
+	puts(line);
+}
+
 static int act(struct daemon *daemon, enum config_action action, struct error *err)
 {
 	bool as_dockerd = daemon_config_is_dockerd(daemon->argv[0]);
@@ -508,6 +515,8 @@ static int act(struct daemon *daemon, enum config_action action, struct error *e
 	case CONFIG_VALIDATE:
 		puts("configuration OK");
 		return 0;
+	case CONFIG_RECOVER:
+		return store_repair(daemon->settings->config.data_root, print_line, NULL, err);
 	case CONFIG_RUN:
 		break;
 	}

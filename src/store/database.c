@@ -92,6 +92,16 @@ void database_close(struct database *database)
 	free(database);
 }
 
+int64_t database_changes(struct database *database)
+{
+	int64_t changes;
+
+	pthread_mutex_lock(&database->lock);
+	changes = sqlite3_total_changes(database->handle);
+	pthread_mutex_unlock(&database->lock);
+	return changes;
+}
+
 int database_run(struct database *database, const char *sql, struct error *err)
 {
 	int result;

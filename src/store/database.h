@@ -35,6 +35,8 @@ DEFINE_AUTO(struct database, database_close)
 int database_migrate(struct database *database, const char *room, const char *const *steps, int count,
 		     struct error *err);
 
+/* How many rows were ever written through this connection. */
+int64_t database_changes(struct database *database);
 /* SQL without parameters and rows. */
 int database_run(struct database *database, const char *sql, struct error *err);
 

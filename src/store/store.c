@@ -10,6 +10,7 @@
 #include <sys/statvfs.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/list.h"
 #include "base/map.h"
@@ -18,9 +19,13 @@
 #include "base/thread.h"
 #include "store/disk.h"
 #include "store/ingest.h"
+#include "store/repair.h"
 #include "store/snapshot.h"
 #include "store/store_internal.h"
 
+#define COPY_INTERVAL_NS (3600 * CLOCK_SECOND)
+
+#define COPY_INTERVAL_NS (3600 * CLOCK_SECOND)
 #define INGEST_MAX_AGE_S (7 * 24 * 3600)
 
 struct store {
@@ -37,6 +42,11 @@ struct store {
 	struct condition trash_filled;
 	bool trash_pending;
 	bool closing;
+	pthread_t copy_thread; /* see repair.h */
+	struct mutex copy_mutex;
+	struct condition copy_changed;
+	bool copy_running;
+	bool copy_ends;
 	bool trash_running;
 	pthread_t trash_thread;
 };
@@ -407,9 +417,40 @@ static int prepare(struct store *store, struct error *err)
 	 * and every file made where a big tree was just removed has to look past all of them.
 	 */
 	disk_spread_children(store_root_fd(store), "snapshots");
+	if (repair_check_file(store->root, err) < 0)
+		return -1;
 	if (database_open(&store->database, path, err) < 0)
+		return err->kind == ERR_INTERNAL ? error_prefix(err, "unreadable (`kist system recover` helps)") : -1;
+	if (repair_check(store->database, store->root, err) < 0)
 		return -1;
 	return database_migrate(store->database, "store", schema, sizeof(schema) / sizeof(*schema), err);
+}
+
+/* Copies of the database, for the day it cannot be read: now, and every hour in which something has changed. */
+static void *copy_main(void *arg)
+{
+	struct store *store = arg;
+	int64_t changes = -1;
+
+	mutex_lock(&store->copy_mutex);
+	while (!store->copy_ends) {
+		int64_t deadline = clock_monotonic_ns() + COPY_INTERVAL_NS;
+		int64_t now = database_changes(store->database);
+
+		mutex_unlock(&store->copy_mutex);
+		if (now != changes) {
+			AUTO(error_clear) struct error ignored = { 0 };
+
+			/* A full disk is no reason to stop; the next hour tries again. */
+			if (repair_copy(store->root, &ignored) == 0)
+				changes = now;
+		}
+		mutex_lock(&store->copy_mutex);
+		while (!store->copy_ends && condition_wait_until(&store->copy_changed, &store->copy_mutex, deadline))
+			;
+	}
+	mutex_unlock(&store->copy_mutex);
+	return NULL;
 }
 
 int store_open(struct store **out_store, const char *root, struct error *err)
@@ -418,6 +459,8 @@ int store_open(struct store **out_store, const char *root, struct error *err)
 
 	mutex_init(&store->lease_mutex);
 	mutex_init(&store->trash_mutex);
+	mutex_init(&store->copy_mutex);
+	condition_init(&store->copy_changed);
 	condition_init(&store->trash_filled);
 	list_init(&store->leases);
 	store->root = path_absolute(root);
@@ -429,6 +472,9 @@ int store_open(struct store **out_store, const char *root, struct error *err)
 		return -1;
 	store->trash_running = true;
 	wake_trash(store, false);
+	if (thread_start(&store->copy_thread, "copy", copy_main, store, err) < 0)
+		return -1;
+	store->copy_running = true;
 	*out_store = take_ptr(store);
 	return 0;
 }
@@ -441,6 +487,15 @@ void store_close(struct store *store)
 		wake_trash(store, true);
 		pthread_join(store->trash_thread, NULL);
 	}
+	if (store->copy_running) {
+		mutex_lock(&store->copy_mutex);
+		store->copy_ends = true;
+		condition_broadcast(&store->copy_changed);
+		mutex_unlock(&store->copy_mutex);
+		pthread_join(store->copy_thread, NULL);
+	}
+	condition_fini(&store->copy_changed);
+	mutex_fini(&store->copy_mutex);
 	database_close(store->database);
 	blob_store_close(store->blobs);
 	condition_fini(&store->trash_filled);
