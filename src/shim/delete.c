@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -15,12 +16,15 @@
 #include "base/file.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "rpc/task_client.h"
 #include "rpc/task_messages.h"
 #include "runtime/runtime.h"
 #include "shim/bundle.h"
 #include "shim/shim.h"
 
 #define KILLED (128 + SIGKILL)
+#define ADDRESS_MAX 4096
+#define STOP_WAIT_S 5
 
 static int print_response(const char *bundle, pid_t pid, struct error *err)
 {
@@ -57,6 +61,24 @@ static char *state_root_of(const char *bundle)
 	return root;
 }
 
+/* A shim whose creator died before it made a task waits for ever: nobody but us knows of it. One with tasks stays. */
+static void stop_idle_server(const char *bundle, const char *id)
+{
+	const struct itimerspec patience = { .it_value = { .tv_sec = STOP_WAIT_S } };
+	AUTO_CLOSE int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	AUTO(task_client_closep) struct task_client *client = NULL;
+	AUTO(error_clear) struct error ignored = { 0 };
+	AUTO_FREE char *path = path_join(bundle, "address");
+	AUTO_FREE char *address = NULL;
+	size_t size = 0;
+
+	if (timer < 0 || timerfd_settime(timer, 0, &patience, NULL) < 0 ||
+	    file_read(&address, &size, AT_FDCWD, path, ADDRESS_MAX) < 0)
+		return;
+	if (task_client_open(&client, address, &ignored) == 0)
+		task_shutdown(client, id, timer, &ignored);
+}
+
 static void remove_sockets(const char *bundle)
 {
 	static const char *const names[] = { "attach", "fds", "exit.json.tmp", "shim.json" };
@@ -84,6 +106,7 @@ int shim_delete(const struct shim_options *options, struct error *err)
 		if (runtime_delete(&runtime, options->id, true, err) < 0)
 			return error_prefix(err, "delete container %s", options->id);
 	}
+	stop_idle_server(bundle, options->id);
 	remove_sockets(bundle);
 	return print_response(bundle, pid, err);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -148,8 +149,9 @@ static void add_option(struct text_list *arguments, const char *name, const char
 	text_list_add(arguments, value);
 }
 
-static int spawn_server(const struct shim_options *options, const char *bundle, const char *path, int listen_fd,
-			struct error *err)
+/* *out_server: so that it can be ended; process_fini() would. */
+static int spawn_server(struct process *out_server, const struct shim_options *options, const char *bundle,
+			const char *path, int listen_fd, struct error *err)
 {
 	AUTO(text_list_fini) struct text_list arguments = { 0 };
 	AUTO_CLOSE int log_fd = open_log();
@@ -157,7 +159,6 @@ static int spawn_server(const struct shim_options *options, const char *bundle, 
 	AUTO_CLOSE int low_fd = self_seal_open();
 	AUTO_CLOSE int sealed_fd = low_fd < 0 ? -1 : fcntl(low_fd, F_DUPFD_CLOEXEC, HIGH_FD);
 	AUTO_FREE char *sealed = xasprintf("/proc/self/fd/%d", sealed_fd);
-	struct process process = { .pidfd = -1 };
 	struct process_options spawn = {
 		.path = sealed_fd < 0 ? "/proc/self/exe" : sealed,
 		.cwd = bundle,
@@ -179,10 +180,7 @@ static int spawn_server(const struct shim_options *options, const char *bundle, 
 	if (options->debug)
 		text_list_add(&arguments, "-debug");
 	spawn.argv = text_list_argv(&arguments);
-	if (process_spawn(&process, &spawn, err) < 0)
-		return error_prefix(err, "start the shim");
-	close(process.pidfd); /* it lives on */
-	return 0;
+	return process_spawn(out_server, &spawn, err) < 0 ? error_prefix(err, "start the shim") : 0;
 }
 
 static int start(const struct shim_options *options, const struct bootstrap_params *bootstrap, bool is_bootstrap,
@@ -193,6 +191,7 @@ static int start(const struct shim_options *options, const struct bootstrap_para
 	AUTO_FREE char *directory = socket_directory(options, bootstrap);
 	AUTO_FREE char *name = socket_name(options, group);
 	AUTO_FREE char *path = path_join(directory, name);
+	struct process server = { .pidfd = -1 };
 	AUTO_CLOSE int listen_fd = -1;
 
 	if (!bundle || chdir(bundle) < 0)
@@ -205,10 +204,16 @@ static int start(const struct shim_options *options, const struct bootstrap_para
 		return note_address(path, err) < 0 ? -1 : print_address(path, is_bootstrap, err);
 	}
 	listen_fd = open_listener(directory, name, err);
-	/* What can fail comes first: a shim that nobody was told of would stay for ever. */
-	if (listen_fd < 0 || note_address(path, err) < 0 || spawn_server(options, bundle, path, listen_fd, err) < 0)
+	if (listen_fd < 0 || note_address(path, err) < 0 ||
+	    spawn_server(&server, options, bundle, path, listen_fd, err) < 0)
 		return -1;
-	return print_address(path, is_bootstrap, err);
+	/* A shim that nobody was told of would stay for ever: whoever asked for it may be dead. */
+	if (print_address(path, is_bootstrap, err) < 0) {
+		process_fini(&server);
+		return -1;
+	}
+	close(server.pidfd); /* it lives on */
+	return 0;
 }
 
 int shim_start(const struct shim_options *options, struct error *err)
@@ -219,6 +224,7 @@ int shim_start(const struct shim_options *options, struct error *err)
 	bool is_bootstrap;
 	int r;
 
+	signal(SIGPIPE, SIG_IGN);
 	if (shim_read_stdin(&data, &size, err) < 0)
 		return -1;
 	is_bootstrap = parse_bootstrap(&bootstrap, options, data, size);

@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+from lib import leaks
 from lib.shim import (Attach, Client, EventServer, RpcError, Shim, connect, decode, encode, process_runs, spec,
                       wait_gone, wait_until)
 
@@ -230,6 +231,25 @@ def test_the_name_is_free_when_shutdown_is_answered(shim):
     with open(path, "x"):
         wait_until(lambda: not process_runs(shim.pid))
     os.unlink(path)
+
+
+def test_start_for_somebody_who_is_gone(tmp_root, program, busybox_rootfs):
+    """Nobody reads the address: nobody would ever end that shim, so it is not there."""
+    it = Shim(program("kist-shim"), tmp_root, busybox_rootfs, "gone-" + tmp_root.name)
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as nobody:
+        run = subprocess.run([it.program, "-namespace", "t-shim", "-address", str(tmp_root / "e"), "-id", it.id, "start"],
+                             cwd=it.bundle, stdin=subprocess.DEVNULL, stdout=nobody, stderr=subprocess.PIPE, timeout=120, check=False)
+    assert run.returncode == 1 and b"write the address" in run.stderr
+    assert wait_until(lambda: not leaks.processes(it.id))
+
+
+def test_delete_ends_a_shim_without_a_task(tmp_root, program, busybox_rootfs):
+    """Its creator died before it made one. A shim with a task is left alone."""
+    it = Shim(program("kist-shim"), tmp_root, busybox_rootfs, "idle-" + tmp_root.name).start_shim()
+    it.run("delete")
+    wait_gone(it.pid)
 
 
 def test_delete_of_a_created_container(new_shim, events):
