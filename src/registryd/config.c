@@ -236,31 +236,43 @@ static int decode(struct config_file *file, const char *text, size_t size, struc
 	return -1;
 }
 
-int registry_config_load(struct registry_config *out_config, const char *path, struct error *err)
+/* From the decoded file, whose texts move. */
+static int take_checked(struct registry_config *out_config, struct config_file *file, struct error *err)
 {
 	enum access_format format = ACCESS_LOG_TEXT;
+
+	if (file->access_log_format && access_format_parse(&format, file->access_log_format) < 0) {
+		error_set(err, ERR_INVALID, "access-log-format: \"%s\" is none of text, combined, json",
+			  file->access_log_format);
+		json_free_fields(file, file_fields);
+		return -1;
+	}
+	take_file(out_config, file);
+	out_config->access_format = format;
+	json_free_fields(file, file_fields);
+	return 0;
+}
+
+int registry_config_parse(struct registry_config *out_config, const char *text, size_t size, struct error *err)
+{
 	struct config_file file = { 0 };
+
+	return decode(&file, text, size, err) < 0 ? -1 : take_checked(out_config, &file, err);
+}
+
+int registry_config_load(struct registry_config *out_config, const char *path, struct error *err)
+{
+	struct config_file none = { 0 };
 	AUTO_FREE char *text = NULL;
 	size_t size;
 	int r;
 
-	if (path) {
-		r = file_read(&text, &size, AT_FDCWD, path, FILE_MAX);
-		if (r < 0)
-			return error_set_errno(err, ERR_INVALID, r, "read %s", path);
-		if (decode(&file, text, size, err) < 0)
-			return error_prefix(err, "%s", path);
-	}
-	if (file.access_log_format && access_format_parse(&format, file.access_log_format) < 0) {
-		error_set(err, ERR_INVALID, "access-log-format: \"%s\" is none of text, combined, json",
-			  file.access_log_format);
-		json_free_fields(&file, file_fields);
-		return -1;
-	}
-	take_file(out_config, &file);
-	out_config->access_format = format;
-	json_free_fields(&file, file_fields);
-	return 0;
+	if (!path)
+		return take_checked(out_config, &none, err);
+	r = file_read(&text, &size, AT_FDCWD, path, FILE_MAX);
+	if (r < 0)
+		return error_set_errno(err, ERR_INVALID, r, "read %s", path);
+	return registry_config_parse(out_config, text, size, err) < 0 ? error_prefix(err, "%s", path) : 0;
 }
 
 /* ---- check ---- */

@@ -46,6 +46,8 @@ struct registry_config {
 	bool collect_untagged;	 /* manifests without a tag go too */
 };
 
+/* The same from a text; errors name the place. */
+int registry_config_parse(struct registry_config *out_config, const char *text, size_t size, struct error *err);
 /* path NULL: the defaults. ERR_INVALID names file, place and reason. */
 int registry_config_load(struct registry_config *out_config, const char *path, struct error *err);
 /* After the options were put over it. */
