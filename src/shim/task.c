@@ -592,6 +592,15 @@ static struct task_process *find_pid(struct task_host *host, pid_t pid)
 	return NULL;
 }
 
+/* For `kist-runtime state` until it is deleted. What engines rely on is exit.json. */
+static void note_end(struct task *task, int wait_status)
+{
+	AUTO(error_clear) struct error err = { 0 };
+
+	if (runtime_note_end(&task->runtime, task->id, wait_status, &err) < 0 && err.kind != ERR_NOT_FOUND)
+		log_warn(task->host->log, err.message, F("id", task->id));
+}
+
 void task_reaped(struct task_host *host, pid_t pid, int wait_status)
 {
 	struct task_process *process = find_pid(host, pid);
@@ -600,8 +609,10 @@ void task_reaped(struct task_host *host, pid_t pid, int wait_status)
 
 	if (!process)
 		return;
-	if (process->exec_id)
+	if (process->exec_id) {
 		task_process_ended(process, exit_status);
-	else
-		init_ended(process->task, exit_status);
+		return;
+	}
+	note_end(process->task, wait_status);
+	init_ended(process->task, exit_status);
 }

@@ -154,6 +154,18 @@ def test_a_failed_start_leaves_no_shim(tmp_root, program, busybox_rootfs):
     # tmp_root looks for processes that are left.
 
 
+@pytest.mark.parametrize("script,key,value", [("exit 7", "exitStatus", 7), ("kill -9 $$; sleep 9", "signal", 9)])
+def test_the_runtime_knows_how_it_ended(shim, program, script, key, value):
+    """Of a container that its shim has reaped, in a pid namespace of the host's so that it can kill itself."""
+    shim.create(spec(["sh", "-c", script], namespaces=("mount", "ipc", "uts", "network")), stdout=shim.log_uri())
+    shim.start()
+    shim.wait()
+    words = [program("kist-runtime"), "--root", shim.bundle / "runtime", "state", shim.id]
+    state = json.loads(subprocess.run(words, capture_output=True, check=True, timeout=60).stdout)
+    assert (state["status"], state[key]) == ("stopped", value)
+    end(shim)
+
+
 def test_missing_command(shim):
     with pytest.raises(RpcError) as caught:
         shim.create(spec(["/no/such"]), stdout=shim.log_uri())
