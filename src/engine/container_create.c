@@ -11,6 +11,7 @@
 #include "engine/container_network.h"
 #include "engine/engine_private.h"
 #include "engine/image.h"
+#include "engine/image_mount.h"
 #include "engine/log_driver.h"
 #include "engine/user_namespace.h"
 #include "engine/volume.h"
@@ -112,6 +113,7 @@ static void undo_volumes(void *arg)
 	struct container *container = arg;
 
 	volumes_let_go(container);
+	image_mounts_remove(container);
 	for (size_t i = 0; i < container->document.mounts.count; i++) {
 		AUTO(error_clear) struct error err = { 0 };
 		const struct container_mount *mount = &container->document.mounts.items[i];

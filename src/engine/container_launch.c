@@ -145,7 +145,8 @@ static int check_sources(const struct container_document *document, struct error
 		struct stat status;
 		int r;
 
-		if (text_equal(mount->type, "tmpfs") || stat(mount->source, &status) == 0)
+		if (text_equal(mount->type, "tmpfs") || text_equal(mount->type, "image") ||
+		    stat(mount->source, &status) == 0)
 			continue;
 		if (errno != ENOENT)
 			return error_set_errno(err, ERR_INVALID, errno, "error while creating mount source path '%s'",

@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/path.h"
 #include "engine/engine_private.h"
+#include "engine/image_mount.h"
 #include "engine/volume.h"
 
 static struct container_mount *find_mount(struct container_document *document, const char *destination)
@@ -252,9 +253,8 @@ static int add_request(struct container *container, const struct mount_request *
 	struct container_mount *mount;
 
 	if (!text_equal(request->type, "bind") && !text_equal(request->type, "volume") &&
-	    !text_equal(request->type, "tmpfs")) {
-		if (text_equal(request->type, "image") || text_equal(request->type, "cluster") ||
-		    text_equal(request->type, "npipe"))
+	    !text_equal(request->type, "tmpfs") && !text_equal(request->type, "image")) {
+		if (text_equal(request->type, "cluster") || text_equal(request->type, "npipe"))
 			return error_set(err, ERR_UNSUPPORTED, "mounts of type \"%s\" are not supported",
 					 request->type);
 		return error_set(err, ERR_INVALID, "invalid mount config for type \"%s\": mount type unknown: \"%s\"",
@@ -266,6 +266,10 @@ static int add_request(struct container *container, const struct mount_request *
 	if (!mount)
 		return -1;
 	mount->rw = !request->read_only;
+	if (text_equal(request->type, "image") && text_empty(request->source))
+		return refuse_mount(err, request, "field Source must not be empty");
+	if (text_equal(request->type, "image"))
+		return image_mount_make(container, mount, request->source, err);
 	if (text_equal(request->type, "bind"))
 		return fill_bind_mount(mount, request, err);
 	if (text_equal(request->type, "volume"))
@@ -319,7 +323,8 @@ static int add_from(struct container *container, const char *text, struct error 
 		const struct container_mount *from = &other->document.mounts.items[i];
 		struct container_mount *mount;
 
-		if (text_equal(from->type, "tmpfs") || find_mount(&container->document, from->destination))
+		if (text_equal(from->type, "tmpfs") || text_equal(from->type, "image") ||
+		    find_mount(&container->document, from->destination))
 			continue;
 		mount = json_array_add(&container->document.mounts, sizeof(*mount));
 		json_copy_fields(mount, from, container_mount_fields);

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "engine/container_network.h"
 #include "engine/engine_private.h"
+#include "engine/image_mount.h"
 #include "engine/volume.h"
 #include "store/snapshot.h"
 
@@ -56,6 +57,7 @@ int container_destroy(struct container *container, bool with_volumes, struct err
 		return error_prefix(err, "container %s: driver \"overlay2\" failed to remove root filesystem",
 				    container->id);
 	}
+	image_mounts_remove(container);
 	bundle_remove(container->bundle);
 	r = remove_tree(AT_FDCWD, folder);
 	if (r < 0) {

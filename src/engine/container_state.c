@@ -7,6 +7,8 @@
 #include "base/clock.h"
 #include "engine/engine_private.h"
 
+#define ID_SIZE 64 /* hex digits; behind a dot may follow what belongs to it */
+
 static const char *const migrations[] = {
 	"CREATE TABLE containers (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, image TEXT NOT NULL,"
 	" created INTEGER NOT NULL, document TEXT NOT NULL) WITHOUT ROWID;"
@@ -141,7 +143,9 @@ int container_forget(struct container *container, struct error *err)
 
 bool container_has_row(const struct engine *engine, const char *id)
 {
-	return map_get(&engine->by_id, id) || text_list_contains(&engine->unreadable, id);
+	AUTO_FREE char *own = xstrndup(id, ID_SIZE);
+
+	return map_get(&engine->by_id, own) || text_list_contains(&engine->unreadable, own);
 }
 
 static int load_row(struct engine *engine, struct query *query, struct error *err)

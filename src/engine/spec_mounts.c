@@ -133,6 +133,11 @@ static void add_user_mount(struct spec *spec, const struct spec_input *input, co
 	else
 		source = xstrdup(from->source);
 	remove_destination(spec, from->destination);
+	if (text_equal(from->type, "image")) {
+		mount = add_mount(spec, from->destination, "overlay", "overlay", "ro");
+		text_list_add_all(&mount->options, &from->options);
+		return;
+	}
 	mount = add_mount(spec, from->destination, tmpfs ? "tmpfs" : "bind", source, "");
 	if (tmpfs)
 		add_tmpfs_options(&mount->options, from);

@@ -137,6 +137,10 @@ int user_namespace_check(const struct engine *engine, const struct host_config *
 	if (text_equal(host->network_mode, "host"))
 		return error_set(err, ERR_INVALID,
 				 "cannot share the host's network namespace when user namespaces are enabled");
+	for (size_t i = 0; i < host->mounts.count; i++)
+		if (text_equal(host->mounts.items[i].type, "image"))
+			return error_set(err, ERR_UNSUPPORTED,
+					 "images cannot be mounted when user namespaces are enabled");
 	if (text_equal(host->pid_mode, "host"))
 		return error_set(err, ERR_INVALID,
 				 "cannot share the host PID namespace when user namespaces are enabled");

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What containers can have mounted: volumes with options, shared memory of a size, images, devices by CDI."""
+import http.client
 import json
 import os
 import pathlib
 import shutil
+import socket
 import tempfile
 
 import pytest
@@ -144,3 +146,35 @@ def test_devices_that_cdi_does_not_know(cdi, shared):
     assert run.returncode == 125 and "unresolvable CDI devices nvidia.com/gpu=9" in run.stderr
     run = shared.docker("run", "--rm", "--gpus", "all", "busybox", "true", check=False)
     assert run.returncode == 125 and 'could not select device driver "" with capabilities: [[gpu]]' in run.stderr
+
+
+def call(daemon, method, path, body=None):
+    connection = http.client.HTTPConnection("localhost", timeout=120)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect(str(daemon.socket))
+    connection.request(method, path, json.dumps(body) if body is not None else None, {"Content-Type": "application/json"})
+    reply = connection.getresponse()
+    data = reply.read()
+    connection.close()
+    return reply.status, json.loads(data) if data else None
+
+
+def test_an_image_as_a_mount(daemon, busybox_tar):
+    daemon.docker("import", "-c", 'CMD ["sh"]', busybox_tar, "busybox:latest")
+    daemon.docker("run", "--name", "made", "busybox", "sh", "-c", "echo tool >/tool")
+    daemon.docker("commit", "made", "tools:1")
+    daemon.docker("rm", "made")
+    mount = {"Type": "image", "Source": "tools:1", "Target": "/mnt/tools"}
+    body = {"Image": "busybox", "Cmd": ["sh", "-c", "cat /mnt/tools/tool; touch /mnt/tools/x 2>/dev/null || echo read-only"],
+            "HostConfig": {"Mounts": [mount]}}  # fmt: skip
+    assert call(daemon, "POST", "/containers/create?name=user", body)[0] == 201
+    # Its layers stay as long as somebody has them mounted, also over a kill.
+    daemon.docker("rmi", "tools:1")
+    daemon.kill()
+    daemon.start()
+    assert daemon.docker("start", "-a", "user").stdout == "tool\nread-only\n"
+    (shown,) = daemon.inspect("user")["Mounts"]
+    assert (shown["Type"], shown["Source"], shown["RW"]) == ("image", "tools:1", False)
+    daemon.docker("rm", "user")
+    assert call(daemon, "POST", "/containers/create", {**body, "HostConfig": {"Mounts": [{**mount, "Source": "absent"}]}})[0] == 404
+    assert call(daemon, "POST", "/containers/create", {**body, "HostConfig": {"Mounts": [{**mount, "Source": ""}]}})[0] == 400

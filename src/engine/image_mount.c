@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/image_mount.h"
+
+#include "base/alloc.h"
+#include "engine/engine_private.h"
+#include "engine/image.h"
+#include "store/snapshot.h"
+
+static char *key_of(const struct container *container, size_t number)
+{
+	return xasprintf("%s.%zu", container->id, number);
+}
+
+/* Lower layers only; the snapshot's own, empty folder on top, for overlay wants two where nothing is upper. */
+static void add_layers(struct container_mount *mount, const struct snapshot_mount *from)
+{
+	const char *lower = NULL;
+	const char *upper = NULL;
+
+	for (size_t i = 0; i < from->options.count; i++) {
+		const char *option = from->options.items[i];
+
+		lower = text_after(option, "lowerdir=") ? text_after(option, "lowerdir=") : lower;
+		upper = text_after(option, "upperdir=") ? text_after(option, "upperdir=") : upper;
+	}
+	text_list_addf(&mount->options, "lowerdir=%s%s%s", text_or_empty(upper), upper && lower ? ":" : "",
+		       text_or_empty(lower));
+}
+
+int image_mount_make(struct container *container, struct container_mount *mount, const char *source, struct error *err)
+{
+	struct store *store = container->engine->store;
+	AUTO(image_ready_fini) struct image_ready image = { 0 };
+	AUTO_FREE char *key = key_of(container, (size_t)(mount - container->document.mounts.items));
+	struct snapshot_mount layers = { 0 };
+	bool overlay;
+
+	if (image_resolve(&image, container->engine, source, err) < 0 ||
+	    snapshot_create(store, key, &image.chain_id, err) < 0)
+		return -1;
+	mount->source = xstrdup(source);
+	mount->name = xstrdup(key);
+	mount->rw = false;
+	if (snapshot_mount(&layers, store, key, err) < 0)
+		return -1;
+	overlay = text_equal(layers.type, "overlay");
+	if (overlay)
+		add_layers(mount, &layers);
+	snapshot_mount_fini(&layers);
+	return overlay ? 0 : error_set(err, ERR_INVALID, "image %s has no files to mount", source);
+}
+
+void image_mounts_remove(struct container *container)
+{
+	for (size_t i = 0; i < container->document.mounts.count; i++) {
+		AUTO(error_clear) struct error err = { 0 };
+		const struct container_mount *mount = &container->document.mounts.items[i];
+
+		if (text_equal(mount->type, "image") && mount->name &&
+		    snapshot_remove(container->engine->store, mount->name, &err) < 0)
+			engine_log_error(container->engine, "removing a mounted image", container->id, &err);
+	}
+}
