@@ -91,6 +91,8 @@ static const char *link_local_problem(const struct endpoint_settings *endpoint, 
 
 		if (net_address_parse(&address, list->items[i]) < 0 || strchr(list->items[i], '/'))
 			return *out_text = xasprintf("invalid link-local IP address: %s", list->items[i]);
+		if (text_equal(network->driver, "cni"))
+			return "link-local IP addresses cannot be asked of CNI plugins";
 		if (!engine_network_has_links(network))
 			return *out_text = xasprintf("link-local IP address %s: the network has no links",
 						     list->items[i]);
