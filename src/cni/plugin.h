@@ -102,6 +102,8 @@ struct plugin {
 	plugin_command *collect; /* GC */
 	plugin_command *status;
 };
+/* STATUS of those that need nothing beforehand. */
+plugin_command plugin_always_ready;
 extern const struct plugin plugin_bridge, plugin_portmap, plugin_firewall, plugin_host_local;
 
 /* plugin_ipam.c: the plugin that gives addresses, run as a program. out_result NULL: its answer is not wanted. */

@@ -109,3 +109,13 @@ int need_previous(const struct plugin_config *config, struct error *err)
 	return error_set(err, ERR_INVALID, "%s must be called in a chain, behind a plugin that makes an interface",
 			 config->type);
 }
+
+int plugin_always_ready(const struct plugin_call *call, const struct plugin_config *config,
+			struct cni_result *out_result, struct error *err)
+{
+	(void)call;
+	(void)config;
+	(void)out_result;
+	(void)err;
+	return 0;
+}

@@ -97,14 +97,4 @@ static int collect(const struct plugin_call *call, const struct plugin_config *c
 	return rules_collect(config, NAME, err);
 }
 
-static int status(const struct plugin_call *call, const struct plugin_config *config, struct cni_result *out_result,
-		  struct error *err)
-{
-	(void)call;
-	(void)config;
-	(void)out_result;
-	(void)err;
-	return 0;
-}
-
-const struct plugin plugin_firewall = { NAME, add, delete, check, collect, status };
+const struct plugin plugin_firewall = { NAME, add, delete, check, collect, plugin_always_ready };

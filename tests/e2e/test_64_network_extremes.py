@@ -234,6 +234,7 @@ class Secluded(Daemon):
         finally:
             for name in (self.space, self.beyond):
                 run("ip", "netns", "del", name, check=False)
+        assert not self.reports(), self.reports()[0]
 
 
 @pytest.mark.parametrize("iptables", ["iptables", "iptables-legacy"])

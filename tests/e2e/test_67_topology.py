@@ -40,6 +40,7 @@ class Host(Daemon):
     def close(self):
         self.docker("rm", "-f", *self.docker("ps", "-aq").stdout.split(), check=False)
         self.stop()
+        assert not self.reports(), self.reports()[0]
 
 
 @pytest.fixture

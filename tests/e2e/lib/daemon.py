@@ -122,9 +122,13 @@ class Daemon:
         left += [f"link {name}" for name in leaks.links(self.bridge)]
         left += [f"nft table {name}" for name in leaks.tables(self.table)]
         self._remove_network()
-        log = self.log.read_text(errors="replace")
-        left += [log[log.index(line) :][:4000] for line in log.splitlines() if _is_report(line)][:1]
+        left += self.reports()
         assert not left, "left behind: " + "; ".join(left)
+
+    def reports(self):
+        """The first finding of a sanitizer in the engine's log, if there is one."""
+        log = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return [log[log.index(line) :][:4000] for line in log.splitlines() if _is_report(line)][:1]
 
     def _remove_network(self):
         subprocess.run(["ip", "link", "del", self.bridge], check=False, capture_output=True)
