@@ -203,7 +203,9 @@ class Oci:
         out = self.root / "strace"
         argv = [*words, "run", "-b", bundle, "kb-calls"]
         if not starts([*layout, *argv]):
-            return {}  # an old crun wants controllers that are not in this cgroup2
+            # An old crun wants controllers that are not in this cgroup2, and leaves its group behind.
+            run(*layout, "rmdir", "/sys/fs/cgroup/kb-calls", check=False)
+            return {}
         run(*layout, "strace", "-f", "-c", "-o", out, *argv)
         rows = [line.split() for line in out.read_text().splitlines()]
         return {row[-1]: int(row[3]) for row in rows if len(row) in (5, 6) and row[3].isdigit() and row[-1] != "total"}
