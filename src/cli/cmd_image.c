@@ -56,7 +56,7 @@ static const struct option_spec copy_options[] = {
 	PLATFORM_OPTION,
 	OPTION_FLAG("preserve-digests", 0, struct tool_options, preserve_digests,
 		    "Fail if a manifest would have to be changed"),
-	OPTION_FLAG("quiet", 'q', struct tool_options, quiet, "Print nothing but the digest"),
+	OPTION_FLAG("quiet", 'q', struct tool_options, quiet, "Print digests only"),
 	OPTION_END,
 };
 
@@ -70,22 +70,10 @@ const struct command command_image_copy =
 		    "Copy an image between docker://, oci:, oci-archive:, docker-archive:, dir: and the store",
 		    copy_options, 2, 2, run_copy);
 
-static const struct option_spec sync_options[] = {
-	OPTION_FLAG("all", 'a', struct tool_options, all, "Copy all images of an index, not one platform's"),
-	BOTH_ACCESS_OPTIONS,
-	OPTION_TEXT("format", 'f', struct tool_options, format, "string",
-		    "Format of the manifest: oci or v2s2 (default: as it is, if the destination can)"),
-	PLATFORM_OPTION,
-	OPTION_FLAG("preserve-digests", 0, struct tool_options, preserve_digests,
-		    "Fail if a manifest would have to be changed"),
-	OPTION_FLAG("quiet", 'q', struct tool_options, quiet, "Do not tell of every layer"),
-	OPTION_END,
-};
-
 DEFINE_JOB(run_sync, "sync")
 const struct command command_image_sync = JOB_COMMAND(
 	"[OPTIONS] REPOSITORY DESTINATION",
-	"Copy every tag of a repository into a registry, dir: folder or oci: layout", sync_options, 2, 2, run_sync);
+	"Copy every tag of a repository into a registry, dir: folder or oci: layout", copy_options, 2, 2, run_sync);
 
 static const struct option_spec one_options[] = {
 	ACCESS_OPTIONS,

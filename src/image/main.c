@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -80,6 +81,8 @@ int main(int argc, char **argv)
 		fputs("kist-image is started by kist, with its request on descriptor 3\n", stderr);
 		return 2;
 	}
+	/* Who kills kist wants it to end. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGPIPE, SIG_IGN);
 	setvbuf(stdout, NULL, _IOFBF, 0);
 	r = load_request(&request, &err);
