@@ -6,6 +6,7 @@
  * (path.N-1 of path.N, found by inode) is next. An inotify watch on the folder,
  * set before the first read, tells of everything.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -15,6 +16,7 @@
 #include <sys/stat.h>
 
 #include "base/alloc.h"
+#include "base/file.h"
 #include "base/path.h"
 #include "base/process.h"
 #include "base/program.h"
@@ -267,6 +269,29 @@ int container_logs(struct log_reader **out_reader, struct engine *engine, const 
 	}
 	*out_reader = take_ptr(reader);
 	return 0;
+}
+
+int64_t container_logs_size(struct engine *engine, const char *name)
+{
+	AUTO(container_unrefp) struct container *container = NULL;
+	AUTO(error_clear) struct error missing = { 0 };
+	AUTO_FREE char *folder_path = NULL;
+	AUTO_FREE char *log_path = NULL;
+	AUTO_CLOSEDIR DIR *folder = NULL;
+	const struct dirent *entry;
+	int64_t bytes = 0;
+	struct stat status;
+
+	if (container_find(&container, engine, name, &missing) < 0)
+		return 0;
+	folder_path = container_path(container, NULL);
+	log_path = container_log_path(container);
+	folder = dir_open(AT_FDCWD, folder_path);
+	while (folder && (entry = readdir(folder)))
+		if (text_has_prefix(entry->d_name, path_base(log_path)) &&
+		    fstatat(dirfd(folder), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0)
+			bytes += (int64_t)status.st_blocks * 512;
+	return bytes;
 }
 
 bool log_reader_tty(const struct log_reader *reader)

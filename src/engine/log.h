@@ -38,6 +38,8 @@ struct log_record {
 /* ERR_NOT_FOUND; ERR_UNSUPPORTED when the log driver keeps nothing to read ("none"). */
 int container_logs(struct log_reader **out_reader, struct engine *engine, const char *name,
 		   const struct log_query *query, struct error *err);
+/* Bytes on disk of a container's logs, rotated ones too; 0 for one that is not there. */
+int64_t container_logs_size(struct engine *engine, const char *name);
 /* Whether the container has a tty: records then go out raw. */
 bool log_reader_tty(const struct log_reader *reader);
 /* 1 and a record, 0 at the end, or fails (ERR_CANCELED). */

@@ -391,6 +391,20 @@ def test_rotated_files_are_compressed_and_read(shared, driver):
     shared.docker("rm", "packed")
 
 
+def test_logs_count_in_df(shared):
+    shared.docker("run", "--name", "talker", "busybox", "sh", "-c", "seq 100000")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(120)
+        client.connect(str(shared.socket))
+        client.sendall(b"GET /v1.44/system/df?type=container HTTP/1.0\r\n\r\n")
+        data = b""
+        while piece := client.recv(65536):
+            data += piece
+    (talker,) = [c for c in json.loads(data.split(b"\r\n\r\n", 1)[1])["Containers"] if c["Names"] == ["/talker"]]
+    assert talker["SizeRw"] >= 100000 * 60, talker["SizeRw"]
+    shared.docker("rm", "talker")
+
+
 def test_details_of_json_file(shared):
     shared.docker("run", "--name", "labelled", "--log-opt", "labels=team", "--log-opt", "env-regex=^K", "--log-opt", "tag={{.Name}}",
                   "--label", "team=a b", "--label", "other=x", "-e", "KEY=v", "busybox", "echo", "x")  # fmt: skip
