@@ -7,16 +7,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/path.h"
 #include "base/process.h"
 
 #define FOLDER "/run/kist-cni"
 #define TABLE "inet kist_cni"
 #define RECORD_MAX ((size_t)1 << 20)
 #define OUTPUT_LIMIT 65536
+#define SAVE_TRIES 10
 
 /* Adding what is there changes nothing; the chains are emptied and filled in the same step. */
 static const char table[] =
@@ -86,9 +89,21 @@ static int run_nft(const char *batch, struct error *err)
 
 /* ---- what is whose: a file of lines, the network's name in the first ---- */
 
+/* Rules are those of one network namespace, and so are the records of them. */
+static char *folder_path(void)
+{
+	struct stat status = { 0 };
+
+	if (stat("/proc/self/ns/net", &status) < 0)
+		return xstrdup(FOLDER "/unknown");
+	return xasprintf(FOLDER "/%llu", (unsigned long long)status.st_ino);
+}
+
 static char *record_name(const char *container, const char *interface, const char *plugin)
 {
-	return xasprintf(FOLDER "/%s,%s,%s", container, interface, plugin);
+	AUTO_FREE char *folder = folder_path();
+
+	return xasprintf("%s/%s,%s,%s", folder, container, interface, plugin);
 }
 
 static int load(struct text_list *out_lines, const char *path, struct error *err)
@@ -107,19 +122,30 @@ static int load(struct text_list *out_lines, const char *path, struct error *err
 static int save(const char *path, const char *network, const struct rule_elements *elements, struct error *err)
 {
 	AUTO(text_fini) struct text text = { 0 };
-	int failed = mkdir_all(AT_FDCWD, FOLDER, 0700);
+	AUTO_FREE char *folder = folder_path();
+	int failed = -ENOENT;
 
 	text_add(&text, network);
 	for (size_t i = 0; i < elements->lines.count; i++)
 		text_addf(&text, "\n%s", elements->lines.items[i]);
-	if (failed == 0)
-		failed = file_write_atomic(AT_FDCWD, path, text.data, text.size, 0600, FILE_NO_SYNC);
+	/* Somebody may remove the folder, which was empty, in between. */
+	for (int i = 0; failed == -ENOENT && i < SAVE_TRIES; i++) {
+		failed = mkdir_all(AT_FDCWD, folder, 0700);
+		if (failed == 0)
+			failed = file_write_atomic(AT_FDCWD, path, text.data, text.size, 0600, FILE_NO_SYNC);
+	}
 	return failed < 0 ? error_set_errno(err, ERR_INTERNAL, failed, "write %s", path) : 0;
 }
 
+/* The last one takes the folder with it. */
 static int forget(const char *path)
 {
-	return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+	AUTO_FREE char *folder = folder_path();
+
+	if (unlink(path) < 0 && errno != ENOENT)
+		return -errno;
+	rmdir(folder);
+	return 0;
 }
 
 /* Each is added before it is deleted: one that is gone must not keep the others. */
@@ -192,12 +218,12 @@ int rules_check(const struct plugin_call *call, const char *plugin, struct error
 }
 
 /* "container,interface,plugin" of a record that is not among those that a GC names. */
-static bool is_stale(const struct plugin_config *config, const char *plugin, const char *file)
+static bool is_stale(const struct plugin_config *config, const char *plugin, const char *path)
 {
+	const char *file = path_base(path);
 	AUTO(text_list_fini) struct text_list parts = { 0 };
 	AUTO(text_list_fini) struct text_list lines = { 0 };
 	AUTO(error_clear) struct error ignored = { 0 };
-	AUTO_FREE char *path = xasprintf(FOLDER "/%s", file);
 
 	text_list_split(&parts, file, ',');
 	return parts.count == 3 && text_equal(parts.items[2], plugin) && load(&lines, path, &ignored) > 0 &&
@@ -207,13 +233,14 @@ static bool is_stale(const struct plugin_config *config, const char *plugin, con
 
 int rules_collect(const struct plugin_config *config, const char *plugin, struct error *err)
 {
-	AUTO_CLOSEDIR DIR *folder = opendir(FOLDER);
+	AUTO_FREE char *name = folder_path();
+	AUTO_CLOSEDIR DIR *folder = opendir(name);
 	const struct dirent *entry;
 
 	while (folder && (entry = readdir(folder))) {
-		AUTO_FREE char *path = xasprintf(FOLDER "/%s", entry->d_name);
+		AUTO_FREE char *path = path_join(name, entry->d_name);
 
-		if (is_stale(config, plugin, entry->d_name) && remove_record(path, err) < 0)
+		if (is_stale(config, plugin, path) && remove_record(path, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -232,12 +259,13 @@ static bool has_key(const struct text_list *record, const char *line)
 
 char *rules_owner(const struct rule_elements *elements, const char *plugin)
 {
-	AUTO_CLOSEDIR DIR *folder = opendir(FOLDER);
+	AUTO_FREE char *name = folder_path();
+	AUTO_CLOSEDIR DIR *folder = opendir(name);
 	AUTO_FREE char *suffix = xasprintf(",%s", plugin);
 	const struct dirent *entry;
 
 	while (folder && (entry = readdir(folder))) {
-		AUTO_FREE char *path = xasprintf(FOLDER "/%s", entry->d_name);
+		AUTO_FREE char *path = path_join(name, entry->d_name);
 		AUTO(text_list_fini) struct text_list lines = { 0 };
 		AUTO(error_clear) struct error ignored = { 0 };
 
@@ -252,12 +280,13 @@ char *rules_owner(const struct rule_elements *elements, const char *plugin)
 
 bool rules_has_record(const char *network, const char *plugin)
 {
-	AUTO_CLOSEDIR DIR *folder = opendir(FOLDER);
+	AUTO_FREE char *name = folder_path();
+	AUTO_CLOSEDIR DIR *folder = opendir(name);
 	AUTO_FREE char *suffix = xasprintf(",%s", plugin);
 	const struct dirent *entry;
 
 	while (folder && (entry = readdir(folder))) {
-		AUTO_FREE char *path = xasprintf(FOLDER "/%s", entry->d_name);
+		AUTO_FREE char *path = path_join(name, entry->d_name);
 		AUTO(text_list_fini) struct text_list lines = { 0 };
 		AUTO(error_clear) struct error ignored = { 0 };
 

@@ -3,7 +3,8 @@
  * rules.h - the nft table `kist_cni` of the plugins: fixed rules over sets and
  * maps, so that a container costs an element per address and port. Which
  * elements an attachment has is written down before they are added, in
- * /run/kist-cni, which ends with the rules when the machine does.
+ * /run/kist-cni/<network namespace>, which ends with the rules when the machine
+ * does.
  */
 #pragma once
 

@@ -87,7 +87,7 @@ class Caller:
         return sorted(f.name for f in folder.iterdir() if f.name[0].isdigit() or ":" in f.name)
 
     def records(self, space):
-        return list(pathlib.Path("/run/kist-cni").glob(f"{space.name},*"))
+        return list(pathlib.Path("/run/kist-cni").glob(f"*/{space.name},*"))
 
 
 @pytest.fixture
@@ -312,4 +312,4 @@ def test_containerd(host, plugins, tmp_root, busybox_layout):
     caller = Caller(host, plugins, tmp_root)
     caller.name, caller.version = "test", "1.0.0"
     assert all(c.returncode == 0 for c in caller.collect())
-    assert caller.leases() == [] and not list(pathlib.Path("/run/kist-cni").glob(f"{space}*"))
+    assert caller.leases() == [] and not list(pathlib.Path("/run/kist-cni").glob(f"*/{space}*"))

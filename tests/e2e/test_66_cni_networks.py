@@ -155,10 +155,10 @@ def test_bad_plugins(engine):
     plugin(engine, "flood", "#!/bin/sh\n[ $CNI_COMMAND = ADD ] && exec cat /dev/zero\nexit 0\n")
     plugin(engine, "dies", "#!/bin/sh\n[ $CNI_COMMAND = ADD ] && kill -9 $$\nexit 0\n")
     plugin(engine, "says", "#!/bin/sh\n[ $CNI_COMMAND = ADD ] || exit 0\necho '{\"code\": 11, \"msg\": \"try later\", \"details\": \"full\"}'; exit 1\n")
-    for name, words in (("hang", "did not end its ADD within 1 s"), ("rubbish", "what CNI plugin rubbish printed is no result"),
+    for name, words in (("hang", "did not end its ADD within 5 s"), ("rubbish", "what CNI plugin rubbish printed is no result"),
                         ("lies", "interface 7"), ("flood", "flood ADD"), ("dies", "killed by signal 9"), ("says", "try later; full")):  # fmt: skip
         conflist(engine, f"l-{name}", *good, {"type": name})
-        engine.docker("network", "create", "-d", "cni", "-o", "timeout=1", f"l-{name}")
+        engine.docker("network", "create", "-d", "cni", "-o", "timeout=5" if name == "hang" else "timeout=60", f"l-{name}")
         done = engine.docker("run", "--name", f"c-{name}", "--network", f"l-{name}", "-p", "8080:80", "box", "true", check=False)
         assert done.returncode == 125 and words in done.stderr, done.stderr
         assert leased(engine, f"l-{name}") == [] and "veth" not in engine.within("ip", "link").stdout
