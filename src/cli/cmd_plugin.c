@@ -29,7 +29,8 @@ struct ls_options {
 
 static const struct option_spec ls_options[] = {
 	OPTION_LIST("filter", 'f', struct ls_options, filters, "filter", "Filter output based on conditions provided"),
-	OPTION_TEXT("format", 0, struct ls_options, format, "string", "'table', 'table TEMPLATE', 'json', or a Go template"),
+	OPTION_TEXT("format", 0, struct ls_options, format, "string",
+		    "'table', 'table TEMPLATE', 'json', or a Go template"),
 	OPTION_FLAG("no-trunc", 0, struct ls_options, no_trunc, "Don't truncate output"),
 	OPTION_FLAG("quiet", 'q', struct ls_options, quiet, "Only display plugin IDs"),
 	OPTION_END,
@@ -121,7 +122,8 @@ static const struct option_spec install_options[] = {
 static const struct option_spec upgrade_options[] = {
 	OPTION_OPT_BOOL("disable-content-trust", 0, T, no_trust, NULL),
 	OPTION_FLAG("grant-all-permissions", 0, T, grant, "Grant all permissions necessary to run the plugin"),
-	OPTION_FLAG("skip-remote-check", 0, T, skip_check, "Do not check if specified remote plugin matches existing one"),
+	OPTION_FLAG("skip-remote-check", 0, T, skip_check,
+		    "Do not check if specified remote plugin matches existing one"),
 	OPTION_END,
 };
 static const struct option_spec push_options[] = {
@@ -283,18 +285,17 @@ struct search_options {
 };
 
 static const struct option_spec search_options[] = {
-	OPTION_LIST("filter", 'f', struct search_options, filters, "filter", "Filter output based on conditions provided"),
-	OPTION_TEXT("format", 0, struct search_options, format, "string", "'table', 'table TEMPLATE', or a Go template"),
+	OPTION_LIST("filter", 'f', struct search_options, filters, "filter",
+		    "Filter output based on conditions provided"),
+	OPTION_TEXT("format", 0, struct search_options, format, "string",
+		    "'table', 'table TEMPLATE', or a Go template"),
 	OPTION_I64("limit", 0, struct search_options, limit, "Max number of search results"),
 	OPTION_FLAG("no-trunc", 0, struct search_options, no_trunc, "Don't truncate output"),
 	OPTION_END,
 };
 
 static const struct listing_column search_columns[] = {
-	{ "Name", "NAME" },
-	{ "Description", "DESCRIPTION" },
-	{ "StarCount", "STARS" },
-	{ "IsOfficial", "OFFICIAL" },
+	{ "Name", "NAME" }, { "Description", "DESCRIPTION" }, { "StarCount", "STARS" }, { "IsOfficial", "OFFICIAL" },
 	{ NULL, NULL },
 };
 
