@@ -316,8 +316,11 @@ static int add_from(struct container *container, const char *text, struct error 
 
 	if (colon && !read_only && !text_equal(colon + 1, "rw") && !text_equal(colon + 1, "z"))
 		return error_set(err, ERR_INVALID, "invalid mode for volumes-from: %s", colon + 1);
-	if (container_find(&other, container->engine, name, err) < 0)
+	if (container_find(&other, container->engine, name, err) < 0) {
+		/* Not the image that is missing: a client would pull it. */
+		err->kind = ERR_INVALID;
 		return -1;
+	}
 	/* The mounts of a published container never change. */
 	for (size_t i = 0; i < other->document.mounts.count; i++) {
 		const struct container_mount *from = &other->document.mounts.items[i];

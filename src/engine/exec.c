@@ -586,12 +586,18 @@ static int watch_end(struct exec *exec, struct error *err)
 	return -1;
 }
 
+/* dockerd looks users up itself, before any runtime. */
+static bool is_unknown_user(const char *message)
+{
+	return text_has_prefix(message, "unable to find user") || text_has_prefix(message, "unable to find group");
+}
+
 static void frame_exec_error(struct error *err)
 {
 	AUTO_FREE char *text = err->message;
 
 	lower_errno_words(text);
-	err->message = strstr(text, "OCI runtime exec failed")
+	err->message = strstr(text, "OCI runtime exec failed") || is_unknown_user(text)
 			       ? xstrdup(text)
 			       : xasprintf("OCI runtime exec failed: exec failed: unable to start container process: "
 					   "%s: unknown",
@@ -688,7 +694,7 @@ static int end_failed(struct exec *exec, struct attach *attach, struct error *er
 	int64_t code;
 
 	frame_exec_error(err);
-	code = launch_exit_code(err->message);
+	code = is_unknown_user(err->message) ? 126 : launch_exit_code(err->message);
 	set_end(exec, code);
 	save_step(exec);
 	die_event(exec, code);

@@ -30,7 +30,7 @@ HOST_CONFIG = [
     ("RestartPolicy", {"Name": "often"}, "400 unknown policy 'often'"),
     ("AutoRemove", True, ("true", "")),
     ("VolumeDriver", "nosuch", "404 nosuch", {"Binds": ["vd:/v"]}),
-    ("VolumesFrom", ["nosuch"], "404 nosuch"),
+    ("VolumesFrom", ["nosuch"], "400 nosuch"),
     ("ConsoleSize", [1, 2, 3], "400 ConsoleSize"),
     ("Annotations", {"a.b": "c"}, None),
     ("CapAdd", ["NET_ADMIN"], ("grep CapEff /proc/self/status", "a80435fb")),

@@ -107,6 +107,104 @@ network ls --format '{{.Name}} {{.Driver}} {{.Scope}}'
 network inspect nosuch
 network rm bridge
 system df --format '{{.Type}} {{.TotalCount}} {{.Active}}'
+create --name d1 -l a=b bb sleep 1000
+network create --subnet 10.98.7.0/24 -l x=y n1
+network create n1
+network connect --alias al n1 d1
+network ls --filter name=n1 --format '{{.Name}} {{.Driver}}'
+network inspect -f '{{(index .IPAM.Config 0).Subnet}} {{.Labels}}' n1
+network disconnect n1 d1
+network disconnect n1 d1
+network rm n1
+network rm n1
+start d1
+exec d1 touch /made
+exec d1 rm -r /tmp
+diff d1
+diff nosuch
+commit -m said -a me -c 'CMD ["x"]' d1 made:1
+inspect -f '{{json .Config.Cmd}} {{.Comment}} {{.Author}}' made:1
+run --rm made:1
+rmi made:1
+export nosuch
+cp /no/such/file d1:/
+cp /etc/hostname d1:/nosuch/dir/
+exec -u nosuch d1 true
+exec -w /bin d1 sh -c 'pwd'
+exec -e B=2 d1 sh -c 'echo $B'
+exec -d d1 true
+logs -n 0 d1
+port d1
+ps -q --filter name=nosuchname
+ps --filter label=a=b --format '{{.Names}} {{.Labels}}'
+ps --filter status=nosuch
+rename d1 d2
+rename d1 d3
+update --memory 1 d2
+update --cpus 0.5 d2
+inspect -f '{{.HostConfig.NanoCpus}}' d2
+restart -t 0 d2
+kill d2
+start nosuch
+start -a nosuch
+stop nosuch
+pause d2
+wait nosuch
+rm -f d2
+run --rm --entrypoint echo bb hi
+run --rm -w /a/b bb pwd
+run --rm -e X=1 bb sh -c 'echo $X'
+run --rm --ulimit nofile=10:5 bb true
+run --rm --ulimit nofile=64:64 bb sh -c 'ulimit -n'
+run --rm --pid container:nosuch bb true
+run --rm --ipc nosuch bb true
+run --rm --restart always bb true
+run --rm -p 99999:80 bb true
+run --rm -p 80:80:80:80 bb true
+run --rm --device /nosuch bb true
+run --rm --sysctl net.ipv4.ip_unprivileged_port_start=99 bb cat /proc/sys/net/ipv4/ip_unprivileged_port_start
+run --rm --add-host a.test:1.2.3.4 bb sh -c 'grep a.test /etc/hosts'
+run --rm --dns 192.0.2.9 bb sh -c 'grep nameserver /etc/resolv.conf'
+run --rm --group-add 77 bb id -G
+run --rm --cap-drop ALL bb sh -c 'grep CapEff /proc/self/status'
+run --rm --shm-size 2m bb sh -c 'df -k /dev/shm | tail -1 | tr -s " " | cut -d" " -f2'
+run --rm --stop-signal NOSUCH bb true
+run --rm --env-file /nosuch/file bb true
+run --rm --cidfile /nosuch/dir/file bb true
+run --rm --link nosuch:x bb true
+run --rm --volumes-from nosuch bb true
+run --rm --mac-address nonsense bb true
+run --rm --ip 1.2.3.4 bb true
+run --rm --health-interval nonsense bb true
+run --rm --memory nonsense bb true
+run --rm --log-opt nosuch=1 bb true
+run --rm --isolation hyperv bb true
+run --rm --platform linux/nosuch bb true
+run --rm -t bb sh -c 'test -t 1 && echo tty'
+run --rm -i bb cat
+container prune -f
+volume prune -f
+network prune -f
+image prune -f
+image ls --filter dangling=nonsense
+image inspect nosuch
+image history nosuch
+save nosuch
+load -i /nosuch
+import /nosuch
+login -u a -p b 127.0.0.1:1
+logout 127.0.0.1:1
+volume create --driver nosuch v9
+volume create bad/name
+plugin ls
+plugin inspect nosuch
+node ls
+secret ls
+config ls
+stack ls
+swarm join-token worker
+swarm unlock-key
+service inspect nosuch
 swarm leave
 service ls
 events --since 1 --until 2
@@ -119,6 +217,8 @@ DIFFERENT = {
     "run --rm bb nosuch": "words around the reason differ between versions of runc",
     "run --rm bb /etc/passwd": "kistd also says why it cannot be executed",
     "top c1": "process ids",
+    "run --rm --platform": "words of Go's resolver",
+    "login": "words of Go's network library",
     "info --format": "versions before 28 name the storage driver's backing differently",
 }
 # Words of dockerd before 28, which kistd's are not.
@@ -127,6 +227,7 @@ OLD_WORDS = [
     "run --rm --network", "volume", "run --rm --security-opt", "run --rm --cap-add", "run --rm --log-driver", "run --rm -v relative", "run --rm --mount",
     "run --rm --user nosuch", "rmi", "tag nosuch", "network", "inspect nosuch", "history", "top c1", "run --rm --init", "create --name c1 bb", "run --rm --name Bad",
     "start c1", "ps --filter", "port", "attach", "wait",
+    "run --rm made:1", "run --rm --ip", "run --rm --dns", "run --rm --stop-signal", "run --rm --isolation", "image ls --filter", "image inspect", "save nosuch",
 ]  # fmt: skip
 
 
