@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """BuildKit's protocol: POST /grpc and POST /session, by a small client of our own and by the stock buildx."""
+import base64
 import io
 import json
 import os
@@ -8,6 +9,7 @@ import socket
 import subprocess
 import tarfile
 import threading
+import time
 import uuid
 
 import pytest
@@ -391,6 +393,61 @@ def test_files_out(own, context):
     with tarfile.open(fileobj=io.BytesIO(built.session.tar)) as tar:
         assert {name.rstrip("/") for name in tar.getnames()} == set(stats)
         assert tar.extractfile("top/a").read() == b"first"
+
+
+# ---- POST /build?version=2 of older clients ----
+
+
+def post(daemon, target, body=b""):
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(120)
+        sock.connect(str(daemon.socket))
+        head = f"POST {target} HTTP/1.0\r\nHost: x\r\nContent-Type: application/x-tar\r\n"
+        sock.sendall(head.encode() + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        data = b""
+        while more := sock.recv(65536):
+            data += more
+    head, _, rest = data.partition(b"\r\n\r\n")
+    return int(head.split()[1]), [json.loads(line) for line in rest.splitlines() if line.startswith(b"{")]
+
+
+def test_version_2(own, context):
+    tag, ref, name = ("v2-" + uuid.uuid4().hex[:8] for _ in range(3))
+    folder = context("FROM bk\nCOPY a /a\nRUN echo hello\n", {"a": "1"})
+    session = bk.Session(own.socket, name, folder)
+    query = f"/v1.41/build?version=2&session={name}"
+    code, lines = post(own, f"{query}&remote=client-session&buildid={ref}&t={tag}")
+    assert code == 200
+    traces = [base64.b64decode(line["aux"]) for line in lines if line.get("id") == "moby.buildkit.trace"]
+    assert b"[3/3] RUN echo hello" in b"".join(traces) and b"hello\n" in b"".join(traces)
+    assert lines[-1] == {"id": "moby.image.id", "aux": {"ID": own.docker("inspect", "-f", "{{.Id}}", tag).stdout.strip()}}
+    assert post(own, f"{query}&q=1")[1][-1] == {"stream": lines[-1]["aux"]["ID"] + "\n"}
+    # The context from standard input comes in a request of its own.
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as out:
+        out.add(folder / "Dockerfile", "Dockerfile")
+        out.add(folder / "a", "a")
+    ref, result = uuid.uuid4().hex, {}
+    target = f"/v1.41/build?version=2&buildid=upload-request:{ref}"
+    upload = threading.Thread(target=lambda: result.update(answer=post(own, target, tar.getvalue())))
+    upload.start()
+    code, lines = post(own, f"{query}&remote=upload-request&buildid={ref}")
+    upload.join(60)
+    assert result["answer"][0] == 200 and lines[-1]["id"] == "moby.image.id"
+    # A step that fails; a build that is canceled by its name.
+    (folder / "Dockerfile").write_text("FROM bk\nRUN exit 9\n")
+    assert "exit code: 9" in post(own, query)[1][-1]["errorDetail"]["message"]
+    (folder / "Dockerfile").write_text("FROM bk\nRUN sleep 1000\n")
+    ref = uuid.uuid4().hex
+    building = threading.Thread(target=lambda: result.update(answer=post(own, f"{query}&buildid={ref}")))
+    building.start()
+    end = time.monotonic() + 120
+    while building.is_alive() and time.monotonic() < end:  # it may not have begun yet
+        assert post(own, f"/v1.41/build/cancel?id={ref}")[0] == 200
+        building.join(0.1)
+    assert not building.is_alive()
+    assert result["answer"][0] >= 400 or "error" in result["answer"][1][-1]
+    session.close()
 
 
 # ---- the stock client ----

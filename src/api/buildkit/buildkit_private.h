@@ -34,10 +34,14 @@ struct job {
 	char *ref;
 	char *session_id; /* of the solve */
 	unsigned users;	  /* guarded by buildkit's mutex */
+	int cancel_fd;	  /* eventfd: POST /build/cancel */
 	struct mutex mutex;
 
 	/* guarded by the mutex */
-	struct list watchers; /* struct job_watcher */
+	void (*sink)(void *arg, const void *data, size_t size); /* gets each event; NULL */
+	void *sink_arg;
+	const struct build_options *body; /* of another request, which waits for the end of the job; NULL */
+	struct list watchers;		  /* struct job_watcher */
 	bool started;
 	bool ended;
 	bool internal;		    /* not of the history */
@@ -100,6 +104,9 @@ struct frontend {
 /* Builds what the attributes say; the frontend is yours. */
 int frontend_solve(struct frontend **out_frontend, struct job *job, const struct text_map *attrs,
 		   struct grpc_stream *stream, struct error *err);
+/* The same from options that are decoded already. uploaded: the context is their context_fd. */
+int frontend_solve_options(struct frontend **out_frontend, struct job *job, const struct build_options *options,
+			   bool uploaded, int cancel_fd, struct error *err);
 /* A question that builds nothing: "check", "outline", "targets". */
 int frontend_ask(struct build_view *out_view, struct job *job, const struct text_map *attrs, const char *call,
 		 struct grpc_stream *stream, struct error *err);

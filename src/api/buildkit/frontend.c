@@ -259,23 +259,49 @@ static int take_upload(struct frontend *frontend, struct error *err)
 	return 0;
 }
 
-static int prepare(struct frontend *frontend, const struct text_map *attrs, struct grpc_stream *stream,
-		   struct error *err)
+/* Options are complete: the session, and a build that is not run yet. */
+static int open_build(struct frontend *frontend, int cancel_fd, struct error *err)
 {
 	struct job *job = frontend->job;
 	AUTO_FREE char *session_id = NULL;
 
-	frontend->options.cancel_fd = grpc_cancel_fd(stream);
+	frontend->options.cancel_fd = cancel_fd;
 	mutex_lock(&job->mutex);
 	session_id = xstrdup(job->session_id);
 	mutex_unlock(&job->mutex);
-	if (attributes_read(frontend, attrs, err) < 0 ||
-	    session_get(&frontend->session, job->buildkit, session_id, frontend->options.cancel_fd, err) < 0)
+	if (session_get(&frontend->session, job->buildkit, session_id, cancel_fd, err) < 0)
 		return -1;
 	if (frontend->context && take_upload(frontend, err) < 0)
 		return -1;
 	frontend->client.folder = session_shared_key(frontend->session);
 	frontend->build = build_new(job->buildkit->engine, &frontend->options, &frontend->failure);
+	return 0;
+}
+
+static int prepare(struct frontend *frontend, const struct text_map *attrs, struct grpc_stream *stream,
+		   struct error *err)
+{
+	if (attributes_read(frontend, attrs, err) < 0)
+		return -1;
+	return open_build(frontend, grpc_cancel_fd(stream), err);
+}
+
+int frontend_solve_options(struct frontend **out_frontend, struct job *job, const struct build_options *options,
+			   bool uploaded, int cancel_fd, struct error *err)
+{
+	AUTO(frontend_freep) struct frontend *frontend = frontend_new(job);
+	const struct build_options own = frontend->options;
+
+	frontend->options = *options;
+	frontend->options.watch = own.watch;
+	frontend->options.client = own.client;
+	frontend->options.send = NULL;
+	frontend->options.secrets = NULL;
+	if (uploaded)
+		frontend->client.fill = NULL;
+	if (open_build(frontend, cancel_fd, err) < 0 || build_solve(frontend->build, err) < 0)
+		return -1;
+	*out_frontend = take_ptr(frontend);
 	return 0;
 }
 

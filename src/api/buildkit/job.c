@@ -34,6 +34,7 @@ static void job_free(struct job *job)
 	proto_free(&job->answer, bk_return_request_fields);
 	bk_history_record_free(&job->record);
 	mutex_fini(&job->mutex);
+	auto_close(&job->cancel_fd);
 	free(job->session_id);
 	free(job->ref);
 	free(job);
@@ -77,6 +78,7 @@ struct job *job_get(struct buildkit *buildkit, const char *ref)
 	job->buildkit = buildkit;
 	job->ref = xstrdup(ref);
 	job->users = 1;
+	job->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	mutex_init(&job->mutex);
 	list_init(&job->watchers);
 	list_init(&job->frontends);
@@ -143,6 +145,7 @@ void job_end(struct job *job, const struct error *err)
 {
 	mutex_lock(&job->mutex);
 	job->ended = true;
+	job->sink = NULL;
 	job->record.completed = clock_wall_ns();
 	if (err && error_is_set(err)) {
 		job->record.error.code = 2;
@@ -182,6 +185,8 @@ void job_add_event(struct job *job, const struct bk_status_response *event)
 	if (job->event_bytes > EVENTS_MAX && event->logs.count > 0 && list_empty(&job->watchers))
 		return;
 	proto_encode(&bytes, event, bk_status_response_fields);
+	if (job->sink)
+		job->sink(job->sink_arg, bytes.data, bytes.size);
 	job->event_bytes += bytes.size;
 	job->events = xgrow(job->events, &job->event_capacity, job->event_count + 1, sizeof(*job->events));
 	job->events[job->event_count++] = (struct proto_bytes){ (uint8_t *)bytes.data, bytes.size };

@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/base64.h"
 #include "base/quote.h"
+#include "base/random.h"
 #include "builder/cache.h"
 #include "builder/look.h"
 #include "engine/image.h"
@@ -151,6 +152,11 @@ static int read_host(struct host_config *host, const struct http_request *reques
 	return 0;
 }
 
+static bool is_version_2(const struct http_request *request)
+{
+	return text_equal(http_query(request, "version"), "2");
+}
+
 /* What cannot be done is said before anything is read. */
 static int check_unsupported(const struct http_request *request, struct error *err)
 {
@@ -161,9 +167,14 @@ static int check_unsupported(const struct http_request *request, struct error *e
 
 	if (*isolation && !text_equal(isolation, "default"))
 		return error_set(err, ERR_INVALID, "unsupported isolation: \"%s\"", isolation);
-	if (*version && !text_equal(version, "1"))
-		return error_set(err, ERR_UNSUPPORTED,
-				 "builder version %s (BuildKit) is not supported: use DOCKER_BUILDKIT=0", version);
+	if (*version && !text_equal(version, "1") && !is_version_2(request))
+		return error_set(err, ERR_INVALID, "invalid version %s", version);
+	if (is_version_2(request))
+		return *remote && !text_equal(remote, "client-session") && !text_equal(remote, "upload-request")
+			       ? error_set(err, ERR_UNSUPPORTED,
+					   "remote build contexts are not supported (%s): build from a directory",
+					   remote)
+			       : 0;
 	if (*outputs && !text_equal(outputs, "[]") && !text_equal(outputs, "null"))
 		return error_set(err, ERR_UNSUPPORTED, "build outputs are not supported by the classic builder");
 	if (*remote)
@@ -266,6 +277,28 @@ static int body_is_whole(void *arg, struct error *err)
 	return http_body_whole(arg, err);
 }
 
+static int build_version_2(struct docker_api *api, const struct http_request *request, struct http_response *response,
+			   const struct build_options *options, struct error *err)
+{
+	const char *ref = http_query(request, "buildid");
+	const char *uploaded = text_after(text_or_empty(ref), "upload-request:");
+	struct buildkit_build build = { .session = http_query(request, "session"),
+					.outputs = http_query(request, "outputs"),
+					.options = options };
+	char name[33];
+
+	if (uploaded && buildkit_upload(api->buildkit, uploaded, options, err) < 0)
+		return -1;
+	if (uploaded) {
+		http_reply_empty(response, 200);
+		return 0;
+	}
+	build.uploaded = text_equal(http_query(request, "remote"), "upload-request");
+	random_hex(name, 16);
+	build.ref = text_empty(ref) ? name : ref;
+	return buildkit_build(api->buildkit, &build, err);
+}
+
 DOCKER_HANDLER(docker_build)
 {
 	struct docker_api *api = context;
@@ -283,7 +316,8 @@ DOCKER_HANDLER(docker_build)
 		return -1;
 	options.context_fd = http_body_fd(request);
 	options.cancel_fd = http_cancel_fd(request);
-	if (build_run(&id, &failure, api->engine, &options, err) == 0)
+	if (is_version_2(request) ? build_version_2(api, request, response, &options, err) == 0
+				  : build_run(&id, &failure, api->engine, &options, err) == 0)
 		return 0;
 	/* Not its own credentials: a 401 would make docker's client ask for a user name. */
 	if (err->kind == ERR_UNAUTHORIZED)
@@ -383,6 +417,18 @@ DOCKER_HANDLER(docker_grpc)
 	struct docker_api *api = context;
 
 	return buildkit_grpc(api->buildkit, request, response, err);
+}
+
+DOCKER_HANDLER(docker_build_cancel)
+{
+	struct docker_api *api = context;
+	const char *id = http_query(request, "id");
+
+	if (text_empty(id))
+		return error_set(err, ERR_INVALID, "build ID not provided");
+	buildkit_cancel(api->buildkit, id);
+	http_reply_empty(response, 200);
+	return 0;
 }
 
 DOCKER_HANDLER(docker_session)

@@ -101,6 +101,7 @@ DOCKER_HANDLER(docker_network_prune);
 DOCKER_HANDLER(docker_build);
 DOCKER_HANDLER(docker_build_look);
 DOCKER_HANDLER(docker_build_prune);
+DOCKER_HANDLER(docker_build_cancel);
 DOCKER_HANDLER(docker_grpc);
 DOCKER_HANDLER(docker_session);
 DOCKER_HANDLER(docker_commit);

@@ -93,7 +93,7 @@ const struct http_route docker_routes[] = {
 	{ "POST", "/build", docker_build, HTTP_BODY_STREAM },
 	{ "POST", "/build/look", docker_build_look, 0 },
 	{ "POST", "/build/prune", docker_build_prune, 0 },
-	{ "POST", "/build/cancel", docker_unsupported, 0 },
+	{ "POST", "/build/cancel", docker_build_cancel, 0 },
 	{ "POST", "/session", docker_session, 0 },
 	{ "POST", "/grpc", docker_grpc, 0 },
 
