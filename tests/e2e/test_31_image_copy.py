@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import secrets
 import signal
 import subprocess
 import tarfile
@@ -125,7 +126,7 @@ def test_the_same_digests_as_skopeo(kist, registry, tmp_root):
 
 def test_a_whole_index_or_one_platform(kist, registry, two_platforms, tmp_root):
     layout, top, by_platform = two_platforms
-    target = f"docker://{registry.address}/two-platforms-{tmp_root.name.lower().replace('_', '-')}:m"
+    target = f"docker://{registry.address}/two-platforms-{secrets.token_hex(6)}:m"
     assert kist("image", "copy", "--all", f"oci:{layout}:multi", target).stdout.strip() == top
     again = kist("image", "copy", "--all", "--preserve-digests", target, "oci:copy:multi")
     assert again.stdout.strip() == top and again.stderr.count("copied") == 5
@@ -187,7 +188,7 @@ def test_sha512_and_zstd(kist, program, tmp_root):
 
 
 def test_what_a_registry_holds(kist, registry, tmp_root):
-    repository = f"{registry.address}/holds-{tmp_root.name.lower().replace('_', '-')}"
+    repository = f"{registry.address}/holds-{secrets.token_hex(6)}"
     for tag in ("b", "a"):
         out = kist("image", "copy", f"docker://{registry.address}/busybox:1", f"docker://{repository}:{tag}")
     assert "already there" in out.stderr

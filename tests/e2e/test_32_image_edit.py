@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import secrets
 import subprocess
 import tarfile
 
@@ -121,7 +122,7 @@ def test_append_and_mutate(kist, layout, registry, tmp_root):
     (tmp_root / "plain.tar").write_bytes(UPPER)
     packed = __import__("gzip").compress(layer(("top", b"t")), mtime=0)
     (tmp_root / "packed.tgz").write_bytes(packed)
-    target = f"{registry.address}/append-{tmp_root.name.lower().replace('_', '-')}:1"
+    target = f"{registry.address}/append-{secrets.token_hex(6)}:1"
     kist("append", "oci:in:x", "-f", "plain.tar", "-f", "packed.tgz", "-t", target)
     manifest = json.loads(kist("manifest", target).stdout)
     config = json.loads(kist("config", target).stdout)
