@@ -43,11 +43,12 @@ def tmp_files(ours):
     return list((ours.root / "data/tmp").iterdir())
 
 
-def send_part(ours, method, path, data, size):
-    """A request of which only `size` bytes of the body come before the connection is closed."""
+def send_part(ours, method, path, data, size, until):
+    """A request of which only `size` bytes of the body come; the connection is closed when until() is true."""
     with socket.create_connection(("127.0.0.1", ours.port), 120) as connection:
         head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n"
         connection.sendall(head.encode() + data[:size])
+        wait_for(until)
 
 
 # ---- uploads ----
@@ -58,7 +59,7 @@ def test_cut_uploads_go_on(ours, size):
     """A PATCH that is cut keeps what came; a POST that is cut leaves nothing."""
     data = os.urandom(size)
     location = begin(ours)
-    send_part(ours, "PATCH", location, data, size // 2)
+    send_part(ours, "PATCH", location, data, size // 2, lambda: ours.request("GET", location).status == 409)
     # The server learns of the cut a moment later.
     wait_for(lambda: ours.request("GET", location).status == 204)
     have = int(ours.request("GET", location).getheader("Range").removeprefix("0-")) + 1
@@ -67,7 +68,8 @@ def test_cut_uploads_go_on(ours, size):
                          {"Content-Range": f"{have}-{size - 1}"})  # fmt: skip
     assert reply.status == 201, reply.data
     assert ours.request("GET", f"/v2/a/blobs/{sha(data)}").data == data
-    send_part(ours, "POST", f"/v2/a/blobs/uploads/?digest={sha(data[1:])}", data[1:], size // 2)
+    path = f"/v2/a/blobs/uploads/?digest={sha(data[1:])}"
+    send_part(ours, "POST", path, data[1:], size // 2, lambda: tmp_files(ours))
     assert ours.request("GET", f"/v2/a/blobs/{sha(data[1:])}").status == 404
     wait_for(lambda: tmp_files(ours) == [])
 
