@@ -27,6 +27,7 @@ const struct json_field message_request_fields[] = {
 	JSON_BOOL("verify", struct message_request, verify, JSON_OMIT_EMPTY),
 	JSON_TEXT_LIST("insecure", struct message_request, insecure, JSON_OMIT_EMPTY),
 	JSON_TEXT_LIST("mirrors", struct message_request, mirrors, JSON_OMIT_EMPTY),
+	JSON_I64("peerPatience", struct message_request, peer_patience_ms, JSON_OMIT_EMPTY),
 	JSON_TEXT_LIST("peers", struct message_request, peers, JSON_OMIT_EMPTY),
 	JSON_TEXT_LIST("certs", struct message_request, certs, JSON_OMIT_EMPTY),
 	JSON_TEXT_LIST("folders", struct message_request, folders, JSON_OMIT_EMPTY),

@@ -18,6 +18,8 @@ void peer_list_load(struct peer_list *out_list, const struct reference *referenc
 	for (size_t i = 0; i < request->peers.count; i++) {
 		struct source *source = &out_list->items[out_list->count++].source;
 
+		out_list->items[i].patience_ms = (int)(request->peer_patience_ms ? request->peer_patience_ms
+										 : PATIENCE_MS);
 		source->registry = registry_new(&(struct registry_options){ .host = request->peers.items[i],
 									    .auth = &anonymous,
 									    .trust = &source->trust.remote,
@@ -51,10 +53,10 @@ bool peer_has(struct peer *peer, struct remote *remote, const struct descriptor 
 	if (atomic_load(&peer->silent))
 		return false;
 	path = xasprintf("%s/blobs/%s", peer->source.repository, blob->digest);
-	if (registry_send(
-		    &response, peer->source.registry, remote,
-		    &(struct registry_call){ .method = "HEAD", .path = path, .once = true, .timeout_ms = PATIENCE_MS },
-		    &ignored) < 0) {
+	if (registry_send(&response, peer->source.registry, remote,
+			  &(struct registry_call){
+				  .method = "HEAD", .path = path, .once = true, .timeout_ms = peer->patience_ms },
+			  &ignored) < 0) {
 		atomic_store(&peer->silent, true);
 		return false;
 	}

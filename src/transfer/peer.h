@@ -15,6 +15,7 @@
 
 struct peer {
 	struct source source;
+	int patience_ms;
 	atomic_bool silent;
 };
 
@@ -27,5 +28,5 @@ struct peer_list {
 void peer_list_load(struct peer_list *out_list, const struct reference *reference,
 		    const struct message_request *request, const atomic_bool *stop);
 void peer_list_fini(struct peer_list *list);
-/* Does it have this blob? Takes 20 ms at most. */
+/* Does it have this blob? Takes patience_ms (20) at most. */
 bool peer_has(struct peer *peer, struct remote *remote, const struct descriptor *blob);
