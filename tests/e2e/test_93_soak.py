@@ -7,8 +7,8 @@ import socket
 
 from lib import images
 
-COUNT = int(os.environ.get("KIST_SOAK", "300"))
-WARM_UP = 100
+COUNT = int(os.environ.get("KIST_SOAK", "200"))
+WARM_UP = 60
 # What the heap needs before it has all its shapes; with 100,000 probes one byte lost in each is seen.
 GROWTH_KB = 128
 
