@@ -372,7 +372,8 @@ static const char *take_result(struct watch_of_run *run, struct state_health_res
 	struct state_health *health = container->document.state.health;
 	const char *status;
 
-	if (is_over(container, run) || !health) {
+	/* A probe that ended just before a pause says nothing of what is paused. */
+	if (over_or_paused(container, run) || !health) {
 		json_free_fields(result, result_fields);
 		return NULL;
 	}
