@@ -492,11 +492,42 @@ static int ask(struct restore *restore, struct error *err)
 					    : error_set(err, ERR_INTERNAL, "CRIU did not tell what it has restored");
 }
 
+static ino_t time_namespace_of(const char *process)
+{
+	AUTO_FREE char *path = xasprintf("/proc/%s/ns/time", process);
+	struct stat st;
+
+	return stat(path, &st) == 0 ? st.st_ino : 0;
+}
+
+/*
+ * CRIU restores into a time namespace, so that clocks go on where they were. An exec must join it (and a next checkpoint
+ * finds all processes in the same): it goes by the specification that is kept.
+ */
+static int keep_time_namespace(struct restore *restore, struct error *err)
+{
+	struct creation *creation = &restore->creation;
+	AUTO_FREE char *pid = xasprintf("%d", creation->process.pid);
+	ino_t theirs = time_namespace_of(pid);
+	struct spec_namespace *added;
+	AUTO_FREE char *text = NULL;
+	int r;
+
+	if (theirs == 0 || theirs == time_namespace_of("self") || spec_find_namespace(&creation->spec, "time"))
+		return 0;
+	added = json_array_add(&creation->spec.linux_.namespaces, sizeof(*added));
+	added->type = xstrdup("time");
+	text = spec_format(&creation->spec);
+	r = file_write_atomic(creation->folder_fd, "config.json", text, strlen(text), 0600, FILE_NO_SYNC);
+	return r < 0 ? error_set_errno(err, ERR_INTERNAL, r, "write the kept config.json") : 0;
+}
+
 static int commit(struct restore *restore, struct error *err)
 {
 	struct creation *creation = &restore->creation;
 
-	if (host_process_deliver(&creation->process, &restore->tty, &creation->plan, err) < 0 ||
+	if (keep_time_namespace(restore, err) < 0 ||
+	    host_process_deliver(&creation->process, &restore->tty, &creation->plan, err) < 0 ||
 	    creation_settle_unit(creation, err) < 0 || set_pids(restore, err) < 0 ||
 	    creation_enter_resctrl(creation, err) < 0 || record_commit(creation->folder_fd, &creation->record, err) < 0)
 		return -1;

@@ -85,6 +85,12 @@ def test_goes_on_where_it_was(box, working):
     assert box.status(name) == "running" and int((box.root / "pid").read_text()) == box.pid(name)
     assert goes_on(bundle) and len(counted(bundle)) > still
     assert box.call("exec", name, "sh", "-c", "echo $$ here").stdout.endswith("here\n")
+    # With a process of an exec, in the time namespace CRIU made: a second checkpoint takes it along.
+    box.call("exec", name, "sh", "-c", "sleep 1000 </dev/null >/dev/null 2>&1 &")
+    assert box.call("exec", name, "readlink", "/proc/self/ns/time").stdout.strip() == os.readlink(f"/proc/{box.pid(name)}/ns/time")
+    box.checkpoint(name)
+    box.restore(name, bundle)
+    assert goes_on(bundle) and "sleep 1000" in box.call("exec", name, "ps").stdout
     lines = pathlib.Path(f"/proc/{box.pid(name)}/cgroup").read_text().split()
     assert lines and all(line.endswith("/" + name) for line in lines)
     root = json.loads((bundle / "config.json").read_text())["root"]["path"]
