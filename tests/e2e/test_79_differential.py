@@ -227,7 +227,7 @@ OLD_WORDS = [
     "run --rm --network", "volume", "run --rm --security-opt", "run --rm --cap-add", "run --rm --log-driver", "run --rm -v relative", "run --rm --mount",
     "run --rm --user nosuch", "rmi", "tag nosuch", "network", "inspect nosuch", "history", "top c1", "run --rm --init", "create --name c1 bb", "run --rm --name Bad",
     "start c1", "ps --filter", "port", "attach", "wait",
-    "run --rm made:1", "run --rm --ip", "run --rm --dns", "run --rm --stop-signal", "run --rm --isolation", "image ls --filter", "image inspect", "save nosuch",
+    "run --rm made:1", "run --rm --ip", "run --rm --dns", "run --rm --stop-signal", "run --rm --isolation", "image ls --filter", "image inspect", "save nosuch", "run --rm --pid container:nosuch",
 ]  # fmt: skip
 
 
