@@ -4,7 +4,6 @@ import os
 import pathlib
 import shutil
 import subprocess
-import time
 
 import pytest
 from lib import criu, leaks
@@ -135,9 +134,10 @@ def test_ctr_life(ctr):
     assert call_ctr("task", "ps", "t-rt-ctr3").stdout
     call_ctr("task", "kill", "-s", "KILL", "t-rt-ctr3")
     wait_for(lambda: "STOPPED" in call_ctr("task", "ls").stdout, what="the task to stop")
-    call_ctr("task", "rm", "t-rt-ctr3", check=False)
+    # A task that has stopped may still be on its way out.
+    wait_for(lambda: call_ctr("task", "rm", "t-rt-ctr3", check=False).returncode == 0 or "t-rt-ctr3" not in call_ctr("task", "ls").stdout,
+             what="the task to go")
     call_ctr("container", "rm", "t-rt-ctr3")
-    time.sleep(0.1)
 
 
 # ---- dockerd ----
