@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How it works: the file is parsed as far as it can be, split into stages, and
- * walked three times: line by line, its FROMs, its instructions with what they
+ * walked three times: line by line, its FROM lines, its instructions with what they
  * may use. Whatever keeps it from being built ends the walk and is the failure.
  */
 #include "builder/check.h"

@@ -132,11 +132,11 @@ static void test_near_words(void **state)
 	assert_int_equal(suggest_distance("images", "imgaes"), 1);
 	assert_int_equal(suggest_distance("ps", "pss"), 1);
 	assert_int_equal(suggest_distance("", "abc"), 3);
-	suggest_offer(&best, "buidl", "bundle");
-	assert_string_equal(best.word, "bundle");
-	suggest_offer(&best, "buidl", "build");
-	suggest_offer(&best, "buidl", "guild");
-	assert_string_equal(best.word, "build");
+	suggest_offer(&best, "konb", "knobs");
+	assert_string_equal(best.word, "knobs");
+	suggest_offer(&best, "konb", "knob");
+	suggest_offer(&best, "konb", "kobs");
+	assert_string_equal(best.word, "knob");
 }
 
 int main(void)
