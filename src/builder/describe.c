@@ -37,7 +37,7 @@ static char *comment_on(const struct instruction *instruction, const char *name)
 /* "key":"value", unless it is empty. */
 static void add_member(struct text *json, const char *key, const char *value)
 {
-	if (text_empty(value))
+	if (!value || !*value)
 		return;
 	text_addf(json, "\"%s\":", key);
 	quote_json(json, value, strlen(value));

@@ -445,7 +445,7 @@ static int run_build(struct cli *cli, void *target, const struct text_list *oper
 		r = read_call(&call, &json, options, err);
 	if (r < 0)
 		return -1;
-	if (*call)
+	if (call && *call)
 		return run_question(cli, options, operands->items[0], call, json, err);
 	r = context_start(&context, operands->items[0], options->file, err);
 	if (r == 0)

@@ -202,8 +202,10 @@ static int add_all(const struct run *run, struct record *record, struct cni_resu
 					    cni_list_type(run->list, i));
 		cni_result_fini(out_result);
 		*out_result = result;
+		if (!*output)
+			free(take_ptr(output));
 		free(record->result);
-		record->result = *output ? take_ptr(output) : NULL;
+		record->result = take_ptr(output);
 	}
 	return 0;
 }

@@ -581,7 +581,8 @@ static int watch_end(struct exec *exec, struct error *err)
 	engine_thread_begin(engine);
 	if (thread_start(NULL, "exec", wait_for_exec, exec_ref(exec), err) == 0)
 		return 0;
-	exec_unref(exec);
+	/* Never the last one: the caller has his own. */
+	atomic_fetch_sub(&exec->references, 1);
 	engine_thread_end(engine);
 	return -1;
 }

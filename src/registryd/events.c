@@ -200,11 +200,14 @@ static bool wants(const struct webhook *webhook, const struct event *event)
 	return webhook->repositories.count == 0;
 }
 
-static void drop_first_locked(struct receiver *receiver)
+/* node: the first of the queue, or NULL. */
+static void drop_locked(struct receiver *receiver, struct list_node *node)
 {
-	struct list_node *node = list_first(&receiver->queue);
-	struct waiting *waiting = list_entry(node, struct waiting, node);
+	struct waiting *waiting;
 
+	if (!node)
+		return;
+	waiting = list_entry(node, struct waiting, node);
 	list_remove(node);
 	receiver->count--;
 	free(waiting->text);
@@ -218,7 +221,7 @@ static void add_locked(struct receiver *receiver, const char *text)
 
 	mutex_assert_held(&receiver->events->lock);
 	while (receiver->count >= limit) {
-		drop_first_locked(receiver);
+		drop_locked(receiver, list_first(&receiver->queue));
 		metrics_add_event(receiver->events->metrics, false);
 	}
 	waiting->text = xstrdup(text);
@@ -291,7 +294,7 @@ static void forget(struct receiver *receiver, const char *text)
 	struct list_node *node = list_first(&receiver->queue);
 
 	if (node && text_equal(list_entry(node, struct waiting, node)->text, text))
-		drop_first_locked(receiver);
+		drop_locked(receiver, node);
 }
 
 static void pause_for(struct events *events, int64_t ms)
@@ -384,7 +387,7 @@ void events_free(struct events *events)
 			pthread_join(receiver->thread, NULL);
 		fetcher_free(receiver->fetcher);
 		while (receiver->count)
-			drop_first_locked(receiver);
+			drop_locked(receiver, list_first(&receiver->queue));
 	}
 	free(events->receivers);
 	condition_fini(&events->changed);

@@ -106,10 +106,11 @@ static char *url_of(struct objects *objects, const char *method, const struct di
 {
 	char text[DIGEST_TEXT_MAX];
 	AUTO_FREE char *name = NULL;
+	size_t algorithm;
 
 	digest_text(digest, text);
-	*strchr(text, ':') = '/';
-	name = xasprintf("blobs/%s", text);
+	algorithm = strcspn(text, ":");
+	name = xasprintf("blobs/%.*s/%s", (int)algorithm, text, text + algorithm + 1);
 	return s3_url(objects->config, objects->secret,
 		      &(struct s3_request){ .method = method,
 					    .name = name,

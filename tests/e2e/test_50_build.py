@@ -503,7 +503,7 @@ def test_missing_dockerfile_and_image(shared, context):
 @pytest.mark.parametrize(
     "query,status",
     [
-        ("version=2", 501),
+        ("version=2", 400),
         ("remote=https://example.invalid/x.git", 501),
         ("isolation=hyperv", 400),
         ("squash=1", 400),

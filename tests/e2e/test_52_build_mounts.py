@@ -146,7 +146,7 @@ def test_secrets(shared, context, tmp_path):
         ("type=tmpfs,target=/x,what=1", "unexpected key 'what'"),
         ("type=bind,target=/x,from=$A", "'from' doesn't support variable expansion"),
         ("type=secret,id=nosuch,required", "secret nosuch: not found"),
-        ("type=ssh,required=true", "agents are not forwarded"),
+        ("type=ssh,required=true", "no SSH key \"default\" forwarded from the client"),
         ("type=bind,target=/x,source=nosuch", "stat nosuch: file does not exist"),
         ("type=bind,target", "must be a key=value pair"),
     ],
