@@ -213,10 +213,10 @@ int copy_blobs(struct place *to, struct place *from, struct manifest *manifest, 
 		add_blob(&team, manifest->config);
 	for (size_t i = 0; i < manifest->layers.count; i++)
 		add_blob(&team, &manifest->layers.items[i]);
-	for (size_t i = 0; i < team.count && blobs[i]; i++)
+	for (size_t i = 0; i < team.count; i++)
 		text_list_add(&before, blobs[i]->digest);
 	r = run_team(&team, err);
-	for (size_t i = 0; r == 0 && i < team.count && blobs[i]; i++)
+	for (size_t i = 0; r == 0 && before.items && i < before.count; i++)
 		if (!text_equal(before.items[i], blobs[i]->digest))
 			spread(manifest, before.items[i], blobs[i]);
 	text_list_fini(&copy.mounts);
