@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/map.h"
 #include "base/path.h"
+#include "image/file_walk.h"
 #include "image/place.h"
 
 #define CHUNK (256 * 1024)
@@ -115,25 +116,6 @@ static bool is_plain_file(int fd)
 	       memcmp(head, gzip, sizeof(head)) != 0 && memcmp(head, zstd, sizeof(head)) != 0;
 }
 
-struct walk {
-	int fd;
-	uint64_t at;
-};
-
-static ssize_t read_on(void *arg, void *data, size_t size, struct error *err)
-{
-	struct walk *walk = arg;
-	ssize_t got;
-
-	do
-		got = pread(walk->fd, data, size, (off_t)walk->at);
-	while (got < 0 && errno == EINTR);
-	if (got < 0)
-		return error_set_errno(err, ERR_INTERNAL, errno, "read the archive");
-	walk->at += (uint64_t)got;
-	return got;
-}
-
 static void add_member(struct bundle *bundle, const struct tar_entry *entry, uint64_t offset)
 {
 	AUTO_FREE char *name = path_clean(entry->path);
@@ -157,8 +139,8 @@ static void add_member(struct bundle *bundle, const struct tar_entry *entry, uin
 
 static int walk_archive(struct bundle *bundle, struct error *err)
 {
-	struct walk walk = { .fd = bundle->archive };
-	AUTO(tar_reader_freep) struct tar_reader *reader = tar_reader_new(read_on, &walk);
+	struct file_walk walk = { .fd = bundle->archive, .what = "the archive" };
+	AUTO(tar_reader_freep) struct tar_reader *reader = tar_reader_new(file_walk_read, &walk);
 	struct tar_entry entry;
 	int r;
 

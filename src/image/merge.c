@@ -20,6 +20,7 @@
 #include "base/file.h"
 #include "base/map.h"
 #include "base/path.h"
+#include "image/file_walk.h"
 
 #define WHITEOUT ".wh."
 #define OPAQUE ".wh..wh..opq"
@@ -57,25 +58,6 @@ struct merge {
 
 /* ---- reading ---- */
 
-struct walk {
-	int fd;
-	uint64_t at;
-};
-
-static ssize_t read_on(void *arg, void *data, size_t size, struct error *err)
-{
-	struct walk *walk = arg;
-	ssize_t got;
-
-	do
-		got = pread(walk->fd, data, size, (off_t)walk->at);
-	while (got < 0 && errno == EINTR);
-	if (got < 0)
-		return error_set_errno(err, ERR_INTERNAL, errno, "read a layer");
-	walk->at += (uint64_t)got;
-	return got;
-}
-
 static struct entry *add_entry(struct layer *layer)
 {
 	if (layer->count == layer->capacity) {
@@ -88,8 +70,8 @@ static struct entry *add_entry(struct layer *layer)
 
 static int read_layer(struct merge *merge, struct layer *layer, struct error *err)
 {
-	struct walk walk = { .fd = layer->fd };
-	AUTO(tar_reader_freep) struct tar_reader *reader = tar_reader_new(read_on, &walk);
+	struct file_walk walk = { .fd = layer->fd, .what = "a layer" };
+	AUTO(tar_reader_freep) struct tar_reader *reader = tar_reader_new(file_walk_read, &walk);
 	uint64_t start = 0;
 	struct tar_entry head;
 	int r;

@@ -1,33 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checkpoints of the engine: docker checkpoint create, ls, rm; docker start --checkpoint; the same of kist."""
 import http.client
-import json
 import os
-import socket
 import time
 
 import pytest
 from lib import criu, images
 from lib.daemon import Daemon
+from lib.engine_api import Api
 
 COUNT = "i=0; while :; do echo $i; i=$((i+1)); sleep 0.02; done"
-
-
-class Api(http.client.HTTPConnection):
-    def __init__(self, daemon):
-        super().__init__("localhost", timeout=120)
-        self.path = str(daemon.socket)
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
-
-    def call(self, method, path, body=None):
-        self.request(method, path, json.dumps(body) if body is not None else None, {"Content-Type": "application/json"})
-        reply = self.getresponse()
-        data = reply.read()
-        return reply.status, json.loads(data) if data else None
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """What happens to a container while it lives: health checks, statistics, new limits."""
-import http.client
 import json
 import socket
 import time
@@ -8,6 +7,7 @@ import time
 import pytest
 
 from lib import images
+from lib.engine_api import Api, until
 
 
 @pytest.fixture(scope="module")
@@ -21,35 +21,6 @@ def busybox_tar(session_root, busybox_rootfs):
 def shared(shared_daemon, busybox_tar):
     shared_daemon.docker("import", "-c", 'CMD ["sh"]', busybox_tar, "busybox:latest")
     return shared_daemon
-
-
-def until(test, what, patience=120):
-    end = time.monotonic() + patience
-    while time.monotonic() < end:
-        value = test()
-        if value:
-            return value
-        time.sleep(0.05)
-    raise AssertionError(f"not in time: {what}")
-
-
-class Api(http.client.HTTPConnection):
-    """The Engine API of a daemon: api.call("GET", "/info") -> (status, decoded JSON)."""
-
-    def __init__(self, daemon):
-        super().__init__("localhost", timeout=60)
-        self.path = str(daemon.socket)
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
-
-    def call(self, method, path, body=None):
-        self.request(method, path, json.dumps(body) if body is not None else None, {"Content-Type": "application/json"})
-        reply = self.getresponse()
-        data = reply.read()
-        return reply.status, json.loads(data) if data else None
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import pathlib
 import signal
 import socket
 import sqlite3
-import time
 
 import pytest
 
 from lib import images
+from lib.engine_api import until
 
 SYS_PIDFD_GETFD = 438
 
@@ -23,16 +23,6 @@ def own(daemon, session_root, busybox_rootfs):
     path.write_bytes(images.tar_of(busybox_rootfs))
     daemon.docker("import", "-c", 'CMD ["sh"]', path, "busybox:latest")
     return daemon
-
-
-def until(test, what, patience=120):
-    end = time.monotonic() + patience
-    while time.monotonic() < end:
-        value = test()
-        if value:
-            return value
-        time.sleep(0.02)
-    raise AssertionError(f"not in time: {what}")
 
 
 def call(daemon, method, path, body=None):
