@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import uuid
 
 import pytest
 from lib.runtime_box import Box, adopt_orphans, wait_for
@@ -140,7 +141,7 @@ def test_dots_in_destinations(box, destination):
 def test_shim_is_sealed_too(tmp_root, program):
     bundle = tmp_root / "b"
     bundle.mkdir()
-    name = "t-rt-seal-" + tmp_root.name
+    name = "t-rt-seal-" + uuid.uuid4().hex
     subprocess.run([program("kist-shim"), "-namespace", "t-rt", "-id", name, "-address", "", "start"], cwd=bundle,
                    check=True, capture_output=True, timeout=120)
     found = []

@@ -10,6 +10,7 @@ import socket
 import struct
 import subprocess
 import time
+import uuid
 
 import pytest
 
@@ -247,7 +248,7 @@ def test_the_name_is_free_when_shutdown_is_answered(shim):
 
 def test_start_for_somebody_who_is_gone(tmp_root, program, busybox_rootfs):
     """Nobody reads the address: nobody would ever end that shim, so it is not there."""
-    it = Shim(program("kist-shim"), tmp_root, busybox_rootfs, "gone-" + tmp_root.name)
+    it = Shim(program("kist-shim"), tmp_root, busybox_rootfs, "gone-" + uuid.uuid4().hex)
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "wb") as nobody:
@@ -259,7 +260,7 @@ def test_start_for_somebody_who_is_gone(tmp_root, program, busybox_rootfs):
 
 def test_delete_ends_a_shim_without_a_task(tmp_root, program, busybox_rootfs):
     """Its creator died before it made one. A shim with a task is left alone."""
-    it = Shim(program("kist-shim"), tmp_root, busybox_rootfs, "idle-" + tmp_root.name).start_shim()
+    it = Shim(program("kist-shim"), tmp_root, busybox_rootfs, "idle-" + uuid.uuid4().hex).start_shim()
     it.run("delete")
     wait_gone(it.pid)
 

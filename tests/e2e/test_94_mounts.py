@@ -138,7 +138,7 @@ def test_devices_by_cdi(cdi):
     assert run.stdout.split() == ["1", "1", "0", "77", "gpu.json", "writable"], run.stdout
     assert cdi.docker("run", "--rm", "--gpus", "all", "busybox", "sh", "-c", "echo $GPU").stdout == "all\n"
     assert cdi.docker("run", "--rm", "--gpus", "device=0", "busybox", "sh", "-c", "echo $GPU").stdout == "0\n"
-    assert json.loads(cdi.docker("info", "--format", "{{json .}}").stdout).get("CDISpecDirs", [""])[0].startswith("/")
+    assert call(cdi, "GET", "/info")[1]["CDISpecDirs"][0].startswith("/")
 
 
 def test_devices_that_cdi_does_not_know(cdi, shared):
