@@ -86,18 +86,40 @@ int upload_start(struct upload **out_upload, struct upload_table *table, const c
 	return 0;
 }
 
-int upload_take(struct upload **out_upload, struct upload_table *table, const char *repository, const char *id,
-		struct error *err)
+static int find_locked(struct upload **out_upload, struct upload_table *table, const char *repository, const char *id,
+		       struct error *err)
 {
-	AUTO_UNLOCK struct mutex *held = mutex_hold(&table->lock);
 	struct upload *upload = map_get(&table->uploads, id);
 
 	if (!upload || !text_equal(upload->repository, repository))
 		return error_set(err, ERR_NOT_FOUND, "blob upload unknown to registry");
 	if (upload->busy)
 		return error_set(err, ERR_CONFLICT, "another request works on this upload");
-	upload->busy = true;
 	*out_upload = upload;
+	return 0;
+}
+
+int upload_take(struct upload **out_upload, struct upload_table *table, const char *repository, const char *id,
+		struct error *err)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&table->lock);
+	int r = find_locked(out_upload, table, repository, id, err);
+
+	if (r == 0)
+		(*out_upload)->busy = true;
+	return r;
+}
+
+int upload_look(uint64_t *out_size, struct upload_table *table, const char *repository, const char *id,
+		struct error *err)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&table->lock);
+	struct upload *upload;
+
+	if (find_locked(&upload, table, repository, id, err) < 0)
+		return -1;
+	upload->touched_ns = clock_monotonic_ns();
+	*out_size = upload->size;
 	return 0;
 }
 

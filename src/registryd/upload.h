@@ -35,6 +35,9 @@ int upload_start(struct upload **out_upload, struct upload_table *table, const c
 /* Takes one: ERR_NOT_FOUND, or ERR_CONFLICT while another request has it. */
 int upload_take(struct upload **out_upload, struct upload_table *table, const char *repository, const char *id,
 		struct error *err);
+/* How much of one has come, without taking it: nobody else is refused because somebody asks. Errors as above. */
+int upload_look(uint64_t *out_size, struct upload_table *table, const char *repository, const char *id,
+		struct error *err);
 /* Gives it back for the next request. */
 void upload_give(struct upload_table *table, struct upload *upload);
 /* Ends a taken one. */

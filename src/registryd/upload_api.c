@@ -21,14 +21,19 @@ static int created(struct http_response *response, const char *repository, const
 }
 
 /* Where to go on and how much is here. Range of nothing is written 0-0, as docker's clients expect. */
-static void set_progress(struct http_response *response, const struct upload *upload)
+static void set_place(struct http_response *response, const char *repository, const char *id, uint64_t size)
 {
-	AUTO_FREE char *location = xasprintf("/v2/%s/blobs/uploads/%s", upload->repository, upload->id);
-	AUTO_FREE char *range = xasprintf("0-%llu", (unsigned long long)(upload->size ? upload->size - 1 : 0));
+	AUTO_FREE char *location = xasprintf("/v2/%s/blobs/uploads/%s", repository, id);
+	AUTO_FREE char *range = xasprintf("0-%llu", (unsigned long long)(size ? size - 1 : 0));
 
 	http_set_header(response, "Location", location);
 	http_set_header(response, "Range", range);
-	http_set_header(response, "Docker-Upload-UUID", upload->id);
+	http_set_header(response, "Docker-Upload-UUID", id);
+}
+
+static void set_progress(struct http_response *response, const struct upload *upload)
+{
+	set_place(response, upload->repository, upload->id, upload->size);
 }
 
 /* ---- bytes ---- */
@@ -199,6 +204,16 @@ int api_upload_post(void *context, struct http_request *request, struct http_res
 	return 0;
 }
 
+/* An upload that is not there is a refusal of its own form; another error stays for the caller. */
+static int refuse_unknown(struct http_response *response, struct error *err)
+{
+	if (err->kind != ERR_NOT_FOUND)
+		return -1;
+	api_refuse(response, 404, "BLOB_UPLOAD_UNKNOWN", err->message);
+	error_clear(err);
+	return 0;
+}
+
 /* NULL: the refusal has been sent, or err is filled. */
 static struct upload *take(struct api *api, struct http_request *request, struct http_response *response,
 			   struct error *err)
@@ -210,10 +225,7 @@ static struct upload *take(struct api *api, struct http_request *request, struct
 		return NULL;
 	if (upload_take(&upload, api->uploads, repository, http_param(request, "id"), err) == 0)
 		return upload;
-	if (err->kind == ERR_NOT_FOUND) {
-		api_refuse(response, 404, "BLOB_UPLOAD_UNKNOWN", err->message);
-		error_clear(err);
-	}
+	refuse_unknown(response, err);
 	return NULL;
 }
 
@@ -225,12 +237,15 @@ static int taken_result(const struct error *err)
 int api_upload_get(void *context, struct http_request *request, struct http_response *response, struct error *err)
 {
 	struct api *api = context;
-	struct upload *upload = take(api, request, response, err);
+	const char *repository = api_repository(request, response);
+	const char *id = http_param(request, "id");
+	uint64_t size;
 
-	if (!upload)
-		return taken_result(err);
-	set_progress(response, upload);
-	upload_give(api->uploads, upload);
+	if (!repository)
+		return 0;
+	if (upload_look(&size, api->uploads, repository, id, err) < 0)
+		return refuse_unknown(response, err);
+	set_place(response, repository, id, size);
 	http_reply_empty(response, 204);
 	return 0;
 }

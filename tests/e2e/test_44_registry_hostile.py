@@ -74,6 +74,28 @@ def test_cut_uploads_go_on(ours, size):
     wait_for(lambda: tmp_files(ours) == [])
 
 
+def test_asking_for_progress_refuses_nobody(ours):
+    """Whoever asks how far an upload is takes it from nobody: each chunk is accepted all the same."""
+    location = begin(ours)
+    done = threading.Event()
+    seen = set()
+
+    def ask():
+        while not done.is_set():
+            seen.add(ours.request("GET", location).status)
+
+    asking = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in asking:
+        thread.start()
+    try:
+        statuses = {ours.request("PATCH", location, b"x", {"Content-Range": f"{at}-{at}"}).status for at in range(100)}
+    finally:
+        done.set()
+        for thread in asking:
+            thread.join()
+    assert statuses == {202} and seen <= {204, 409}
+
+
 def test_large_bodies_end_their_connection_and_nothing_else(ours):
     """Beyond a megabyte bytes take the short way: the answer says that the connection ends, and is whole."""
     data = os.urandom(5_000_000)
