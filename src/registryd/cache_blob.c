@@ -211,6 +211,12 @@ static int join(struct cache_blob **out_blob, struct cache *cache, const struct 
 	struct cache_blob *blob = map_get(&cache->blobs, what->key);
 	int r;
 
+	/* Perhaps it has become whole since the caller looked: what leaves the map is in the catalog by then. */
+	if (!blob && what->repository) {
+		r = catalog_adopt_blob(cache->catalog, what->repository, &what->digest, err);
+		if (r != 0)
+			return r < 0 ? -1 : 2;
+	}
 	if (blob)
 		blob->references++;
 	else if (start(&blob, cache, what, err) < 0)
