@@ -104,7 +104,7 @@ class Box:
         return json.loads(self.call("state", name).stdout)["pid"]
 
     def wait_status(self, name, wanted, patience=60):
-        wait_for(lambda: self.status(name) == wanted, patience, f"{name} to be {wanted}, is {self.status(name)}")
+        wait_for(lambda: self.status(name) == wanted, patience, lambda: f"{name} to be {wanted}, is {self.status(name)}")
 
     def delete(self, name):
         """delete --force, while we reap what its processes leave to us: a pid namespace ends when all are reaped."""
@@ -122,10 +122,12 @@ class Box:
 
 
 def wait_for(condition, patience=60, what="condition"):
+    """What `condition()` gives as soon as that is something. `what` can be a function: what is to be said at the end."""
     end = time.monotonic() + patience
-    while not condition():
-        assert time.monotonic() < end, f"waited {patience} s for {what}"
+    while not (found := condition()):
+        assert time.monotonic() < end, f"waited {patience} s for {what() if callable(what) else what}"
         time.sleep(0.01)
+    return found
 
 
 def adopt_orphans():
