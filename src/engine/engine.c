@@ -222,7 +222,7 @@ static int open_network(struct engine *engine, const struct engine_options *opti
 		return 0;
 	if (network_open(&engine->network, &network, err) < 0)
 		return error_prefix(err, "open network");
-	if (network_bridge_add(engine->network, &engine->default_bridge, &engine->bridge_info, err) < 0)
+	if (engine_network_raise_default(engine, err) < 0)
 		return error_prefix(err, "bridge %s", engine->bridge);
 	name_server_open(engine);
 	return engine_networks_raise_all(engine, err);

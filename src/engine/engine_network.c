@@ -487,6 +487,43 @@ static void end_change(struct engine *engine)
 
 /* ---- bridges ---- */
 
+/* A network keeps its subnets also while it is not set up: nobody else's are chosen from them. */
+static int read_taken(struct text_list *out_subnets, struct engine *engine, struct error *err)
+{
+	AUTO(engine_networks_fini) struct engine_networks all = { 0 };
+
+	if (load_all(&all, engine, err) < 0)
+		return -1;
+	for (size_t i = 0; i < all.count; i++) {
+		const struct ipam *ipam = &all.items[i].ipam;
+
+		for (size_t j = 0; j < ipam->config.count && !all.items[i].config_only; j++)
+			if (!text_empty(ipam->config.items[j].subnet))
+				text_list_add(out_subnets, ipam->config.items[j].subnet);
+	}
+	return 0;
+}
+
+static int add_bridge(struct network_bridge_info *out_info, struct engine *engine, struct network_bridge *bridge,
+		      struct error *err)
+{
+	AUTO(text_list_fini) struct text_list taken = { 0 };
+	bool choose = (!bridge->no_ipv4 && !bridge->v4.subnet) || (bridge->ipv6 && !bridge->v6.subnet);
+
+	if (choose && read_taken(&taken, engine, err) < 0)
+		return -1;
+	bridge->taken = (const char *const *)taken.items;
+	bridge->taken_count = taken.count;
+	return network_bridge_add(engine->network, bridge, out_info, err);
+}
+
+int engine_network_raise_default(struct engine *engine, struct error *err)
+{
+	struct network_bridge bridge = engine->default_bridge;
+
+	return add_bridge(&engine->bridge_info, engine, &bridge, err);
+}
+
 static int raise(struct network_bridge_info *out_info, struct engine *engine, const struct engine_network *network,
 		 struct error *err)
 {
@@ -498,7 +535,7 @@ static int raise(struct network_bridge_info *out_info, struct engine *engine, co
 	if (network_options_read(&bridge, reserved, network, err) < 0)
 		return -1;
 	bridge.name = name;
-	return network_bridge_add(engine->network, &bridge, out_info, err);
+	return add_bridge(out_info, engine, &bridge, err);
 }
 
 int engine_network_raise(struct engine *engine, const struct engine_network *network, struct error *err)

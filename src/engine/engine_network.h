@@ -154,6 +154,8 @@ bool engine_network_has_links(const struct engine_network *network);
 void engine_network_bridge(char out_name[16], const struct engine *engine, const struct engine_network *network);
 /* Makes sure that its bridge is there. */
 int engine_network_raise(struct engine *engine, const struct engine_network *network, struct error *err);
+/* When the engine opens: the bridge of the network `bridge`; its subnet is none of a stored network's. */
+int engine_network_raise_default(struct engine *engine, struct error *err);
 /* When the engine opens: the bridges of all stored networks. One that cannot be is logged. */
 int engine_networks_raise_all(struct engine *engine, struct error *err);
 /* Type network, with name, type and (not NULL) container as attributes. */

@@ -127,8 +127,18 @@ const struct bridge *bridge_overlapping_locked(const struct network *network, co
 	return NULL;
 }
 
-static int choose_pool(struct network *network, struct bridge *bridge, enum family family, int socket_fd,
-		       struct error *err)
+static bool is_taken(const struct network_bridge *asked, const struct net_address *subnet)
+{
+	struct net_address taken;
+
+	for (size_t i = 0; i < asked->taken_count; i++)
+		if (net_address_parse(&taken, asked->taken[i]) == 0 && net_address_overlaps(&taken, subnet))
+			return true;
+	return false;
+}
+
+static int choose_pool(struct network *network, struct bridge *bridge, enum family family,
+		       const struct network_bridge *asked, int socket_fd, struct error *err)
 {
 	AUTO(occupied_fini) struct occupied occupied = { 0 };
 	struct net_address *chosen = &bridge->subnets[family].network;
@@ -138,7 +148,8 @@ static int choose_pool(struct network *network, struct bridge *bridge, enum fami
 	for (unsigned i = 0; pool_nth(chosen, network->spaces, network->space_count, family_of(family), i); i++) {
 		AUTO_UNLOCK struct mutex *held = mutex_hold(&network->mutex);
 
-		if (!bridge_overlapping_locked(network, bridge) && !host_uses(&occupied, chosen, bridge->index))
+		if (!is_taken(asked, chosen) && !bridge_overlapping_locked(network, bridge) &&
+		    !host_uses(&occupied, chosen, bridge->index))
 			return 0;
 	}
 	return error_set(err, ERR_EXHAUSTED, "all predefined address pools have been fully subnetted");
@@ -180,31 +191,32 @@ static struct net_address first_of_range(const struct subnet *subnet, enum famil
 }
 
 /* What was asked for, what the administrator's bridge has, or what is free. */
-static int settle_subnet(struct network *network, struct bridge *bridge, enum family family, const char *subnet,
-			 int socket_fd, struct error *err)
+static int settle_subnet(struct network *network, struct bridge *bridge, enum family family,
+			 const struct network_bridge *asked, const char *subnet, int socket_fd, struct error *err)
 {
 	if (subnet)
 		return parse_subnet(&bridge->subnets[family].network, family, subnet, err);
 	if (!bridge->fresh && adopt_address(bridge, family, socket_fd))
 		return 0;
-	return choose_pool(network, bridge, family, socket_fd, err);
+	return choose_pool(network, bridge, family, asked, socket_fd, err);
 }
 
 static int settle_family(struct network *network, struct bridge *bridge, enum family family,
-			 const struct network_subnet *asked, const char *subnet, const char *gateway, int socket_fd,
+			 const struct network_bridge *asked, const char *subnet, const char *gateway, int socket_fd,
 			 struct error *err)
 {
+	const struct network_subnet *wish = family == FAMILY_4 ? &asked->v4 : &asked->v6;
 	struct subnet *out = &bridge->subnets[family];
 
-	out->mode = asked->mode;
-	if (settle_subnet(network, bridge, family, subnet, socket_fd, err) < 0)
+	out->mode = wish->mode;
+	if (settle_subnet(network, bridge, family, asked, subnet, socket_fd, err) < 0)
 		return -1;
-	if (subnet && asked->names_gateway && !gateway)
+	if (subnet && wish->names_gateway && !gateway)
 		take_named_gateway(out, subnet);
 	if (gateway && parse_inside(&out->gateway, &out->network, gateway, "gateway", err) < 0)
 		return -1;
 	out->range = out->network;
-	if (asked->ip_range && parse_inside(&out->range, &out->network, asked->ip_range, "ip range", err) < 0)
+	if (wish->ip_range && parse_inside(&out->range, &out->network, wish->ip_range, "ip range", err) < 0)
 		return -1;
 	out->range = pool_network(&out->range);
 	out->last = pool_size(&out->range) - 1; /* the first comes next */
@@ -237,8 +249,7 @@ int bridge_settle(struct network *network, struct bridge *bridge, const struct n
 			subnet = kept[family];
 			gateway = gateway ? gateway : kept_gateways[family];
 		}
-		if (settle_family(network, bridge, (enum family)family, wishes[family], subnet, gateway, socket_fd,
-				  err) < 0)
+		if (settle_family(network, bridge, (enum family)family, asked, subnet, gateway, socket_fd, err) < 0)
 			return -1;
 	}
 	return parse_reserved(bridge, asked, err);

@@ -141,6 +141,8 @@ struct network_bridge {
 	struct network_subnet v6;
 	const char *const *reserved; /* addresses that no container gets (auxiliary addresses) */
 	size_t reserved_count;
+	const char *const *taken; /* subnets that are not chosen: of networks that may come later */
+	size_t taken_count;
 	const char *host_ip;	 /* where ports are published that name no address; NULL: everywhere */
 	uint32_t mtu;		 /* 0: 1500 */
 	bool internal;		 /* no way out, no published ports */

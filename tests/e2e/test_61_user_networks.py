@@ -85,6 +85,31 @@ def test_survives(engine):
     assert not leaks.links(link)
 
 
+def test_subnet_is_kept(daemon):
+    """The default bridge, which chooses anew after it was gone, takes none that a stored network has."""
+    net = f"10.{128 + int(daemon.name[:2], 16) % 64}.{int(daemon.name[2:4], 16)}"  # nobody else's
+    daemon.stop()
+    daemon.options += ["--default-address-pool", f"base={net}.0/24,size=26"]
+    daemon.start()
+    daemon.docker("network", "create", "auto")
+    before = network(daemon, "auto")
+    assert before["IPAM"]["Config"][0]["Subnet"] == f"{net}.64/26"
+    daemon.stop()
+    # meanwhile the host uses the first one otherwise
+    link = f"kx{daemon.name}"
+    run("ip", "link", "add", link, "type", "bridge")
+    try:
+        run("ip", "address", "add", f"{net}.1/26", "dev", link)
+        run("ip", "link", "set", link, "up")
+        daemon.start()
+    finally:
+        run("ip", "link", "del", link)
+    assert network(daemon, "bridge")["IPAM"]["Config"][0]["Subnet"] == f"{net}.128/26"
+    assert network(daemon, "auto") == before
+    bridge = f"br-{before['Id'][:12]}"
+    assert leaks.links(bridge) == [bridge] and bridge in rules(daemon)
+
+
 def test_isolation(engine, outside):  # noqa: F811
     engine.docker("network", "create", "one")
     engine.docker("network", "create", "two")
