@@ -24,8 +24,6 @@
 #include "store/store_internal.h"
 
 #define COPY_INTERVAL_NS (3600 * CLOCK_SECOND)
-
-#define COPY_INTERVAL_NS (3600 * CLOCK_SECOND)
 #define INGEST_MAX_AGE_S (7 * 24 * 3600)
 
 struct store {
