@@ -246,6 +246,15 @@ void events_add(struct events *events, const struct event *event)
 
 /* ---- the receivers' threads ---- */
 
+/* What comes up behind stop() would be ended by nobody. */
+static int keep_fetcher(struct receiver *receiver, struct fetcher *fetcher, struct error *err)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&receiver->events->lock);
+
+	receiver->fetcher = fetcher;
+	return receiver->events->ending ? error_set(err, ERR_CANCELED, "the registry is stopping") : 0;
+}
+
 static int post(struct receiver *receiver, const char *text, struct error *err)
 {
 	const struct webhook *config = receiver->config;
@@ -256,9 +265,8 @@ static int post(struct receiver *receiver, const char *text, struct error *err)
 
 	if (!fetcher && fetcher_new(&fetcher, &(struct fetcher_options){ .server = config->url }, err) < 0)
 		return -1;
-	mutex_lock(&receiver->events->lock);
-	receiver->fetcher = fetcher;
-	mutex_unlock(&receiver->events->lock);
+	if (keep_fetcher(receiver, fetcher, err) < 0)
+		return -1;
 	text_list_add(&headers, "Content-Type: " MEDIA_TYPE);
 	for (size_t i = 0; i < config->headers.count; i++)
 		text_list_addf(&headers, "%s: %s", config->headers.items[i].key, config->headers.items[i].value);
