@@ -186,7 +186,8 @@ static int add_entry(struct host_list *list, const struct entry *entry, const st
 	host->repository = xstrdup(reference->path);
 	host->insecure = entry->skip_verify;
 	host->verify_only = true;
-	host->whole_path = entry->override_path;
+	/* Some write the API's root themselves; containerd adds it once. */
+	host->whole_path = entry->override_path || text_has_suffix(host->address, "/v2");
 	if (set_capabilities(host, entry, err) < 0 || add_headers(host, entry, err) < 0 ||
 	    load_cas(host, entry, folder, err) < 0 || load_client(host, entry, folder, err) < 0)
 		return error_prefix(err, "%s", entry->url);

@@ -65,6 +65,8 @@ static void test_hosts_toml(void **state)
 	      "\"resolve\"]\n"
 	      "[host.\"https://m2/v2/hub\".header]\nx-a = \"1\"\nx-b = [\"2\", \"3\"]\n",
 	      "x.example/a/b", "m1:5000 a/b dPN\nm2/v2/hub a/b tdIWN {x-a: 1} {x-b: 2} {x-b: 3}\nup.example a/b tdp");
+	check(parse_toml, "server = \"https://up.example/v2/\"\n[host.\"https://m/hub\"]", "x.example/a",
+	      "m/hub a tdpN\nup.example/v2 a tdpW");
 	check(parse_toml, "[host.\"m:1\"]\ncapabilities = [\"fly\"]", "x.example/a", "m:1: unknown capability \"fly\"");
 	check(parse_toml, "[host.\"https://m\"]\nca = \"none.pem\"", "x.example/a",
 	      "https://m: read /nowhere/none.pem: No such file or directory");
