@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/text.h"
@@ -32,11 +33,14 @@ struct wanted {
 	struct digest digest;
 	uint64_t size;
 	struct cache_blob *stream; /* it is being fetched from another registry; else it is stored */
+	int fd;			   /* its file, or -1 */
 };
 
 static void wanted_fini(struct wanted *wanted)
 {
 	cache_blob_unref(wanted->stream);
+	if (wanted->fd >= 0)
+		close(wanted->fd);
 }
 
 /* From the registry that ours is a cache of. As find_blob(). */
@@ -82,7 +86,7 @@ static int find_blob(struct wanted *wanted, struct api *api, struct http_request
 int api_blob_head(void *context, struct http_request *request, struct http_response *response, struct error *err)
 {
 	struct api *api = context;
-	AUTO(wanted_fini) struct wanted wanted = { 0 };
+	AUTO(wanted_fini) struct wanted wanted = { .fd = -1 };
 	int r = find_blob(&wanted, api, request, response, err);
 
 	/* Who asks before a push will not send it again. */
@@ -132,29 +136,19 @@ static void reply_stream(struct http_response *response, int status, struct want
 	http_reply_reader(response, status, BLOB_TYPE, count, read_stream, drop_stream, reading);
 }
 
-static int reply_stored(struct api *api, struct http_response *response, int status, const struct digest *digest,
-			uint64_t offset, uint64_t count, struct error *err)
+static int open_stored(struct wanted *wanted, struct api *api, struct error *err)
 {
-	int fd = blob_open(catalog_blobs(api->catalog), digest, err);
-
-	if (fd < 0)
-		return -1;
-	http_reply_file_take_fd(response, status, BLOB_TYPE, fd, offset, count);
-	return 0;
+	wanted->fd = blob_open(catalog_blobs(api->catalog), &wanted->digest, err);
+	return wanted->fd < 0 ? -1 : 0;
 }
 
-/* From the object storage: 1, the client was sent there; 0, it is a stream or in the folder now. */
+/* From the object storage: 1, the client was sent there; 0, it is a stream or an open file. */
 static int fetch_object(struct wanted *wanted, struct api *api, struct http_response *response, struct error *err)
 {
 	struct objects *objects = catalog_objects(api->catalog);
-	AUTO_FREE char *url = NULL;
-	uint64_t size;
-	int here = objects && !wanted->stream ? blob_size(&size, catalog_blobs(api->catalog), &wanted->digest, err) : 1;
+	AUTO_FREE char *url = objects_url(objects, "GET", &wanted->digest);
 	int r;
 
-	if (here != 0)
-		return here < 0 ? -1 : 0;
-	url = objects_url(objects, "GET", &wanted->digest);
 	if (objects_config(objects)->redirect) {
 		http_set_header(response, "Location", url);
 		http_reply_empty(response, 307);
@@ -163,13 +157,25 @@ static int fetch_object(struct wanted *wanted, struct api *api, struct http_resp
 	r = cache_object_open(&wanted->stream, api->cache, objects_upstream(objects), url, &wanted->digest, err);
 	if (r == 0)
 		return error_set(err, ERR_UNAVAILABLE, "the object storage has lost this blob");
-	return r < 0 ? -1 : 0;
+	return r == 2 ? open_stored(wanted, api, err) : r < 0 ? -1 : 0;
+}
+
+/* As fetch_object(). Opened, not looked at: the folder of an object storage may lose it at any moment. */
+static int open_bytes(struct wanted *wanted, struct api *api, struct http_response *response, struct error *err)
+{
+	AUTO(error_clear) struct error gone = { 0 };
+
+	if (wanted->stream || open_stored(wanted, api, &gone) == 0)
+		return 0;
+	if (gone.kind != ERR_NOT_FOUND || !catalog_objects(api->catalog))
+		return error_move(err, &gone);
+	return fetch_object(wanted, api, response, err);
 }
 
 int api_blob_get(void *context, struct http_request *request, struct http_response *response, struct error *err)
 {
 	struct api *api = context;
-	AUTO(wanted_fini) struct wanted wanted = { 0 };
+	AUTO(wanted_fini) struct wanted wanted = { .fd = -1 };
 	AUTO_FREE char *header = NULL;
 	enum range_result range;
 	uint64_t offset = 0;
@@ -179,7 +185,7 @@ int api_blob_get(void *context, struct http_request *request, struct http_respon
 
 	if (r <= 0)
 		return r;
-	r = fetch_object(&wanted, api, response, err);
+	r = open_bytes(&wanted, api, response, err);
 	if (r != 0)
 		return r < 0 ? -1 : 0;
 	count = wanted.size;
@@ -197,8 +203,9 @@ int api_blob_get(void *context, struct http_request *request, struct http_respon
 	tell(api, request, "pull", &wanted.digest, wanted.size);
 	status = range == RANGE_PART ? 206 : 200;
 	if (!wanted.stream)
-		return reply_stored(api, response, status, &wanted.digest, offset, count, err);
-	reply_stream(response, status, &wanted, offset, count);
+		http_reply_file_take_fd(response, status, BLOB_TYPE, take_fd(&wanted.fd), offset, count);
+	else
+		reply_stream(response, status, &wanted, offset, count);
 	return 0;
 }
 
