@@ -30,15 +30,15 @@ static int print_response(const char *bundle, pid_t pid, struct error *err)
 {
 	struct task_exit_response response = { .pid = (uint32_t)pid };
 	AUTO(text_fini) struct text out = { 0 };
+	int r;
 
 	if (!bundle_read_exit(bundle, &response.exit_status, &response.exited_at)) {
 		response.exit_status = KILLED;
 		response.exited_at = clock_wall_ns();
 	}
 	proto_encode(&out, &response, task_delete_response_fields);
-	if (write_full(STDOUT_FILENO, out.data, out.size) < 0)
-		return error_set(err, ERR_INTERNAL, "write to standard output");
-	return 0;
+	r = write_full(STDOUT_FILENO, out.data, out.size);
+	return r < 0 ? error_set_errno(err, ERR_INTERNAL, r, "write to standard output") : 0;
 }
 
 /* The runtime options of the container, as containerd passes them again. */

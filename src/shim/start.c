@@ -96,14 +96,14 @@ static int print_address(const char *path, bool bootstrap, struct error *err)
 						 .address = address,
 						 .protocol = (char *)(uintptr_t) "ttrpc" };
 	AUTO(text_fini) struct text out = { 0 };
+	int r;
 
 	if (bootstrap)
 		proto_encode(&out, &result, bootstrap_result_fields);
 	else
 		text_add(&out, address);
-	if (write_full(STDOUT_FILENO, out.data, out.size) < 0)
-		return error_set(err, ERR_INTERNAL, "write the address to standard output");
-	return 0;
+	r = write_full(STDOUT_FILENO, out.data, out.size);
+	return r < 0 ? error_set_errno(err, ERR_INTERNAL, r, "write the address to standard output") : 0;
 }
 
 /* Whether a shim listens there already: one per pod. */
