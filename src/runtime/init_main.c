@@ -102,11 +102,20 @@ static bool has_hooks(const struct spec_hooks *hooks)
 	return has_runtime_hooks(hooks) || hooks->create_container.count > 0;
 }
 
+/* A read-only copy of a folder above the groups would be one without them: only these lie elsewhere for sure. */
 static bool concerns_groups(const struct text_list *paths)
 {
-	for (size_t i = 0; i < paths->count; i++)
-		if (text_has_prefix(paths->items[i], "/sys/fs/cgroup"))
+	static const char *const elsewhere[] = { "/proc/", "/sys/devices/", "/sys/firmware" };
+
+	for (size_t i = 0; i < paths->count; i++) {
+		const char *path = paths->items[i];
+		bool is_elsewhere = false;
+
+		for (size_t j = 0; j < sizeof(elsewhere) / sizeof(elsewhere[0]); j++)
+			is_elsewhere |= text_has_prefix(path, elsewhere[j]);
+		if (!is_elsewhere || strstr(path, ".."))
 			return true;
+	}
 	return false;
 }
 

@@ -650,6 +650,16 @@ def test_mounts_and_masks_in_the_groups_come_after_them(box):
     assert out.split()[0] == "0" and out.split()[1] == "0" and int(out.split()[2]) >= 1 and out.split()[3:] == ["0", "fixed"], out
 
 
+@pytest.mark.parametrize("path", ["/sys", "/sys/fs", "/proc/../sys", "/"])
+def test_groups_are_in_a_read_only_folder_above_them(box, path):
+    """It is a copy of the mounts below that folder: of one without the groups, if these came later."""
+    if not os.path.isdir("/sys/fs/cgroup/pids"):
+        pytest.skip("no v1 hierarchies")
+    out = box.sh("wc -l </sys/fs/cgroup/memory/tasks; mkdir /sys/fs/cgroup/memory/x 2>&1 | grep -o Read-only",
+                 lambda s: s["linux"].update(readonlyPaths=[path], maskedPaths=[]))
+    assert int(out.split()[0]) >= 1 and out.split()[1:] == ["Read-only"], out
+
+
 def test_hooks_have_all_capabilities(box):
     """The bounding set of the container is dropped early only if no hook runs with our privileges."""
     seen = box.root / "seen"
