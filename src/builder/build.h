@@ -115,6 +115,7 @@ struct build_options {
 	bool force_remove; /* also when it did not */
 	bool quiet;
 	bool squash;			/* one layer above the base */
+	bool confined;			/* no step may ask for the host's network */
 	const struct host_config *host; /* limits, network mode, extra hosts, ... of RUN steps */
 	const char *registry_config;	/* JSON of X-Registry-Config, decoded; NULL: none */
 	const struct session_settings *registry;

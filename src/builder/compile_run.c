@@ -116,6 +116,8 @@ static int read_flags(struct exec_data *exec, struct compiler *compiler, struct 
 	if (exec->network && !text_equal(exec->network, "default") && !text_equal(exec->network, "none") &&
 	    !text_equal(exec->network, "host"))
 		return error_set(err, ERR_INVALID, "value \"%s\" is not a valid network mode", exec->network);
+	if (compiler->build->options->confined && text_equal(exec->network, "host"))
+		return error_set(err, ERR_FORBIDDEN, "the policy of this socket does not allow RUN --network=host");
 	if (security && !text_equal(security, "sandbox"))
 		return error_set(err, ERR_UNSUPPORTED, "RUN --security=%s: only sandbox is supported", security);
 	if (devices.count)

@@ -298,6 +298,8 @@ struct container_create_request {
 	struct container_config config;
 	struct host_config host;
 	struct networking_config networking;
+	/* Of these, what ends with a slash is a folder: binds below it reach nothing outside. Borrowed; NULL: none. */
+	const struct text_list *bind_sources;
 };
 
 /* ERR_INVALID with docker's words for an empty body. Free with container_create_request_fini(). */

@@ -136,7 +136,8 @@ static int fill_volumes(struct container *container, const struct digest *chain_
 }
 
 /* Everything with an effect, each step undone if a later one fails. */
-static int build(struct container *container, const struct image_ready *image, struct error *err)
+static int build(struct container *container, const struct image_ready *image, const struct text_list *bind_sources,
+		 struct error *err)
 {
 	AUTO(rollback_run) struct rollback undo = { 0 };
 	AUTO_FREE char *folder = container_path(container, NULL);
@@ -150,6 +151,7 @@ static int build(struct container *container, const struct image_ready *image, s
 	rollback_add(&undo, undo_volumes, container);
 	if (container_resolve_mounts(container, err) < 0)
 		return -1;
+	container_confine_mounts(container, bind_sources);
 	if (snapshot_create(container->engine->store, container->id, &image->chain_id, err) < 0)
 		return -1;
 	rollback_add(&undo, undo_snapshot, container);
@@ -221,7 +223,8 @@ static int create(char **out_id, struct text_list *out_warnings, struct engine *
 	if (step_secrets)
 		text_list_add_all(&container->secrets, step_secrets);
 	container->document.name = text_empty(name) ? container_make_name(engine) : xstrdup(name);
-	if (fill_document(container, request, image, out_warnings, err) < 0 || build(container, image, err) < 0)
+	if (fill_document(container, request, image, out_warnings, err) < 0 ||
+	    build(container, image, request->bind_sources, err) < 0)
 		return -1;
 	publish(container);
 	*out_id = xstrdup(id);

@@ -21,6 +21,7 @@ const struct json_field container_mount_fields[] = {
 	JSON_BOOL("readOnlyForce", M, read_only_force, JSON_OMIT_EMPTY),
 	JSON_TEXT("subpath", M, subpath, JSON_OMIT_EMPTY),
 	JSON_BOOL("idMapped", M, id_mapped, JSON_OMIT_EMPTY),
+	JSON_TEXT("folder", M, folder, JSON_OMIT_EMPTY),
 	JSON_END,
 };
 #undef M

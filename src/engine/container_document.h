@@ -34,6 +34,7 @@ struct container_mount {
 	bool read_only_force;	  /* recursive ro or fail */
 	char *subpath;		  /* below a volume */
 	bool id_mapped;		  /* binds: as the container's ids, not the host's */
+	char *folder;		  /* binds: around the source; what leads out of it is not bound. NULL: anything is */
 };
 
 struct container_state {

@@ -356,6 +356,28 @@ static int add_image_volume(struct container *container, const char *destination
 	return use_volume(container, mount, NULL, NULL, err);
 }
 
+/* Who may write in the folder must not choose, at any later start, what else of the host is bound. */
+static void confine(struct container_mount *mount, const struct text_list *bind_sources)
+{
+	for (size_t i = 0; i < bind_sources->count; i++) {
+		const char *folder = bind_sources->items[i];
+
+		if (!text_has_suffix(folder, "/") || !text_has_prefix(mount->source, folder))
+			continue;
+		free(mount->folder);
+		mount->folder = xstrdup(folder);
+		mount->create_source = false;
+		return;
+	}
+}
+
+void container_confine_mounts(struct container *container, const struct text_list *bind_sources)
+{
+	for (size_t i = 0; bind_sources && i < container->document.mounts.count; i++)
+		if (text_equal(container->document.mounts.items[i].type, "bind"))
+			confine(&container->document.mounts.items[i], bind_sources);
+}
+
 int container_resolve_mounts(struct container *container, struct error *err)
 {
 	const struct host_config *host = &container->document.host;

@@ -192,6 +192,8 @@ int container_check(struct container_config *config, struct host_config *host, s
 int container_check_resources(struct host_config *host, struct error *err);
 /* Binds, Mounts, Tmpfs, volumes-from and image volumes to document->mounts; makes volumes. */
 int container_resolve_mounts(struct container *container, struct error *err);
+/* As container_create_request.bind_sources says. NULL: nothing to do. */
+void container_confine_mounts(struct container *container, const struct text_list *bind_sources);
 /* Copies the image's files into new, empty volumes. */
 int container_fill_volumes(struct container *container, const struct digest *chain_id, struct error *err);
 

@@ -130,6 +130,8 @@ static void add_user_mount(struct spec *spec, const struct spec_input *input, co
 
 	if (tmpfs)
 		source = xstrdup("tmpfs");
+	else if (from->folder)
+		source = xstrdup(from->folder);
 	else
 		source = xstrdup(from->source);
 	remove_destination(spec, from->destination);
@@ -147,6 +149,8 @@ static void add_user_mount(struct spec *spec, const struct spec_input *input, co
 	if (input->document->id_map.size && (text_equal(from->type, "volume") || from->id_mapped))
 		text_list_add(&mount->options, from->non_recursive ? "idmap" : "ridmap");
 	/* Looked up by the runtime below the volume, where a link cannot lead out. */
+	if (from->folder)
+		text_list_addf(&mount->options, MOUNT_OPTION_SUBPATH "%s", from->source + strlen(from->folder));
 	if (!text_empty(from->subpath))
 		text_list_addf(&mount->options, MOUNT_OPTION_SUBPATH "%s", from->subpath);
 }

@@ -122,6 +122,8 @@ const char *http_client(char out[HTTP_CLIENT_MAX], const struct http_request *re
 int64_t http_begun_ns(const struct http_request *request);
 /* A name of the pattern; never NULL for names the pattern has. */
 const char *http_param(const struct http_request *request, const char *name);
+/* Only in `guard`: what the handler finds there. */
+void http_set_param(struct http_request *request, const char *name, const char *value);
 /* Of the route that fits, as it is in the table; "" if none does. */
 const char *http_pattern(const struct http_request *request);
 /* As the client wrote it: escapes, version and query. */

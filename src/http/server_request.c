@@ -253,6 +253,11 @@ const char *http_param(const struct http_request *request, const char *name)
 	return text_or_empty(text_map_get(&request->params, name));
 }
 
+void http_set_param(struct http_request *request, const char *name, const char *value)
+{
+	text_map_set(&request->params, name, value);
+}
+
 const char *http_pattern(const struct http_request *request)
 {
 	return request->route ? request->route->pattern : "";

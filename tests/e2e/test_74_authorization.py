@@ -9,10 +9,12 @@ import signal
 import socketserver
 import threading
 import time
+import types
 
 import pytest
 
 from lib.daemon import Daemon
+from lib.engine_api import Api
 
 PLUGINS = pathlib.Path("/run/docker/plugins")
 
@@ -86,6 +88,112 @@ def test_a_socket_for_plain_containers(sockets, tmp_root):
     assert user("attach", "mighty").returncode == 1
     assert "privileged execs" in user("exec", "--privileged", "plain", "true").stderr
     assert user("rm", "-f", "plain").returncode == 0
+
+
+def raw(path, method, target, body=b"", headers=()):
+    """(status, text) of one request as it is written here."""
+    connection = Api(types.SimpleNamespace(socket=path))
+    connection.putrequest(method, target, skip_accept_encoding=True)
+    for name, value in [("Content-Type", "application/json"), *headers, ("Content-Length", str(len(body)))]:
+        if not (name == "Content-Length" and dict(headers).get("Transfer-Encoding")):
+            connection.putheader(name, value)
+    connection.endheaders(body)
+    reply = connection.getresponse()
+    text = reply.read().decode(errors="replace")
+    connection.close()
+    return reply.status, text
+
+
+def chunked(body):
+    return b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
+
+
+def test_ways_around_a_policy(sockets, tmp_root):
+    """Each of these got further than the policy says once, or is what one would try."""
+    server, _, _ = sockets
+    user = tmp_root / "user.sock"
+    host = server.docker("network", "inspect", "-f", "{{.Id}}", "host").stdout.strip()
+    server.docker("volume", "create", "--opt", "type=none", "--opt", "o=bind", "--opt", "device=/etc", "hostvol")
+    server.docker("run", "-d", "--name", "mighty", "-v", "/etc:/host", "bb", "sleep", "1000")
+    server.docker("run", "-d", "--name", "plain", "bb", "sleep", "1000")
+
+    def create(config):
+        return json.dumps({"Image": "bb", "HostConfig": config}).encode()
+
+    mighty = create({"Privileged": True})
+    refused = [
+        ("POST", "/containers/create", mighty, [], "privileged"),
+        ("POST", "/v1.24/containers/create", mighty, [], "privileged"),
+        ("POST", "/%63ontainers/create", mighty, [], "privileged"),
+        ("POST", "/containers/create?name=a&name=b#/_ping", mighty, [], "privileged"),
+        ("POST", "/containers/create", chunked(mighty), [("Transfer-Encoding", "chunked")], "privileged"),
+        ("POST", "/containers/create", create({"Privileged": False})[:-2] + b',"Privileged":true}}', [], "privileged"),
+        ("POST", "/containers/create", b'{"Image":"bb","hostconfig":{"privileged":true}}', [], "privileged"),
+        ("POST", "/containers/create", mighty, [("Connection", "Upgrade"), ("Upgrade", "tcp")], "privileged"),
+        ("POST", "/containers/create", create({"NetworkMode": host}), [], "network namespace"),
+        ("POST", "/containers/create", create({"NetworkMode": host[:12]}), [], "network namespace"),
+        ("POST", "/containers/create", create({"Binds": ["hostvol:/x"]}), [], "to mount /etc"),
+        ("POST", "/containers/create", create({"Mounts": [{"Type": "volume", "Source": "hostvol", "Target": "/x"}]}), [], "to mount /etc"),
+        ("POST", "/containers/create", create({"Binds": [f"{tmp_root}/tree/../tree/out:/x"]}), [], "to mount"),
+        ("POST", "/containers/create", create({"Annotations": {"org.criu.config": "/tmp/x"}}), [], "annotations"),
+        ("POST", "/containers/create", create({"LogConfig": {"Type": "fluentd", "Config": {"fluentd-address": f"unix://{server.socket}"}}}), [], "socket of the host"),
+        ("POST", "/networks/create", b'{"Name":"mv","driver":"macvlan"}', [], "networks of driver macvlan"),
+        ("POST", "/volumes/create", b'{"Name":"v","driveropts":{"device":"/"}}', [], "driver options"),
+        ("POST", f"/build?networkmode={host}", b"", [], "another network"),
+        ("POST", "/build?networkmode=none&networkmode=host&securityopt=seccomp%3Dunconfined", b"", [], "security options"),
+        ("POST", "/containers/mighty/exec", b'{"Cmd":["true"]}', [], "to mount /etc"),
+        ("GET", "/containers/mighty/archive?path=/host/passwd", b"", [], "to mount /etc"),
+        ("HEAD", "/containers/mighty/archive?path=/host/passwd", b"", [], ""),
+        ("PUT", "/containers/mighty/archive?path=/host", b"", [], "to mount /etc"),
+        ("POST", "/containers/plain/start?checkpoint=c1&checkpoint-dir=/tmp", b"", [], "folder of the host"),
+        ("POST", "/containers/plain/checkpoints", b'{"CheckpointID":"c1","checkpointdir":"/tmp"}', [], "folder of the host"),
+        ("GET", "/containers/plain/checkpoints?dir=/tmp", b"", [], "folder of the host"),
+        ("DELETE", "/containers/plain/checkpoints/c1?dir=/tmp", b"", [], "folder of the host"),
+        ("POST", "/session", b"", [("Connection", "Upgrade"), ("Upgrade", "h2c")], "/session"),
+        ("POST", "/v1.51/grpc", b"", [("Connection", "Upgrade"), ("Upgrade", "h2c")], "/grpc"),
+    ]
+    for method, target, body, headers, words in refused:
+        status, text = raw(user, method, target, body, headers)
+        assert status == 403 and words in text, (method, target, body, status, text)
+    # Other spellings are no other names for anything.
+    for target in ("//containers/create", "/v1.41/v1.41/containers/create", "/./containers/create", "/containers/create/", "/CONTAINERS/create"):
+        status, text = raw(user, "POST", target, mighty)
+        assert status == 404, (target, status, text)
+    assert sorted(server.docker("ps", "-a", "--format", "{{.Names}}").stdout.split()) == ["mighty", "plain"]
+
+
+def test_a_build_stays_in_its_network(sockets, tmp_root):
+    server, _, user = sockets
+    folder = tmp_root / "context"
+    folder.mkdir()
+    (folder / "Dockerfile").write_text("FROM bb\nRUN --network=host true\n")
+    server.environment["DOCKER_BUILDKIT"] = "0"
+    run = user("build", str(folder))
+    assert run.returncode != 0 and "does not allow RUN --network=host" in run.stdout + run.stderr
+    (folder / "Dockerfile").write_text("FROM bb\nRUN --network=none true\n")
+    run = user("build", str(folder))
+    assert run.returncode == 0, run
+
+
+def test_a_bind_stays_below_its_folder_at_every_start(sockets, tmp_root):
+    """The container itself can write in the folder: it must not choose what is bound when it starts again."""
+    server, _, user = sockets
+    secret = tmp_root / "secret"
+    secret.mkdir()
+    (secret / "key").write_text("hidden")
+    (tmp_root / "tree" / "file").write_text("seen")
+    (tmp_root / "tree" / "in" / "key").write_text("seen")
+    for source, shown in (("in", "/t"), ("file", "/f")):
+        name = f"c-{source}"
+        assert user("create", "--name", name, "-v", f"{tmp_root}/tree/{source}:{shown}", "bb", "sh", "-c", f"cat {shown}/key {shown}").returncode == 0
+        assert server.docker("start", "-a", name, check=False).stdout == "seen"
+        path = tmp_root / "tree" / source
+        path.rename(tmp_root / "tree" / f"{source}.old")
+        path.symlink_to(secret if source == "in" else secret / "key")
+        assert "to mount" in user("start", name).stderr
+        # Not even for those who may everything: the engine's own restarts ask nobody either.
+        run = server.docker("start", "-a", name, check=False)
+        assert run.returncode != 0 and "hidden" not in run.stdout, run
 
 
 def test_a_policy_is_read_again(sockets, tmp_root):

@@ -168,6 +168,7 @@ static int fill_question(struct question *question, struct http_request *request
 	http_headers(request, &question->headers);
 	remove_header(&question->headers, "X-Registry-Auth");
 	remove_header(&question->headers, "X-Registry-Config");
+	remove_header(&question->headers, "X-Kist-Build-Secrets");
 	question->user = xstrdup(text_or_empty(user));
 	question->user_method = xstrdup(user ? "TLS" : "");
 	question->method = xstrdup(http_method(request));

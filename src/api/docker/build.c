@@ -314,6 +314,7 @@ DOCKER_HANDLER(docker_build)
 
 	if (read_query(&query, &options, api, request, err) < 0)
 		return -1;
+	options.confined = docker_bind_sources(api, request) != NULL;
 	options.context_fd = http_body_fd(request);
 	options.cancel_fd = http_cancel_fd(request);
 	if (is_version_2(request) ? build_version_2(api, request, response, &options, err) == 0

@@ -69,6 +69,7 @@ DOCKER_HANDLER(docker_container_create)
 	text = http_body(request, &size);
 	if (container_create_request_decode(&body, text, size, err) < 0)
 		return -1;
+	body.bind_sources = docker_bind_sources(api, request);
 	r = create(&created, api, request, &body, err);
 	container_create_request_fini(&body);
 	if (r == 0)

@@ -34,6 +34,8 @@ extern const struct http_route docker_routes[];
 int docker_before(void *context, struct http_request *request, struct http_response *response, struct error *err);
 /* The policy of the socket and the authorization plugins; after it what the plugins say of the answer. */
 int docker_guard(void *context, struct http_request *request, struct http_response *response, struct error *err);
+/* What may be bound by containers that are made over this connection; NULL: anything. Borrowed. */
+const struct text_list *docker_bind_sources(struct docker_api *api, const struct http_request *request);
 int docker_review(void *context, struct http_request *request, const struct http_answer *answer, struct error *err);
 /* An image of our store is for one machine: the ?KEY= platforms of a request, if any, must be that one. */
 int docker_check_platforms(struct docker_api *api, const struct http_request *request, const char *key,

@@ -182,8 +182,10 @@ static bool is_read(const char *method, const char *path)
 	return (text_equal(method, "GET") || text_equal(method, "HEAD")) && !text_has_suffix(path, "/attach/ws");
 }
 
-int policy_check_request(const struct policy *policy, const char *method, const char *path, struct error *err)
+int policy_check_request(const struct policy *policy, const char *method, const char *given, struct error *err)
 {
+	/* "/networks/" is the same list as "/networks". */
+	AUTO_FREE char *path = xstrndup(given, strlen(given) - (given[0] && given[1] && text_has_suffix(given, "/")));
 	const char *denied = find_rule(&policy->deny, method, path);
 
 	if (denied)
@@ -228,7 +230,12 @@ static bool is_listed(const struct policy *policy, const char *source)
 	return false;
 }
 
-static int check_source(const struct policy *policy, const char *source, struct error *err)
+const struct text_list *policy_bind_sources(const struct policy *policy)
+{
+	return &policy->bind_sources;
+}
+
+int policy_check_source(const struct policy *policy, const char *source, struct error *err)
 {
 	if (is_listed(policy, source))
 		return 0;
@@ -241,13 +248,14 @@ static int check_mounts(const struct policy *policy, const struct host_config *h
 		const char *bind = host->binds.items[i];
 		AUTO_FREE char *source = xstrndup(bind, strcspn(bind, ":"));
 
-		if (strchr(bind, ':') && strchr(source, '/') && check_source(policy, source, err) < 0)
+		if (strchr(bind, ':') && strchr(source, '/') && policy_check_source(policy, source, err) < 0)
 			return -1;
 	}
 	for (size_t i = 0; i < host->mounts.count; i++) {
 		const struct mount_request *mount = &host->mounts.items[i];
 
-		if (text_equal(mount->type, "bind") && check_source(policy, text_or_empty(mount->source), err) < 0)
+		if (text_equal(mount->type, "bind") &&
+		    policy_check_source(policy, text_or_empty(mount->source), err) < 0)
 			return -1;
 		if (text_equal(mount->type, "volume") && mount->volume && mount->volume->driver &&
 		    mount->volume->driver->options.count)
@@ -296,6 +304,27 @@ static bool uncovers_paths(const struct host_config *host, bool stored)
 	       is_uncovered(&host->readonly_paths, spec_default_readonly_paths);
 }
 
+/* Those that runtimes take for orders: files that CRIU reads, properties of systemd's units. */
+static bool steers_runtime(const struct text_map *annotations)
+{
+	static const char *const prefixes[] = { "org.criu.", "org.systemd.", "run.kist.", "run.oci.", "cdi." };
+
+	for (size_t i = 0; i < annotations->count; i++)
+		for (size_t j = 0; j < sizeof(prefixes) / sizeof(prefixes[0]); j++)
+			if (text_has_prefix(annotations->items[i].key, prefixes[j]))
+				return true;
+	return false;
+}
+
+/* Sockets of the host that the daemon would write to. */
+static bool logs_to_sockets(const struct text_map *options)
+{
+	for (size_t i = 0; i < options->count; i++)
+		if (text_has_prefix(options->items[i].value, "unix"))
+			return true;
+	return false;
+}
+
 static bool has_own_runtime(const struct host_config *host)
 {
 	return text_empty(host->runtime) || text_equal(host->runtime, "runc") || text_equal(host->runtime, "kist");
@@ -320,6 +349,8 @@ int policy_check_container(const struct policy *policy, const struct host_config
 		{ !text_empty(host->cgroup_parent), "another parent cgroup" },
 		{ !has_own_runtime(host), "another runtime" },
 		{ host->oom_score_adj < 0, "a lower OOM score" },
+		{ steers_runtime(&host->annotations), "annotations for the runtime" },
+		{ logs_to_sockets(&host->log_config.options), "logs to a socket of the host" },
 		{ !host->privileged && uncovers_paths(host, stored),
 		  "paths of /proc and /sys that are hidden otherwise" },
 	};

@@ -32,5 +32,9 @@ const struct policy *policy_find(const struct policy_set *set, const char *addre
 int policy_check_request(const struct policy *policy, const char *method, const char *path, struct error *err);
 /* Everything may be asked of containers. */
 bool policy_is_privileged(const struct policy *policy);
+/* "bind-sources", as they were given: those that end with a slash are folders. Borrowed. */
+const struct text_list *policy_bind_sources(const struct policy *policy);
+/* A folder or file of the host, for a bind or behind a volume. */
+int policy_check_source(const struct policy *policy, const char *source, struct error *err);
 /* A container with this configuration; `stored`: it is one that exists, with defaults filled in. */
 int policy_check_container(const struct policy *policy, const struct host_config *host, bool stored, struct error *err);

@@ -63,13 +63,17 @@ static void test_requests(void **state)
 		{ "unix:///all", "POST", "/build", false },
 		{ "unix:///all", "GET", "/build", false },
 		{ "unix:///all", "POST", "/containers/create", true },
+		{ "unix:///all", "GET", "/networks", false },
+		{ "unix:///all", "GET", "/networks/", false },
+		{ "unix:///all", "GET", "/", true },
+		{ "unix:///ro", "GET", "/containers/x/attach/ws/", false },
 	};
 	AUTO(policy_set_freep)
 	struct policy_set *set = parse(
 		"{\"unix:///ro\":{\"access\":\"read-only\",\"allow\":[\"POST /containers/{id...}/restart\"],"
 		"\"deny\":[\"GET,HEAD /containers/{id...}/archive\"]},"
 		"\"unix:///none\":{\"access\":\"none\",\"allow\":[\"GET,HEAD /version\"]},"
-		"\"unix:///all\":{\"access\":\"all\",\"deny\":[\"* /build\"]}}");
+		"\"unix:///all\":{\"access\":\"all\",\"deny\":[\"* /build\",\"GET /networks\"]}}");
 
 	(void)state;
 	assert_null(policy_find(set, "unix:///other"));
@@ -113,6 +117,13 @@ static void test_containers(void **state)
 		{ "{\"MaskedPaths\":[]}", "hidden" },
 		{ "{\"ReadonlyPaths\":[]}", "hidden" },
 		{ "{\"VolumesFrom\":[\"x\"]}", "volumes of other" },
+		{ "{\"volumesfrom\":[\"x\"]}", "volumes of other" },
+		{ "{\"Annotations\":{\"io.kist.note\":\"x\"}}", NULL },
+		{ "{\"Annotations\":{\"org.criu.config\":\"/srv/data/x\"}}", "annotations" },
+		{ "{\"LogConfig\":{\"Type\":\"json-file\",\"Config\":{\"max-size\":\"1m\"}}}", NULL },
+		{ "{\"LogConfig\":{\"Type\":\"fluentd\",\"Config\":{\"fluentd-address\":\"unix:///x\"}}}", "socket" },
+		{ "{\"Binds\":[\"//etc:/host\"]}", "mount" },
+		{ "{\"Binds\":[\"/srv/./data:/a\"]}", NULL },
 		{ "{\"Binds\":[\"/:/host\"]}", "mount /" },
 		{ "{\"Binds\":[\"/srv/data/../..:/host\"]}", "mount" },
 		{ "{\"Binds\":[\"/srv/data/below:/host\"]}", "mount" },
