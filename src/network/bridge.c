@@ -6,9 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "network/firewall.h"
 #include "network/foreign.h"
@@ -18,6 +20,8 @@
 #include "network/state.h"
 
 #define DEFAULT_MTU 1500
+#define LOCK_PATIENCE_NS (5 * CLOCK_SECOND)
+#define LOCK_PAUSE_MS 2
 
 /* ---- the link ---- */
 
@@ -294,12 +298,31 @@ static int find_link(struct bridge *bridge, int socket_fd, struct error *err)
 					   : find_or_create_link(bridge, socket_fd, err);
 }
 
+/*
+ * One at a time chooses a subnet in a network namespace, of other engines too: the next finds it on the bridge. Returns
+ * a descriptor whose end is that of the lock; who is stopped holding it must not stop others: then -1.
+ */
+static int lock_subnets(void)
+{
+	AUTO_CLOSE int fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	int64_t deadline = clock_monotonic_ns() + LOCK_PATIENCE_NS;
+
+	while (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (clock_monotonic_ns() > deadline)
+			return -1;
+		clock_sleep_ms(LOCK_PAUSE_MS);
+	}
+	return take_fd(&fd);
+}
+
 int network_bridge_add(struct network *network, const struct network_bridge *asked,
 		       struct network_bridge_info *out_info, struct error *err)
 {
+	AUTO_CLOSE int lock_fd = lock_subnets();
 	AUTO_CLOSE int socket_fd = netlink_open();
 	struct bridge bridge;
 
+	(void)lock_fd; /* held to the end */
 	if (socket_fd < 0)
 		return error_set_errno(err, ERR_INTERNAL, socket_fd, "open a netlink socket");
 	if (fill(&bridge, asked, err) < 0)

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from lib import images
+from lib.daemon import Daemon
 from test_60_network import server, wget
 from test_62_dns import wait_for
 from test_64_network_extremes import Secluded
@@ -105,3 +106,24 @@ def test_refused(tmp_root, program, options, words):
     finally:
         for name in (engine.space, engine.beyond):
             subprocess.run(["ip", "netns", "del", name], check=False)
+
+
+def test_engines_that_start_at_once_choose_different_subnets(tmp_root, program):
+    """What one has chosen is on its bridge before another looks what is free."""
+    first = Secluded(tmp_root / "0", program)
+    engines = [first]
+    for number in range(1, 5):
+        engines.append(Daemon(tmp_root / str(number), program))
+        engines[-1].argv = lambda plain=engines[-1].argv: ["nsenter", f"--net=/run/netns/{first.space}", *plain()]
+    try:
+        for engine in engines:
+            engine.root.mkdir()
+            engine.start(wait=False)
+        for engine in engines:
+            engine.wait_ready()
+        subnets = [config["Subnet"] for engine in engines for config in bridge(engine)["IPAM"]["Config"]]
+        assert len(set(subnets)) == len(engines), subnets
+    finally:
+        for engine in engines[1:]:
+            engine.stop()
+        first.close()
