@@ -27,14 +27,17 @@ struct buildkit {
 
 /* ---- job.c ---- */
 
+struct frontend;
+
 /* A build from the client's first word of it to the last answer; afterwards its history. */
 struct job {
 	struct list_node node; /* in buildkit->jobs */
 	struct buildkit *buildkit;
 	char *ref;
-	char *session_id; /* of the solve */
-	unsigned users;	  /* guarded by buildkit's mutex */
-	int cancel_fd;	  /* eventfd: POST /build/cancel */
+	char *session_id;	  /* of the solve */
+	struct text_list allowed; /* entitlements of the solve */
+	unsigned users;		  /* guarded by buildkit's mutex */
+	int cancel_fd;		  /* eventfd: POST /build/cancel */
 	struct mutex mutex;
 
 	/* guarded by the mutex */
@@ -44,6 +47,7 @@ struct job {
 	struct list watchers;		  /* struct job_watcher */
 	bool started;
 	bool ended;
+	bool told;		    /* a client has read the events to their end */
 	bool internal;		    /* not of the history */
 	struct proto_bytes *events; /* encoded status responses */
 	size_t event_count;
@@ -68,7 +72,10 @@ void job_put(struct job *job);
 DEFINE_AUTO(struct job, job_put)
 /* ERR_CONFLICT if it was started before. */
 int job_start(struct job *job, const struct bk_solve_request *request, struct error *err);
+/* Frees its frontends as well. */
 void job_end(struct job *job, const struct error *err);
+/* The job has it now; false: it has ended. */
+bool job_add_frontend(struct job *job, struct frontend *frontend);
 void job_add_event(struct job *job, const struct bk_status_response *event);
 void job_notify_locked(struct job *job);
 int job_watcher_init(struct job_watcher *watcher, struct job *job, struct error *err);

@@ -116,9 +116,10 @@ static int answer_solve(struct job *job, const struct bk_frontend_request *reque
 			return -1;
 		id = xstrdup(frontend->id);
 		answer.result.ref.id = id; /* borrowed */
-		mutex_lock(&job->mutex);
-		list_add_last(&job->frontends, &frontend->node);
-		mutex_unlock(&job->mutex);
+		if (!job_add_frontend(job, frontend)) {
+			frontend_free(frontend);
+			return error_set(err, ERR_CANCELED, "the build has ended");
+		}
 	} else if (!text_empty(request->frontend)) {
 		return error_set(err, ERR_UNSUPPORTED,
 				 "the frontend %s is not supported: the Dockerfile is read by the engine itself",

@@ -23,18 +23,18 @@ static void drop_events(struct job *job)
 	job->event_capacity = 0;
 }
 
+/* Its frontends went with its end. */
 static void job_free(struct job *job)
 {
 	if (job->started)
 		job->buildkit->job_count--;
 	list_remove(&job->node);
-	LIST_FOR_EACH (node, &job->frontends)
-		frontend_free(list_entry(node, struct frontend, node));
 	drop_events(job);
 	proto_free(&job->answer, bk_return_request_fields);
 	bk_history_record_free(&job->record);
 	mutex_fini(&job->mutex);
 	auto_close(&job->cancel_fd);
+	text_list_fini(&job->allowed);
 	free(job->session_id);
 	free(job->ref);
 	free(job);
@@ -95,6 +95,9 @@ void job_put(struct job *job)
 	buildkit = job->buildkit;
 	mutex_lock(&buildkit->mutex);
 	job->users--;
+	/* Told once: of a hundred builds that are history, what their steps printed would be too much to keep. */
+	if (job->users == 0 && job->told)
+		drop_events(job);
 	trim_history_locked(buildkit);
 	mutex_unlock(&buildkit->mutex);
 }
@@ -133,6 +136,7 @@ int job_start(struct job *job, const struct bk_solve_request *request, struct er
 		job->started = true;
 		job->buildkit->job_count++;
 		job->session_id = xstrdup(request->session);
+		text_list_add_all(&job->allowed, &request->entitlements);
 		begin_record_locked(job, request);
 		job_notify_locked(job);
 	}
@@ -141,8 +145,31 @@ int job_start(struct job *job, const struct bk_solve_request *request, struct er
 	return again ? error_set(err, ERR_CONFLICT, "job ID %s exists", job->ref) : 0;
 }
 
+bool job_add_frontend(struct job *job, struct frontend *frontend)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&job->mutex);
+
+	if (job->ended)
+		return false;
+	list_add_last(&job->frontends, &frontend->node);
+	return true;
+}
+
+static struct frontend *take_frontend(struct job *job)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&job->mutex);
+
+	LIST_FOR_EACH (node, &job->frontends) {
+		list_remove(node);
+		return list_entry(node, struct frontend, node);
+	}
+	return NULL;
+}
+
 void job_end(struct job *job, const struct error *err)
 {
+	struct frontend *frontend;
+
 	mutex_lock(&job->mutex);
 	job->ended = true;
 	job->sink = NULL;
@@ -151,14 +178,11 @@ void job_end(struct job *job, const struct error *err)
 		job->record.error.code = 2;
 		job->record.error.message = xstrdup(err->message);
 	}
-	LIST_FOR_EACH (node, &job->frontends) {
-		struct frontend *frontend = list_entry(node, struct frontend, node);
-
-		list_remove(&frontend->node);
-		frontend_free(frontend);
-	}
 	job_notify_locked(job);
 	mutex_unlock(&job->mutex);
+	/* Without the lock: files are removed, and a session is let go under buildkit's. */
+	while ((frontend = take_frontend(job)))
+		frontend_free(frontend);
 }
 
 /* Numbers of the history; each operation is told as over once. */
