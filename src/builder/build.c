@@ -28,8 +28,19 @@ static void build_fini(struct build *build)
 	lease_free(build->lease);
 }
 
-static int check_options(const struct build_options *options, struct error *err)
+int build_check_allowed(const struct build *build, const char *entitlement, struct error *err)
 {
+	const struct text_list *allowed = build->options->allowed;
+
+	if (!allowed || text_list_contains(allowed, entitlement))
+		return 0;
+	return error_set(err, ERR_FORBIDDEN, "%s is not allowed: build with --allow %s", entitlement, entitlement);
+}
+
+static int check_options(const struct build *build, struct error *err)
+{
+	const struct build_options *options = build->options;
+
 	for (size_t i = 0; options->tags && i < options->tags->count; i++) {
 		AUTO(reference_fini) struct reference reference = { 0 };
 
@@ -41,6 +52,8 @@ static int check_options(const struct build_options *options, struct error *err)
 	}
 	if (options->squash)
 		return error_set(err, ERR_INVALID, "squash is only supported with experimental mode");
+	if (options->host && text_equal(options->host->network_mode, "host"))
+		return build_check_allowed(build, "network.host", err);
 	return 0;
 }
 
@@ -75,7 +88,7 @@ int build_solve(struct build *build, struct error *err)
 {
 	const struct build_options *options = build->options;
 
-	if (check_options(options, err) < 0 || named_load(build, err) < 0 || context_receive(build, err) < 0)
+	if (check_options(build, err) < 0 || named_load(build, err) < 0 || context_receive(build, err) < 0)
 		return -1;
 	if (stages_load(&build->stages, build->dockerfile, options->args, options->platform, options->target,
 			&build->consumed, err) < 0)

@@ -109,6 +109,7 @@ struct build_options {
 	const struct text_map *secrets;	 /* id -> bytes in base64; NULL: none */
 	const char *target;		 /* stage; "" or NULL: the last */
 	const char *platform;		 /* "" or NULL: this machine */
+	const struct text_list *allowed; /* entitlements: "network.host"; NULL: all that there are */
 	bool no_cache;
 	bool pull;	   /* ask the registry even if the image is here */
 	bool remove;	   /* the containers of RUN steps, when all went well */

@@ -121,6 +121,9 @@ int compiler_expand(char **out_text, struct compiler *compiler, const char *word
 /* Where in the Dockerfile the node comes from; a trigger of a base image comes from nowhere. */
 void compiler_set_place(struct node *node, const struct compiler *compiler);
 
+/* ERR_FORBIDDEN if the client did not ask for this entitlement. */
+int build_check_allowed(const struct build *build, const char *entitlement, struct error *err);
+
 /* Numbers an operation of a stage: "[builder 2/3] RUN make". */
 void compiler_show(const struct build *build, struct stage *stage, struct node *node, const char *text);
 

@@ -118,6 +118,8 @@ static int read_flags(struct exec_data *exec, struct compiler *compiler, struct 
 		return error_set(err, ERR_INVALID, "value \"%s\" is not a valid network mode", exec->network);
 	if (compiler->build->options->confined && text_equal(exec->network, "host"))
 		return error_set(err, ERR_FORBIDDEN, "the policy of this socket does not allow RUN --network=host");
+	if (text_equal(exec->network, "host") && build_check_allowed(compiler->build, "network.host", err) < 0)
+		return -1;
 	if (security && !text_equal(security, "sandbox"))
 		return error_set(err, ERR_UNSUPPORTED, "RUN --security=%s: only sandbox is supported", security);
 	if (devices.count)

@@ -61,7 +61,7 @@ def build(daemon, folder, tag=None, attrs=None, secrets=None, mischief=None, exp
     try:
         if exporters is None:
             exporters = [("moby", {"name": tag} if tag else {})]
-        request = bk.solve_request(ref, name, attrs or {}, exporters)
+        request = bk.solve_request(ref, name, attrs or {}, exporters, more.get("allowed", ()))
         answer = bk.call(daemon.socket, bk.CONTROL + "Solve", request)
         status = bk.status(daemon.socket, ref)
     finally:
@@ -215,6 +215,20 @@ def test_failures(own, context):
     assert built.answer.error.startswith("failed to read dockerfile: open Dockerfile: no such file")
     built = build(own, context("FROM bk\n"), exporters=[("nothing", {})])
     assert built.answer.error == 'exporter "nothing" could not be found'
+
+
+def test_entitlements(own, context):
+    folder = context("FROM bk\nRUN --network=host cat /proc/net/dev\n")
+    said = "network.host is not allowed: build with --allow network.host"
+    assert said in build(own, folder).answer.error
+    built = build(own, folder, allowed=["network.host"])
+    assert built.answer.status == 0, built.answer.error
+    built = build(own, folder, allowed=["security.insecure"])
+    assert built.answer.error == (
+        "granting entitlement security.insecure is not allowed by build daemon configuration"
+    )
+    folder = context("FROM bk\nRUN true\n")
+    assert build(own, folder, attrs={"force-network-mode": "host"}).answer.error == said
 
 
 def test_named_contexts(own, context):

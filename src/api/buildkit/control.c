@@ -103,12 +103,25 @@ static int wait_return(struct frontend **out_frontend, struct job *job, struct g
 	return r;
 }
 
+/* As dockerd does by default: the host's network may be given to a build, more may not. */
+static int check_entitlements(const struct text_list *entitlements, struct error *err)
+{
+	for (size_t i = 0; i < entitlements->count; i++)
+		if (!text_equal(entitlements->items[i], "network.host"))
+			return error_set(err, ERR_FORBIDDEN,
+					 "granting entitlement %s is not allowed by build daemon configuration",
+					 entitlements->items[i]);
+	return 0;
+}
+
 static int solve(struct job *job, const struct bk_solve_request *request, struct grpc_stream *stream,
 		 struct bk_solve_response *response, struct error *err)
 {
 	AUTO(frontend_freep) struct frontend *own = NULL;
 	struct frontend *frontend = NULL;
 
+	if (check_entitlements(&request->entitlements, err) < 0)
+		return -1;
 	if (text_equal(request->frontend, "dockerfile.v0")) {
 		if (frontend_solve(&own, job, &request->frontend_attrs, stream, err) < 0)
 			return -1;
@@ -160,6 +173,7 @@ static int next_event(struct text *out, struct job *job, size_t *at)
 		(*at)++;
 		return 1;
 	}
+	job->told = job->ended;
 	return job->ended ? -1 : 0;
 }
 

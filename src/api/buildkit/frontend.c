@@ -266,6 +266,7 @@ static int open_build(struct frontend *frontend, int cancel_fd, struct error *er
 	AUTO_FREE char *session_id = NULL;
 
 	frontend->options.cancel_fd = cancel_fd;
+	frontend->options.allowed = &job->allowed;
 	mutex_lock(&job->mutex);
 	session_id = xstrdup(job->session_id);
 	mutex_unlock(&job->mutex);

@@ -178,6 +178,9 @@ int buildkit_build(struct buildkit *buildkit, const struct buildkit_build *build
 	if (r == 0) {
 		if (request.exporters.count == 0)
 			add_image(&request, build->options->tags);
+		/* These clients have no --allow: --network is their word for it. */
+		if (build->options->host && text_equal(build->options->host->network_mode, "host"))
+			text_list_add(&request.entitlements, "network.host");
 		r = solve(&older, &request, &response, err);
 		job_end(job, err);
 	}

@@ -374,8 +374,10 @@ class Session(threading.Thread):
 CONTROL = "/moby.buildkit.v1.Control/"
 
 
-def solve_request(ref, session, attrs, exporters=()):
+def solve_request(ref, session, attrs, exporters=(), allowed=()):
     body = message(f1=ref, f5=session, f6="dockerfile.v0", f7=attrs)
+    for entitlement in allowed:
+        body += field(9, entitlement)
     for kind, more in exporters:
         body += field(13, message(f1=kind, f2=more))
     return body
