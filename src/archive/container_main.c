@@ -60,6 +60,7 @@ struct request {
 	struct text_list lower;	 /* highest first */
 	struct text_list mounts; /* SOURCE, SUBPATH, TARGET, "ro" or "rw" each */
 	struct map hollow;	 /* paths without a slash at the start whose content does not belong to the container */
+	const char *latest;	 /* export: later times become this one; NULL or negative: they stay */
 };
 
 static int usage(struct error *err)
@@ -76,7 +77,7 @@ static bool take_key(struct request *request, const char *key, const char *value
 		const char **target;
 	} texts[] = {
 		{ "upper", &request->upper }, { "work", &request->work },   { "place", &request->place },
-		{ "path", &request->path },   { "owner", &request->owner },
+		{ "path", &request->path },   { "owner", &request->owner }, { "latest", &request->latest },
 	};
 	const struct {
 		const char *key;
@@ -374,11 +375,14 @@ static int run_get(const struct request *request, struct error *err)
 
 static int run_export(const struct request *request, struct error *err)
 {
-	const struct pack_settings settings = { .out_fd = STDOUT_FILENO, .latest_s = -1 };
+	struct pack_settings settings = { .out_fd = STDOUT_FILENO, .latest_s = -1 };
 	AUTO(pack_freep) struct pack *pack = NULL;
 	struct pack_counts counts;
-	int root_fd = mount_layers(request, true, err);
+	int root_fd;
 
+	if (request->latest && text_parse_i64(&settings.latest_s, request->latest, -1, INT64_MAX) < 0)
+		return usage(err);
+	root_fd = mount_layers(request, true, err);
 	if (root_fd < 0 || jail_confine(&root_fd, err) < 0)
 		return -1;
 	pack = pack_new(&settings);

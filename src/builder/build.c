@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "builder/build_private.h"
 #include "builder/look.h"
 #include "engine/engine.h"
@@ -79,16 +80,36 @@ static void build_init(struct build *build, struct engine *engine, const struct 
 {
 	*failure = (struct build_failure){ 0 };
 	*build = (struct build){
-		.engine = engine, .store = engine_store(engine), .options = options, .failure = failure
+		.engine = engine, .store = engine_store(engine), .options = options, .failure = failure, .epoch_s = -1
 	};
 	build->lease = lease_new(build->store);
+}
+
+/* reproducible-builds.org: nothing in the result is younger than that. */
+static int read_epoch(struct build *build, struct error *err)
+{
+	const struct text_map *args = build->options->args;
+	const char *text = args ? text_map_get(args, "SOURCE_DATE_EPOCH") : NULL;
+
+	if (text_empty(text))
+		return 0;
+	text_list_add(&build->consumed, "SOURCE_DATE_EPOCH");
+	if (text_parse_i64(&build->epoch_s, text, 0, INT64_MAX / CLOCK_SECOND) < 0)
+		return error_set(err, ERR_INVALID, "invalid SOURCE_DATE_EPOCH: %s", text);
+	return 0;
+}
+
+int64_t build_latest_s(const struct build *build)
+{
+	return build->options->clamp ? build->epoch_s : -1;
 }
 
 int build_solve(struct build *build, struct error *err)
 {
 	const struct build_options *options = build->options;
 
-	if (check_options(build, err) < 0 || named_load(build, err) < 0 || context_receive(build, err) < 0)
+	if (check_options(build, err) < 0 || read_epoch(build, err) < 0 || named_load(build, err) < 0 ||
+	    context_receive(build, err) < 0)
 		return -1;
 	if (stages_load(&build->stages, build->dockerfile, options->args, options->platform, options->target,
 			&build->consumed, err) < 0)
@@ -130,7 +151,7 @@ int build_run(struct digest *out_id, struct build_failure *out_failure, struct e
 	AUTO(build_fini) struct build build = { 0 };
 
 	build_init(&build, engine, options, out_failure);
-	return build_solve(&build, err) < 0 ? -1 : export_image(out_id, &build, options->tags, err);
+	return build_solve(&build, err) < 0 ? -1 : export_image(out_id, &build, options->tags, NULL, err);
 }
 
 struct build *build_new(struct engine *engine, const struct build_options *options, struct build_failure *failure)
@@ -149,9 +170,10 @@ void build_free(struct build *build)
 	free(build);
 }
 
-int build_export(struct digest *out_id, struct build *build, const struct text_list *tags, struct error *err)
+int build_export(struct digest *out_id, struct build *build, const struct text_list *tags,
+		 const struct text_map *annotations, struct error *err)
 {
-	return export_image(out_id, build, tags, err);
+	return export_image(out_id, build, tags, annotations, err);
 }
 
 const char *build_dockerfile(const struct build *build, const char **out_path)

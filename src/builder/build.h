@@ -109,6 +109,7 @@ struct build_options {
 	const struct text_map *secrets;	 /* id -> bytes in base64; NULL: none */
 	const char *target;		 /* stage; "" or NULL: the last */
 	const char *platform;		 /* "" or NULL: this machine */
+	bool clamp; /* with SOURCE_DATE_EPOCH: later times of files in new layers become that one */
 	const struct text_list *allowed; /* entitlements: "network.host"; NULL: all that there are */
 	bool no_cache;
 	bool pull;	   /* ask the registry even if the image is here */
@@ -147,8 +148,19 @@ int build_solve(struct build *build, struct error *err);
 /* Instead of solving: a question about the Dockerfile (look.h), which is asked for as for a build. */
 struct build_view;
 int build_ask(struct build_view *out_view, struct build *build, const char *call, struct error *err);
-/* The image, with these names. */
-int build_export(struct digest *out_id, struct build *build, const struct text_list *tags, struct error *err);
+/* The image, with these names; annotations: of its manifest, NULL: none. */
+int build_export(struct digest *out_id, struct build *build, const struct text_list *tags,
+		 const struct text_map *annotations, struct error *err);
+/* The image as an archive, stored nowhere: an OCI layout, or docker's form as well. */
+struct build_archive {
+	bool docker;
+	const struct text_list *tags;
+	const struct text_map *annotations; /* NULL: none */
+	int (*write)(void *arg, const void *data, size_t size, struct error *err);
+	void *arg;
+};
+int build_write_archive(struct digest *out_id, struct build *build, const struct build_archive *archive,
+			struct error *err);
 /* Something else is made of the result: `run` shown as one operation. */
 int build_export_shown(struct build *build, const char *name, int (*run)(void *arg, struct error *err), void *arg,
 		       struct error *err);

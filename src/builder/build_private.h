@@ -52,6 +52,7 @@ struct build {
 	struct build_vertex *vertex; /* that runs now; NULL */
 	size_t vertex_count;
 	uint64_t vertex_seed;
+	int64_t epoch_s; /* SOURCE_DATE_EPOCH; -1: none */
 };
 
 /* ---- output.c ---- */
@@ -157,6 +158,8 @@ int compile_image(struct node **out_node, struct image_ready *out_image, struct 
 
 /* ---- solve.c, run_exec.c, run_copy.c ---- */
 
+/* The latest time a file of a new layer may have, as layer_make() wants it. */
+int64_t build_latest_s(const struct build *build);
 /* Runs or finds every step of the needed stages, in order. */
 int solve(struct build *build, struct error *err);
 int run_exec(struct build *build, struct node *node, struct build_result *out_result, struct error *err);
@@ -169,4 +172,5 @@ int copy_digest(struct build *build, const struct node *node, struct digest *out
 
 /* ---- export.c ---- */
 
-int export_image(struct digest *out_id, struct build *build, const struct text_list *tags, struct error *err);
+int export_image(struct digest *out_id, struct build *build, const struct text_list *tags,
+		 const struct text_map *annotations, struct error *err);

@@ -7,15 +7,16 @@
 #include "engine/image_make.h"
 #include "store/image_name.h"
 
-static void add_history(struct image_config *config, const struct step *step)
+static void add_history(struct image_config *config, const struct build *build, const struct step *step)
 {
 	struct image_history *history;
 	char time[CLOCK_TEXT_MAX];
+	int64_t latest_ns = build->epoch_s < 0 ? INT64_MAX : build->epoch_s * CLOCK_SECOND;
 
 	if (!step->created_by)
 		return;
 	history = json_array_add(&config->history, sizeof(*history));
-	history->created = xstrdup(clock_format(time, step->created_ns));
+	history->created = xstrdup(clock_format(time, step->created_ns < latest_ns ? step->created_ns : latest_ns));
 	history->created_by = xstrdup(step->created_by);
 	history->comment = xstrdup("buildkit.dockerfile.v0");
 	history->empty_layer = !step->node || !digest_is_set(&step->node->result.diff_id);
@@ -24,16 +25,16 @@ static void add_history(struct image_config *config, const struct step *step)
 }
 
 /* From the stage that started from an image down to the target. */
-static void add_steps(struct image_config *config, const struct stage *stage)
+static void add_steps(struct image_config *config, const struct build *build, const struct stage *stage)
 {
 	char text[DIGEST_TEXT_MAX];
 
 	if (stage->base)
-		add_steps(config, stage->base);
+		add_steps(config, build, stage->base);
 	for (size_t i = 0; i < stage->step_count; i++) {
 		const struct step *step = &stage->steps[i];
 
-		add_history(config, step);
+		add_history(config, build, step);
 		if (step->created_by && step->node && digest_is_set(&step->node->result.diff_id))
 			text_list_add(&config->rootfs.diff_ids, digest_text(&step->node->result.diff_id, text));
 	}
@@ -73,25 +74,37 @@ static int set_names(struct build *build, const struct digest *id, const struct 
 	return 0;
 }
 
-static int make_and_name(struct digest *out_id, struct build *build, const struct text_list *tags, struct error *err)
+static int fill_config(struct image_config *config, const struct build *build, struct error *err)
+{
+	const struct stage *target = build->target;
+	const struct text_map *labels = build->options->labels;
+
+	json_copy_fields(config, &target->config, image_config_fields);
+	if (!config->rootfs.type)
+		config->rootfs.type = xstrdup("layers");
+	add_steps(config, build, target);
+	add_labels(config, labels);
+	if (target->step_count <= 1 && !target->base && text_equal(target->base_name, "scratch") &&
+	    !(labels && labels->count))
+		return error_set(err, ERR_INVALID, "No image was generated. Is your Dockerfile empty?");
+	if (!config->created)
+		config->created = xstrdup("1970-01-01T00:00:00Z");
+	return 0;
+}
+
+static int make_and_name(struct digest *out_id, struct build *build, const struct text_list *tags,
+			 const struct text_map *annotations, struct error *err)
 {
 	AUTO(image_config_fini) struct image_config config = { 0 };
-	struct stage *target = build->target;
 	AUTO_FREE char *part = NULL;
 	int64_t started_ns = clock_wall_ns();
-	const struct image_make make = { .config = &config, .base = target->base_image, .lease = build->lease };
+	const struct image_make make = {
+		.config = &config, .base = build->target->base_image, .annotations = annotations, .lease = build->lease
+	};
 	char hex[DIGEST_TEXT_MAX];
 
-	json_copy_fields(&config, &target->config, image_config_fields);
-	if (!config.rootfs.type)
-		config.rootfs.type = xstrdup("layers");
-	add_steps(&config, target);
-	add_labels(&config, build->options->labels);
-	if (target->step_count <= 1 && !target->base && text_equal(target->base_name, "scratch") &&
-	    !(build->options->labels && build->options->labels->count))
-		return error_set(err, ERR_INVALID, "No image was generated. Is your Dockerfile empty?");
-	if (!config.created)
-		config.created = xstrdup("1970-01-01T00:00:00Z");
+	if (fill_config(&config, build, err) < 0)
+		return -1;
 	vertex_part(build, "exporting layers", started_ns, 0, false);
 	if (image_make(out_id, build->engine, &make, err) < 0)
 		return -1;
@@ -103,13 +116,35 @@ static int make_and_name(struct digest *out_id, struct build *build, const struc
 	return set_names(build, out_id, tags, err);
 }
 
-int export_image(struct digest *out_id, struct build *build, const struct text_list *tags, struct error *err)
+int build_write_archive(struct digest *out_id, struct build *build, const struct build_archive *archive,
+			struct error *err)
+{
+	AUTO(image_config_fini) struct image_config config = { 0 };
+	struct image_record record;
+	const struct image_make make = { .config = &config,
+					 .base = build->target->base_image,
+					 .annotations = archive->annotations,
+					 .lease = build->lease };
+	const struct image_save_options save = { .names = archive->tags,
+						 .made = &record,
+						 .form = archive->docker ? IMAGE_SAVE_BOTH : IMAGE_SAVE_LAYOUT,
+						 .write = archive->write,
+						 .write_arg = archive->arg };
+
+	if (fill_config(&config, build, err) < 0 || image_make_apart(&record, build->engine, &make, err) < 0)
+		return -1;
+	*out_id = record.id;
+	return image_save(build->engine, &save, err);
+}
+
+int export_image(struct digest *out_id, struct build *build, const struct text_list *tags,
+		 const struct text_map *annotations, struct error *err)
 {
 	struct build_vertex vertex;
 	int r;
 
 	vertex_begin(build, &vertex, "exporting to image");
-	r = make_and_name(out_id, build, tags, err);
+	r = make_and_name(out_id, build, tags, annotations, err);
 	vertex_end(build, &vertex, r < 0 ? err : NULL);
 	return r;
 }

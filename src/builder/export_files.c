@@ -30,7 +30,7 @@ static int read_snapshot(struct build *build, const char *key, int (*take)(void 
 {
 	AUTO(archive_freep) struct archive *archive = NULL;
 
-	if (archive_export_snapshot(&archive, build->engine, key, err) < 0 ||
+	if (archive_export_snapshot(&archive, build->engine, key, build->epoch_s, err) < 0 ||
 	    take(arg, archive_output_fd(archive), err) < 0)
 		return -1;
 	return archive_finish(archive, build->options->cancel_fd, err);

@@ -48,9 +48,10 @@ static int scratch_init(struct scratch *scratch, struct build *build, const stru
 
 static int finish(struct build *build, const struct scratch *scratch, struct build_result *result, struct error *err)
 {
-	const struct layer_make options = {
-		.key = scratch->key, .latest_s = -1, .lease = build->lease, .cancel_fd = build->options->cancel_fd
-	};
+	const struct layer_make options = { .key = scratch->key,
+					    .latest_s = build_latest_s(build),
+					    .lease = build->lease,
+					    .cancel_fd = build->options->cancel_fd };
 	struct layer_made made;
 
 	if (layer_make(&made, build->engine, &options, err) < 0)

@@ -235,7 +235,7 @@ static int take_layer(struct run *run, struct build_result *result, struct error
 	const struct layer_make options = { .key = run->id,
 					    .mounts = &mounts,
 					    .keep = !build->options->remove && !build->options->force_remove,
-					    .latest_s = -1,
+					    .latest_s = build_latest_s(build),
 					    .lease = build->lease,
 					    .cancel_fd = build->options->cancel_fd };
 	struct layer_made made;

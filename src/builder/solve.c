@@ -89,6 +89,11 @@ static int find_key(struct build *build, struct node *node, struct error *err)
 	if (node->kind == NODE_COPY && copy_digest(build, node, &content, err) < 0)
 		return -1;
 	add_text(hasher, "kist.build.1");
+	if (build_latest_s(build) >= 0) {
+		AUTO_FREE char *latest = xasprintf("latest %lld", (long long)build_latest_s(build));
+
+		add_text(hasher, latest);
+	}
 	add_digest(hasher, &node->input->result.chain_id);
 	switch (node->kind) {
 	case NODE_EXEC:

@@ -392,11 +392,13 @@ int archive_export(struct archive **out_archive, struct engine *engine, const ch
 	return 0;
 }
 
-int archive_export_snapshot(struct archive **out_archive, struct engine *engine, const char *key, struct error *err)
+int archive_export_snapshot(struct archive **out_archive, struct engine *engine, const char *key, int64_t latest_s,
+			    struct error *err)
 {
 	AUTO(text_list_fini) struct text_list request = { 0 };
 	AUTO(archive_freep) struct archive *archive = archive_make(key);
 
+	text_list_addf(&request, "latest=%lld", (long long)latest_s);
 	if (files_add_snapshot(&request, engine->store, key, err) < 0 ||
 	    spawn(archive, "export", &request, (const int[]){ -1, -1 }, -1, err) < 0)
 		return -1;

@@ -38,8 +38,9 @@ int archive_get(struct archive **out_archive, struct archive_stat *out_stat, str
 		const char *container, const char *path, int cancel_fd, struct error *err);
 /* The container's own files, without volumes. */
 int archive_export(struct archive **out_archive, struct engine *engine, const char *container, struct error *err);
-/* The same of a snapshot that no container has. */
-int archive_export_snapshot(struct archive **out_archive, struct engine *engine, const char *key, struct error *err);
+/* The same of a snapshot that no container has; later times become latest_s (negative: they stay). */
+int archive_export_snapshot(struct archive **out_archive, struct engine *engine, const char *key, int64_t latest_s,
+			    struct error *err);
 int archive_output_fd(const struct archive *archive); /* borrowed */
 /* Whether all of it was written. */
 int archive_finish(struct archive *archive, int cancel_fd, struct error *err);

@@ -214,14 +214,23 @@ int image_push(struct engine *engine, const struct image_push_options *options, 
 
 /* ---- save, load ---- */
 
+enum image_save_form {
+	IMAGE_SAVE_BOTH,   /* docker's (manifest.json) and an OCI layout (index.json) at once */
+	IMAGE_SAVE_LAYOUT, /* only the second */
+};
+
+struct image_record;
+
 struct image_save_options {
-	const struct text_list *names; /* a repository without a tag means all its tags; an id goes without names */
-	const char *platform;	       /* JSON of ?platform=, or "" or NULL */
+	const struct text_list *names;	 /* a repository without a tag means all its tags; an id goes without names */
+	const char *platform;		 /* JSON of ?platform=, or "" or NULL */
+	const struct image_record *made; /* of image_make_apart(): this one, with the names (NULL: none); or NULL */
+	enum image_save_form form;
 	/* Takes a piece of the archive; negative with err filled ends it. Not called before everything was found. */
 	int (*write)(void *arg, const void *data, size_t size, struct error *err);
 	void *write_arg;
 };
-/* One archive that is docker's (manifest.json) and an OCI layout (index.json) at once. Layers are as they are stored. */
+/* One archive. Layers are as they are stored. */
 int image_save(struct engine *engine, const struct image_save_options *options, struct error *err);
 
 struct image_load_options {

@@ -230,6 +230,8 @@ static int put_manifest(struct digest *out_digest, struct engine *engine, const 
 	manifest.config->media_type = xstrdup(MEDIA_OCI_CONFIG);
 	manifest.config->digest = xstrdup(digest_text(config, digest));
 	manifest.config->size = config_size;
+	if (options->annotations)
+		text_map_copy(&manifest.annotations, options->annotations);
 	text = manifest_encode(&manifest);
 	return put_leased(out_digest, engine, options->lease, text, err);
 }
@@ -248,10 +250,28 @@ int image_make(struct digest *out_id, struct engine *engine, const struct image_
 	if (image_layers_init(&layers, options->config, options->lease, err) < 0)
 		return -1;
 	r = image_record_find(&there, store, out_id, err);
-	if (r != 0)
-		return r < 0 ? -1 : 0;
+	if (r < 0)
+		return -1;
+	/* Annotations are no part of an image's id. */
+	if (r > 0 && !(options->annotations && options->annotations->count > 0))
+		return 0;
 	if (put_leased(out_id, engine, options->lease, config, err) < 0 ||
 	    put_manifest(&manifest, engine, options, out_id, strlen(config), err) < 0)
 		return -1;
 	return image_commit_record(store, out_id, &manifest, options->config, &layers, &options->parent, err);
+}
+
+int image_make_apart(struct image_record *out_record, struct engine *engine, const struct image_make *options,
+		     struct error *err)
+{
+	AUTO(image_layers_fini) struct image_layers_new layers = { 0 };
+	AUTO_FREE char *config = image_config_encode(options->config);
+	struct image_record record = { 0 };
+
+	if (image_layers_init(&layers, options->config, options->lease, err) < 0 ||
+	    put_leased(&record.id, engine, options->lease, config, err) < 0 ||
+	    put_manifest(&record.manifest, engine, options, &record.id, strlen(config), err) < 0)
+		return -1;
+	*out_record = record;
+	return 0;
 }

@@ -14,7 +14,7 @@
 
 #include "base/text.h"
 #include "oci/image_config.h"
-#include "store/store.h"
+#include "store/image_record.h"
 
 struct engine;
 
@@ -37,11 +37,15 @@ struct layer_made {
 int layer_make(struct layer_made *out_made, struct engine *engine, const struct layer_make *options, struct error *err);
 
 struct image_make {
-	const struct image_config *config; /* complete: created, history, rootfs.diff_ids */
-	struct digest base;		   /* image whose manifest knows the lowest layers; not set: none */
-	struct digest parent;		   /* what is told as its parent; not set: none */
+	const struct image_config *config;  /* complete: created, history, rootfs.diff_ids */
+	struct digest base;		    /* image whose manifest knows the lowest layers; not set: none */
+	struct digest parent;		    /* what is told as its parent; not set: none */
+	const struct text_map *annotations; /* of the manifest; NULL: none */
 	struct lease *lease;
 };
 
 /* ERR_NOT_FOUND if a layer is missing. The same config gives the same id, and then nothing is written. */
 int image_make(struct digest *out_id, struct engine *engine, const struct image_make *options, struct error *err);
+/* The same without a row, only the blobs under the lease: what image_save() takes as `made`. */
+int image_make_apart(struct image_record *out_record, struct engine *engine, const struct image_make *options,
+		     struct error *err);

@@ -333,11 +333,47 @@ static int put_documents(struct save *save, struct error *err)
 	AUTO_FREE char *manifest = make_manifest(save);
 	AUTO_FREE char *repositories = make_repositories(save);
 
-	if (put_text(save, "index.json", index, err) < 0 || put_text(save, "manifest.json", manifest, err) < 0 ||
-	    put_text(save, "oci-layout", ARCHIVE_LAYOUT, err) < 0 ||
-	    put_text(save, "repositories", repositories, err) < 0)
+	if (put_text(save, "index.json", index, err) < 0 || put_text(save, "oci-layout", ARCHIVE_LAYOUT, err) < 0)
+		return -1;
+	if (save->options->form == IMAGE_SAVE_BOTH && (put_text(save, "manifest.json", manifest, err) < 0 ||
+						       put_text(save, "repositories", repositories, err) < 0))
 		return -1;
 	return put(save, end, sizeof(end), err);
+}
+
+/* One that nobody else knows: its names are what it is to be called. */
+static int add_made(struct save *save, struct error *err)
+{
+	const struct image_save_options *options = save->options;
+
+	if (add_image(save, options->made, NULL, "", err) < 0)
+		return -1;
+	for (size_t i = 0; options->names && i < options->names->count; i++) {
+		AUTO(reference_fini) struct reference reference = { 0 };
+		AUTO_FREE char *full = NULL;
+
+		if (reference_parse(&reference, options->names->items[i], err) < 0)
+			return -1;
+		reference_default_tag(&reference);
+		full = reference_format(&reference);
+		if (!text_list_contains(&save->images[0].names, full))
+			text_list_add(&save->images[0].names, full);
+	}
+	return 0;
+}
+
+static int find_images(struct save *save, struct error *err)
+{
+	const struct text_list *names = save->options->names;
+
+	if (save->options->made)
+		return add_made(save, err);
+	if (names->count == 0)
+		return error_set(err, ERR_INVALID, "no image is named");
+	for (size_t i = 0; i < names->count; i++)
+		if (add_name(save, names->items[i], err) < 0)
+			return -1;
+	return 0;
 }
 
 int image_save(struct engine *engine, const struct image_save_options *options, struct error *err)
@@ -346,11 +382,8 @@ int image_save(struct engine *engine, const struct image_save_options *options, 
 
 	save.lease = lease_new(engine_store(engine));
 	map_init(&save.written, NULL);
-	if (options->names->count == 0)
-		return error_set(err, ERR_INVALID, "no image is named");
-	for (size_t i = 0; i < options->names->count; i++)
-		if (add_name(&save, options->names->items[i], err) < 0)
-			return -1;
+	if (find_images(&save, err) < 0)
+		return -1;
 	if (put_folders(&save, err) < 0)
 		return -1;
 	for (size_t i = 0; i < save.count; i++) {
@@ -359,7 +392,8 @@ int image_save(struct engine *engine, const struct image_save_options *options, 
 		if (put_image(&save, &save.images[i], err) < 0)
 			return -1;
 		digest_text(&save.images[i].source.id, text);
-		image_event(engine, "save", text, &save.images[i].source.id, text);
+		if (!options->made)
+			image_event(engine, "save", text, &save.images[i].source.id, text);
 	}
 	return put_documents(&save, err);
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """BuildKit's protocol: POST /grpc and POST /session, by a small client of our own and by the stock buildx."""
 import base64
+import hashlib
 import io
 import json
 import os
@@ -409,6 +410,99 @@ def test_files_out(own, context):
         assert tar.extractfile("top/a").read() == b"first"
 
 
+def layout_of(data):
+    """(names of the files, index, manifest, config) of an archive; every blob has the digest it is called by."""
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        files = {entry.name: tar.extractfile(entry).read() for entry in tar if entry.isfile()}
+    for name, content in files.items():
+        if name.startswith("blobs/sha256/"):
+            assert hashlib.sha256(content).hexdigest() == name.rpartition("/")[2]
+    index = json.loads(files["index.json"])
+    manifest = json.loads(files["blobs/" + index["manifests"][0]["digest"].replace(":", "/")])
+    config = json.loads(files["blobs/" + manifest["config"]["digest"].replace(":", "/")])
+    for layer in manifest["layers"]:
+        assert len(files["blobs/" + layer["digest"].replace(":", "/")]) == layer["size"]
+    return files, index, manifest, config
+
+
+def test_archives_out(own, context):
+    folder = context("FROM bk\nCOPY a /in\nLABEL x=y\n", {"a": uuid.uuid4().hex})
+    before = own.docker("images", "-aq", "--no-trunc").stdout
+    attrs = {"name": "some/name:1,other", "annotation.who": "me", "annotation-manifest[linux/amd64].why": "so"}
+    built = build(own, folder, exporters=[("oci", attrs)], takes_tar=True)
+    assert built.answer.status == 0, built.answer.error
+    files, index, manifest, config = layout_of(built.session.tar)
+    assert "manifest.json" not in files and json.loads(files["oci-layout"]) == {"imageLayoutVersion": "1.0.0"}
+    names = [entry["annotations"]["io.containerd.image.name"] for entry in index["manifests"]]
+    assert names == ["docker.io/some/name:1", "docker.io/library/other:latest"]
+    assert manifest["annotations"] == {"who": "me", "why": "so"}
+    assert config["config"]["Labels"] == {"x": "y"} and len(manifest["layers"]) == 2
+    assert built.response["containerimage.config.digest"] == manifest["config"]["digest"]
+    assert "exporting to oci image format" in built.vertices
+    built = build(own, folder, exporters=[("docker", {"name": "some/name:1"})], takes_tar=True)
+    files = layout_of(built.session.tar)[0]
+    assert json.loads(files["manifest.json"])[0]["RepoTags"] == ["some/name:1"]
+    # They are nobody's image here.
+    assert own.docker("images", "-aq", "--no-trunc").stdout == before
+
+
+@pytest.mark.parametrize(
+    "kind, attrs, said",
+    [
+        ("oci", {"tar": "false"}, "output type=oci: tar=false is not supported"),
+        ("docker", {"compression": "zstd"}, "output type=docker: compression=zstd is not supported"),
+        ("moby", {"push-by-digest": "true"}, "output type=moby: push-by-digest=true is not supported"),
+        ("local", {"mode": "delete"}, "output type=local: mode=delete is not supported"),
+        ("moby", {"nonsense": "1"}, "output type=moby: nonsense=1 is not supported"),
+        ("oci", {"annotation-index.a": "b"}, "index annotations not supported for single platform export"),
+        ("moby", {"push": "true"}, "tag is needed when pushing to registry"),
+    ],
+)
+def test_outputs_refused(own, context, kind, attrs, said):
+    built = build(own, context("FROM bk\n"), exporters=[(kind, attrs)])
+    assert (built.answer.status != 0, built.answer.error) == (True, said)
+
+
+def test_annotations_of_a_stored_image(own, context):
+    folder = context(f"FROM bk\nLABEL x={uuid.uuid4().hex}\n")
+    tag = "bk-" + uuid.uuid4().hex[:8]
+    for value in ["one", "two"]:
+        built = build(own, folder, exporters=[("moby", {"name": tag, "annotation.who": value})])
+        assert built.answer.status == 0, built.answer.error
+        saved = subprocess.run(["docker", "save", tag], env=own.environment, capture_output=True, check=True).stdout
+        assert layout_of(saved)[2]["annotations"] == {"who": value}
+
+
+def test_reproducible(own, context):
+    folder = context(
+        "FROM bk\nCOPY in /in\nRUN echo 1 >/made && mkdir /d && ln -s x /d/l\nWORKDIR /w\nENV A=1\n", {"in/a": "1"}
+    )
+    attrs = {"no-cache": "", "build-arg:SOURCE_DATE_EPOCH": "1000000000"}
+    wanted = [("oci", {"name": "repro:1", "rewrite-timestamp": "true"})]
+    made = []
+    for _ in range(2):
+        built = build(own, folder, attrs=attrs, exporters=wanted, takes_tar=True)
+        assert built.answer.status == 0, built.answer.error
+        made.append(built.session.tar)
+        os.utime(folder / "in" / "a", (2000000000 + len(made), 2000000000 + len(made)))
+    assert made[0] == made[1]
+    files, _, manifest, config = layout_of(made[0])
+    assert config["created"] == "2001-09-09T01:46:40Z"
+    assert {entry["created"] for entry in config["history"][-4:]} == {"2001-09-09T01:46:40Z"}
+    for layer in manifest["layers"][1:]:
+        with tarfile.open(fileobj=io.BytesIO(files["blobs/" + layer["digest"].replace(":", "/")])) as tar:
+            assert all(entry.mtime <= 1000000000 for entry in tar)
+    # Without: the config is the same, the files are as young as they are.
+    built = build(own, folder, attrs=attrs, exporters=[("oci", {})], takes_tar=True)
+    assert layout_of(built.session.tar)[2]["layers"] != manifest["layers"]
+    assert layout_of(built.session.tar)[3]["created"] == config["created"]
+    built = build(own, folder, attrs=attrs, exporters=[("tar", {})], takes_tar=True)
+    with tarfile.open(fileobj=io.BytesIO(built.session.tar)) as tar:
+        assert max(entry.mtime for entry in tar) <= 1000000000
+    built = build(own, folder, attrs={"build-arg:SOURCE_DATE_EPOCH": "yesterday"})
+    assert built.answer.error == "invalid SOURCE_DATE_EPOCH: yesterday"
+
+
 # ---- POST /build?version=2 of older clients ----
 
 
@@ -536,6 +630,43 @@ def test_buildx_outputs(buildx, context, tmp_path):
     assert (tmp_path / "out" / "bin" / "sh").exists()
     with tarfile.open(tmp_path / "o.tar") as tar:
         assert tar.extractfile("in/a.txt").read() == b"content"
+
+
+@needs_buildx
+def test_buildx_archives(own, buildx, context, tmp_path):
+    folder = context("FROM bk\nCOPY a.txt /in/\n", {"a.txt": uuid.uuid4().hex})
+    tag = "bx-" + uuid.uuid4().hex[:8]
+    buildx(
+        "buildx", "build", "-t", tag, "--annotation", "who=me", "-o", f"type=oci,dest={tmp_path}/o.tar",
+        "-o", f"type=docker,dest={tmp_path}/d.tar", "-o", f"type=local,dest={tmp_path}/out", folder,
+    )  # fmt: skip
+    assert (tmp_path / "out" / "in" / "a.txt").read_text() == (folder / "a.txt").read_text()
+    _, index, manifest, _ = layout_of((tmp_path / "o.tar").read_bytes())
+    assert index["manifests"][0]["annotations"]["io.containerd.image.name"] == f"docker.io/library/{tag}:latest"
+    assert manifest["annotations"] == {"who": "me"}
+    assert own.docker("images", "-q", tag).stdout == ""
+    own.docker("load", "-i", tmp_path / "d.tar")
+    assert own.docker("run", "--rm", tag, "cat", "/in/a.txt").stdout == (folder / "a.txt").read_text()
+
+
+@needs_buildx
+def test_buildx_push(own, buildx, registry, context, tmp_path):
+    tag = f"{registry.address}/bx-{uuid.uuid4().hex[:8]}:1"
+    folder = context("FROM bk\nCOPY a.txt /in/\n", {"a.txt": uuid.uuid4().hex})
+    metadata = tmp_path / "metadata.json"
+    done = buildx("buildx", "build", "--progress", "plain", "-t", tag, "--push", "--metadata-file", metadata, folder)
+    assert f"pushing manifest for {tag}" in done.stderr
+    assert json.loads(metadata.read_text())["image.name"] == tag
+    own.docker("rmi", tag)
+    assert own.docker("run", "--rm", tag, "cat", "/in/a.txt").stdout == (folder / "a.txt").read_text()
+    # Reproducible: SOURCE_DATE_EPOCH of the environment, twice without the cache.
+    environment = dict(buildx.environment, SOURCE_DATE_EPOCH="1000000000")
+    for name in ["1", "2"]:
+        subprocess.run(
+            ["docker", "buildx", "build", "--no-cache", "-o", f"type=oci,dest={tmp_path}/{name},rewrite-timestamp=true",
+             folder], env=environment, check=True, capture_output=True, timeout=120,
+        )  # fmt: skip
+    assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
 
 
 @needs_buildx

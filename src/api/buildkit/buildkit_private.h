@@ -36,6 +36,7 @@ struct job {
 	char *ref;
 	char *session_id;	  /* of the solve */
 	struct text_list allowed; /* entitlements of the solve */
+	bool clamp;		  /* an exporter of the solve rewrites times */
 	unsigned users;		  /* guarded by buildkit's mutex */
 	int cancel_fd;		  /* eventfd: POST /build/cancel */
 	struct mutex mutex;
@@ -117,11 +118,20 @@ int frontend_solve_options(struct frontend **out_frontend, struct job *job, cons
 /* A question that builds nothing: "check", "outline", "targets". */
 int frontend_ask(struct build_view *out_view, struct job *job, const struct text_map *attrs, const char *call,
 		 struct grpc_stream *stream, struct error *err);
+void frontend_free(struct frontend *frontend);
+DEFINE_AUTO(struct frontend, frontend_free)
+
+/* ---- exporters.c ---- */
+
+/* What no exporter of ours can do is told before anything is built. */
+int exporters_check(const struct bk_solve_request *request, struct error *err);
+/* Whether one of them wants the times of files rewritten. */
+bool exporters_clamp(const struct bk_solve_request *request);
 /* Makes what the exporters ask for; fills the response. */
 int frontend_export(struct frontend *frontend, const struct bk_solve_request *request,
 		    struct bk_solve_response *response, int cancel_fd, struct error *err);
-void frontend_free(struct frontend *frontend);
-DEFINE_AUTO(struct frontend, frontend_free)
+/* JSON of a client's credentials for a registry, as a pull or push wants it; NULL: none. */
+char *frontend_credentials(struct frontend *frontend, const char *host, int cancel_fd);
 
 /* ---- session.c ---- */
 
@@ -145,8 +155,24 @@ int filesync_fill(struct session *session, const struct build_fill *fill, struct
 
 /* ---- filesend.c ---- */
 
-/* The result as files in the client's directory, or as one tar file: "local", "tar". */
-int filesend_export(struct frontend *frontend, bool tar, size_t exporter, struct error *err);
+enum filesend_form {
+	FILESEND_LOCAL,	 /* files in the client's directory */
+	FILESEND_TAR,	 /* the files as one tar */
+	FILESEND_LAYOUT, /* the image as an OCI layout in a tar */
+	FILESEND_DOCKER, /* that with docker's manifest.json */
+};
+
+struct filesend {
+	enum filesend_form form;
+	size_t exporter; /* its place in the request */
+	/* the last two forms: */
+	const struct text_list *tags;
+	const struct text_map *annotations;
+	struct digest *out_id;
+};
+
+/* The result to the client. */
+int filesend_export(struct frontend *frontend, const struct filesend *wanted, struct error *err);
 
 /* ---- agent.c ---- */
 

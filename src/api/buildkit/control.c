@@ -28,6 +28,8 @@ void control_add_worker(struct bk_worker *worker)
 		platform->variant = xstrdup(host.variant);
 	worker->id = xstrdup("default");
 	text_map_set(&worker->labels, "org.mobyproject.buildkit.worker.executor", "kist");
+	/* By this clients know that archives and pushes come from the builder itself. */
+	text_map_set(&worker->labels, "org.mobyproject.buildkit.worker.snapshotter", "overlayfs");
 	worker->platforms.items = platform;
 	worker->platforms.count = 1;
 	worker->version = version_text();
@@ -120,7 +122,7 @@ static int solve(struct job *job, const struct bk_solve_request *request, struct
 	AUTO(frontend_freep) struct frontend *own = NULL;
 	struct frontend *frontend = NULL;
 
-	if (check_entitlements(&request->entitlements, err) < 0)
+	if (check_entitlements(&request->entitlements, err) < 0 || exporters_check(request, err) < 0)
 		return -1;
 	if (text_equal(request->frontend, "dockerfile.v0")) {
 		if (frontend_solve(&own, job, &request->frontend_attrs, stream, err) < 0)

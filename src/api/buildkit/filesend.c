@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * moby.filesync.v1.FileSend/DiffCopy, the other way round: as a tar file it is
+ * moby.filesync.v1.FileSend/DiffCopy, the other way round: an archive is
  * just bytes; into a directory we list the files, the client asks for contents by
  * number. The result's tar is read twice for that: for the list, then for what
  * was asked, in its own order. A client asks for all it wants without waiting.
@@ -19,8 +19,7 @@
 struct sending {
 	struct frontend *frontend;
 	struct grpc_stream *stream;
-	size_t exporter;
-	bool tar;
+	const struct filesend *wanted;
 	const char *part;
 	int64_t started_ns;
 	int64_t bytes;
@@ -42,7 +41,7 @@ static int open_stream(struct sending *sending, struct error *err)
 	const struct grpc_call call = { .path = "/moby.filesync.v1.FileSend/DiffCopy",
 					.metadata = &metadata,
 					.cancel_fd = frontend->options.cancel_fd };
-	AUTO_FREE char *id = xasprintf("%zu", sending->exporter);
+	AUTO_FREE char *id = xasprintf("%zu", sending->wanted->exporter);
 
 	grpc_metadata_add(&metadata, "buildkit-attachable-exporter-id", id);
 	return grpc_open(&sending->stream, session_connection(frontend->session), &call, err);
@@ -50,19 +49,25 @@ static int open_stream(struct sending *sending, struct error *err)
 
 /* ---- a tar file ---- */
 
-static int send_tar(void *arg, int fd, struct error *err)
+static int send_block(void *arg, const void *data, size_t size, struct error *err)
 {
 	struct sending *sending = arg;
+	const struct bk_bytes message = { .data = { (uint8_t *)(uintptr_t)data, size } };
+
+	if (grpc_send(sending->stream, &message, bk_bytes_fields, err) < 0)
+		return -1;
+	sending->bytes += (int64_t)size;
+	return 0;
+}
+
+static int send_tar(void *arg, int fd, struct error *err)
+{
 	AUTO_FREE uint8_t *block = xmalloc(BLOCK_SIZE);
 	ssize_t size;
 
-	while ((size = read(fd, block, BLOCK_SIZE)) > 0) {
-		const struct bk_bytes message = { .data = { block, (size_t)size } };
-
-		if (grpc_send(sending->stream, &message, bk_bytes_fields, err) < 0)
+	while ((size = read(fd, block, BLOCK_SIZE)) > 0)
+		if (send_block(arg, block, (size_t)size, err) < 0)
 			return -1;
-		sending->bytes += size;
-	}
 	return size < 0 ? error_set_errno(err, ERR_INTERNAL, errno, "read the files") : 0;
 }
 
@@ -212,6 +217,32 @@ static int send_directory(struct sending *sending, struct error *err)
 	return grpc_send(sending->stream, &end, bk_packet_fields, err);
 }
 
+static int send_image(struct sending *sending, struct error *err)
+{
+	const struct filesend *wanted = sending->wanted;
+	const struct build_archive archive = { .docker = wanted->form == FILESEND_DOCKER,
+					       .tags = wanted->tags,
+					       .annotations = wanted->annotations,
+					       .write = send_block,
+					       .arg = sending };
+
+	return build_write_archive(wanted->out_id, sending->frontend->build, &archive, err);
+}
+
+static int send(struct sending *sending, struct error *err)
+{
+	switch (sending->wanted->form) {
+	case FILESEND_LOCAL:
+		return send_directory(sending, err);
+	case FILESEND_TAR:
+		return build_read_files(sending->frontend->build, send_tar, sending, err);
+	case FILESEND_LAYOUT:
+	case FILESEND_DOCKER:
+		break;
+	}
+	return send_image(sending, err);
+}
+
 static int run(void *arg, struct error *err)
 {
 	struct sending *sending = arg;
@@ -220,8 +251,7 @@ static int run(void *arg, struct error *err)
 	if (open_stream(sending, err) < 0)
 		return -1;
 	show(sending, false);
-	r = sending->tar ? build_read_files(sending->frontend->build, send_tar, sending, err)
-			 : send_directory(sending, err);
+	r = send(sending, err);
 	if (r < 0)
 		return -1;
 	grpc_send_end(sending->stream);
@@ -231,16 +261,15 @@ static int run(void *arg, struct error *err)
 	return 0;
 }
 
-int filesend_export(struct frontend *frontend, bool tar, size_t exporter, struct error *err)
+int filesend_export(struct frontend *frontend, const struct filesend *wanted, struct error *err)
 {
+	static const char *const names[] = { "exporting to client directory", "exporting to client tarball",
+					     "exporting to oci image format", "exporting to docker image format" };
 	struct sending sending = { .frontend = frontend,
-				   .tar = tar,
-				   .exporter = exporter,
-				   .part = tar ? "sending tarball" : "copying files",
+				   .wanted = wanted,
+				   .part = wanted->form == FILESEND_LOCAL ? "copying files" : "sending tarball",
 				   .started_ns = clock_wall_ns() };
-	int r = build_export_shown(frontend->build,
-				   tar ? "exporting to client tarball" : "exporting to client directory", run, &sending,
-				   err);
+	int r = build_export_shown(frontend->build, names[wanted->form], run, &sending, err);
 
 	grpc_stream_free(sending.stream);
 	free(sending.asked);

@@ -170,6 +170,11 @@ static char *on_credentials(void *arg, const char *host, int cancel_fd)
 	return json.size > 0 ? text_take(&json) : NULL;
 }
 
+char *frontend_credentials(struct frontend *frontend, const char *host, int cancel_fd)
+{
+	return on_credentials(frontend, host, cancel_fd);
+}
+
 /* ---- life ---- */
 
 void frontend_free(struct frontend *frontend)
@@ -267,6 +272,7 @@ static int open_build(struct frontend *frontend, int cancel_fd, struct error *er
 
 	frontend->options.cancel_fd = cancel_fd;
 	frontend->options.allowed = &job->allowed;
+	frontend->options.clamp = job->clamp;
 	mutex_lock(&job->mutex);
 	session_id = xstrdup(job->session_id);
 	mutex_unlock(&job->mutex);
@@ -328,52 +334,5 @@ int frontend_solve(struct frontend **out_frontend, struct job *job, const struct
 		return -1;
 	}
 	*out_frontend = take_ptr(frontend);
-	return 0;
-}
-
-/* ---- export ---- */
-
-static int export_image(struct frontend *frontend, const struct text_map *attrs, struct text_map *answer,
-			struct error *err)
-{
-	const char *names = text_or_empty(text_map_get(attrs, "name"));
-	AUTO(text_list_fini) struct text_list tags = { 0 };
-	char text[DIGEST_TEXT_MAX];
-	struct digest id;
-
-	text_list_split(&tags, names, ',');
-	if (build_export(&id, frontend->build, &tags, err) < 0)
-		return -1;
-	text_map_set(answer, "containerimage.digest", digest_text(&id, text));
-	text_map_set(answer, "containerimage.config.digest", text);
-	if (*names)
-		text_map_set(answer, "image.name", names);
-	return 0;
-}
-
-static int export_one(struct frontend *frontend, const char *type, size_t number, const struct text_map *attrs,
-		      struct text_map *answer, struct error *err)
-{
-	if (text_equal(type, "local") || text_equal(type, "tar"))
-		return filesend_export(frontend, text_equal(type, "tar"), number, err);
-	if (text_equal(type, "moby") || text_equal(type, "image"))
-		return export_image(frontend, attrs, answer, err);
-	return error_set(err, ERR_UNSUPPORTED, "exporter \"%s\" could not be found", type);
-}
-
-int frontend_export(struct frontend *frontend, const struct bk_solve_request *request,
-		    struct bk_solve_response *response, int cancel_fd, struct error *err)
-{
-	struct text_map *answer = &response->exporter_response;
-
-	frontend->options.cancel_fd = cancel_fd;
-	if (request->exporters.count == 0 && !text_empty(request->exporter))
-		return export_one(frontend, request->exporter, 0, &request->exporter_attrs, answer, err);
-	for (size_t i = 0; i < request->exporters.count; i++) {
-		const struct bk_exporter *exporter = &request->exporters.items[i];
-
-		if (export_one(frontend, text_or_empty(exporter->type), i, &exporter->attrs, answer, err) < 0)
-			return -1;
-	}
 	return 0;
 }

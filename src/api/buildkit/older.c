@@ -53,11 +53,18 @@ static int read_outputs(struct bk_solve_request *request, const char *text, stru
 		return error_set(err, ERR_INVALID, "error reading outputs: too many");
 	request->exporters.items = xcalloc(json_value_count(value) + 1, sizeof(*request->exporters.items));
 	for (size_t i = 0; i < json_value_count(value); i++) {
+		const struct json_value *attrs = json_value_get(json_value_at(value, i), "Attrs");
 		const char *type = json_value_text(json_value_get(json_value_at(value, i), "Type"));
+		struct bk_exporter *exporter = &request->exporters.items[request->exporters.count++];
+		AUTO(text_list_fini) struct text_list keys = { 0 };
 
-		request->exporters.items[request->exporters.count++].type = xstrdup(text_or_empty(type));
+		exporter->type = xstrdup(text_or_empty(type));
+		json_value_keys(&keys, attrs, false);
+		for (size_t j = 0; j < keys.count; j++)
+			text_map_set(&exporter->attrs, keys.items[j],
+				     text_or_empty(json_value_text(json_value_get(attrs, keys.items[j]))));
 	}
-	return 0;
+	return exporters_check(request, err);
 }
 
 /* Without a word about outputs, the image. */
