@@ -12,7 +12,7 @@ import shutil
 import subprocess
 
 import pytest
-from lib import leaks
+from lib import leaks, needs
 
 USER = 64321
 FIRST, COUNT = 700000, 65536
@@ -82,8 +82,7 @@ class Rootless:
 
 @pytest.fixture
 def user(tmp_root, program, busybox_rootfs):
-    if not shutil.which("newuidmap"):
-        pytest.skip("Debian's uidmap is not installed")
+    needs.programs("newuidmap", "newgidmap")
     it = Rootless(tmp_root, program("kist-runtime"), busybox_rootfs)
     yield it
     assert not leaks.cgroups(it.name)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import urllib.request
 
+import docker
 import pytest
 
 from lib.images import digest
@@ -212,7 +213,6 @@ def test_credentials(loaded, session_root):
 
 
 def test_docker_py(loaded, ours):
-    docker = pytest.importorskip("docker")
     client = docker.DockerClient(base_url=f"unix://{loaded.socket}", version="auto")
     name = f"{ours.address}/from-py"
     client.images.get("bb").tag(name, "7")
@@ -292,7 +292,6 @@ def test_what_a_name_means_in_its_registry(loaded, registry, sink):
         }
     ).encode()
     sink.manifests["many", "1"] = ("application/vnd.oci.image.index.v1+json", index)
-    docker = pytest.importorskip("docker")
     client = docker.DockerClient(base_url=f"unix://{loaded.socket}", version="auto")
     data = client.images.get_registry_data(f"{sink.address}/many:1")
     assert data.id == digest(index) and data.attrs["Descriptor"]["size"] == len(index)

@@ -8,6 +8,7 @@ import os
 import subprocess
 import tarfile
 
+import docker
 import pytest
 
 from lib.daemon import Daemon
@@ -244,7 +245,6 @@ def test_progress_where_it_is_wanted(shared_daemon):
 
 
 def test_docker_py(shared_daemon):
-    docker = pytest.importorskip("docker")
     client = docker.DockerClient(base_url=f"unix://{shared_daemon.socket}", version="auto")
     image, files = image_files([tar_with(("py", "file", b"py"))], ["py:1"])
     assert [i.id for i in client.images.load(make_tar(files))] == [image]

@@ -6,6 +6,7 @@ import os
 import subprocess
 import tarfile
 
+import docker
 import pytest
 
 from lib import images
@@ -152,7 +153,6 @@ def test_prune_of_the_cache(shared, context):
 
 
 def test_docker_py(shared, context):
-    docker = pytest.importorskip("docker")
     client = docker.DockerClient(base_url=f"unix://{shared.socket}", version="auto", timeout=60)
     try:
         path = context("FROM bb\nARG A\nRUN echo $A > /a\nCOPY f /f\n", {"f": "py"})

@@ -3,15 +3,13 @@
 import hashlib
 import io
 import json
-import shutil
 import subprocess
 import tarfile
 
 import pytest
 
+from lib import needs
 from lib.dockerfiles import DOCKERFILES, FILES, IGNORE, LINKS
-
-pytestmark = pytest.mark.skipif(shutil.which("buildah") is None, reason="no buildah to compare with")
 
 PACKED = {"pack.tar": "w", "pack.tar.gz": "w:gz", "pack.tar.bz2": "w:bz2", "pack.tar.xz": "w:xz"}
 # Under the sanitizers, which make every program slow, a few are enough.
@@ -78,6 +76,7 @@ def files_of(tree):
 
 @pytest.fixture(scope="module")
 def peers(shared_daemon, registry, session_root):
+    needs.programs("buildah")
     storage = ["--root", str(session_root / "buildah"), "--runroot", str(session_root / "buildah-run")]
     buildah = ["buildah", *storage, "--storage-driver", "vfs"]
 

@@ -15,10 +15,9 @@ import uuid
 
 import pytest
 
+from lib import buildkit as bk
 from lib import images
 from lib.docker_cli import IS_28
-
-bk = pytest.importorskip("lib.buildkit", reason="needs python3-h2")
 
 
 @pytest.fixture(scope="module")

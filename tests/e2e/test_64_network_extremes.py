@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from lib import images, leaks
+from lib import images, leaks, needs
 from lib.daemon import Daemon
 from lib.runtime_box import wait_for
 from test_60_network import fetch, free_port, inside, outside, run, wget  # noqa: F401
@@ -242,8 +242,10 @@ def test_foreign_firewall(tmp_root, program, busybox_rootfs, iptables):
     """A FORWARD chain that drops, as dockerd makes it: our bridges are let through, and nothing of ours stays in it."""
     engine = Secluded(tmp_root, program)
     try:
-        if engine.within(iptables, "-P", "FORWARD", "DROP", check=False).returncode != 0:
-            pytest.skip("no such iptables here")
+        needs.programs(iptables)
+        drop = engine.within(iptables, "-P", "FORWARD", "DROP", check=False)
+        if drop.returncode != 0:
+            pytest.skip(f"this kernel has no tables for it: {drop.stderr.strip()}")
         engine.start()
         tar = images.tar_of(busybox_rootfs)
         subprocess.run(["docker", "import", "-", "box"], input=tar, env=engine.environment, check=True, capture_output=True)

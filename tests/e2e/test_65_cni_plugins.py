@@ -7,13 +7,12 @@ import json
 import os
 import pathlib
 import secrets
-import shutil
 import subprocess
 import time
 
 import pytest
 
-from lib import images
+from lib import images, needs
 from lib.topology import Space, run
 
 PLUGINS = ("bridge", "portmap", "firewall", "host-local")
@@ -237,8 +236,7 @@ def network_file(folder, root, name, version):
 
 
 def test_podman(host, plugins, tmp_root, program, busybox_rootfs):
-    if not shutil.which("podman"):
-        pytest.skip("podman is not installed")
+    needs.programs("podman")
     network_file(tmp_root / "net.d", tmp_root, "test", "0.4.0")
     (tmp_root / "c.conf").write_text(
         f'[network]\nnetwork_backend = "cni"\ncni_plugin_dirs = ["{plugins}"]\nnetwork_config_dir = "{tmp_root}/net.d"\n'
@@ -269,8 +267,7 @@ def test_podman(host, plugins, tmp_root, program, busybox_rootfs):
 
 def test_containerd(host, plugins, tmp_root, busybox_layout):
     """ctr run --cni looks in /etc/cni/net.d and /opt/cni/bin: in a mount namespace of the test's own those are ours."""
-    if not shutil.which("ctr"):
-        pytest.skip("containerd is not installed")
+    needs.programs("containerd", "ctr")
     network_file(tmp_root / "net.d", tmp_root, "test", "1.0.0")
     name, space = f"t{secrets.token_hex(4)}", f"t-{secrets.token_hex(4)}"
     (tmp_root / "config.toml").write_text(

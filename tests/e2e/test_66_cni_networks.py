@@ -9,13 +9,12 @@ import subprocess
 
 import pytest
 
-from lib import images
+from lib import images, needs
 from test_60_network import server, wget
 from test_62_dns import lookup, wait_for
 from test_64_network_extremes import Secluded
 
-DEBIAN = pathlib.Path("/usr/lib/cni")
-pytestmark = pytest.mark.skipif(not (DEBIAN / "bridge").exists(), reason="containernetworking-plugins is not installed")
+DEBIAN = pathlib.Path(needs.file("/usr/lib/cni/bridge")).parent
 
 # Notes each call, then does what the plugin before it said.
 NOTE = """#!/bin/sh

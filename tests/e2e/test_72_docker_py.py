@@ -8,9 +8,8 @@ import struct
 import threading
 import time
 
+import docker
 import pytest
-
-docker = pytest.importorskip("docker")
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ import pathlib
 import pty
 import re
 import select
-import shutil
 import signal
 import struct
 import subprocess
@@ -23,7 +22,6 @@ from lib.registry import Registry
 from lib.docker_cli import IS_28, needs_28
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
-needs_docker = pytest.mark.skipif(shutil.which("docker") is None, reason="no docker CLI to compare with")
 
 
 @pytest.fixture
@@ -200,7 +198,6 @@ def _shape(output, name):
     return [line for line in lines if not layer.match(line)]
 
 
-@needs_docker
 def test_pull_prints_what_docker_prints(daemon, registry):
     name = f"{registry.address}/busybox"
     docker = daemon.docker("pull", name)
@@ -414,7 +411,6 @@ def _comparable(run):
 
 
 @needs_28
-@needs_docker
 def test_prints_what_docker_prints(two_containers):
     different = []
     for args in SAME:
@@ -425,7 +421,6 @@ def test_prints_what_docker_prints(two_containers):
     assert not different, "\n".join(different)
 
 
-@needs_docker
 def test_configuration_of_docker_is_read(engine):
     folder = pathlib.Path(engine.environment["DOCKER_CONFIG"])
     folder.mkdir(exist_ok=True)

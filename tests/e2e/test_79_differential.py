@@ -13,10 +13,8 @@ import tempfile
 import pytest
 
 from lib import dockerd as peer
-from lib import docker_cli, images, leaks
+from lib import images, leaks
 from lib.daemon import Daemon
-
-pytestmark = pytest.mark.skipif(not peer.program() or not docker_cli.major(), reason="compares with dockerd")
 
 # In their order; one name stands for one container.
 COMMANDS = """

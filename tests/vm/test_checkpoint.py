@@ -3,11 +3,11 @@
 import json
 import os
 import pathlib
-import shutil
 
 import pytest
 
 import vm
+from vm import needs
 
 BUILD = pathlib.Path(os.environ.get("KIST_BUILD_DIR", pathlib.Path(__file__).resolve().parents[2] / "build"))
 RUNTIME = BUILD / "src" / "runtime" / "kist-runtime"
@@ -143,12 +143,7 @@ r delete --force c1"""),
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory):
-    if os.geteuid() != 0 or not shutil.which("qemu-system-x86_64"):
-        pytest.skip("needs root and qemu-system-x86")
-    missing = [name for name in PROGRAMS if not shutil.which(name)]
-    if missing or not RUNTIME.exists():
-        pytest.skip(f"needs {missing or 'kist-runtime'}")
-    programs = {f"/usr/bin/{name}": shutil.which(name) for name in PROGRAMS}
+    programs = {f"/usr/bin/{name}": path for name, path in zip(PROGRAMS, needs.programs(*PROGRAMS))}
     return vm.boot(tmp_path_factory.mktemp("vm"), {**programs, "/usr/bin/kist-runtime": str(RUNTIME)}, TESTS, modules=MODULES)
 
 

@@ -9,7 +9,6 @@ how often (default 2; a long run: 100). KIST_POWER_SEED: which moments.
 import os
 import pathlib
 import random
-import shutil
 import subprocess
 import sys
 import threading
@@ -91,8 +90,6 @@ class Expectation:
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory):
-    if os.geteuid() != 0 or not shutil.which("qemu-system-x86_64"):
-        pytest.skip("needs root and qemu-system-x86")
     folder = tmp_path_factory.mktemp("power")
     registry = KistRegistry(folder / "registry", str(BUILD / "src/registryd/kist-registry"))
     registry.start()

@@ -212,10 +212,6 @@ LAYOUTS = {
 
 
 def boot(folder, tests, words=""):
-    if os.geteuid() != 0 or not shutil.which("qemu-system-x86_64"):
-        pytest.skip("needs root and qemu-system-x86")
-    if not RUNTIME.exists() or not HELPER.exists():
-        pytest.skip("kist-runtime or kist-systemd-scope is not built")
     programs = {"/usr/bin/kist-runtime": str(RUNTIME), "/usr/libexec/kist/kist-systemd-scope": str(HELPER),
                 "/usr/bin/setpriv": shutil.which("setpriv")}
     return vm.boot_systemd(folder, programs, tests, more=words)

@@ -9,6 +9,10 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
+from lib import needs  # noqa: E402
 
 CACHE = pathlib.Path(os.environ.get("KIST_VM_CACHE", pathlib.Path.home() / ".cache" / "kist" / "vm"))
 
@@ -289,7 +293,7 @@ def systemd_initramfs(folder, programs, tests):
 def command(vmlinuz, image, memory_mb=1024, disks=(), words=""):
     """QEMU's argv; disks are raw files, /dev/vda and so on inside."""
     argv = [
-        "qemu-system-x86_64", "-M", "pc", "-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", str(memory_mb),
+        needs.programs("qemu-system-x86_64")[0], "-M", "pc", "-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", str(memory_mb),
         "-nographic", "-no-reboot", "-nic", "none", "-kernel", str(vmlinuz), "-initrd", str(image),
         "-append", f"console=ttyS0 quiet panic=-1 swapaccount=1 psi=1 {words}",
     ]
@@ -327,7 +331,7 @@ def boot_with_disk(started, disk, words):
     vmlinuz, image = started
     return subprocess.Popen(
         [
-            "qemu-system-x86_64", "-M", "pc", "-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", "1024",
+            needs.programs("qemu-system-x86_64")[0], "-M", "pc", "-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", "1024",
             "-nographic", "-no-reboot", "-nic", "none", "-kernel", str(vmlinuz), "-initrd", str(image),
             "-drive", f"file={disk},format=raw,if=virtio,cache=writeback",
             "-append", f"console=ttyS0 quiet panic=-1 {words}",

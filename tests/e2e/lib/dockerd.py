@@ -4,14 +4,15 @@ import os
 import pathlib
 import re
 import secrets
-import shutil
 import subprocess
 import time
 
+from lib import needs
+
 
 def program():
-    """Debian's dockerd, or the one that KIST_PEER_DOCKERD names; None if there is none."""
-    return os.environ.get("KIST_PEER_DOCKERD") or shutil.which("dockerd", path=os.environ["PATH"] + ":/usr/sbin")
+    """Debian's dockerd, or the one that KIST_PEER_DOCKERD names."""
+    return os.environ.get("KIST_PEER_DOCKERD") or needs.programs("dockerd")[0]
 
 
 def major(path):
