@@ -13,7 +13,8 @@ import types
 
 from lib import images
 from lib.kist_registry import KistRegistry, sha
-from lib.registry import Registry, free_port
+from lib.ports import free_port
+from lib.registry import Registry
 
 ROUNDS = 3
 SECONDS = 5

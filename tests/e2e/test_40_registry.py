@@ -1,23 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Registries: kist-transfer against good, slow, broken and lying ones; kist-registry against skopeo and kill -9."""
 import hashlib
-import http.client
 import json
 import os
 import pathlib
 import random
-import signal
 import subprocess
 import threading
 import time
 
 import pytest
 
-from lib import images
 from lib.fake_registry import INDEX, FakeRegistry, sha
 from lib.raw_http import UNREADABLE, last_answer
 from lib.kist_registry import KistRegistry
-from lib.registry import Registry, free_port
+from lib.ports import free_port
+from lib.registry import Registry
 from lib.transfer import Refused, Transfer
 
 BIG = 3 << 20

@@ -10,7 +10,7 @@ import urllib.parse
 import pytest
 
 from lib.kist_registry import KistRegistry, sha
-from lib.registry import free_port
+from lib.ports import free_port
 
 
 def write_config(folder, **options):

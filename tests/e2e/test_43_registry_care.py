@@ -15,7 +15,7 @@ import time
 import pytest
 
 from lib.kist_registry import KistRegistry, sha
-from lib.registry import free_port
+from lib.ports import free_port
 
 JSON = "application/vnd.oci.image.manifest.v1+json"
 

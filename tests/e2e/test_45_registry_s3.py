@@ -11,7 +11,7 @@ import pytest
 
 from lib.fake_s3 import ACCESS_KEY, BUCKET, SECRET, FakeS3
 from lib.kist_registry import KistRegistry, sha
-from lib.registry import free_port
+from lib.ports import free_port
 
 
 def wait_for(condition, patience=120):

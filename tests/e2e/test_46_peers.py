@@ -13,7 +13,7 @@ import pytest
 
 from lib.daemon import Daemon
 from lib.fake_registry import FakeRegistry, sha
-from lib.registry import free_port
+from lib.ports import free_port
 from lib.transfer import Transfer
 
 

@@ -16,6 +16,7 @@ import urllib.request
 import pytest
 
 from lib import images, leaks
+from lib.ports import free_port
 
 SERVER = "mkdir -p /www; echo hello from $HOSTNAME > /www/index.html; exec httpd -f -p {port} -h /www"
 
@@ -112,12 +113,6 @@ def wget(engine, name, url):
         time.sleep(0.05)
 
 
-def free_port(kind=socket.SOCK_STREAM):
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("", 0))
-        return probe.getsockname()[1]
-
-
 def rules(engine):
     return run("nft", "-j", "list", "table", "inet", engine.table).stdout
 
@@ -153,7 +148,7 @@ def test_one_address_only(engine, outside):
 
 
 def test_chosen_ports(engine):
-    first = free_port()
+    first = free_port(4)
     server(engine, "web1", "-p", "80", "-p", "53/udp", "-p", f"{first}-{first + 3}:81")
     server(engine, "web2", "-p", f"{first}-{first + 3}:81", port=81)
     ports = engine.inspect("web1")["NetworkSettings"]["Ports"]

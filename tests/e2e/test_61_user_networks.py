@@ -9,7 +9,8 @@ import time
 import pytest
 
 from lib import docker_cli, images, leaks
-from test_60_network import fetch, free_port, inside, outside, rules, run, wget  # noqa: F401
+from lib.ports import free_port
+from test_60_network import fetch, inside, outside, rules, run, wget  # noqa: F401
 
 SERVER = "mkdir -p /www; echo hello from {name} > /www/index.html; exec httpd -f -p 80 -h /www"
 

@@ -8,7 +8,8 @@ import subprocess
 import pytest
 
 from lib import images
-from test_60_network import fetch, free_port
+from lib.ports import free_port
+from test_60_network import fetch
 
 COMPOSE = """
 name: {name}

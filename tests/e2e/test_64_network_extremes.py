@@ -10,7 +10,8 @@ import pytest
 from lib import images, leaks, needs
 from lib.daemon import Daemon
 from lib.runtime_box import wait_for
-from test_60_network import fetch, free_port, inside, outside, run, wget  # noqa: F401
+from lib.ports import free_port
+from test_60_network import fetch, inside, outside, run, wget  # noqa: F401
 from test_61_user_networks import network, server, settings
 from test_62_dns import lookup
 

@@ -13,7 +13,8 @@ import urllib.request
 
 import pytest
 
-from lib.registry import Registry, free_port
+from lib.ports import free_port
+from lib.registry import Registry
 from lib.docker_cli import IS_28
 
 

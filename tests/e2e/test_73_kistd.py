@@ -13,7 +13,7 @@ import time
 import pytest
 
 from lib.daemon import Daemon
-from lib.registry import free_port
+from lib.ports import free_port
 from lib.shim import process_runs
 
 

@@ -9,7 +9,7 @@ import urllib.request
 
 from lib.daemon import Daemon
 from lib.raw_http import last_answer
-from lib.registry import free_port
+from lib.ports import free_port
 
 
 def get(daemon, path):

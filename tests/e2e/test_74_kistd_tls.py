@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from lib.daemon import Daemon
-from lib.registry import free_port
+from lib.ports import free_port
 
 
 class Authority:

@@ -6,11 +6,7 @@ import subprocess
 import time
 import urllib.request
 
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+from lib.ports import free_port
 
 
 class Registry:
