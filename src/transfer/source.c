@@ -7,8 +7,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "transfer/hosts_private.h"
-
-static const struct message_auth anonymous;
+#include "transfer/mirror_login.h"
 
 static int add(struct source_list *list, const struct message_request *request, const struct host *host,
 	       const atomic_bool *stop, struct error *err)
@@ -18,7 +17,7 @@ static int add(struct source_list *list, const struct message_request *request, 
 	bool own = text_equal(name, reference_api_host(list->domain));
 	struct registry_options options = { .host = host->address,
 					    /* Credentials are for the registry they were given for. */
-					    .auth = own ? &request->auth : &anonymous,
+					    .auth = own ? &request->auth : &source->login,
 					    .trust = &source->trust.remote,
 					    .stop = stop,
 					    .plain = host->plain,
@@ -27,7 +26,11 @@ static int add(struct source_list *list, const struct message_request *request, 
 					    .headers = &host->headers };
 	bool listed = trust_is_insecure(&request->insecure, name);
 
+	/* Nobody who asks the engine for a push pushes in the name of the machine's owner. */
+	if (!own && !text_equal(request->action, "push") && mirror_login_find(&source->login, name, err) < 0)
+		return -1;
 	options.tls_only = host->insecure && !listed && host->verify_only;
+	list->count++;
 	if (trust_load(
 		    &source->trust,
 		    &(struct trust_options){ .host = name,
@@ -45,7 +48,6 @@ static int add(struct source_list *list, const struct message_request *request, 
 	source->tags = host->tags;
 	source->digests = host->digests;
 	source->pushes = host->pushes;
-	list->count++;
 	return 0;
 }
 
@@ -123,6 +125,7 @@ void source_fini(struct source *source)
 {
 	registry_free(source->registry);
 	trust_fini(&source->trust);
+	mirror_login_fini(&source->login);
 	free(source->repository);
 	free(source->scope);
 }

@@ -14,6 +14,7 @@
 
 struct source {
 	struct trust trust;
+	struct message_auth login; /* at a mirror; what the request says is for the registry itself */
 	struct registry *registry;
 	char *repository; /* the path there: "library/debian" */
 	char *scope;	  /* to read it */

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mirrors and settings of registries: hosts.toml and registries.conf, for the engine and without one."""
+import base64
 import io
 import json
 import os
@@ -48,16 +49,20 @@ def pull(program, tmp_root):
     """A pull by kist-transfer with a certs.d and a registries.conf of the test's own."""
     (tmp_root / "certs.d").mkdir()
 
-    def run(reference, hosts=None, registries=None, domain="origin.example"):
+    def run(reference, hosts=None, registries=None, domain="origin.example", logins=None, **request):
         if hosts is not None:
             (tmp_root / "certs.d" / domain).mkdir(exist_ok=True)
             (tmp_root / "certs.d" / domain / "hosts.toml").write_text(hosts)
         (tmp_root / "registries.conf").write_text(registries or "")
-        env = dict(os.environ, CONTAINERS_REGISTRIES_CONF=str(tmp_root / "registries.conf"))
+        env = dict(os.environ, CONTAINERS_REGISTRIES_CONF=str(tmp_root / "registries.conf"), HOME=str(tmp_root))
+        env = {key: value for key, value in env.items() if key not in ("REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "XDG_RUNTIME_DIR")}
+        for path, text in (logins or {}).items():
+            (tmp_root / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_root / path).write_text(text)
         folder = tmp_root / f"layers{len(list(tmp_root.iterdir()))}"
         folder.mkdir()
         transfer = Transfer(program("kist-transfer"), folder, unpack=False, env=env)
-        transfer.run(action="pull", reference=reference, platform=PLATFORM, certs=[str(tmp_root / "certs.d")])
+        transfer.run(action="pull", reference=reference, platform=PLATFORM, certs=[str(tmp_root / "certs.d")], **request)
         return transfer
 
     return run
@@ -158,6 +163,46 @@ def test_certificates_of_a_mirror(pull, program, tmp_root):
         pull("origin.example/img:1", hosts=base + "skip_verify = true\n")
     finally:
         secure.stop()
+
+
+def auths(**logins):
+    return json.dumps({"auths": {host: {"auth": base64.b64encode(login.encode()).decode()} for host, login in logins.items()}})
+
+
+def sent(server):
+    return {headers.get("Authorization") for _, _, headers in server.requests} - {None}
+
+
+def test_logins_of_mirrors(pull, fakes):
+    """Each mirror its own, from the files of the machine's owner; the user's goes to the registry alone."""
+    basic, bearer, good = fakes
+    basic.login, bearer.login = "ann:one", "bob:two"
+    bearer.token_server = f"http://{bearer.address}/token"
+    put(bearer, good)
+    hosts = f'server = "http://{good.address}"\n[host."http://{basic.address}"]\n[host."http://{bearer.address}"]\n'
+    files = {
+        ".config/containers/auth.json": auths(**{basic.address: basic.login}),
+        ".docker/config.json": auths(**{bearer.address: bearer.login, basic.address: "eve:wrong"}),
+    }
+    pull("origin.example/img:1", hosts=hosts, logins=files, auth={"username": "user", "password": "secret"})
+    # The first has no such image, the second has all of it.
+    assert len(asked(basic, "manifests")) == 2 and asked(bearer, "blobs") and not good.requests
+    assert sent(basic) == {"Basic " + base64.b64encode(b"ann:one").decode()}
+    assert sent(bearer) == {"Basic " + base64.b64encode(b"bob:two").decode(), *bearer.tokens}
+    # Without, both are passed over.
+    for server in fakes:
+        server.requests.clear()
+    pull("origin.example/img:1", hosts=hosts, logins={path: "{}" for path in files}, auth={"username": "user", "password": "secret"})
+    assert not asked(bearer, "blobs") and len(asked(good, "blobs")) == 2 and not sent(basic) and not sent(bearer)
+
+
+def test_a_wrong_file_of_logins(pull, fakes):
+    put(*fakes)
+    hosts = f'server = "http://{fakes[1].address}"\n[host."http://{fakes[0].address}"]\n'
+    for text, words in (("{", "auth.json: "), ('{"auths": {"%s": {"auth": "!"}}}' % fakes[0].address, "auth is not base64")):
+        with pytest.raises(Refused, match=f"login for mirror {fakes[0].address}: .*{words}"):
+            pull("origin.example/img:1", hosts=hosts, logins={".config/containers/auth.json": text})
+    assert not any(server.requests for server in fakes)
 
 
 def test_requests_left_are_told(daemon, fakes):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A registry in Python that can be told to lie, to cut connections, to ask for tokens and to be slow."""
+import base64
 import gzip
 import hashlib
 import http.server
@@ -32,6 +33,7 @@ class FakeRegistry:
         self.redirect_blobs = None  # base URL
         self.token_server = None  # realm URL: ask for a bearer token
         self.tokens = {}
+        self.login = None  # "user:password" that tokens, or without a token server everything, ask for
         self.hold = None  # an Event blobs wait for
         self.ranges = True
         self.extra = {}  # headers of every manifest
@@ -126,6 +128,8 @@ class FakeRegistry:
             status = self.statuses.pop(0) if self.statuses else None
         if status:
             return self._error(handler, status[0], "UNAVAILABLE", status[1])
+        if self.login and (path.path == "/token" or not self.token_server) and not self._is_known(handler):
+            return self._error(handler, 401, "UNAUTHORIZED", {"WWW-Authenticate": 'Basic realm="fake"'})
         if path.path == "/token":
             return self._token(handler, urllib.parse.parse_qs(path.query))
         if self.token_server and handler.headers.get("Authorization") not in self.tokens:
@@ -137,6 +141,9 @@ class FakeRegistry:
         if "/blobs/" in path.path or path.path.startswith("/elsewhere/"):
             return self._blob(handler, name)
         return self._send(handler, 200, {})
+
+    def _is_known(self, handler):
+        return handler.headers.get("Authorization") == "Basic " + base64.b64encode(self.login.encode()).decode()
 
     def _token(self, handler, query):
         self.token_query = query
