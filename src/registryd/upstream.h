@@ -20,7 +20,7 @@ struct upstream_config {
 	char *username;	     /* with password_file: credentials */
 	char *password_file; /* read anew for each process */
 	bool insecure;
-	char *certificates; /* a folder with certificates of hosts, as docker's certs.d */
+	char *certificates; /* a folder with hosts' certificates and hosts.toml, as docker's certs.d */
 	struct optional_i64 tag_life_s;
 };
 

@@ -11,10 +11,8 @@
 #include "base/file.h"
 #include "base/thread.h"
 #include "oci/media_type.h"
-#include "oci/reference.h"
 #include "transfer/refusal.h"
-#include "transfer/registry.h"
-#include "transfer/trust.h"
+#include "transfer/source.h"
 
 #define CONNECT_TIMEOUT_S 5
 #define TRIES_MAX 5
@@ -25,10 +23,8 @@
 	", */*;q=0.1"
 
 struct fetch {
-	const struct message_request *request; /* borrowed */
-	struct channel *channel;	       /* borrowed */
-	struct trust trust;
-	struct registry *registry;
+	struct channel *channel; /* borrowed */
+	struct source_list sources;
 	struct remote *remote;
 	atomic_bool stop;
 };
@@ -51,31 +47,12 @@ int fetch_open(struct fetch **out_fetch, const struct message_request *request, 
 	       struct error *err)
 {
 	AUTO(fetch_freep) struct fetch *fetch = xcalloc(1, sizeof(*fetch));
-	const char *server = text_or_empty(request->server);
-	const char *plain = text_after(server, "http://");
-	const char *rest = plain ? plain : text_after(server, "https://");
-	AUTO_FREE char *address = xstrdup(rest ? rest : reference_api_host(server));
-	AUTO_FREE char *host = NULL;
 
-	while (text_has_suffix(address, "/"))
-		address[strlen(address) - 1] = '\0';
-	host = xstrndup(address, strcspn(address, "/"));
-	fetch->request = request;
 	fetch->channel = channel;
-	if (trust_load(&fetch->trust,
-		       &(struct trust_options){ .host = host,
-						.folders = &request->certs,
-						.own = &request->folders,
-						.insecure = plain || trust_is_insecure(&request->insecure, host) },
-		       err) < 0)
+	if (source_list_load_server(&fetch->sources, request, &fetch->stop, err) < 0)
 		return -1;
 	fetch->remote =
 		remote_new(&(struct remote_options){ .connect_timeout_s = CONNECT_TIMEOUT_S, .stop = &fetch->stop });
-	fetch->registry = registry_new(&(struct registry_options){ .host = address,
-								   .auth = &request->auth,
-								   .trust = &fetch->trust.remote,
-								   .stop = &fetch->stop,
-								   .plain = plain != NULL });
 	*out_fetch = take_ptr(fetch);
 	return 0;
 }
@@ -84,9 +61,8 @@ void fetch_free(struct fetch *fetch)
 {
 	if (!fetch)
 		return;
-	registry_free(fetch->registry);
 	remote_free(fetch->remote);
-	trust_fini(&fetch->trust);
+	source_list_fini(&fetch->sources);
 	free(fetch);
 }
 
@@ -158,7 +134,7 @@ static int take_body(void *arg, const struct remote_response *head, const void *
 	return 0;
 }
 
-static int try_once(struct flow *flow, struct remote_response *response, struct error *err)
+static int try_once(struct flow *flow, const struct source *source, struct remote_response *response, struct error *err)
 {
 	const struct message_fetch *question = flow->question;
 	AUTO(text_list_fini) struct text_list headers = { 0 };
@@ -168,7 +144,7 @@ static int try_once(struct flow *flow, struct remote_response *response, struct 
 		text_list_add(&headers, ACCEPT);
 	if (flow->written > 0)
 		text_list_addf(&headers, "Range: bytes=%llu-", (unsigned long long)flow->written);
-	return registry_send(response, flow->fetch->registry, flow->fetch->remote,
+	return registry_send(response, source->registry, flow->fetch->remote,
 			     &(struct registry_call){ .method = question->method,
 						      .path = question->path,
 						      .scope = text_empty(question->scope) ? NULL : question->scope,
@@ -187,7 +163,7 @@ static int send_elsewhere(struct flow *flow, struct remote_response *response, s
 	struct remote_request request = { .method = question->method,
 					  .url = question->url,
 					  .headers = &question->headers,
-					  .trust = &flow->fetch->trust.remote,
+					  .trust = &source_list_own(&flow->fetch->sources)->trust.remote,
 					  .on_body = flow->fd >= 0 ? take_body : NULL,
 					  .arg = flow };
 
@@ -210,13 +186,13 @@ static bool was_cut(const struct remote_response *response)
 	       response->failure == REMOTE_NO_CONNECT;
 }
 
-static int get(struct flow *flow, struct remote_response *response, struct error *err)
+static int get_from(struct flow *flow, const struct source *source, struct remote_response *response, struct error *err)
 {
-	uint64_t last = 0;
+	uint64_t last = flow->written;
 	int attempt = 0;
 
 	for (;;) {
-		int r = try_once(flow, response, err);
+		int r = try_once(flow, source, response, err);
 
 		if (r == 0 || !flow->question->resume || flow->written == 0 || !was_cut(response))
 			return r;
@@ -227,9 +203,39 @@ static int get(struct flow *flow, struct remote_response *response, struct error
 			return r;
 		remote_response_fini(response);
 		error_clear(err);
-		if (!registry_pause(flow->fetch->registry, attempt, 0))
+		if (!registry_pause(source->registry, attempt, 0))
 			return error_set(err, ERR_CANCELED, "canceled");
 	}
+}
+
+/* Mirrors say what a tag means, or give what a digest names, or both; for all else they are not asked. */
+static bool may_ask(const struct source *source, const struct message_fetch *question)
+{
+	const char *what = strrchr(question->path, '/');
+	bool reads = text_equal(question->method, "GET") || text_equal(question->method, "HEAD");
+
+	return source->pushes || (reads && what && (strchr(what, ':') ? source->digests : source->tags));
+}
+
+/* From the first source that has it; if none has, what the last one said counts. */
+static int get(struct flow *flow, struct remote_response *response, struct error *err)
+{
+	const struct source_list *sources = &flow->fetch->sources;
+	bool asked = false;
+	int r = 0;
+
+	for (size_t i = 0; i < sources->count; i++) {
+		if (!may_ask(&sources->items[i], flow->question))
+			continue;
+		asked = true;
+		remote_response_fini(response);
+		error_clear(err);
+		r = get_from(flow, &sources->items[i], response, err);
+		/* The rest of what was begun comes from the next, if the bytes never change. */
+		if ((r == 0 && response->status / 100 == 2) || (flow->headed && !flow->question->resume))
+			return r;
+	}
+	return asked ? r : error_set(err, ERR_NOT_FOUND, "no source may be asked for %s", flow->question->path);
 }
 
 static int answer_one(struct fetch *fetch, const struct message_fetch *question, int fd, int send_fd, struct error *err)

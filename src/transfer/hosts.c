@@ -270,7 +270,8 @@ int hosts_find(struct host_list *out_list, const struct reference *reference, co
 	       struct error *err)
 {
 	const struct text_list *folders = options->folders;
-	size_t count = folders->count ? folders->count : sizeof(default_folders) / sizeof(default_folders[0]);
+	size_t count = folders->count || options->folders_only ? folders->count
+							       : sizeof(default_folders) / sizeof(default_folders[0]);
 
 	for (size_t i = 0; i < count; i++) {
 		int r = try_folder(out_list, reference, folders->count ? folders->items[i] : default_folders[i], err);
@@ -278,7 +279,7 @@ int hosts_find(struct host_list *out_list, const struct reference *reference, co
 		if (r != 0)
 			return r < 0 ? -1 : 0;
 	}
-	return hosts_find_registries(out_list, reference, options->registries, err);
+	return options->folders_only ? 0 : hosts_find_registries(out_list, reference, options->registries, err);
 }
 
 void host_list_fini(struct host_list *list)

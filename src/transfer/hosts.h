@@ -37,6 +37,7 @@ struct host_list {
 struct hosts_options {
 	const struct text_list *folders; /* certs.d; none: containerd's, docker's and containers' own */
 	const char *registries;		 /* registries.conf; NULL: the system's, or CONTAINERS_REGISTRIES_CONF */
+	bool folders_only;		 /* only what `folders` names: none of the system's files */
 };
 
 /*

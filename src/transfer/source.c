@@ -14,7 +14,7 @@ static int add(struct source_list *list, const struct message_request *request, 
 {
 	struct source *source = &list->items[list->count];
 	AUTO_FREE char *name = xstrndup(host->address, strcspn(host->address, "/"));
-	bool own = text_equal(name, reference_api_host(list->domain));
+	bool own = text_equal(name, list->domain) || text_equal(name, reference_api_host(list->domain));
 	struct registry_options options = { .host = host->address,
 					    /* Credentials are for the registry they were given for. */
 					    .auth = own ? &request->auth : &source->login,
@@ -65,11 +65,11 @@ static void add_mirrors(struct host_list *hosts, const struct reference *referen
 	}
 }
 
-static void add_itself(struct host_list *hosts, const struct reference *reference)
+static void add_itself(struct host_list *hosts, const struct reference *reference, const char *url)
 {
 	struct host *host = host_list_add(hosts);
 
-	host_address(host, reference_api_host(reference->domain));
+	host_address(host, url);
 	host->repository = xstrdup(reference->path);
 	host->tags = true;
 	host->digests = true;
@@ -87,8 +87,21 @@ static int find_hosts(struct source_list *list, const struct reference *referenc
 	for (size_t i = 0; i < found.count; i++)
 		*host_list_add(&list->hosts) = found.items[i];
 	if (found.count == 0)
-		add_itself(&list->hosts, reference);
+		add_itself(&list->hosts, reference, reference_api_host(reference->domain));
 	free(found.items);
+	return 0;
+}
+
+/* Takes the hosts of *list for its sources. */
+static int add_all(struct source_list *out_list, struct source_list *list, const struct message_request *request,
+		   const atomic_bool *stop, struct error *err)
+{
+	list->items = xcalloc(list->hosts.count, sizeof(*list->items));
+	for (size_t i = 0; i < list->hosts.count; i++)
+		if (add(list, request, &list->hosts.items[i], stop, err) < 0)
+			return -1;
+	*out_list = *list;
+	*list = (struct source_list){ 0 };
 	return 0;
 }
 
@@ -97,15 +110,30 @@ int source_list_load(struct source_list *out_list, const struct reference *refer
 {
 	AUTO(source_list_fini) struct source_list list = { .domain = xstrdup(reference->domain) };
 
-	if (find_hosts(&list, reference, request, err) < 0)
+	return find_hosts(&list, reference, request, err) < 0 ? -1 : add_all(out_list, &list, request, stop, err);
+}
+
+int source_list_load_server(struct source_list *out_list, const struct message_request *request,
+			    const atomic_bool *stop, struct error *err)
+{
+	AUTO(source_list_fini) struct source_list list = { 0 };
+	const char *server = text_or_empty(request->server);
+	const char *url = strstr(server, "://");
+	const char *name = url ? url + strlen("://") : server;
+	AUTO_FREE char *domain = xstrndup(name, strcspn(name, "/"));
+	const struct reference reference = { .domain = domain, .path = message_text("") };
+	const struct hosts_options options = { .folders = &request->certs, .folders_only = true };
+
+	list.domain = xstrdup(domain);
+	if (url) {
+		add_itself(&list.hosts, &reference, server);
+		return add_all(out_list, &list, request, stop, err);
+	}
+	if (hosts_find(&list.hosts, &reference, &options, err) < 0)
 		return -1;
-	list.items = xcalloc(list.hosts.count, sizeof(*list.items));
-	for (size_t i = 0; i < list.hosts.count; i++)
-		if (add(&list, request, &list.hosts.items[i], stop, err) < 0)
-			return -1;
-	*out_list = list;
-	list = (struct source_list){ 0 };
-	return 0;
+	if (list.hosts.count == 0)
+		add_itself(&list.hosts, &reference, reference_api_host(domain));
+	return add_all(out_list, &list, request, stop, err);
 }
 
 struct source *source_list_own(const struct source_list *list)

@@ -33,6 +33,12 @@ struct source_list {
 /* Of the reference only its domain and path count. All borrowed for the life of the list. */
 int source_list_load(struct source_list *out_list, const struct reference *reference,
 		     const struct message_request *request, const atomic_bool *stop, struct error *err);
+/*
+ * Of request->server, a name or a base URL, instead of a repository: requests name theirs. Of the machine's files only
+ * the hosts.toml below request->certs count: those of the system may lead back to whoever asks.
+ */
+int source_list_load_server(struct source_list *out_list, const struct message_request *request,
+			    const atomic_bool *stop, struct error *err);
 void source_fini(struct source *source);
 void source_list_fini(struct source_list *list);
 /* The one that takes pushes and deletions and knows users: the registry itself, mostly. Never NULL. */

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """kist-registry as a cache of other registries."""
+import base64
 import gzip
 import http.client
 import json
@@ -297,3 +298,33 @@ def test_bad_upstreams(tmp_root, program, upstream, words):
         check=False,
     )
     assert run.returncode == 2 and words in run.stderr, run.stderr
+
+
+def test_mirrors_of_an_upstream(tmp_root, program, upstreams, monkeypatch):
+    """hosts.toml in the folder the configuration names, and no other: the machine's own may lead back to us."""
+    mirror, origin = upstreams
+    add(origin)
+    mirror.blobs.update(origin.blobs)
+    manifest, layer = add(origin, "2")
+    mirror.manifests.update({name: data for name, data in origin.manifests.items() if name not in ("2", sha(json.dumps(manifest).encode()))})
+    mirror.login = "ann:one"
+    (tmp_root / "auth.json").write_text(json.dumps({"auths": {mirror.address: {"auth": base64.b64encode(b"ann:one").decode()}}}))
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_root / "auth.json"))
+    (tmp_root / "registries.conf").write_text('[[registry]]\nlocation = "origin.test"\nblocked = true\n')
+    monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(tmp_root / "registries.conf"))
+    (tmp_root / "certs/origin.test").mkdir(parents=True)
+    (tmp_root / "certs/origin.test/hosts.toml").write_text(f'server = "http://{origin.address}"\n[host."http://{mirror.address}"]\n')
+    config = {"upstreams": [{"name": "origin.test", "certificates": str(tmp_root / "certs")}]}
+    (tmp_root / "cache.json").write_text(json.dumps(config))
+    server = KistRegistry(tmp_root / "c", program("kist-registry"), ["--config", tmp_root / "cache.json"])
+    server.start()
+    try:
+        assert server.request("GET", "/v2/origin.test/team/web/manifests/1").status == 200
+        assert paths(mirror, "GET", "manifests/1") and not origin.requests
+        assert all("ns=origin.test" in path for _, path, _ in mirror.requests)
+        # What the mirror does not have.
+        assert server.request("GET", "/v2/origin.test/team/web/manifests/2").data == origin.manifests["2"][1]
+        assert server.request("GET", f"/v2/origin.test/team/web/blobs/{layer}").data == origin.blobs[layer]
+        assert server.request("GET", "/v2/origin.test/team/web/manifests/3").status == 404
+    finally:
+        server.stop()
