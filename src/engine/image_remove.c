@@ -55,7 +55,8 @@ static void add_deleted(struct removal *removal, const struct digest *digest)
 	item->deleted = xstrdup(digest_text(digest, text));
 }
 
-static int untag(struct removal *removal, const char *name, struct error *err)
+/* Inside a transaction; `removed` gets the name if it was there. */
+static int untag(struct text_list *removed, const struct removal *removal, const char *name, struct error *err)
 {
 	AUTO(reference_fini) struct reference reference = { 0 };
 	int r;
@@ -64,7 +65,7 @@ static int untag(struct removal *removal, const char *name, struct error *err)
 		return -1;
 	r = image_name_remove(engine_store(removal->engine), &reference, err);
 	if (r > 0)
-		add_untagged(removal, name);
+		text_list_add(removed, name);
 	return r < 0 ? -1 : 0;
 }
 
@@ -181,18 +182,6 @@ static int delete_image(struct removal *removal, bool with_tags, struct error *e
 	return report_layers(removal, &stack, err) < 0 ? -1 : 1;
 }
 
-static int untag_all(struct removal *removal, struct error *err)
-{
-	AUTO(image_name_list_fini) struct image_name_list names = { 0 };
-
-	if (load_names(&names, removal, err) < 0)
-		return -1;
-	for (size_t i = 0; i < names.count; i++)
-		if (untag(removal, names.items[i].name, err) < 0)
-			return -1;
-	return 0;
-}
-
 /* ---- by name, by id ---- */
 
 static int check_name_in_use(const struct removal *removal, const struct image_name_list *names, const char *given,
@@ -211,7 +200,8 @@ static int check_name_in_use(const struct removal *removal, const struct image_n
 }
 
 /* When the last tag of a repository goes, its digests go too. */
-static int untag_digests(struct removal *removal, const struct reference *reference, struct error *err)
+static int untag_digests(struct text_list *removed, const struct removal *removal, const struct reference *reference,
+			 struct error *err)
 {
 	AUTO(image_name_list_fini) struct image_name_list names = { 0 };
 	AUTO_FREE char *repository = reference_name(reference);
@@ -224,8 +214,48 @@ static int untag_digests(struct removal *removal, const struct reference *refere
 		if (!names.items[i].is_digest && text_equal(names.items[i].repository, repository))
 			return 0;
 	for (size_t i = 0; i < names.count; i++)
-		if (text_equal(names.items[i].repository, repository) && untag(removal, names.items[i].name, err) < 0)
+		if (text_equal(names.items[i].repository, repository) &&
+		    untag(removed, removal, names.items[i].name, err) < 0)
 			return -1;
+	return 0;
+}
+
+static int untag_all(struct text_list *removed, const struct removal *removal, struct error *err)
+{
+	AUTO(image_name_list_fini) struct image_name_list names = { 0 };
+
+	if (load_names(&names, removal, err) < 0)
+		return -1;
+	for (size_t i = 0; i < names.count; i++)
+		if (untag(removed, removal, names.items[i].name, err) < 0)
+			return -1;
+	return 0;
+}
+
+/* In one step, which the loss of power does not tear: one name and what goes with it, or (NULL) all of them. */
+static int untag_together(struct text_list *removed, const struct removal *removal, const struct reference *reference,
+			  struct error *err)
+{
+	AUTO(transaction_freep) struct transaction *transaction = NULL;
+	AUTO_FREE char *name = reference ? reference_format(reference) : NULL;
+	int r;
+
+	if (transaction_begin(&transaction, store_database(engine_store(removal->engine)), FILE_SYNC_ALL, err) < 0)
+		return -1;
+	r = reference ? untag(removed, removal, name, err) : untag_all(removed, removal, err);
+	if (r == 0 && reference)
+		r = untag_digests(removed, removal, reference, err);
+	return r < 0 ? -1 : transaction_commit(transaction, err);
+}
+
+static int untag_and_tell(struct removal *removal, const struct reference *reference, struct error *err)
+{
+	AUTO(text_list_fini) struct text_list removed = { 0 };
+
+	if (untag_together(&removed, removal, reference, err) < 0)
+		return -1;
+	for (size_t i = 0; i < removed.count; i++)
+		add_untagged(removal, removed.items[i]);
 	return 0;
 }
 
@@ -235,11 +265,9 @@ static int remove_by_name(struct removal *removal, const struct reference *refer
 	AUTO(error_clear) struct error kept = { 0 };
 	AUTO(image_name_list_fini) struct image_name_list names = { 0 };
 	AUTO(image_name_list_fini) struct image_name_list left = { 0 };
-	AUTO_FREE char *name = reference_format(reference);
 
 	if (load_names(&names, removal, err) < 0 || check_name_in_use(removal, &names, given, err) < 0 ||
-	    untag(removal, name, err) < 0 || untag_digests(removal, reference, err) < 0 ||
-	    load_names(&left, removal, err) < 0)
+	    untag_and_tell(removal, reference, err) < 0 || load_names(&left, removal, err) < 0)
 		return -1;
 	if (left.count > 0)
 		return 0;
@@ -257,7 +285,7 @@ static int remove_by_id(struct removal *removal, struct error *err)
 		return -1;
 	if (!removal->force && !is_single_reference(&names))
 		return cannot_delete(removal, false, "image is referenced in multiple repositories", "", err);
-	if (untag_all(removal, err) < 0)
+	if (untag_and_tell(removal, NULL, err) < 0)
 		return -1;
 	return delete_image(removal, true, err) < 0 ? -1 : 0;
 }

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The power goes while images are pulled, tagged and removed: after each boot the store is whole, and what was
-acknowledged is there.
+"""The power goes while images are pulled, built, tagged and removed: after each boot the store is whole, what was
+acknowledged is there, and what was built runs.
 
 qemu is killed at a random moment, so all that the machine had not yet written to its disk is lost. KIST_POWER_CUTS:
 how often (default 2; a long run: 100). KIST_POWER_SEED: which moments.
@@ -38,12 +38,27 @@ kist-registry --root /registry --listen {ADDRESS} >/dev/null &
 kistd --data-root /data/kist --bridge none >/tmp/kistd.log &
 for i in $(seq 300); do kist version >/dev/null && break; sleep 0.2; done
 kist images -a --no-trunc --format '@@ found {{{{.Repository}}}}:{{{{.Tag}}}}'
+for n in {" ".join(str(n) for n in range(IMAGES))}; do
+    kist image inspect built/$n:1 >/dev/null 2>&1 || continue
+    kist run --rm --network none built/$n:1 /bin/busybox cat /made >/tmp/made; grep -q "^$n " /tmp/made && echo "@@ runs $n" || {{ echo "@@ broken $n"; cat /tmp/made /tmp/kistd.log; }}
+done
 kist store check && echo "@@ whole" || {{ echo "@@ broken"; cat /tmp/kistd.log; }}
+mkdir -p /context
+cp /bin/busybox /context/
 echo "@@ work"
 step() {{ echo "@@ begin $*"; kist "$@" >/tmp/out && echo "@@ acked $*" || {{ echo "@@ failed $*"; cat /tmp/out /tmp/kistd.log; }}; }}
 while true; do
     for n in {" ".join(str(n) for n in range(IMAGES))}; do
         step pull -q {ADDRESS}/i$n:1
+        turn=$((turn + 1))
+        # The first steps come from the cache after the first time, the last are new each time.
+        cat >/context/Dockerfile <<END
+FROM {ADDRESS}/i$n:1
+COPY busybox /bin/busybox
+RUN ["/bin/busybox", "sh", "-c", "echo $n $turn >/made; /bin/busybox head -c 300000 /dev/urandom >/random"]
+RUN ["/bin/busybox", "rm", "/shared"]
+END
+        step build -q --network none -t built/$n:1 /context
         step tag {ADDRESS}/i$n:1 mine/$n:t
         step rmi {ADDRESS}/i$n:1
         step pull -q {ADDRESS}/i$n:1
@@ -51,6 +66,8 @@ while true; do
         step rmi {ADDRESS}/i$n:1
         step pull -q {ADDRESS}/i$n:1
     done
+    step rmi built/0:1
+    kist builder prune -f >/dev/null
 done
 """
 
@@ -63,12 +80,16 @@ class Expectation:
         self.open = None
 
     def _change(self, words):
-        verb, *rest = words.split()
-        name = rest[-1]
+        verb, name = self._name(words)
         if verb == "rmi":
             self.there.discard(name)
         else:
             self.there.add(name)
+
+    @staticmethod
+    def _name(words):
+        verb, *rest = words.split()
+        return verb, rest[rest.index("-t") + 1 if verb == "build" else -1]
 
     def take(self, line):
         if line.startswith("@@ begin "):
@@ -80,7 +101,7 @@ class Expectation:
     def check(self, found):
         """What was under way may have happened or not."""
         if self.open:
-            name = self.open.split()[-1]
+            _, name = self._name(self.open)
             self.there.discard(name)
             if name in found:
                 self.there.add(name)
@@ -106,7 +127,7 @@ def machine(tmp_path_factory):
         registry.push(folder / f"layout{n}", f"i{n}:1")
     registry.stop()
     programs = {f"/usr/bin/{name}": str(BUILD / "src" / room / name) for name, room in (("kist", "cli"), ("kistd", "daemon"), ("kist-registry", "registryd"))}  # fmt: skip
-    programs.update({f"/usr/libexec/kist/{name}": str(BUILD / "src" / room / name) for name, room in (("kist-transfer", "transfer"), ("kist-unpack", "archive"), ("kist-shim", "shim"))})  # fmt: skip
+    programs.update({f"/usr/libexec/kist/{name}": str(BUILD / "src" / room / name) for name, room in (("kist-transfer", "transfer"), ("kist-unpack", "archive"), ("kist-files", "archive"), ("kist-shim", "shim"), ("kist-log", "logs"))})  # fmt: skip
     # Copied with the programs, so that it is in the root the machine works in.
     started = vm.initramfs(folder, programs, {"work": WORK.replace("/registry ", "/usr/registry ")}, ["virtio_pci", "virtio_blk", "ext4", "crc32c_generic"], {"/usr/registry": registry.root / "data"})  # fmt: skip
     disk = folder / "disk"
@@ -147,13 +168,16 @@ def test_the_store_is_whole_after_each_cut(machine):
     print(f"KIST_POWER_SEED={seed}")
     moments = random.Random(seed)
     expected = Expectation()
-    acknowledged = 0
+    acknowledged = built = 0
     for life in range(CUTS + 1):
         lines = run_until_cut(started, disk, moments.uniform(0.5, 8) if life < CUTS else 0)
         assert "@@ whole" in lines, "\n".join(lines[-60:])
-        assert not [line for line in lines if line.startswith("@@ failed")], "\n".join(lines[-60:])
+        assert not [line for line in lines if line.startswith(("@@ failed", "@@ broken"))], "\n".join(lines[-60:])
         expected.check({line.removeprefix("@@ found ") for line in lines if line.startswith("@@ found ")} - {"<none>:<none>"})
         for line in lines[lines.index("@@ work") :]:
             expected.take(line)
         acknowledged += sum(line.startswith("@@ acked") for line in lines)
+        built += sum(line.startswith("@@ acked build") for line in lines)
+        assert sum(line.startswith("@@ runs ") for line in lines) == sum(line.startswith("@@ found built/") for line in lines)
+    print(f"{acknowledged} acknowledged, {built} of them builds")
     assert acknowledged > 0, "the power went before anything was done: nothing was tested"
