@@ -72,8 +72,9 @@ static const char rules[] =
 	"add rule inet @ publish meta nfproto ipv4 dnat ip to meta l4proto . th dport map @ports4_any\n"
 	"add rule inet @ publish meta nfproto ipv6 dnat ip6 to ip6 daddr . meta l4proto . th dport map @ports6\n"
 	"add rule inet @ publish meta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @ports6_any\n"
-	"add rule inet @ guard iifname @bridges ip daddr 127.0.0.0/8 drop\n"
-	"add rule inet @ guard iifname @bridges ip saddr 127.0.0.0/8 drop\n"
+	/* Every packet of the host comes by: the address is looked at first, the set only for few. */
+	"add rule inet @ guard ip daddr 127.0.0.0/8 iifname @bridges drop\n"
+	"add rule inet @ guard ip saddr 127.0.0.0/8 iifname @bridges drop\n"
 	"add rule inet @ prerouting fib daddr type local jump publish\n"
 	"add rule inet @ output fib daddr type local jump publish\n"
 	"add rule inet @ postrouting ip saddr @masqueraded4 oifname != @bridges masquerade\n"

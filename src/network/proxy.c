@@ -19,7 +19,7 @@
 
 static bool needs_proxy(const struct binding_record *binding)
 {
-	return text_equal(binding->protocol, "tcp") && binding->host_port &&
+	return (text_equal(binding->protocol, "tcp") || text_equal(binding->protocol, "udp")) && binding->host_port &&
 	       (text_equal(binding->host_ip, "::") || text_equal(binding->host_ip, "::1"));
 }
 
@@ -31,7 +31,9 @@ static int run(const struct endpoint_record *record, const struct binding_record
 	AUTO_FREE char *host_port = xasprintf("%u", binding->host_port);
 	AUTO_FREE char *port = xasprintf("%u", binding->container_port);
 	AUTO(process_fini) struct process process = { .pidfd = -1 };
-	char *const argv[] = { (char[]){ "kist-proxy" }, record->link, host_port, record->address6, port, NULL };
+	char *const argv[] = {
+		(char[]){ "kist-proxy" }, binding->protocol, record->link, host_port, record->address6, port, NULL
+	};
 	struct process_end end = { 0 };
 
 	if (!program || process_spawn(&process,
@@ -55,8 +57,8 @@ static int copy_holder(struct network *network, const char *id, const struct bin
 	for (size_t i = 0; endpoint && i < endpoint->hold_count; i++) {
 		const struct port_hold *hold = &endpoint->holds[i];
 
-		if (hold->protocol == NETWORK_TCP && hold->port == binding->host_port && hold->fd >= 0 &&
-		    text_equal(hold->host_ip, binding->host_ip))
+		if (text_equal(network_protocol_name(hold->protocol), binding->protocol) &&
+		    hold->port == binding->host_port && hold->fd >= 0 && text_equal(hold->host_ip, binding->host_ip))
 			return fcntl(hold->fd, F_DUPFD_CLOEXEC, 0);
 	}
 	return -1;
@@ -89,12 +91,12 @@ void proxy_start_all(struct network *network, const char *id)
 }
 
 /* A connection to its name ends it, and is closed when it is gone: then the port is free. */
-static void stop(const char *link, uint32_t port)
+static void stop(const char *link, const struct binding_record *binding)
 {
 	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	const struct timeval patience = { .tv_sec = 2 };
 	struct sockaddr_un address;
-	socklen_t size = proxy_name(&address, link, port);
+	socklen_t size = proxy_name(&address, binding->protocol, link, binding->host_port);
 	char byte;
 
 	if (fd < 0)
@@ -109,5 +111,5 @@ void proxy_stop_all(const struct endpoint_record *record)
 {
 	for (size_t i = 0; i < record->bindings.count; i++)
 		if (needs_proxy(&record->bindings.items[i]) && !text_empty(record->address6))
-			stop(record->link, record->bindings.items[i].host_port);
+			stop(record->link, &record->bindings.items[i]);
 }

@@ -2,8 +2,8 @@
 /*
  * proxy.h - published ports at [::1]: the kernel never lets a packet from there
  * out of the loopback link, so a small program, `kist-proxy`, takes connections
- * on the socket that holds the port and carries their bytes to the container.
- * One a port, TCP only. It lives as long as the container's link, without us;
+ * or datagrams on the socket that holds the port and carries them to the
+ * container. One a port of TCP or UDP. It lives as long as the container's link, without us;
  * nothing is written down. Inside of network.h.
  */
 #pragma once

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kist-proxy LINK HOST-PORT ADDRESS PORT: takes connections on descriptor 3 and carries bytes to and from
- * [ADDRESS]:PORT, as user nobody, until LINK is gone or root says so (proxy_name.h). Exits with 0 once it listens; a
- * child goes on. One thread, one poll(); a connection has a buffer each way, and is only read while that is empty.
+ * kist-proxy PROTOCOL LINK HOST-PORT ADDRESS PORT: takes connections, or datagrams, on descriptor 3 and carries bytes
+ * to and from [ADDRESS]:PORT, as user nobody, until LINK is gone or root says so (proxy_name.h). Exits with 0 once it
+ * listens; a child goes on. One thread, one poll(); a connection has a buffer each way, and is only read while that is
+ * empty.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -20,6 +21,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "network/proxy_datagrams.h"
 #include "network/proxy_name.h"
 
 #define LISTENER 3
@@ -27,7 +29,10 @@
 #define BACKLOG 128
 #define PAIRS_MAX 512
 #define BUFFER_SIZE 16384
-#define FIXED 3 /* descriptors beside the pairs': listener, name, links */
+#define FIXED 3	      /* descriptors beside those: listener, name, links */
+#define LOOK_MS 10000 /* for clients of UDP that have been silent */
+
+_Static_assert(FLOWS_MAX <= 2 * PAIRS_MAX, "one array is for either");
 
 /* One way: what was read from one side and not written to the other yet. */
 struct way {
@@ -46,9 +51,11 @@ struct pair {
 
 struct proxy {
 	struct sockaddr_in6 target;
+	const char *protocol;
 	const char *link;
 	int name_fd;
 	int links_fd;
+	struct datagrams *datagrams; /* NULL: connections are carried */
 	struct pair *pairs[PAIRS_MAX];
 	size_t count;
 };
@@ -177,28 +184,41 @@ static bool link_is_gone(const struct proxy *proxy)
 
 /* ---- all together ---- */
 
+static size_t fill_pairs(const struct proxy *proxy, struct pollfd *fds)
+{
+	for (size_t i = 0; i < 2 * proxy->count; i++)
+		fds[i] = (struct pollfd){ proxy->pairs[i / 2]->fds[i % 2],
+					  wanted_events(proxy->pairs[i / 2], (int)(i % 2)), 0 };
+	return 2 * proxy->count;
+}
+
+static void serve_pairs(struct proxy *proxy, const struct pollfd *fds, size_t count, bool heard)
+{
+	/* From the last: who ends leaves his place to one that was served. */
+	for (size_t i = count / 2; i-- > 0;)
+		if (!serve_pair(proxy->pairs[i], (short[]){ fds[2 * i].revents, fds[2 * i + 1].revents }))
+			end_pair(proxy, i);
+	if (heard)
+		accept_one(proxy);
+}
+
 static void serve(struct proxy *proxy)
 {
 	for (;;) {
 		struct pollfd fds[FIXED + 2 * PAIRS_MAX] = { { LISTENER, POLLIN, 0 },
 							     { proxy->name_fd, POLLIN, 0 },
 							     { proxy->links_fd, POLLIN, 0 } };
-		size_t count = proxy->count;
+		struct datagrams *datagrams = proxy->datagrams;
+		size_t count = datagrams ? datagrams_fill(datagrams, fds + FIXED) : fill_pairs(proxy, fds + FIXED);
 
-		for (size_t i = 0; i < 2 * count; i++)
-			fds[FIXED + i] = (struct pollfd){ proxy->pairs[i / 2]->fds[i % 2],
-							  wanted_events(proxy->pairs[i / 2], (int)(i % 2)), 0 };
-		if (poll(fds, FIXED + 2 * count, -1) < 0)
+		if (poll(fds, FIXED + count, datagrams && count ? LOOK_MS : -1) < 0)
 			continue;
 		if ((fds[1].revents && is_told_to_end(proxy)) || (fds[2].revents && link_is_gone(proxy)))
 			return;
-		/* From the last: who ends leaves his place to one that was served. */
-		for (size_t i = count; i-- > 0;)
-			if (!serve_pair(proxy->pairs[i],
-					(short[]){ fds[FIXED + 2 * i].revents, fds[FIXED + 2 * i + 1].revents }))
-				end_pair(proxy, i);
-		if (fds[0].revents)
-			accept_one(proxy);
+		if (datagrams)
+			datagrams_serve(datagrams, fds + FIXED, count, fds[0].revents);
+		else
+			serve_pairs(proxy, fds + FIXED, count, fds[0].revents);
 	}
 }
 
@@ -210,10 +230,10 @@ static int watch_links(void)
 	return fd < 0 || bind(fd, (struct sockaddr *)&local, sizeof(local)) < 0 ? -1 : take_fd(&fd);
 }
 
-static int take_name(const char *link, uint32_t port)
+static int take_name(const char *protocol, const char *link, uint32_t port)
 {
 	struct sockaddr_un address;
-	socklen_t size = proxy_name(&address, link, port);
+	socklen_t size = proxy_name(&address, protocol, link, port);
 	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	return fd < 0 || bind(fd, (struct sockaddr *)&address, size) < 0 || listen(fd, 4) < 0 ? -1 : take_fd(&fd);
@@ -230,11 +250,13 @@ static bool open_all(struct proxy *proxy, uint32_t host_port)
 	int on = 1;
 
 	/* Connections inherit it: when they are over they do not keep the port from its next holder. */
-	setsockopt(LISTENER, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (!proxy->datagrams)
+		setsockopt(LISTENER, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	proxy->links_fd = watch_links();
-	proxy->name_fd = take_name(proxy->link, host_port);
+	proxy->name_fd = take_name(proxy->protocol, proxy->link, host_port);
 	return proxy->links_fd >= 0 && proxy->name_fd >= 0 && if_nametoindex(proxy->link) &&
-	       listen(LISTENER, BACKLOG) == 0 && fcntl(LISTENER, F_SETFL, O_NONBLOCK) == 0 && become_nobody();
+	       (proxy->datagrams || listen(LISTENER, BACKLOG) == 0) && fcntl(LISTENER, F_SETFL, O_NONBLOCK) == 0 &&
+	       become_nobody();
 }
 
 int main(int argc, char **argv)
@@ -243,12 +265,18 @@ int main(int argc, char **argv)
 	uint64_t host_port, port;
 	pid_t child;
 
-	if (argc != 5 || text_parse_u64(&host_port, argv[2], UINT16_MAX) < 0 ||
-	    text_parse_u64(&port, argv[4], UINT16_MAX) < 0 ||
-	    inet_pton(AF_INET6, argv[3], &proxy.target.sin6_addr) != 1)
+	if (argc != 6 || text_parse_u64(&host_port, argv[3], UINT16_MAX) < 0 ||
+	    text_parse_u64(&port, argv[5], UINT16_MAX) < 0 ||
+	    inet_pton(AF_INET6, argv[4], &proxy.target.sin6_addr) != 1)
 		return 2;
-	proxy.link = argv[1];
+	proxy.protocol = argv[1];
+	proxy.link = argv[2];
 	proxy.target.sin6_port = htons((uint16_t)port);
+	if (text_equal(proxy.protocol, "udp")) {
+		proxy.datagrams = xcalloc(1, sizeof(*proxy.datagrams));
+		proxy.datagrams->target = proxy.target;
+		proxy.datagrams->listener = LISTENER;
+	}
 	signal(SIGPIPE, SIG_IGN);
 	if (!open_all(&proxy, (uint32_t)host_port))
 		return 1;

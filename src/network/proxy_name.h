@@ -8,10 +8,11 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-static inline socklen_t proxy_name(struct sockaddr_un *out_address, const char *link, uint32_t port)
+static inline socklen_t proxy_name(struct sockaddr_un *out_address, const char *protocol, const char *link,
+				   uint32_t port)
 {
 	*out_address = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1) +
-	       (socklen_t)snprintf(out_address->sun_path + 1, sizeof(out_address->sun_path) - 1, "kist-proxy/%.15s/%u",
-				   link, port);
+	       (socklen_t)snprintf(out_address->sun_path + 1, sizeof(out_address->sun_path) - 1,
+				   "kist-proxy/%.15s/%u/%.4s", link, port, protocol);
 }

@@ -83,6 +83,54 @@ def test_ipv6(make):
         assert page(engine, "http://[::1]:8080/") == "hello from web" and proxies(engine) == 1
 
 
+ECHO = "import socket\ns = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)\ns.bind(('::', 7))\nwhile True:\n d, a = s.recvfrom(65535)\n s.sendto(d, a)\n"
+CALL = """import socket, sys, time
+said = []
+end = time.monotonic() + 60
+for number, address in enumerate(sys.argv[1].split() * 2):
+    s = socket.socket(socket.AF_INET6 if ':' in address else socket.AF_INET, socket.SOCK_DGRAM)
+    s.settimeout(3)
+    s.connect((address, 7007))
+    text = b'%d' % number + b'x' * 1200 * number
+    while time.monotonic() < end:
+        try:
+            s.send(text)
+            if s.recv(65535) == text:
+                said.append(address)
+                break
+        except OSError:
+            time.sleep(0.1)
+print(*said)
+"""
+
+
+def test_datagrams(make):
+    """UDP at the host's loopback of both families; clients do not get each other's answers; the port comes and goes."""
+    engine = make("--ipv6", "--fixed-cidr-v6", "fd55:2::/64")
+
+    def echo():
+        engine.docker("run", "-d", "--name", "echo", "-p", "7007:7/udp", "-p", "7007:7/tcp", "-v", "/usr:/usr:ro", "-v", "/usr/lib:/lib:ro",
+                      "-v", "/usr/lib64:/lib64:ro", "box", "/usr/bin/python3", "-c", ECHO)  # fmt: skip
+
+    def answers(*addresses):
+        return engine.within("/usr/bin/python3", "-c", CALL, " ".join(addresses)).stdout.split()
+
+    echo()
+    everywhere = ["127.0.0.1", "::1", "10.215.0.1", "::1"]
+    assert answers(*everywhere) == everywhere * 2
+    # without the engine, and with a new one
+    engine.kill()
+    assert answers("::1") == ["::1"] * 2
+    engine.start()
+    assert answers(*everywhere) == everywhere * 2 and proxies(engine) == 2
+    engine.docker("rm", "-f", "echo")
+    wait_for(lambda: proxies(engine) == 0, what="the proxies to end")
+    echo()
+    assert answers("::1") == ["::1"] * 2
+    taken = engine.docker("run", "--rm", "-p", "[::1]:7007:7/udp", "box", "true", check=False)
+    assert taken.returncode != 0 and "already allocated" in taken.stderr
+
+
 def test_chosen_and_part(make):
     engine = make("--ipv6")
     assert any(c["Subnet"].startswith("fd") for c in bridge(engine)["IPAM"]["Config"])
