@@ -46,6 +46,8 @@ struct init {
 void init_leave_open(struct init *init, int *fd);
 
 /* ---- root ---- */
+/* What was given, as a detached mount. */
+int init_root_make_given(const struct runtime_rootfs_mount *given, struct error *err);
 /* On plan->rootfs, whose root becomes root_fd, or on a place below it. */
 int init_root_mount_given(struct init *init, const struct runtime_rootfs_mount *given, int made_fd, struct error *err);
 int init_root_attach(struct init *init, struct error *err);
@@ -84,15 +86,22 @@ int init_tty_make(struct init *init, bool with_console, struct error *err);
 int init_tty_use(struct init *init, struct error *err);
 
 /* ---- user ---- */
+/* Names and numbers of more groups, with commas between. */
+#define INIT_GROUPS_ANNOTATION "run.kist.groups"
+
 struct init_user {
 	uid_t uid;
 	gid_t gid;
 	gid_t *groups; /* owned */
 	size_t group_count;
-	char *home; /* owned, may be NULL */
+	char *home;  /* owned, may be NULL */
+	int root_fd; /* borrowed: where its files are looked up; -1: here */
 };
 /* Looks into the container's /etc/passwd and /etc/group; call after init_root_enter(). */
 int init_user_find(struct init_user *out_user, const struct plan *plan, struct error *err);
+/* The same from outside, below the root. */
+int init_user_find_in(struct init_user *out_user, int root_fd, const struct spec_user *spec,
+		      const struct text_map *annotations, struct error *err);
 void init_user_fini(struct init_user *user);
 
 /* ---- program ---- */

@@ -44,33 +44,43 @@ static int make_parent_private(const char *rootfs, struct error *err)
 	}
 }
 
-int init_root_mount_given(struct init *init, const struct runtime_rootfs_mount *given, int made_fd, struct error *err)
+static int clone_given(const struct runtime_rootfs_mount *given, const struct mount_options *options, struct error *err)
+{
+	AUTO_CLOSE int fd = mount_clone(AT_FDCWD, given->source, options->recursive_bind);
+	int r;
+
+	if (fd < 0)
+		return error_set_errno(err, ERR_INVALID, fd, "rootfs: source %s", given->source);
+	r = options->attr_set | options->attr_clear
+		    ? mount_change(fd, options->recursive_bind, options->attr_set, options->attr_clear, 0)
+		    : 0;
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, r, "rootfs: options of %s", given->source);
+	return take_fd(&fd);
+}
+
+int init_root_make_given(const struct runtime_rootfs_mount *given, struct error *err)
 {
 	AUTO(mount_options_fini) struct mount_options options = { 0 };
 	static const struct text_list none;
-	AUTO_CLOSE int fd = -1;
-	AUTO_CLOSE int target = -1;
-	int r;
+	int fd;
 
 	if (mount_options_parse(&options, given->options ? given->options : &none, err) < 0)
 		return -1;
-	if (made_fd >= 0) {
-		fd = made_fd;
-	} else if (options.bind || text_equal(given->type, "bind")) {
-		fd = mount_clone(AT_FDCWD, given->source, options.recursive_bind);
-		if (fd < 0)
-			return error_set_errno(err, ERR_INVALID, fd, "rootfs: source %s", given->source);
-		r = options.attr_set | options.attr_clear
-			    ? mount_change(fd, options.recursive_bind, options.attr_set, options.attr_clear, 0)
-			    : 0;
-		if (r < 0)
-			return error_set_errno(err, ERR_INTERNAL, r, "rootfs: options of %s", given->source);
-	} else {
-		fd = mount_new(given->type, given->source, options.data.data, options.superblock, options.attr_set,
-			       err);
-		if (fd < 0)
-			return error_prefix(err, "rootfs");
-	}
+	if (options.bind || text_equal(given->type, "bind"))
+		return clone_given(given, &options, err);
+	fd = mount_new(given->type, given->source, options.data.data, options.superblock, options.attr_set, err);
+	return fd < 0 ? error_prefix(err, "rootfs") : fd;
+}
+
+int init_root_mount_given(struct init *init, const struct runtime_rootfs_mount *given, int made_fd, struct error *err)
+{
+	AUTO_CLOSE int fd = made_fd >= 0 ? made_fd : init_root_make_given(given, err);
+	AUTO_CLOSE int target = -1;
+	int r;
+
+	if (fd < 0)
+		return -1;
 	if (text_empty(given->target)) {
 		r = mount_attach_at(fd, AT_FDCWD, init->plan->rootfs);
 		init->root_fd = take_fd(&fd);

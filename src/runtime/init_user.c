@@ -16,9 +16,9 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "runtime/init.h"
+#include "sys/in_root.h"
 
 #define DATABASE_MAX (8 << 20)
-#define GROUPS_ANNOTATION "run.kist.groups"
 #define ID_LIMIT (UINT32_MAX - 1)
 
 /* A line of passwd or group, its fields in place. */
@@ -38,9 +38,10 @@ static void database_fini(struct database *database)
 }
 
 /* After pivot_root a plain path is one of the container. A fifo there must not block us: O_NONBLOCK, regular only. */
-static void database_open(struct database *database, const char *path)
+static void database_open(struct database *database, int root_fd, const char *path)
 {
-	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	const int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+	AUTO_CLOSE int fd = root_fd < 0 ? open(path, flags) : open_in_root(root_fd, path, flags, 0);
 	struct stat st;
 
 	*database = (struct database){ 0 };
@@ -126,7 +127,7 @@ static int find_user(struct init_user *user, const char *wanted, char **out_name
 
 	if (numeric && parse_id(&user->uid, wanted, "user", err) < 0)
 		return -1;
-	database_open(&passwd, "/etc/passwd");
+	database_open(&passwd, user->root_fd, "/etc/passwd");
 	while (database_next(&passwd, &entry)) {
 		if (!entry_id(&entry, 2, &uid) || !entry_id(&entry, 3, &gid))
 			continue;
@@ -145,7 +146,7 @@ static int find_user(struct init_user *user, const char *wanted, char **out_name
 	return 0;
 }
 
-static int find_group(gid_t *out_gid, const char *wanted, struct error *err)
+static int find_group(gid_t *out_gid, int root_fd, const char *wanted, struct error *err)
 {
 	AUTO(database_fini) struct database group = { 0 };
 	struct entry entry;
@@ -157,7 +158,7 @@ static int find_group(gid_t *out_gid, const char *wanted, struct error *err)
 		*out_gid = gid;
 		return 0;
 	}
-	database_open(&group, "/etc/group");
+	database_open(&group, root_fd, "/etc/group");
 	while (database_next(&group, &entry)) {
 		if (!text_equal(entry.fields[0], wanted) || !entry_id(&entry, 2, &gid))
 			continue;
@@ -185,7 +186,7 @@ static void add_memberships(struct init_user *user, const char *name)
 	struct entry entry;
 	uint32_t gid;
 
-	database_open(&group, "/etc/group");
+	database_open(&group, user->root_fd, "/etc/group");
 	while (database_next(&group, &entry))
 		if (entry.count > 3 && entry_id(&entry, 2, &gid) && has_member(entry.fields[3], name))
 			add_group(user, gid);
@@ -203,7 +204,7 @@ static int find_username(struct init_user *user, const char *username, struct er
 	if (*name && find_user(user, name, &passwd_name, err) < 0)
 		return -1;
 	if (group && *group)
-		return find_group(&user->gid, group, err);
+		return find_group(&user->gid, user->root_fd, group, err);
 	if (passwd_name)
 		add_memberships(user, passwd_name);
 	return 0;
@@ -217,7 +218,7 @@ static int add_annotated_groups(struct init_user *user, const char *list, struct
 	for (size_t i = 0; i < names.count; i++) {
 		gid_t gid;
 
-		if (find_group(&gid, names.items[i], err) < 0)
+		if (find_group(&gid, user->root_fd, names.items[i], err) < 0)
 			return -1;
 		add_group(user, gid);
 	}
@@ -230,17 +231,16 @@ static void find_home(struct init_user *user)
 	struct entry entry;
 	uint32_t uid;
 
-	database_open(&passwd, "/etc/passwd");
+	database_open(&passwd, user->root_fd, "/etc/passwd");
 	while (!user->home && database_next(&passwd, &entry))
 		if (entry_id(&entry, 2, &uid) && uid == user->uid)
 			keep_home(user, &entry);
 }
 
-int init_user_find(struct init_user *out_user, const struct plan *plan, struct error *err)
+int init_user_find_in(struct init_user *out_user, int root_fd, const struct spec_user *spec,
+		      const struct text_map *annotations, struct error *err)
 {
-	const struct spec_user *spec = &plan->process->user;
-
-	*out_user = (struct init_user){ .uid = spec->uid, .gid = spec->gid };
+	*out_user = (struct init_user){ .uid = spec->uid, .gid = spec->gid, .root_fd = root_fd };
 	for (size_t i = 0; i < spec->additional_gids.count; i++) {
 		if (spec->additional_gids.items[i].value > ID_LIMIT)
 			return error_set(err, ERR_INVALID, "process.user.additionalGids[%zu] is out of range", i);
@@ -252,11 +252,16 @@ int init_user_find(struct init_user *out_user, const struct plan *plan, struct e
 		/* As docker does: who drops the group by setgid() must not lose what denies it something (CVE-2022-36109). */
 		add_group(out_user, out_user->gid);
 	}
-	if (add_annotated_groups(out_user, text_map_get(&plan->spec->annotations, GROUPS_ANNOTATION), err) < 0)
+	if (add_annotated_groups(out_user, text_map_get(annotations, INIT_GROUPS_ANNOTATION), err) < 0)
 		return -1;
 	/* Always: HOME of the environment may be empty, and then does not count. */
 	find_home(out_user);
 	return 0;
+}
+
+int init_user_find(struct init_user *out_user, const struct plan *plan, struct error *err)
+{
+	return init_user_find_in(out_user, -1, &plan->process->user, &plan->spec->annotations, err);
 }
 
 void init_user_fini(struct init_user *user)
