@@ -20,6 +20,7 @@
 #include "rpc/task_messages.h"
 #include "runtime/runtime.h"
 #include "shim/bundle.h"
+#include "shim/oci_binary.h"
 #include "shim/shim.h"
 
 #define KILLED (128 + SIGKILL)
@@ -88,24 +89,37 @@ static void remove_sockets(const char *bundle)
 		unlinkat(bundle_fd, names[i], 0);
 }
 
-int shim_delete(const struct shim_options *options, struct error *err)
+/* *out_pid is of the container's process, if it is known. */
+static int delete_container(pid_t *out_pid, const char *bundle, const char *root, const char *id, struct error *err)
 {
 	AUTO(runtime_state_fini) struct runtime_state state = { 0 };
+	AUTO(oci_binary_freep) struct oci_binary *binary = NULL;
 	AUTO(error_clear) struct error missing = { 0 };
+	const struct runtime runtime = { .root = root };
+
+	if (oci_binary_open(&binary, bundle, root, id, err) < 0)
+		return -1;
+	if (binary) {
+		*out_pid = oci_binary_pid(binary);
+		return oci_binary_delete(binary, err);
+	}
+	if (runtime_load_state(&state, &runtime, id, &missing) < 0)
+		return 0;
+	*out_pid = state.pid;
+	return runtime_delete(&runtime, id, true, err);
+}
+
+int shim_delete(const struct shim_options *options, struct error *err)
+{
 	AUTO_FREE char *bundle = path_absolute(text_empty(options->bundle) ? "." : options->bundle);
 	AUTO_FREE char *root = NULL;
-	struct runtime runtime = { 0 };
 	pid_t pid = 0;
 
 	if (!bundle)
 		return error_set_errno(err, ERR_INVALID, errno, "bundle");
 	root = state_root_of(bundle);
-	runtime.root = root;
-	if (runtime_load_state(&state, &runtime, options->id, &missing) == 0) {
-		pid = state.pid;
-		if (runtime_delete(&runtime, options->id, true, err) < 0)
-			return error_prefix(err, "delete container %s", options->id);
-	}
+	if (delete_container(&pid, bundle, root, options->id, err) < 0)
+		return error_prefix(err, "delete container %s", options->id);
 	stop_idle_server(bundle, options->id);
 	remove_sockets(bundle);
 	return print_response(bundle, pid, err);

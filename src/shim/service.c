@@ -13,6 +13,7 @@
 #include "oci/runtime_spec.h"
 #include "rpc/task_stats.h"
 #include "shim/attach.h"
+#include "shim/task_runtime.h"
 #include "sys/cgroup.h"
 
 #define CODE_UNIMPLEMENTED 12
@@ -224,8 +225,7 @@ static int do_pids(const struct call *call, const union any_request *request, st
 	struct runtime_pids pids = { 0 };
 	struct task *task = NULL;
 
-	if (task_find(&task, call->host, request->process.id, err) < 0 ||
-	    runtime_list_pids(&pids, &task->runtime, task->id, err) < 0)
+	if (task_find(&task, call->host, request->process.id, err) < 0 || task_runtime_pids(&pids, task, err) < 0)
 		return -1;
 	response.processes.items = xcalloc(pids.count + 1, sizeof(*response.processes.items));
 	response.processes.count = pids.count;
@@ -277,7 +277,7 @@ static int do_update(const struct call *call, const union any_request *request, 
 	    spec_resources_parse(&resources, (const char *)request->update.resources.value.data,
 				 request->update.resources.value.size, err) < 0)
 		return -1;
-	r = runtime_update(&task->runtime, task->id, &resources, err);
+	r = task_runtime_update(task, &resources, err);
 	spec_resources_fini(&resources);
 	return r < 0 ? -1 : reply_empty(call);
 }
@@ -332,8 +332,7 @@ static int do_stats(const struct call *call, const union any_request *request, s
 	struct task_stats stats;
 	struct task *task = NULL;
 
-	if (task_find(&task, call->host, request->process.id, err) < 0 ||
-	    runtime_read_stats(&usage, &task->runtime, task->id, err) < 0)
+	if (task_find(&task, call->host, request->process.id, err) < 0 || task_runtime_stats(&usage, task, err) < 0)
 		return -1;
 	convert_stats(&stats, &usage);
 	cgroup_stats_fini(&usage);

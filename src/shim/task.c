@@ -21,8 +21,10 @@
 #include "oci/runtime_spec.h"
 #include "shim/attach.h"
 #include "shim/bundle.h"
+#include "shim/oci_binary.h"
 #include "shim/task_checkpoint.h"
 #include "shim/task_process.h"
+#include "shim/task_runtime.h"
 #include "sys/cgroup.h"
 #include "sys/fd_pass.h"
 #include "sys/pidfd_wait.h"
@@ -59,6 +61,7 @@ static void task_free(struct task *task)
 			close(task->net_fds[i]);
 	cgroup_close(task->cgroup);
 	task_restore_free(task->restore);
+	oci_binary_free(task->binary);
 	free(task->state_root);
 	free(task->cache);
 	free(task->bundle);
@@ -75,8 +78,6 @@ static int parse_options(struct task_runc_options *out_options, const struct tas
 	if (proto_decode(out_options, task_runc_options_fields, request->options.value.data,
 			 request->options.value.size, err) < 0)
 		return error_prefix(err, "runtime options");
-	if (!text_empty(out_options->binary_name))
-		return error_set(err, ERR_UNSUPPORTED, "runtime option binary_name: the runtime is built in");
 	if (!text_empty(out_options->shim_cgroup))
 		return error_set(err, ERR_UNSUPPORTED, "runtime option shim_cgroup is not supported");
 	return 0;
@@ -126,6 +127,8 @@ static int open_task(struct task **out_task, struct task_host *host, const struc
 	task->bundle_fd = open(request->bundle, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (task->bundle_fd < 0)
 		return error_set_errno(err, ERR_INVALID, errno, "open bundle %s", request->bundle);
+	if (task_runtime_choose(task, options, err) < 0)
+		return -1;
 	if (task_process_init(&task->init, task, NULL, &stdio, err) < 0)
 		return -1;
 	*out_task = take_ptr(task);
@@ -166,10 +169,12 @@ static int run_create(struct task *task, const struct task_create_request *reque
 	AUTO_FREE struct runtime_rootfs_mount *mounts = xcalloc(request->rootfs.count + 1, sizeof(*mounts));
 	struct runtime_create_options create;
 
+	if (!text_empty(request->checkpoint) && task_runtime_must_be_own(task, "a checkpoint", err) < 0)
+		return -1;
 	if (!text_empty(request->checkpoint))
 		return task_restore_new(&task->restore, task, request, err);
 	create = task_create_options(task, request, options, mounts);
-	if (runtime_create(&made, &task->runtime, &create, err) < 0)
+	if (task_runtime_create(&made, task, &create, err) < 0)
 		return -1;
 	task_process_take(&task->init, &made);
 	for (size_t i = 0; i < RUNTIME_NET_COUNT; i++)
@@ -184,7 +189,7 @@ static void undo_create(void *arg)
 	AUTO(error_clear) struct error ignored = { 0 };
 	struct task *task = arg;
 
-	runtime_delete(&task->runtime, task->id, true, &ignored);
+	task_runtime_delete(task, &ignored);
 }
 
 /* ---- what hangs on a created container ---- */
@@ -398,7 +403,7 @@ static int start_exec(struct task_process *process, struct error *err)
 	streams_child_fds(process->streams, fds);
 	options.process.stdio = (struct runtime_stdio){ fds[0], fds[1], fds[2] };
 	streams_accept(process->streams);
-	if (runtime_exec(&made, &task->runtime, task->id, &options, err) < 0)
+	if (task_runtime_exec(&made, task, &options, err) < 0)
 		return -1;
 	task_process_take(process, &made);
 	process->state = PROCESS_RUNNING;
@@ -415,7 +420,7 @@ static int start_init(struct task *task, struct error *err)
 	struct event_task event = { .container_id = task->id };
 
 	streams_accept(task->init.streams);
-	if ((task->restore ? task_restore_start(task, err) : runtime_start(&task->runtime, task->id, err)) < 0)
+	if ((task->restore ? task_restore_start(task, err) : task_runtime_start(task, err)) < 0)
 		return -1;
 	task->init.state = PROCESS_RUNNING;
 	event.pid = (uint32_t)task->init.pid;
@@ -454,7 +459,7 @@ int task_kill_process(struct task_process *process, int signal, bool all, struct
 		return 0;
 	}
 	if (!process->exec_id)
-		return runtime_kill(&task->runtime, task->id, signal, all, err);
+		return task_runtime_kill(task, signal, all, err);
 	if (process->pidfd < 0)
 		return error_set(err, ERR_CONFLICT, "process %s is not started", task_process_id(process));
 	r = pidfd_signal(process->pidfd, signal);
@@ -478,9 +483,8 @@ int task_resize_process(struct task_process *process, unsigned width, unsigned h
 int task_pause_or_resume(struct task *task, bool pause, struct error *err)
 {
 	const struct event_task event = { .container_id = task->id };
-	int r = pause ? runtime_pause(&task->runtime, task->id, err) : runtime_resume(&task->runtime, task->id, err);
 
-	if (r < 0)
+	if (task_runtime_pause(task, pause, err) < 0)
 		return -1;
 	task->paused = pause;
 	events_publish(task->host->events, pause ? "/tasks/paused" : "/tasks/resumed",
@@ -499,7 +503,7 @@ static int end_created(struct task *task, struct error *err)
 		end_unrestored(task, SIGKILL);
 		return 0;
 	}
-	if (runtime_delete(&task->runtime, task->id, true, err) < 0)
+	if (task_runtime_delete(task, err) < 0)
 		return -1;
 	if (waitpid(task->init.pid, &status, 0) == task->init.pid)
 		task_reaped(task->host, task->init.pid, status);
@@ -514,7 +518,7 @@ static int delete_init(struct task *task, struct task_exit_response *out_respons
 		return -1;
 	if (task->init.state != PROCESS_TOLD && task->init.state != PROCESS_ENDED)
 		return error_set(err, ERR_CONFLICT, "container %s is running", task->id);
-	if (runtime_delete(&task->runtime, task->id, true, err) < 0)
+	if (task_runtime_delete(task, err) < 0)
 		return error_prefix(err, "delete container %s", task->id);
 	/* Output that is still on its way must not hold back the exit event: it comes before delete. */
 	LIST_FOR_EACH (node, &task->execs)
@@ -597,6 +601,8 @@ static void note_end(struct task *task, int wait_status)
 {
 	AUTO(error_clear) struct error err = { 0 };
 
+	if (task->binary)
+		return;
 	if (runtime_note_end(&task->runtime, task->id, wait_status, &err) < 0 && err.kind != ERR_NOT_FOUND)
 		log_warn(task->host->log, err.message, F("id", task->id));
 }

@@ -23,6 +23,7 @@
 #include "shim/streams.h"
 
 struct cgroup;
+struct oci_binary;
 struct spec_process;
 struct task;
 
@@ -69,6 +70,7 @@ struct task {
 	gid_t io_gid;
 	char *cache; /* compiled seccomp filters, shared by all containers beside this one */
 	struct runtime runtime;
+	struct oci_binary *binary; /* another runtime than ours; or NULL */
 	struct task_process init;
 	struct list execs;
 	bool paused;

@@ -11,6 +11,7 @@
 #include "base/path.h"
 #include "runtime/checkpoint.h"
 #include "shim/task_process.h"
+#include "shim/task_runtime.h"
 
 #define WORK_FOLDER "criu-work"
 
@@ -128,7 +129,8 @@ int task_checkpoint_to(struct task *task, const struct task_checkpoint_request *
 	struct runtime_criu_options options = { .status_fd = -1, .net_outside = task->net_fds[RUNTIME_NET_ROUTE] >= 0 };
 	const struct event_task_checkpointed event = { .container_id = task->id, .checkpoint = request->path };
 
-	if (parse_options(&asked, &request->options, err) < 0)
+	if (task_runtime_must_be_own(task, "a checkpoint", err) < 0 ||
+	    parse_options(&asked, &request->options, err) < 0)
 		return -1;
 	if (task->init.state != PROCESS_RUNNING)
 		return error_set(err, ERR_CONFLICT, "container %s is not running", task->id);

@@ -185,8 +185,8 @@ def test_missing_command(shim):
     ([(1, "c"), (2, "relative")], 3, "not absolute"),
     ([(1, "c"), (2, "/tmp"), (6, "syslog://x")], 12, "syslog"),
     ([(1, "c"), (2, "/tmp"), (8, "/no/checkpoint")], 5, "checkpoint /no/checkpoint does not exist"),
-    ([(1, "c"), (2, "/tmp"), (10, [(1, "containerd.runc.v1.Options"), (2, encode([(6, "/bin/runc")]))])], 12,
-     "binary_name"),
+    ([(1, "c"), (2, "/tmp"), (10, [(1, "containerd.runc.v1.Options"), (2, encode([(3, "/a")]))])], 12,
+     "shim_cgroup"),
 ])
 def test_bad_requests(shim, fields, code, words):
     with pytest.raises(RpcError) as caught:
