@@ -12,6 +12,7 @@
 #include "base/options.h"
 #include "base/path.h"
 #include "daemon/known.h"
+#include "daemon/runtimes.h"
 #include "logs/options.h"
 #include "json/json.h"
 #include "json/value.h"
@@ -82,6 +83,8 @@ struct daemon_flags {
 	const char *ipc_mode;
 	struct optional_bool init;
 	struct optional_bool no_new_privileges;
+	struct text_list runtimes;
+	const char *default_runtime;
 	const char *known_values[KNOWN_OPTIONS_MAX];
 	struct optional_bool known_bools[KNOWN_OPTIONS_MAX];
 	bool validate;
@@ -93,6 +96,7 @@ struct daemon_flags {
 #define T struct daemon_flags
 /* clang-format off */
 static const struct option_spec flag_table[] = {
+	OPTION_LIST("add-runtime", 0, T, runtimes, "runtime", "An OCI runtime for docker run --runtime: name=path"),
 	OPTION_LIST("authorization-plugin", 0, T, authorization_plugins, "list", "Plugins that are asked about every request, in order"),
 	OPTION_TEXT("bip", 0, T, address_pool, "string", "Address and subnet of the default bridge, e.g. 172.20.0.1/16"),
 	OPTION_TEXT("bridge", 'b', T, bridge, "string", "Default bridge for containers (default \"kist0\"); none disables it"),
@@ -104,6 +108,7 @@ static const struct option_spec flag_table[] = {
 	OPTION_LIST("default-address-pool", 0, T, address_pools, "pool-options", "Where networks get subnets: base=10.10.0.0/16,size=24"),
 	OPTION_TEXT("default-cgroupns-mode", 0, T, cgroupns_mode, "string", "Control group namespace of containers: host or private"),
 	OPTION_TEXT("default-ipc-mode", 0, T, ipc_mode, "string", "IPC namespace of containers: shareable or private (default private)"),
+	OPTION_TEXT("default-runtime", 0, T, default_runtime, "string", "OCI runtime of containers that name none (default \"runc\": kist's own)"),
 	OPTION_TEXT("default-shm-size", 0, T, default_shm_size, "bytes", "Size of /dev/shm of containers (default 64MiB)"),
 	OPTION_OPT_I64("default-stop-timeout", 0, T, stop_timeout_s, "Seconds until a container that shall stop is killed (default 10)"),
 	OPTION_LIST("default-ulimit", 0, T, ulimits, "ulimit", "Limits of containers' processes: name=soft[:hard]"),
@@ -220,6 +225,7 @@ static const struct json_field config_fields[] = {
 	JSON_TEXT("socket-policy", T, socket_policy, 0),
 	JSON_ARRAY("default-address-pools", T, address_pools, pool_fields, 0),
 	JSON_TEXT("default-shm-size", T, default_shm_size, 0),
+	JSON_TEXT("default-runtime", T, default_runtime, 0),
 	JSON_TEXT("exec-root", T, exec_root, 0),
 	JSON_TEXT("group", T, group, 0),
 	JSON_TEXT_LIST("hosts", T, hosts, 0),
@@ -240,6 +246,7 @@ static const struct json_field config_fields[] = {
 	JSON_TEXT_LIST("registry-mirrors", T, registry_mirrors, 0),
 	JSON_TEXT_LIST("serve", T, serve, 0),
 	JSON_TEXT_LIST("peers", T, peers, 0),
+	JSON_MAP("runtimes", T, runtimes, daemon_runtime_fields, 0),
 	JSON_OPT_I64("shutdown-timeout", T, shutdown_timeout_s, 0),
 	JSON_OPT_BOOL("tls", T, tls, 0),
 	JSON_TEXT("tlscacert", T, tls_authorities, 0),
@@ -462,6 +469,7 @@ static void merge_more(struct daemon_config *config, const struct daemon_flags *
 {
 	merge_text(&config->metrics_address, flags->metrics_address, "metrics-addr", conflicts);
 	merge_text(&config->socket_policy, flags->socket_policy, "socket-policy", conflicts);
+	merge_text(&config->default_runtime, flags->default_runtime, "default-runtime", conflicts);
 	merge_text(&config->host_ip, flags->host_ip, "ip", conflicts);
 	merge_text(&config->fixed_range, flags->fixed_range, "fixed-cidr", conflicts);
 	merge_text(&config->address_pool6, flags->address_pool6, "bip6", conflicts);
@@ -528,7 +536,8 @@ static int merge(struct daemon_config *config, const struct daemon_flags *flags,
 		  &conflicts);
 	merge_more(config, flags, &conflicts);
 	if (merge_pools(config, &flags->address_pools, &conflicts, err) < 0 ||
-	    merge_ulimits(config, &flags->ulimits, &conflicts, err) < 0 || judge_known_flags(config, flags, err) < 0)
+	    merge_ulimits(config, &flags->ulimits, &conflicts, err) < 0 ||
+	    daemon_runtimes_add(config, &flags->runtimes, err) < 0 || judge_known_flags(config, flags, err) < 0)
 		return -1;
 	if (merge_log_options(&config->log_options, &flags->log_options, &conflicts, err) < 0)
 		return -1;
@@ -680,7 +689,7 @@ static int check_values(const struct daemon_config *config, struct error *err)
 	if (config->live_restore.set && !config->live_restore.value)
 		return error_set(err, ERR_INVALID,
 				 "live-restore cannot be turned off: containers always outlive kistd");
-	if (check_hosts(config, err) < 0 || check_words(config, err) < 0)
+	if (check_hosts(config, err) < 0 || check_words(config, err) < 0 || daemon_runtimes_check(config, err) < 0)
 		return -1;
 	return log_options_check(config->log_driver, &config->log_options, err);
 }
@@ -701,6 +710,7 @@ static void flags_fini(struct daemon_flags *flags)
 	text_list_fini(&flags->registry_mirrors);
 	text_list_fini(&flags->serve);
 	text_list_fini(&flags->peers);
+	text_list_fini(&flags->runtimes);
 }
 
 static const char *default_file(bool as_dockerd)

@@ -39,6 +39,15 @@ struct daemon_pool {
 	int64_t size;
 };
 
+/* runtimes: {"crun":{"path":"/usr/bin/crun","runtimeArgs":["--debug"]}} */
+struct daemon_runtime {
+	char *name;
+	char *path;
+	struct text_list arguments;
+	char *type;
+	char *options; /* JSON */
+};
+
 struct daemon_config {
 	char *data_root;
 	char *exec_root;
@@ -102,6 +111,8 @@ struct daemon_config {
 	char *ipc_mode;
 	struct optional_bool init;
 	struct optional_bool no_new_privileges;
+	JSON_ARRAY_OF(struct daemon_runtime) runtimes;
+	char *default_runtime;
 	struct text_list warnings; /* what was taken, but has no effect */
 };
 

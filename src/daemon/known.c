@@ -9,7 +9,6 @@
 
 /* clang-format off */
 const struct known_option known_options[] = {
-	{ "add-runtime", NULL, false, NULL, "only kist's own runtime is used, which is named runc here" },
 	{ "allow-direct-routing", "allow-direct-routing", true, "false", "a network with gateway mode \"routed\" is reached directly" },
 	{ "allow-nondistributable-artifacts", "allow-nondistributable-artifacts", false, NULL, "foreign layers are never pushed" },
 	{ "api-cors-header", "api-cors-header", false, NULL, "web pages must not talk to an engine; dockerd has dropped this too" },
@@ -24,7 +23,6 @@ const struct known_option known_options[] = {
 	{ "default-gateway", "default-gateway", false, NULL, "the default bridge is its containers' gateway: make a network with --gateway" },
 	{ "default-gateway-v6", "default-gateway-v6", false, NULL, "the default bridge is its containers' gateway: make a network with --gateway" },
 	{ "default-network-opt", "default-network-opts", false, "{}", "options are given to each network" },
-	{ "default-runtime", "default-runtime", false, "runc|kist|io.containerd.runc.v2", "only kist's own runtime is used, which is named runc here" },
 	{ NULL, "deprecated-key-path", false, "*", "kistd has an id of its own and signs nothing" },
 	{ "exec-opt", "exec-opts", false, "native.cgroupdriver=cgroupfs|[\"native.cgroupdriver=cgroupfs\"]", "control groups are made directly: only native.cgroupdriver=cgroupfs can be had" },
 	{ NULL, "features", false, "{}|{\"buildkit\":true}|{\"buildkit\":false}|{\"containerd-snapshotter\":false}|{\"cdi\":true}", "kistd has none of these features to switch" },
@@ -39,7 +37,6 @@ const struct known_option known_options[] = {
 	{ "raw-logs", "raw-logs", true, "true|false", "" },
 	{ NULL, "resolv-conf", false, NULL, "the host's own resolver file is read; --dns names other servers" },
 	{ "rootless", "rootless", true, "false", "kistd runs as root" },
-	{ NULL, "runtimes", false, "{}", "only kist's own runtime is used, which is named runc here" },
 	{ "seccomp-profile", "seccomp-profile", false, "builtin", "the profile is built in; --security-opt seccomp=FILE gives one container another" },
 	{ "selinux-enabled", "selinux-enabled", true, "false", "containers are not labelled for SELinux" },
 	{ "storage-driver", "storage-driver", false, "overlay2|overlay|overlayfs", "images are kept in overlay layers" },

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/quote.h"
+#include "daemon/runtimes.h"
 
 static void fill_containers(struct container_defaults *defaults, const struct daemon_config *config)
 {
@@ -24,6 +25,17 @@ static void fill_containers(struct container_defaults *defaults, const struct da
 		struct ulimit *to = json_array_add(&defaults->ulimits, sizeof(*to));
 
 		*to = (struct ulimit){ .name = from->name, .hard = from->hard, .soft = from->soft };
+	}
+}
+
+static void fill_runtimes(struct engine_settings *settings, const struct daemon_config *config)
+{
+	settings->default_runtime = config->default_runtime;
+	for (size_t i = 0; i < config->runtimes.count; i++) {
+		const struct daemon_runtime *from = &config->runtimes.items[i];
+		struct engine_runtime *to = json_array_add(&settings->runtimes, sizeof(*to));
+
+		*to = (struct engine_runtime){ .name = from->name, .path = from->path, .arguments = from->arguments };
 	}
 }
 
@@ -61,6 +73,7 @@ int daemon_settings_fill(struct daemon_settings *settings, struct error *err)
 			      .parallel = optional_i64_or(config->max_concurrent_downloads, 0) },
 	};
 	fill_containers(&settings->engine.containers, config);
+	fill_runtimes(&settings->engine, config);
 	return load_policies(settings, err);
 }
 
@@ -69,8 +82,9 @@ void daemon_settings_free(struct daemon_settings *settings)
 	while (settings) {
 		struct daemon_settings *older = settings->older;
 
-		/* The items' names are the configuration's. */
+		/* What the items hold is the configuration's. */
 		free(settings->engine.containers.ulimits.items);
+		free(settings->engine.runtimes.items);
 		policy_set_free(settings->policies);
 		daemon_config_fini(&settings->config);
 		free(settings);
@@ -118,6 +132,7 @@ static void describe_number(struct text_map *out, const char *name, int64_t valu
 
 void daemon_settings_describe(struct text_map *out, const struct daemon_config *config)
 {
+	AUTO_FREE char *runtimes = daemon_runtimes_describe(config);
 	char host[256] = "";
 
 	gethostname(host, sizeof(host) - 1);
@@ -125,7 +140,7 @@ void daemon_settings_describe(struct text_map *out, const struct daemon_config *
 	describe_list(out, "authorization-plugins", &config->authorization_plugins);
 	text_map_set(out, "debug", optional_bool_or(config->debug, false) ? "true" : "false");
 	text_map_set(out, "default-ipc-mode", config->ipc_mode ? config->ipc_mode : "private");
-	text_map_set(out, "default-runtime", "runc");
+	text_map_set(out, "default-runtime", config->default_runtime ? config->default_runtime : "runc");
 	text_map_set(out, "default-shm-size", config->default_shm_size);
 	describe_list(out, "insecure-registries", &config->insecure_registries);
 	describe_list(out, "labels", &config->labels);
@@ -134,7 +149,7 @@ void daemon_settings_describe(struct text_map *out, const struct daemon_config *
 	describe_number(out, "max-concurrent-uploads", optional_i64_or(config->max_concurrent_uploads, 5));
 	describe_list(out, "registry-mirrors", &config->registry_mirrors);
 	describe_list(out, "peers", &config->peers);
-	text_map_set(out, "runtimes", "runc");
+	text_map_set(out, "runtimes", runtimes);
 	describe_number(out, "shutdown-timeout", optional_i64_or(config->shutdown_timeout_s, 15));
 }
 

@@ -265,16 +265,12 @@ static int check_logging(struct host_config *host, struct error *err)
 /* What is accepted by dockerd but would change nothing here is refused, not ignored. */
 static int check_unsupported(const struct container_config *config, const struct host_config *host, struct error *err)
 {
-	static const char *const runtimes[] = { "", "runc", "kist", "io.containerd.runc.v2", NULL };
-
 	if (host->storage_opt.count)
 		return unsupported(err, "--storage-opt");
 	if (!text_empty(host->cgroup))
 		return unsupported(err, "HostConfig.Cgroup");
 	if (!text_empty(host->isolation) && !text_equal(host->isolation, "default"))
 		return error_set(err, ERR_INVALID, "invalid isolation '%s' on linux", host->isolation);
-	if (!is_one_of(text_or_empty(host->runtime), runtimes))
-		return error_set(err, ERR_INVALID, "unknown or invalid runtime name: %s", host->runtime);
 	if (health_check_config(config, host, err) < 0)
 		return -1;
 	return 0;
@@ -395,8 +391,6 @@ int container_check(struct container_config *config, struct host_config *host, s
 		host->memory_swappiness = (struct optional_i64){ 0 };
 	if (host->pids_limit.value == 0)
 		host->pids_limit.set = false;
-	if (text_empty(host->runtime))
-		replace(&host->runtime, "runc");
 	for (size_t i = host->console_size.count; i < 2; i++)
 		json_array_add(&host->console_size, sizeof(struct u64_item));
 	if (optional_bool_or(host->oom_kill_disable, false) && host->memory == 0)

@@ -13,6 +13,7 @@
 #include "engine/image.h"
 #include "engine/image_mount.h"
 #include "engine/log_driver.h"
+#include "engine/oci_runtime.h"
 #include "engine/user_namespace.h"
 #include "engine/volume.h"
 #include "engine/volume_mount.h"
@@ -79,8 +80,10 @@ static void name_shared_network(struct container *container)
 
 static int check_engine(struct container *container, struct error *err)
 {
-	const struct host_config *host = &container->document.host;
+	struct host_config *host = &container->document.host;
 
+	if (oci_runtime_check(container->engine, host, err) < 0)
+		return -1;
 	if (optional_bool_or(host->init, false) && !container->engine->init_path)
 		return error_set(err, ERR_UNSUPPORTED, "--init needs an init program, and this engine has none");
 	name_shared_network(container);

@@ -25,6 +25,7 @@
 #include "engine/container_network.h"
 #include "engine/engine_private.h"
 #include "engine/log_driver.h"
+#include "engine/oci_runtime.h"
 #include "engine/spec.h"
 #include "engine/volume.h"
 #include "engine/volume_mount.h"
@@ -113,9 +114,11 @@ int shim_delete(struct container *container, struct error *err)
 void bundle_remove(const char *bundle)
 {
 	AUTO_FREE char *shm = path_join(bundle, "shm");
+	AUTO_FREE char *rootfs = path_join(bundle, "rootfs");
 
-	/* What is shared by --ipc container: is a mount of the host. */
+	/* What is shared by --ipc container: is a mount of the host, and so is the rootfs of another runtime than ours. */
 	umount2(shm, MNT_DETACH | UMOUNT_NOFOLLOW);
+	umount2(rootfs, MNT_DETACH | UMOUNT_NOFOLLOW);
 	remove_tree(AT_FDCWD, bundle);
 }
 
@@ -300,7 +303,9 @@ static int make_config(struct container *container, struct error *err)
 	};
 	text_list_add_all(&more, &container->secrets);
 	container_link_environment(&more, container);
-	return write_config(container, &input, err) < 0 ? -1 : container_log_settings(container, err);
+	if (write_config(container, &input, err) < 0 || oci_runtime_note(container, err) < 0)
+		return -1;
+	return container_log_settings(container, err);
 }
 
 static int create_task(struct launch *launch, int cancel_fd, struct error *err)
@@ -401,8 +406,9 @@ static int frame_task_error(struct error *err)
 	/* dockerd looks users up itself, before any runtime. */
 	if (text_has_prefix(text, "unable to find user") || text_has_prefix(text, "unable to find group"))
 		err->message = take_ptr(text);
-	else if (strstr(text, "OCI runtime create failed"))
-		err->message = xasprintf("failed to create task for container: %s", text);
+	else if (text_has_prefix(text, "OCI runtime "))
+		err->message = xasprintf("failed to create task for container: failed to create shim task: %s: unknown",
+					 text);
 	else
 		err->message = xasprintf("failed to create task for container: failed to create shim task: OCI runtime "
 					 "create failed: runc create failed: unable to start container process: "

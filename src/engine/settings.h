@@ -30,6 +30,13 @@ struct container_defaults {
 	bool no_new_privileges;
 };
 
+/* An OCI runtime besides our own; see oci_runtime.h. */
+struct engine_runtime {
+	char *name;
+	char *path;
+	struct text_list arguments; /* before the verb */
+};
+
 struct engine_settings {
 	bool debug;
 	bool experimental;
@@ -38,6 +45,8 @@ struct engine_settings {
 	struct text_list authorization; /* names of plugins, for info */
 	struct session_settings registry;
 	struct container_defaults containers;
+	JSON_ARRAY_OF(struct engine_runtime) runtimes;
+	const char *default_runtime; /* NULL: runc, which is ours */
 };
 
 /* Borrowed, never NULL. */

@@ -138,6 +138,7 @@ static const struct json_field registry_fields[] = {
 static const struct json_field runtime_fields[] = {
 	JSON_KEY(struct info_runtime, key),
 	JSON_TEXT("path", struct info_runtime, path, 0),
+	JSON_TEXT_LIST("runtimeArgs", struct info_runtime, arguments, JSON_OMIT_EMPTY),
 	JSON_END,
 };
 
@@ -347,6 +348,19 @@ static void fill_registries(struct system_info *info, const struct session_setti
 		add_insecure(info, settings->insecure.items[i]);
 }
 
+static void fill_runtimes(struct system_info *info, const struct engine_settings *settings)
+{
+	for (size_t i = 0; i < settings->runtimes.count; i++) {
+		const struct engine_runtime *from = &settings->runtimes.items[i];
+		struct info_runtime *runtime = json_array_add(&info->runtimes, sizeof(*runtime));
+
+		runtime->key = xstrdup(from->name);
+		runtime->path = xstrdup(from->path);
+		text_list_add_all(&runtime->arguments, &from->arguments);
+	}
+	info->default_runtime = xstrdup(settings->default_runtime ? settings->default_runtime : "runc");
+}
+
 static void fill_names(struct system_info *info, struct engine *engine)
 {
 	AUTO(error_clear) struct error err = { 0 };
@@ -358,6 +372,7 @@ static void fill_names(struct system_info *info, struct engine *engine)
 	text_list_add_all(&info->plugins.authorization, &engine_settings(engine)->authorization);
 	runtime->key = xstrdup("runc");
 	runtime->path = path ? path : xstrdup("kist-runtime");
+	fill_runtimes(info, engine_settings(engine));
 	info->driver = xstrdup("overlay2");
 	add_status(info, "Supports d_type", "true");
 	add_status(info, "Native Overlay Diff", "true");
@@ -379,7 +394,6 @@ static void fill_names(struct system_info *info, struct engine *engine)
 	text_list_add_all(&info->cdi_spec_dirs, &engine->cdi_folders);
 	info->logging_driver = xstrdup(text_empty(engine->log_driver) ? "json-file" : engine->log_driver);
 	info->server_version = xstrdup(ENGINE_SERVER_VERSION);
-	info->default_runtime = xstrdup("runc");
 	info->index_server_address = xstrdup("https://index.docker.io/v1/");
 	info->swarm.local_node_state = xstrdup("inactive");
 	info->live_restore = true;

@@ -74,6 +74,7 @@ struct info_registry {
 struct info_runtime {
 	char *key;
 	char *path;
+	struct text_list arguments;
 };
 struct info_swarm {
 	char *node_id;

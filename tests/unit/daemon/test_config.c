@@ -83,6 +83,25 @@ static void test_said_twice_is_refused(void **state)
 	expect_refused("{\"hosts\":[\"fd://\"]}", FLAGS("-H", "unix:///b"), "hosts: (from flag: [unix:///b]");
 }
 
+static void test_runtimes(void **state)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	struct daemon_config config = { 0 };
+
+	(void)state;
+	assert_no_error(load(&config,
+			     "{\"default-runtime\":\"a\",\"runtimes\":{\"a\":{\"path\":\"/x\","
+			     "\"runtimeArgs\":[\"-v\"],\"options\":{}}}}",
+			     FLAGS("--add-runtime", "b=/y=z"), &err),
+			&err);
+	assert_int_equal(config.runtimes.count, 2);
+	assert_string_equal(config.runtimes.items[0].arguments.items[0], "-v");
+	assert_string_equal(config.runtimes.items[1].name, "b");
+	assert_string_equal(config.runtimes.items[1].path, "/y=z");
+	assert_string_equal(config.default_runtime, "a");
+	daemon_config_fini(&config);
+}
+
 static void test_bad_values(void **state)
 {
 	(void)state;
@@ -105,6 +124,18 @@ static void test_bad_values(void **state)
 	expect_refused("{\"iptables\":false}", FLAGS(), "iptables false is not supported");
 	expect_refused("{}", FLAGS("-H", "tcp://1.2.3.4:5"), "use --tlsverify with certificates, or say --tls=false");
 	expect_refused("{}", FLAGS("--tls=false", "--tlsverify"), "tlsverify needs TLS");
+	expect_refused("{}", FLAGS("--add-runtime", "runc=/bin/x"), "runtime name 'runc' is reserved");
+	expect_refused("{}", FLAGS("--add-runtime", "x"), "invalid --add-runtime x");
+	expect_refused("{}", FLAGS("--default-runtime", "gone"), "specified default runtime 'gone' does not exist");
+	expect_refused("{\"runtimes\":{\"x\":{}}}", FLAGS(), "runtime x: either a runtimeType or a path must be");
+	expect_refused("{\"runtimes\":{\"x\":{\"path\":\"/x\",\"runtimeType\":\"y\"}}}", FLAGS(),
+		       "runtime x: cannot configure both path and runtimeType");
+	expect_refused("{\"runtimes\":{\"x\":{\"runtimeType\":\"io.containerd.kata.v2\"}}}", FLAGS(),
+		       "runtime x: runtimeType io.containerd.kata.v2 is not supported");
+	expect_refused("{\"runtimes\":{\"x\":{\"path\":\"/x\",\"options\":{\"a\":1}}}}", FLAGS(),
+		       "runtime x: options cannot be used with a path runtime");
+	expect_refused("{\"runtimes\":{\"x\":{\"path\":\"/x\"}}}", FLAGS("--add-runtime", "x=/y"),
+		       "runtime 'x' was already registered");
 	expect_refused("{}", FLAGS("operand"), "accepts no arguments: operand");
 	expect_refused("{}", FLAGS("--config-file", "/nonexistent/kist.json"), "it does not exist");
 }
@@ -193,6 +224,7 @@ int main(void)
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_file_and_flags_together),
 		cmocka_unit_test(test_said_twice_is_refused),
+		cmocka_unit_test(test_runtimes),
 		cmocka_unit_test(test_bad_values),
 		cmocka_unit_test(test_known_options),
 		cmocka_unit_test(test_written_for_dockerd),

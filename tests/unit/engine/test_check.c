@@ -86,7 +86,6 @@ static const struct {
 	{ "{\"Cmd\":[\"a\"],\"HostConfig\":{\"SecurityOpt\":[\"seccomp=unconfined\",\"no-new-privileges\"]}}", NULL },
 	{ "{\"Cmd\":[\"a\"],\"WorkingDir\":\"relative\"}", "needs to be an absolute path" },
 	{ "{\"Cmd\":[\"a\"],\"StopSignal\":\"NOPE\"}", "invalid signal: NOPE" },
-	{ "{\"Cmd\":[\"a\"],\"HostConfig\":{\"Runtime\":\"nvidia\"}}", "unknown or invalid runtime name: nvidia" },
 	{ "{\"Cmd\":[\"a\"],\"HostConfig\":{\"OomScoreAdj\":2000}}", "range for oom score adj" },
 	{ "{\"Cmd\":[\"a\"],\"Hostname\":\"h\",\"HostConfig\":{\"NetworkMode\":\"container:x\"}}",
 	  "conflicting options: hostname and the network mode" },
