@@ -598,11 +598,15 @@ static void frame_exec_error(struct error *err)
 	AUTO_FREE char *text = err->message;
 
 	lower_errno_words(text);
-	err->message = strstr(text, "OCI runtime exec failed") || is_unknown_user(text)
-			       ? xstrdup(text)
-			       : xasprintf("OCI runtime exec failed: exec failed: unable to start container process: "
-					   "%s: unknown",
-					   text);
+	if (is_unknown_user(text))
+		err->message = take_ptr(text);
+	/* So far another runtime than ours has said it itself. */
+	else if (text_has_prefix(text, "OCI runtime exec failed"))
+		err->message = xasprintf("%s: unknown", text);
+	else
+		err->message = xasprintf("OCI runtime exec failed: exec failed: unable to start container process: "
+					 "%s: unknown",
+					 text);
 }
 
 /* A start that was given up may have begun: the process must not run without anybody who waits for it. */

@@ -79,6 +79,8 @@ def test_a_container_of_another_runtime_is_like_any_other(server, binary):
     # exec, with another user, a terminal's size, its code; top; pause; update; stats
     assert server.docker("exec", "-u", "0", name, "sh", "-c", "id -u; exit 3", check=False).returncode == 3
     assert server.docker("exec", "-u", "5:6", name, "id").stdout.startswith("uid=5 gid=6")
+    missing = server.docker("exec", name, "no-such-program", check=False)
+    assert missing.returncode == 127 and "OCI runtime exec failed" in missing.stdout + missing.stderr, missing
     assert server.docker("exec", "-t", name, "tty").stdout.strip() == "/dev/pts/0"
     check_control(server, name)
     server.docker("cp", "/etc/hostname", f"{name}:/tmp/copied")
