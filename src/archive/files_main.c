@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "archive/changes.h"
+#include "archive/clamp.h"
 #include "archive/copy.h"
 #include "archive/jail.h"
 #include "archive/mount_points.h"
@@ -300,6 +301,9 @@ static int run_upper(struct request *request, bool list, struct files_report *re
 	r = mount_points_find(&mount_points, &search, err);
 	if (r == 0 && request->remove_mount_points)
 		r = mount_points_remove(&mount_points, &search, err);
+	/* What becomes a layer as it is has the times that its archive has. */
+	if (r == 0 && request->remove_mount_points && request->latest_s >= 0)
+		r = clamp_times(search.upper_fd, request->latest_s, err);
 	if (r == 0 && !list)
 		r = pack_upper(request, &search, &mount_points, report, err);
 	if (r == 0 && list)

@@ -134,6 +134,7 @@ int build_write_archive(struct digest *out_id, struct build *build, const struct
 	if (fill_config(&config, build, err) < 0 || image_make_apart(&record, build->engine, &make, err) < 0)
 		return -1;
 	*out_id = record.id;
+	build_send_id(build, out_id);
 	return image_save(build->engine, &save, err);
 }
 

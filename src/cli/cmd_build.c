@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/base64.h"
 #include "base/file.h"
+#include "cli/build_output.h"
 #include "cli/commands.h"
 #include "cli/context.h"
 #include "cli/members.h"
@@ -31,6 +32,7 @@ struct build_options {
 	struct text_list labels;
 	struct text_list security_opts;
 	struct text_list tags;
+	struct build_outputs outputs;
 	struct text secrets; /* JSON object under construction */
 	struct text ulimits;
 	const char *call; /* "build", or a question */
@@ -52,6 +54,7 @@ struct build_options {
 	bool force_remove;
 	bool no_cache;
 	bool pull;
+	bool push;
 	bool quiet;
 	struct optional_bool remove;
 };
@@ -123,6 +126,13 @@ static int read_secret(void *target, const char *value, struct error *err)
 	return 0;
 }
 
+static int read_output(void *target, const char *value, struct error *err)
+{
+	struct build_options *options = target;
+
+	return build_outputs_add(&options->outputs, value, err);
+}
+
 static int read_host(void *target, const char *value, struct error *err)
 {
 	struct build_options *options = target;
@@ -157,8 +167,11 @@ static const struct option_spec build_options[] = {
 	OPTION_SIZE("memory-swap", 0, T, memory_swap, "Limit of memory plus swap, -1 for unlimited swap"),
 	OPTION_TEXT("network", 0, T, network, "string", "Network of RUN steps (default, none, host, NAME)"),
 	OPTION_FLAG("no-cache", 0, T, no_cache, "Run every step again"),
+	OPTION_CALL("output", 'o', read_output, "stringArray",
+		    "What becomes of the result (type=oci|docker|tar|local|image,dest=PATH; DIR; -)"),
 	OPTION_TEXT("platform", 0, T, platform, "string", "Platform of the base images (linux/arm64)"),
 	OPTION_FLAG("pull", 0, T, pull, "Ask the registry for newer base images"),
+	OPTION_FLAG("push", 0, T, push, "Push the image when it is built (-o type=image,push=true)"),
 	OPTION_FLAG("quiet", 'q', T, quiet, "Print only the image's id"),
 	OPTION_OPT_BOOL("rm", 0, T, remove, "Remove the containers of finished steps (default true)"),
 	OPTION_CALL("secret", 0, read_secret, "string", "Secret for RUN --mount=type=secret (id=x,src=file)"),
@@ -176,6 +189,7 @@ static void build_fini(void *target)
 {
 	struct build_options *options = target;
 
+	build_outputs_fini(&options->outputs);
 	text_fini(&options->secrets);
 	text_fini(&options->ulimits);
 	text_list_fini(&options->extra_hosts);
@@ -204,6 +218,9 @@ static void add_object(struct text *path, const char *key, const struct text_lis
 	AUTO(text_map_fini) struct text_map map = { 0 };
 
 	read_args(&map, list, from_environment);
+	/* Whoever sets it wants reproducible builds. */
+	if (from_environment && !text_map_get(&map, "SOURCE_DATE_EPOCH") && getenv("SOURCE_DATE_EPOCH"))
+		text_map_set(&map, "SOURCE_DATE_EPOCH", getenv("SOURCE_DATE_EPOCH"));
 	if (map.count == 0)
 		return;
 	text_add_char(&json, '{');
@@ -227,6 +244,12 @@ static void add_list(struct text *path, const char *key, const struct text_list 
 static void fill_path(struct text *path, const struct build_options *options, const struct context *context)
 {
 	text_add(path, "/build");
+	if (options->outputs.count > 0) {
+		AUTO(text_fini) struct text outputs = { 0 };
+
+		build_outputs_json(&outputs, &options->outputs);
+		query_add(path, "outputs", outputs.data);
+	}
 	query_add(path, "dockerfile", context->dockerfile);
 	add_list(path, "t", &options->tags);
 	add_object(path, "buildargs", &options->build_args, true);
@@ -322,6 +345,12 @@ static int write_id(const char *path, const char *id, struct error *err)
 	return r < 0 ? error_set_errno(err, ERR_INVALID, r, "write %s", path) : 0;
 }
 
+/* Where the progress is shown. */
+static FILE *out_of(const struct build_options *options)
+{
+	return build_outputs_use_stdout(&options->outputs) ? stderr : stdout;
+}
+
 static int send(struct progress_result *result, struct cli *cli, const struct build_options *options,
 		struct context *context, struct error *err)
 {
@@ -352,7 +381,7 @@ static int send(struct progress_result *result, struct cli *cli, const struct bu
 	request.path = path.data;
 	r = client_send(&response, client, &request, err);
 	if (r == 0)
-		r = progress_show_build(response, stdout, result, err);
+		r = progress_show_build(response, out_of(options), result, err);
 	return context_finish(context, err) < 0 ? -1 : r;
 }
 
@@ -432,27 +461,63 @@ static int run_question(struct cli *cli, const struct build_options *options, co
 	return json_value_bool(json_value_get(answer, "Bad")) ? 1 : 0;
 }
 
+/* The image of every -t, once it is here. */
+static int push_all(struct cli *cli, const struct build_options *options, struct error *err)
+{
+	if (!options->push && !build_outputs_push(&options->outputs))
+		return 0;
+	for (size_t i = 0; i < options->tags.count; i++)
+		if (push_image(cli, options->tags.items[i], out_of(options), options->quiet, err) < 0)
+			return -1;
+	return 0;
+}
+
+static int check_outputs(struct build_options *options, struct error *err)
+{
+	bool stored = options->outputs.count == 0;
+
+	for (size_t i = 0; i < options->outputs.count; i++)
+		stored = stored || text_equal(options->outputs.items[i].type, "image");
+	if (options->push && !stored && build_outputs_add(&options->outputs, "type=image", err) < 0)
+		return -1;
+	if (build_outputs_check(&options->outputs, err) < 0)
+		return -1;
+	if ((options->push || build_outputs_push(&options->outputs)) && options->tags.count == 0)
+		return error_set(err, ERR_INVALID, "tag is needed when pushing to registry");
+	return 0;
+}
+
+static int build(struct progress_result *result, struct cli *cli, const struct build_options *options,
+		 const char *source, struct error *err)
+{
+	struct context context;
+	int r = context_start(&context, source, options->file, err);
+
+	if (r == 0)
+		r = send(result, cli, options, &context, err);
+	context_fini(&context);
+	if (r == 0 && options->iid_file && result->id)
+		r = write_id(options->iid_file, result->id, err);
+	return r == 0 ? push_all(cli, options, err) : r;
+}
+
 static int run_build(struct cli *cli, void *target, const struct text_list *operands, struct error *err)
 {
-	const struct build_options *options = target;
+	struct build_options *options = target;
 	AUTO_FREE char *call = NULL;
 	bool json = false;
-	struct progress_result result = { 0 };
-	struct context context;
+	struct progress_result result = { .output = build_outputs_take, .arg = &options->outputs };
 	int r = check_trust(&options->no_trust, err);
 
 	if (r == 0)
 		r = read_call(&call, &json, options, err);
+	if (r == 0)
+		r = check_outputs(options, err);
 	if (r < 0)
 		return -1;
 	if (call && *call)
 		return run_question(cli, options, operands->items[0], call, json, err);
-	r = context_start(&context, operands->items[0], options->file, err);
-	if (r == 0)
-		r = send(&result, cli, options, &context, err);
-	context_fini(&context);
-	if (r == 0 && options->iid_file && result.id)
-		r = write_id(options->iid_file, result.id, err);
+	r = build(&result, cli, options, operands->items[0], err);
 	free(result.id);
 	if (r == 0 || result.code <= 0 || result.code > 255)
 		return r;

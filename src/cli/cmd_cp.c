@@ -16,16 +16,14 @@
 #include <unistd.h>
 
 #include "archive/pack.h"
-#include "archive/tar_reader.h"
-#include "archive/tree.h"
 #include "base/alloc.h"
 #include "base/base64.h"
 #include "base/file.h"
 #include "base/path.h"
 #include "cli/commands.h"
 #include "cli/units.h"
+#include "cli/untar.h"
 
-#define PIECE 65536
 #define GO_MODE_DIRECTORY 0x80000000u
 #define GO_MODE_SYMLINK 0x08000000u
 
@@ -187,128 +185,14 @@ static char *landed(const struct landing *landing, const char *path)
 				       : xstrdup(rest);
 }
 
-struct unpacking {
-	struct tar_reader *reader;
-	struct tree tree;
-	struct landing landing;
-	bool owners;
-	uint64_t bytes;
-};
-
 static ssize_t read_answer(void *arg, void *data, size_t size, struct error *err)
 {
 	return local_response_read(arg, data, size, err);
 }
 
-static int write_file(struct unpacking *unpacking, const struct tree_place *place, const struct tar_entry *entry,
-		      struct error *err)
+static char *land(void *arg, const char *path)
 {
-	AUTO_FREE char *piece = xmalloc(PIECE);
-	AUTO_CLOSE int fd = -1;
-	ssize_t got;
-
-	if (tree_clear(&unpacking->tree, place, err) < 0)
-		return -1;
-	fd = openat(place->dir_fd, place->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return tree_fail(err, errno, "create", entry->path);
-	while ((got = tar_reader_read(unpacking->reader, piece, PIECE, err)) > 0) {
-		int r = write_full(fd, piece, (size_t)got);
-
-		if (r < 0)
-			return tree_fail(err, r, "write", entry->path);
-		unpacking->bytes += (uint64_t)got;
-	}
-	return got < 0 ? -1 : 0;
-}
-
-static int make_link(struct unpacking *unpacking, const struct tree_place *place, const struct tar_entry *entry,
-		     struct error *err)
-{
-	AUTO_FREE char *landing = landed(&unpacking->landing, entry->link);
-	AUTO_FREE char *plain = tree_path(landing, err);
-	const char *name;
-	AUTO_CLOSE int fd = plain ? tree_find_parent(&unpacking->tree, plain, &name, err) : -1;
-
-	if (fd < 0)
-		return error_is_set(err) ? -1
-					 : error_set(err, ERR_INVALID, "%s: link to what is not there", entry->path);
-	if (tree_clear(&unpacking->tree, place, err) < 0)
-		return -1;
-	return linkat(fd, name, place->dir_fd, place->name, 0) < 0 ? tree_fail(err, errno, "link", entry->path) : 0;
-}
-
-static int make_entry(struct unpacking *unpacking, const struct tree_place *place, const struct tar_entry *entry,
-		      struct error *err)
-{
-	switch (entry->type) {
-	case TAR_FILE:
-		return write_file(unpacking, place, entry, err);
-	case TAR_DIRECTORY:
-		return tree_make_directory(&unpacking->tree, place, entry->mode & 0777, err);
-	case TAR_HARD_LINK:
-		return make_link(unpacking, place, entry, err);
-	case TAR_SYMLINK:
-		if (tree_clear(&unpacking->tree, place, err) < 0)
-			return -1;
-		return symlinkat(entry->link, place->dir_fd, place->name) < 0
-			       ? tree_fail(err, errno, "link", entry->path)
-			       : 0;
-	default:
-		/* Devices and pipes are of no use out here. */
-		return 1;
-	}
-}
-
-/* Owner, mode and time; not of links, whose own are nobody's business. */
-static int dress(const struct unpacking *unpacking, const struct tree_place *place, const struct tar_entry *entry,
-		 struct error *err)
-{
-	const struct timespec times[2] = { { .tv_sec = entry->mtime_s }, { .tv_sec = entry->mtime_s } };
-
-	if (unpacking->owners &&
-	    fchownat(place->dir_fd, place->name, (uid_t)entry->uid, (gid_t)entry->gid, AT_SYMLINK_NOFOLLOW) < 0)
-		return tree_fail(err, errno, "change the owner of", entry->path);
-	if (entry->type != TAR_SYMLINK &&
-	    fchmodat(place->dir_fd, place->name, entry->mode & (unpacking->owners ? 07777 : 0777), 0) < 0)
-		return tree_fail(err, errno, "change the mode of", entry->path);
-	utimensat(place->dir_fd, place->name, times, AT_SYMLINK_NOFOLLOW);
-	return 0;
-}
-
-static int unpack_entry(struct unpacking *unpacking, const struct tar_entry *entry, struct error *err)
-{
-	AUTO_FREE char *landing = landed(&unpacking->landing, entry->path);
-	AUTO_FREE char *path = tree_path(landing, err);
-	struct tree_place place;
-	int r;
-
-	if (!path || !*path)
-		return path ? 0 : -1;
-	if (tree_place(&unpacking->tree, &place, path, err) < 0)
-		return -1;
-	r = make_entry(unpacking, &place, entry, err);
-	return r != 0 ? (r < 0 ? -1 : 0) : dress(unpacking, &place, entry, err);
-}
-
-static int unpack_all(struct unpacking *unpacking, struct local_response *response, struct error *err)
-{
-	AUTO(tar_reader_freep) struct tar_reader *reader = tar_reader_new(read_answer, response);
-	AUTO_CLOSE int folder_fd = open(unpacking->landing.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct tar_entry entry;
-	int r;
-
-	if (folder_fd < 0)
-		return error_set_errno(err, ERR_INVALID, errno, "open %s", unpacking->landing.folder);
-	unpacking->reader = reader;
-	tree_init(&unpacking->tree, folder_fd);
-	while ((r = tar_reader_next(reader, &entry, err)) > 0)
-		if (unpack_entry(unpacking, &entry, err) < 0) {
-			r = -1;
-			break;
-		}
-	tree_fini(&unpacking->tree);
-	return r;
+	return landed(arg, path);
 }
 
 static void tell(const struct cp_options *options, uint64_t bytes, const char *where)
@@ -338,7 +222,8 @@ static int copy_out(struct client *client, const struct cp_options *options, str
 {
 	AUTO(local_response_freep) struct local_response *response = NULL;
 	AUTO(remote_stat_fini) struct remote_stat stat = { 0 };
-	struct unpacking unpacking = { .owners = options->archive };
+	struct landing landing = { 0 };
+	struct untar untar = { .read = read_answer, .land = land, .land_arg = &landing, .owners = options->archive };
 	int r;
 
 	if (options->follow && follow_source(source, client, err) < 0)
@@ -348,13 +233,14 @@ static int copy_out(struct client *client, const struct cp_options *options, str
 		return -1;
 	if (text_equal(destination, "-"))
 		return save_answer(response, NULL, err);
-	r = find_landing(&unpacking.landing, destination, &stat, source->path, err);
+	untar.read_arg = response;
+	r = find_landing(&landing, destination, &stat, source->path, err);
 	if (r == 0)
-		r = unpack_all(&unpacking, response, err);
+		r = untar_into(&untar, landing.folder, err);
 	if (r == 0)
-		tell(options, unpacking.bytes, destination);
-	free(unpacking.landing.folder);
-	free(unpacking.landing.name);
+		tell(options, untar.bytes, destination);
+	free(landing.folder);
+	free(landing.name);
 	return r;
 }
 

@@ -26,7 +26,7 @@ static const struct option_spec push_options[] = {
 	OPTION_END,
 };
 
-static int send_push(struct cli *cli, const struct reference *reference, const struct push_options *options,
+static int send_push(struct cli *cli, const struct reference *reference, const struct push_options *options, FILE *out,
 		     struct error *err)
 {
 	AUTO(local_response_freep) struct local_response *response = NULL;
@@ -46,7 +46,18 @@ static int send_push(struct cli *cli, const struct reference *reference, const s
 	request.path = path.data;
 	if (client_send(&response, client, &request, err) < 0)
 		return -1;
-	return progress_show(response, stdout, options->quiet, err);
+	return progress_show(response, out, options->quiet, err);
+}
+
+int push_image(struct cli *cli, const char *name, FILE *out, bool quiet, struct error *err)
+{
+	const struct push_options options = { .quiet = quiet };
+	AUTO(reference_fini) struct reference reference = { 0 };
+
+	if (reference_parse(&reference, name, err) < 0)
+		return -1;
+	reference_default_tag(&reference);
+	return send_push(cli, &reference, &options, out, err);
 }
 
 static int run_push(struct cli *cli, void *target, const struct text_list *operands, struct error *err)
@@ -67,7 +78,7 @@ static int run_push(struct cli *cli, void *target, const struct text_list *opera
 			printf("Using default tag: %s\n", reference.tag);
 	}
 	fflush(stdout);
-	if (send_push(cli, &reference, options, err) < 0)
+	if (send_push(cli, &reference, options, stdout, err) < 0)
 		return -1;
 	full = reference_format(&reference);
 	if (options->quiet)

@@ -149,6 +149,8 @@ int attach_open(struct local_response **out_stream, struct client *client, const
 		bool use_stdout, bool use_stderr, const char *detach_keys, struct error *err);
 /* ?platform= as the API takes it, of "linux/arm64"; nothing for an empty text. */
 int query_add_platform(struct text *path, const char *key, const char *text, struct error *err);
+/* One tag; its progress goes to `out`. */
+int push_image(struct cli *cli, const char *name, FILE *out, bool quiet, struct error *err);
 /* The object of this name, or fails: a message goes to stderr, and others are still printed. */
 typedef int (*inspect_finder)(struct json_value **out_object, void *arg, const char *name, struct error *err);
 /* All, as an indented array or through a template. Exit code, or -1. */

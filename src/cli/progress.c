@@ -21,6 +21,8 @@ struct display {
 	unsigned columns;
 	struct text_list ids;		/* lines on the screen, first one highest */
 	struct progress_result *result; /* NULL: not wanted */
+	bool output_begins;		/* behind the message that was taken last */
+	size_t output_number;
 };
 
 char *progress_bar(long long current, long long total, unsigned columns)
@@ -124,6 +126,93 @@ static void note_result(struct display *display, const struct json_value *messag
 		display->result->code = json_value_integer(code);
 }
 
+/* ---- outputs: pieces with their size before them, 4 bytes in network order; 0 ends, all ones breaks off ---- */
+
+#define PIECE_HEADER 4
+#define PIECE_BROKEN UINT32_MAX
+
+struct progress_stream {
+	struct local_response *response;
+	struct buffer *in;
+	uint32_t left; /* of the piece */
+	bool over;
+	bool broken;
+};
+
+static int fill(struct progress_stream *stream, size_t wanted, struct error *err)
+{
+	char data[8192];
+
+	while (stream->in->size < wanted) {
+		ssize_t size = local_response_read(stream->response, data, sizeof(data), err);
+
+		if (size < 0)
+			return -1;
+		if (size == 0)
+			return error_set(err, ERR_UNAVAILABLE, "the engine stopped in the middle of an output");
+		buffer_append(stream->in, data, (size_t)size);
+	}
+	return 0;
+}
+
+static int next_piece(struct progress_stream *stream, struct error *err)
+{
+	const uint8_t *data;
+
+	if (fill(stream, PIECE_HEADER, err) < 0)
+		return -1;
+	data = stream->in->data;
+	stream->left = (uint32_t)data[0] << 24 | (uint32_t)data[1] << 16 | (uint32_t)data[2] << 8 | data[3];
+	buffer_consume(stream->in, PIECE_HEADER);
+	stream->broken = stream->left == PIECE_BROKEN;
+	stream->over = stream->broken || stream->left == 0;
+	return 0;
+}
+
+ssize_t progress_read(void *arg, void *data, size_t size, struct error *err)
+{
+	struct progress_stream *stream = arg;
+
+	if (!stream->over && stream->left == 0 && next_piece(stream, err) < 0)
+		return -1;
+	if (stream->broken)
+		return error_set(err, ERR_UNAVAILABLE, "the output broke off");
+	if (stream->over)
+		return 0;
+	if (fill(stream, 1, err) < 0)
+		return -1;
+	if (size > stream->in->size)
+		size = stream->in->size;
+	if (size > stream->left)
+		size = stream->left;
+	memcpy(data, stream->in->data, size);
+	buffer_consume(stream->in, size);
+	stream->left -= (uint32_t)size;
+	return (ssize_t)size;
+}
+
+/* What its taker leaves is read all the same: messages follow. */
+static int take_output(struct display *display, struct local_response *response, struct buffer *in, struct error *err)
+{
+	struct progress_stream stream = { .response = response, .in = in };
+	struct progress_result *result = display->result;
+	char rest[8192];
+	int r;
+
+	display->output_begins = false;
+	if (!result || !result->output)
+		return error_set(err, ERR_INTERNAL, "the engine sends an output nobody asked for");
+	r = result->output(result->arg, display->output_number, &stream, err);
+	if (stream.broken) {
+		error_clear(err);
+		return 0;
+	}
+	while (r == 0 && !stream.over)
+		if (progress_read(&stream, rest, sizeof(rest), err) < 0)
+			return -1;
+	return r;
+}
+
 static int take_line(struct display *display, const char *line, size_t size, struct error *err)
 {
 	AUTO(json_value_freep) struct json_value *message = NULL;
@@ -139,14 +228,17 @@ static int take_line(struct display *display, const char *line, size_t size, str
 	if (!failure)
 		failure = json_value_text(json_value_get(message, "error"));
 	note_result(display, message);
+	display->output_begins = json_value_get(message, "output") != NULL;
+	display->output_number = (size_t)json_value_integer(json_value_get(message, "output"));
 	if (failure)
 		return error_set(err, ERR_INTERNAL, "%s", failure);
-	if (!display->quiet)
+	if (!display->quiet && !display->output_begins)
 		show_message(display, message);
 	return 0;
 }
 
-static int take_lines(struct display *display, struct buffer *in, bool last, struct error *err)
+static int take_lines(struct display *display, struct local_response *response, struct buffer *in, bool last,
+		      struct error *err)
 {
 	for (;;) {
 		const char *end = in->size ? memchr(in->data, '\n', in->size) : NULL;
@@ -157,6 +249,8 @@ static int take_lines(struct display *display, struct buffer *in, bool last, str
 		if (take_line(display, (const char *)in->data, size, err) < 0)
 			return -1;
 		buffer_consume(in, size + (end ? 1 : 0));
+		if (display->output_begins && take_output(display, response, in, err) < 0)
+			return -1;
 	}
 }
 
@@ -181,10 +275,10 @@ static int show(struct local_response *response, struct display *shown, struct e
 		if (buffer_failed(&in))
 			r = error_set(err, ERR_EXHAUSTED, "a progress message of the engine is too long");
 		else
-			r = take_lines(&display, &in, false, err);
+			r = take_lines(&display, response, &in, false, err);
 	}
 	if (r == 0)
-		r = take_lines(&display, &in, true, err);
+		r = take_lines(&display, response, &in, true, err);
 	text_list_fini(&display.ids);
 	return r;
 }

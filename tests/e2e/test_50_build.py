@@ -511,7 +511,7 @@ def test_missing_dockerfile_and_image(shared, context):
         ("labels=[]", 400),
         ("memory=lots", 400),
         ("t=Not%20a%20name", 400),
-        ("outputs=%5B%7B%22Type%22%3A%22local%22%7D%5D", 501),
+        ("outputs=%5B%7B%22Type%22%3A%22nothing%22%7D%5D", 501),
         ("ulimits=%7B%7D", 400),
     ],
 )

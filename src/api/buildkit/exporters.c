@@ -5,127 +5,29 @@
 #include "api/buildkit/buildkit_private.h"
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "builder/exporter.h"
 #include "engine/image.h"
 #include "oci/reference.h"
 
-/* ---- what an exporter may be told ---- */
-
-enum exporter_kind { EXPORT_IMAGE = 1, EXPORT_ARCHIVE = 2, EXPORT_FILES = 4, EXPORT_ANY = 7 };
-
-/* An attribute that is not here, or has another value, is refused: it would do nothing. */
-static const struct {
-	const char *key;
-	const char *values; /* separated by blanks; NULL: any */
-	int kinds;
-} known_attributes[] = {
-	{ "name", NULL, EXPORT_IMAGE | EXPORT_ARCHIVE },
-	{ "push", "true false", EXPORT_IMAGE },
-	{ "rewrite-timestamp", "true false", EXPORT_IMAGE | EXPORT_ARCHIVE },
-	{ "source-date-epoch", "", EXPORT_ANY },
-	{ "tar", "true", EXPORT_ARCHIVE },
-	{ "dest", NULL, EXPORT_ARCHIVE | EXPORT_FILES },
-	{ "mode", "copy", EXPORT_FILES },
-	{ "platform-split", "true false", EXPORT_FILES },
-	{ "context", NULL, EXPORT_ARCHIVE | EXPORT_IMAGE },
-	/* How it is always done here, or what has no meaning for one store and one platform. */
-	{ "unpack", "true false", EXPORT_IMAGE },
-	{ "store", "true", EXPORT_IMAGE },
-	{ "oci-mediatypes", "true", EXPORT_IMAGE | EXPORT_ARCHIVE },
-	{ "oci-artifact", "true false", EXPORT_IMAGE | EXPORT_ARCHIVE },
-	{ "prefer-image-digest", "true false", EXPORT_IMAGE | EXPORT_ARCHIVE },
-	{ "prefer-nondist-layers", "false", EXPORT_IMAGE | EXPORT_ARCHIVE },
-	{ "dangling-name-prefix", NULL, EXPORT_IMAGE | EXPORT_ARCHIVE },
-	{ "compression", "uncompressed", EXPORT_ARCHIVE },
-	{ "force-compression", "false", EXPORT_IMAGE | EXPORT_ARCHIVE },
-	{ "push-by-digest", "false", EXPORT_IMAGE },
-	{ "name-canonical", "false", EXPORT_IMAGE },
-	{ "registry.insecure", "false", EXPORT_IMAGE },
-};
-
-static bool has_word(const char *words, const char *word)
-{
-	AUTO(text_list_fini) struct text_list list = { 0 };
-
-	text_list_split(&list, words, ' ');
-	return text_list_contains(&list, word);
-}
-
-/* "annotation.key", "annotation-manifest.key", "annotation[linux/amd64].key": the key; NULL: another attribute. */
-static const char *annotation_key(const char *attribute)
-{
-	const char *rest = text_after(attribute, "annotation-manifest");
-
-	if (!rest)
-		rest = text_after(attribute, "annotation");
-	if (rest && *rest == '[' && strchr(rest, ']'))
-		rest = strchr(rest, ']') + 1;
-	return rest && *rest == '.' ? rest + 1 : NULL;
-}
-
-static int kind_of(const char *type)
-{
-	if (text_equal(type, "moby") || text_equal(type, "image"))
-		return EXPORT_IMAGE;
-	if (text_equal(type, "oci") || text_equal(type, "docker"))
-		return EXPORT_ARCHIVE;
-	return text_equal(type, "local") || text_equal(type, "tar") ? EXPORT_FILES : 0;
-}
-
-static int check_attribute(const char *type, int kind, const struct text_pair *pair, struct error *err)
-{
-	/* buildx gives them to every output, though files have nothing that could take them. */
-	if (annotation_key(pair->key) || (kind == EXPORT_FILES && text_has_prefix(pair->key, "annotation")))
-		return 0;
-	if (text_has_prefix(pair->key, "annotation-index"))
-		return error_set(err, ERR_UNSUPPORTED, "index annotations not supported for single platform export");
-	for (size_t i = 0; i < sizeof(known_attributes) / sizeof(*known_attributes); i++) {
-		if (!text_equal(known_attributes[i].key, pair->key) || !(known_attributes[i].kinds & kind))
-			continue;
-		if (!known_attributes[i].values || text_empty(pair->value) ||
-		    has_word(known_attributes[i].values, pair->value))
-			return 0;
-		break;
-	}
-	return error_set(err, ERR_UNSUPPORTED, "output type=%s: %s=%s is not supported", type, pair->key,
-			 text_or_empty(pair->value));
-}
-
-static int check_one(const char *type, const struct text_map *attrs, struct error *err)
-{
-	int kind = kind_of(type);
-
-	if (!kind)
-		return error_set(err, ERR_UNSUPPORTED, "exporter \"%s\" could not be found", type);
-	for (size_t i = 0; i < attrs->count; i++)
-		if (check_attribute(type, kind, &attrs->items[i], err) < 0)
-			return -1;
-	return 0;
-}
-
 int exporters_check(const struct bk_solve_request *request, struct error *err)
 {
-	if (!text_empty(request->exporter) && check_one(request->exporter, &request->exporter_attrs, err) < 0)
+	if (!text_empty(request->exporter) && exporter_check(request->exporter, &request->exporter_attrs, err) < 0)
 		return -1;
 	for (size_t i = 0; i < request->exporters.count; i++) {
 		const struct bk_exporter *exporter = &request->exporters.items[i];
 
-		if (check_one(text_or_empty(exporter->type), &exporter->attrs, err) < 0)
+		if (exporter_check(text_or_empty(exporter->type), &exporter->attrs, err) < 0)
 			return -1;
 	}
 	return 0;
 }
 
-static bool rewrites(const struct text_map *attrs)
-{
-	return text_equal(text_map_get(attrs, "rewrite-timestamp"), "true");
-}
-
 bool exporters_clamp(const struct bk_solve_request *request)
 {
-	bool clamp = rewrites(&request->exporter_attrs);
+	bool clamp = exporter_clamps(&request->exporter_attrs);
 
 	for (size_t i = 0; i < request->exporters.count; i++)
-		clamp = clamp || rewrites(&request->exporters.items[i].attrs);
+		clamp = clamp || exporter_clamps(&request->exporters.items[i].attrs);
 	return clamp;
 }
 
@@ -248,12 +150,12 @@ static int export_one(struct frontend *frontend, const char *type, size_t number
 
 	text_list_split(&exporting.tags, text_or_empty(text_map_get(attrs, "name")), ',');
 	for (size_t i = 0; i < attrs->count; i++) {
-		const char *key = annotation_key(attrs->items[i].key);
+		const char *key = exporter_annotation(attrs->items[i].key);
 
 		if (key)
 			text_map_set(&exporting.annotations, key, attrs->items[i].value);
 	}
-	switch (kind_of(type)) {
+	switch (exporter_kind(type)) {
 	case EXPORT_IMAGE:
 		return export_image(&exporting, err);
 	case EXPORT_ARCHIVE:

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "api/docker/build_output.h"
 #include "api/docker/docker.h"
 #include "api/docker/handlers.h"
 #include "api/docker/request.h"
@@ -162,7 +163,6 @@ static int check_unsupported(const struct http_request *request, struct error *e
 {
 	const char *isolation = text_or_empty(http_query(request, "isolation"));
 	const char *version = text_or_empty(http_query(request, "version"));
-	const char *outputs = text_or_empty(http_query(request, "outputs"));
 	const char *remote = text_or_empty(http_query(request, "remote"));
 
 	if (*isolation && !text_equal(isolation, "default"))
@@ -175,8 +175,6 @@ static int check_unsupported(const struct http_request *request, struct error *e
 					   "remote build contexts are not supported (%s): build from a directory",
 					   remote)
 			       : 0;
-	if (*outputs && !text_equal(outputs, "[]") && !text_equal(outputs, "null"))
-		return error_set(err, ERR_UNSUPPORTED, "build outputs are not supported by the classic builder");
 	if (*remote)
 		return error_set(err, ERR_UNSUPPORTED,
 				 "remote build contexts are not supported (%s): fetch it and build from a directory",
@@ -231,6 +229,8 @@ static int read_query(struct build_query *query, struct build_options *options, 
 	options->dockerfile = http_query(request, "dockerfile");
 	options->target = http_query(request, "target");
 	options->platform = http_query(request, "platform");
+	/* With SOURCE_DATE_EPOCH files too: one word of the user for all times. BuildKit's clients say it themselves. */
+	options->clamp = !is_version_2(request);
 	options->no_cache = query_bool(request, "nocache") || query->foreign_cache;
 	options->pull = query_bool(request, "pull");
 	options->quiet = query_bool(request, "q");
@@ -299,6 +299,11 @@ static int build_version_2(struct docker_api *api, const struct http_request *re
 	return buildkit_build(api->buildkit, &build, err);
 }
 
+static bool has_outputs(const char *text)
+{
+	return *text && !text_equal(text, "[]") && !text_equal(text, "null");
+}
+
 DOCKER_HANDLER(docker_build)
 {
 	struct docker_api *api = context;
@@ -309,16 +314,23 @@ DOCKER_HANDLER(docker_build)
 					 .send = send_message,
 					 .send_arg = response,
 					 .cancel_fd = -1 };
+	const char *outputs = text_or_empty(http_query(request, "outputs"));
 	struct build_failure failure = { 0 };
 	struct digest id;
+	int r;
 
 	if (read_query(&query, &options, api, request, err) < 0)
 		return -1;
 	options.confined = docker_bind_sources(api, request) != NULL;
 	options.context_fd = http_body_fd(request);
 	options.cancel_fd = http_cancel_fd(request);
-	if (is_version_2(request) ? build_version_2(api, request, response, &options, err) == 0
-				  : build_run(&id, &failure, api->engine, &options, err) == 0)
+	if (is_version_2(request))
+		r = build_version_2(api, request, response, &options, err);
+	else if (has_outputs(outputs))
+		r = build_with_outputs(api->engine, &options, outputs, response, &failure, err);
+	else
+		r = build_run(&id, &failure, api->engine, &options, err);
+	if (r == 0)
 		return 0;
 	/* Not its own credentials: a 401 would make docker's client ask for a user name. */
 	if (err->kind == ERR_UNAUTHORIZED)
