@@ -30,8 +30,16 @@ int auth_header(struct text_list *headers, const struct config *config, const ch
 	return 0;
 }
 
-static int pull_reference(struct cli *cli, const struct reference *reference, const char *tag, const char *platform,
-			  bool quiet, FILE *out, struct error *err)
+struct pull_options {
+	bool all_platforms;
+	bool all_tags;
+	bool quiet;
+	struct optional_bool no_trust;
+	const char *platform;
+};
+
+static int pull_reference(struct cli *cli, const struct reference *reference, const char *tag,
+			  const struct pull_options *options, FILE *out, struct error *err)
 {
 	AUTO(local_response_freep) struct local_response *response = NULL;
 	AUTO(text_list_fini) struct text_list headers = { 0 };
@@ -45,11 +53,13 @@ static int pull_reference(struct cli *cli, const struct reference *reference, co
 	text_add(&path, "/images/create");
 	query_add(&path, "fromImage", name);
 	query_add(&path, "tag", tag);
-	query_add(&path, "platform", platform ? platform : getenv("DOCKER_DEFAULT_PLATFORM"));
+	query_add_flag(&path, "allPlatforms", options->all_platforms);
+	if (!options->all_platforms)
+		query_add(&path, "platform", options->platform ? options->platform : getenv("DOCKER_DEFAULT_PLATFORM"));
 	request.path = path.data;
 	if (client_send(&response, client, &request, err) < 0)
 		return -1;
-	return progress_show(response, out, quiet, err);
+	return progress_show(response, out, options->quiet, err);
 }
 
 static char *tag_or_digest(const struct reference *reference)
@@ -69,7 +79,8 @@ int pull_image(struct cli *cli, const char *name, const char *platform, bool qui
 		return -1;
 	reference_default_tag(&reference);
 	tag = tag_or_digest(&reference);
-	return pull_reference(cli, &reference, tag, platform, quiet, out, err);
+	return pull_reference(cli, &reference, tag, &(struct pull_options){ .platform = platform, .quiet = quiet }, out,
+			      err);
 }
 
 int check_trust(const struct optional_bool *disabled, struct error *err)
@@ -83,20 +94,23 @@ int check_trust(const struct optional_bool *disabled, struct error *err)
 			 disabled->set ? "--disable-content-trust=false" : "DOCKER_CONTENT_TRUST");
 }
 
-struct pull_options {
-	bool all_tags;
-	bool quiet;
-	struct optional_bool no_trust;
-	const char *platform;
-};
-
 static const struct option_spec pull_options[] = {
+	OPTION_FLAG("all-platforms", 0, struct pull_options, all_platforms,
+		    "Download the images of a list for all platforms, each under its digest"),
 	OPTION_FLAG("all-tags", 'a', struct pull_options, all_tags, "Download all tagged images in the repository"),
 	OPTION_OPT_BOOL("disable-content-trust", 0, struct pull_options, no_trust, NULL),
 	OPTION_TEXT("platform", 0, struct pull_options, platform, "string", "Platform of the image (linux/arm64)"),
 	OPTION_FLAG("quiet", 'q', struct pull_options, quiet, "Do not show the progress"),
 	OPTION_END,
 };
+
+static int check_pull(const struct pull_options *options, struct error *err)
+{
+	if (!options->all_platforms || (!options->platform && !options->all_tags))
+		return 0;
+	return error_set(err, ERR_INVALID, "--all-platforms can't be used with %s",
+			 options->platform ? "--platform" : "--all-tags/-a");
+}
 
 static int run_pull(struct cli *cli, void *target, const struct text_list *operands, struct error *err)
 {
@@ -106,7 +120,8 @@ static int run_pull(struct cli *cli, void *target, const struct text_list *opera
 	AUTO_FREE char *full = NULL;
 	bool plain;
 
-	if (check_trust(&options->no_trust, err) < 0 || reference_parse(&reference, operands->items[0], err) < 0)
+	if (check_trust(&options->no_trust, err) < 0 || check_pull(options, err) < 0 ||
+	    reference_parse(&reference, operands->items[0], err) < 0)
 		return -1;
 	plain = !reference.tag && !strchr(operands->items[0], '@');
 	if (options->all_tags && !plain)
@@ -119,7 +134,7 @@ static int run_pull(struct cli *cli, void *target, const struct text_list *opera
 	fflush(stdout);
 	tag = options->all_tags ? NULL : tag_or_digest(&reference);
 	full = options->all_tags ? reference_name(&reference) : reference_format(&reference);
-	if (pull_reference(cli, &reference, tag, options->platform, options->quiet, stdout, err) < 0)
+	if (pull_reference(cli, &reference, tag, options, stdout, err) < 0)
 		return -1;
 	puts(full);
 	return 0;

@@ -12,6 +12,7 @@
 #define ANSWER_MAX (16 * 1024 * 1024)
 
 struct push_options {
+	bool all_platforms;
 	bool all_tags;
 	bool quiet;
 	const char *platform;
@@ -19,6 +20,8 @@ struct push_options {
 };
 
 static const struct option_spec push_options[] = {
+	OPTION_FLAG("all-platforms", 0, struct push_options, all_platforms,
+		    "Push the list the image was pulled from, with the images of all platforms"),
 	OPTION_FLAG("all-tags", 'a', struct push_options, all_tags, "Push all tags of an image to the repository"),
 	OPTION_OPT_BOOL("disable-content-trust", 0, struct push_options, no_trust, NULL),
 	OPTION_TEXT("platform", 0, struct push_options, platform, "string", "Push the image of this platform"),
@@ -41,6 +44,7 @@ static int send_push(struct cli *cli, const struct reference *reference, const s
 		return -1;
 	text_addf(&path, "/images/%s/push", familiar);
 	query_add(&path, "tag", reference->tag);
+	query_add_flag(&path, "allPlatforms", options->all_platforms);
 	if (query_add_platform(&path, "platform", options->platform, err) < 0)
 		return -1;
 	request.path = path.data;
@@ -70,6 +74,8 @@ static int run_push(struct cli *cli, void *target, const struct text_list *opera
 		return -1;
 	if (digest_is_set(&reference.digest))
 		return error_set(err, ERR_INVALID, "cannot push a digest reference");
+	if (options->all_platforms && options->platform)
+		return error_set(err, ERR_INVALID, "--all-platforms can't be used with --platform");
 	if (options->all_tags && reference.tag)
 		return error_set(err, ERR_INVALID, "tag can't be used with --all-tags/-a");
 	if (!options->all_tags && !reference.tag) {

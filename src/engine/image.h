@@ -179,6 +179,12 @@ struct image_pull_options {
 };
 /* Cut, canceled or killed, it leaves no image; what was received serves the next try. */
 int image_pull(struct engine *engine, const struct image_pull_options *options, struct error *err);
+/*
+ * The images of a list for all (Linux) machines, each under its digest, and the name for this one's, or else the first's:
+ * image_push() with all_platforms gives the list to another registry. What is no list is an ordinary pull. Cut, it leaves
+ * images that are whole, without the name.
+ */
+int image_pull_platforms(struct engine *engine, const struct image_pull_options *options, struct error *err);
 
 struct distribution_target {
 	char *media_type;
@@ -204,6 +210,7 @@ struct image_push_options {
 	const char *image; /* "localhost:5000/web" */
 	const char *tag;   /* "" or NULL: all tags, unless image has one */
 	const char *auth;  /* as for pull */
+	bool all_platforms; /* the list the image was pulled from, with all it names; ERR_NOT_FOUND: not all of that is here */
 	const struct session_settings *registry;
 	image_progress progress;
 	void *progress_arg;

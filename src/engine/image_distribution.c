@@ -46,25 +46,31 @@ static int fill_platforms(struct image_distribution *out, const struct session_l
 	return 0;
 }
 
+int image_look(struct session_looked *out_looked, const struct reference *reference, const char *auth,
+	       const struct session_settings *registry, int cancel_fd, struct error *err)
+{
+	AUTO(image_auth_fini) struct image_auth decoded = { 0 };
+	AUTO_FREE char *full = reference_format(reference);
+	struct session_auth session_auth;
+
+	if (image_auth_decode(&decoded, auth, err) < 0)
+		return -1;
+	session_auth = image_auth_session(&decoded);
+	return session_look(
+		out_looked,
+		&(struct session_pull){
+			.reference = full, .auth = &session_auth, .settings = registry, .cancel_fd = cancel_fd },
+		err);
+}
+
 int image_distribution(struct image_distribution *out, const struct image_distribution_options *options,
 		       struct error *err)
 {
 	AUTO(session_looked_fini) struct session_looked looked = { 0 };
 	AUTO(reference_fini) struct reference reference = { 0 };
-	AUTO(image_auth_fini) struct image_auth auth = { 0 };
-	AUTO_FREE char *full = NULL;
-	struct session_auth session_auth;
-	struct session_pull look = { .auth = &session_auth,
-				     .settings = options->registry,
-				     .cancel_fd = options->cancel_fd };
 
-	if (image_auth_decode(&auth, options->auth, err) < 0 ||
-	    image_parse_reference(&reference, options->image, NULL, err) < 0)
-		return -1;
-	full = reference_format(&reference);
-	look.reference = full;
-	session_auth = image_auth_session(&auth);
-	if (session_look(&looked, &look, err) < 0)
+	if (image_parse_reference(&reference, options->image, NULL, err) < 0 ||
+	    image_look(&looked, &reference, options->auth, options->registry, options->cancel_fd, err) < 0)
 		return -1;
 	*out = (struct image_distribution){ 0 };
 	if (fill_platforms(out, &looked, err) < 0) {

@@ -9,6 +9,7 @@
 #include "oci/reference.h"
 #include "store/image_name.h"
 #include "store/image_record.h"
+#include "transfer/session.h"
 
 struct image_hit {
 	struct image_record record;
@@ -35,3 +36,6 @@ int image_parse_reference(struct reference *out_reference, const char *image, co
 /* 12 hex digits. */
 #define IMAGE_SHORT_ID_MAX 13
 const char *image_short_id(char out[IMAGE_SHORT_ID_MAX], const struct digest *id);
+/* What a reference means in its registry now; auth as in image_pull_options. */
+int image_look(struct session_looked *out_looked, const struct reference *reference, const char *auth,
+	       const struct session_settings *registry, int cancel_fd, struct error *err);

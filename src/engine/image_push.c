@@ -286,20 +286,23 @@ static int keep_manifest(struct push *push, struct digest *out_digest, struct er
 	return keep_pushed(push, out_digest, err);
 }
 
-static void report_end(struct push *push, const struct digest *digest, uint64_t size)
+static void report_end(const struct push *push, const struct digest *id, const struct digest *digest, uint64_t size)
 {
 	AUTO_FREE char *familiar = reference_familiar(&push->reference);
 	AUTO_FREE char *name = reference_familiar_name(&push->reference);
 	AUTO(text_fini) struct text aux = { 0 };
 	char text[DIGEST_TEXT_MAX];
 
+	/* Parts of a list have no tag; the list has. */
+	if (!push->reference.tag)
+		return;
 	progress_status(push->progress, NULL, "%s: digest: %s size: %llu", push->reference.tag,
 			digest_text(digest, text), (unsigned long long)size);
 	text_add(&aux, "{\"progressDetail\":{},\"aux\":{\"Tag\":");
 	quote_json(&aux, push->reference.tag, strlen(push->reference.tag));
 	text_addf(&aux, ",\"Digest\":\"%s\",\"Size\":%llu}}", text, (unsigned long long)size);
 	progress_line(push->progress, aux.data);
-	image_event(push->engine, "push", familiar, &push->source.id, name);
+	image_event(push->engine, "push", familiar, id, name);
 }
 
 static int push_loaded(struct push *push, const struct image_auth *auth, struct error *err)
@@ -311,7 +314,7 @@ static int push_loaded(struct push *push, const struct image_auth *auth, struct 
 	if (find_mounts(push, err) < 0 || run_session(&pushed, push, auth, err) < 0 ||
 	    keep_manifest(push, &digest, err) < 0)
 		return -1;
-	report_end(push, &digest, pushed.size);
+	report_end(push, &push->source.id, &digest, pushed.size);
 	return 0;
 }
 
@@ -326,7 +329,22 @@ static void push_fini(struct push *push)
 	lease_free(push->lease);
 }
 
-/* ---- names ---- */
+/* ---- one image ---- */
+
+/* A part of a list must leave byte for byte as the list names it. */
+static int check_part(const struct push *push, struct error *err)
+{
+	AUTO_FREE char *familiar = reference_familiar(&push->reference);
+	struct digest digest;
+
+	free(image_source_manifest(&push->source, &digest));
+	if (digest_equal(&digest, &push->reference.digest))
+		return 0;
+	return error_set(
+		err, ERR_CONFLICT,
+		"the layers of %s are stored in another form than the list says: pull it again for all platforms",
+		familiar);
+}
 
 static int push_one(struct engine *engine, const struct image_push_options *options, const struct image_name *name,
 		    const struct image_auth *auth, struct progress *progress, struct error *err)
@@ -348,8 +366,151 @@ static int push_one(struct engine *engine, const struct image_push_options *opti
 		return error_set(err, ERR_NOT_FOUND, "tag does not exist: %s", name->name);
 	if (r < 0 || image_source_load(&push.source, engine, &push.record, push.lease, err) < 0)
 		return -1;
+	if (!push.reference.tag && check_part(&push, err) < 0)
+		return -1;
 	return push_loaded(&push, auth, err);
 }
+
+/* ---- lists ---- */
+
+struct listed {
+	struct manifest index;
+	char *text;
+	struct digest digest;
+};
+
+static void listed_fini(struct listed *listed)
+{
+	manifest_fini(&listed->index);
+	free(listed->text);
+}
+
+static bool load_index(struct listed *listed, struct store *store, const char *digest)
+{
+	AUTO(error_clear) struct error ignored = { 0 };
+	size_t size;
+
+	if (digest_parse(&listed->digest, digest, &ignored) == 0 &&
+	    blob_read(&listed->text, &size, store_blobs(store), &listed->digest, MANIFEST_SIZE_MAX, &ignored) == 0 &&
+	    manifest_decode(&listed->index, listed->text, size, NULL, &ignored) == 0 &&
+	    listed->index.kind == MANIFEST_INDEX)
+		return true;
+	listed_fini(listed);
+	*listed = (struct listed){ 0 };
+	return false;
+}
+
+/* Names with a digest say from which list an image came. */
+static int find_list(struct listed *out_listed, struct store *store, const struct image_name *name, struct error *err)
+{
+	AUTO(image_name_list_fini) struct image_name_list names = { 0 };
+	AUTO(listed_fini) struct listed found = { 0 };
+
+	if (image_name_list_load(&names, store, &name->image, err) < 0)
+		return -1;
+	for (size_t i = 0; i < names.count; i++) {
+		AUTO(listed_fini) struct listed other = { 0 };
+
+		if (!names.items[i].is_digest || !load_index(&other, store, strchr(names.items[i].name, '@') + 1) ||
+		    (found.text && digest_equal(&found.digest, &other.digest)))
+			continue;
+		if (found.text)
+			return error_set(err, ERR_CONFLICT,
+					 "%s is in several lists: `kist image copy --all` copies the one you mean",
+					 name->name);
+		found = other;
+		other = (struct listed){ 0 };
+	}
+	if (!found.text)
+		return error_set(err, ERR_NOT_FOUND, "%s did not come from a list: there are no other platforms",
+				 name->name);
+	*out_listed = found;
+	found = (struct listed){ 0 };
+	return 0;
+}
+
+static int find_part(struct image_name *out_part, struct store *store, const struct descriptor *entry,
+		     struct error *err)
+{
+	AUTO(image_record_list_fini) struct image_record_list records = { 0 };
+	AUTO_FREE char *platform = entry->platform ? platform_format(entry->platform) : xstrdup(entry->digest);
+	struct digest digest;
+
+	descriptor_digest(entry, &digest);
+	if (image_record_list_load(&records, store, err) < 0)
+		return -1;
+	for (size_t i = 0; i < records.count; i++)
+		if (digest_equal(&records.items[i].manifest, &digest)) {
+			out_part->image = records.items[i].id;
+			return 0;
+		}
+	return error_set(err, ERR_NOT_FOUND, "the list's image for %s is not here: pull it for all platforms first",
+			 platform);
+}
+
+static int on_list(void *arg, char **out_text, const char **out_media_type, struct error *err)
+{
+	const struct listed *listed = arg;
+
+	(void)err;
+	*out_text = xstrdup(listed->text);
+	*out_media_type = text_empty(listed->index.media_type) ? MEDIA_OCI_INDEX : listed->index.media_type;
+	return 0;
+}
+
+/* When its parts are there. */
+static int push_list(struct push *push, struct listed *listed, const struct image_name *name,
+		     const struct image_auth *auth, struct error *err)
+{
+	AUTO(session_pushed_fini) struct session_pushed pushed = { 0 };
+	AUTO(reference_fini) struct reference reference = { 0 };
+	const struct session_auth session_auth = image_auth_session(auth);
+
+	if (session_push(&pushed,
+			 &(struct session_push){ .reference = name->name,
+						 .auth = &session_auth,
+						 .settings = push->options->registry,
+						 .cancel_fd = push->options->cancel_fd },
+			 &(struct session_push_sink){ .arg = listed, .manifest = on_list }, err) < 0)
+		return error_prefix(err, "the list %s", name->name);
+	reference_copy(&reference, &push->reference);
+	free(take_ptr(reference.tag));
+	reference.digest = listed->digest;
+	if (image_name_set(push->store, &reference, &name->image, NULL, err) < 0)
+		return -1;
+	report_end(push, &name->image, &listed->digest, pushed.size);
+	return 0;
+}
+
+/* Each image under its digest, then the list that names them. */
+static int push_platforms(struct engine *engine, const struct image_push_options *options,
+			  const struct image_name *name, const struct image_auth *auth, struct progress *progress,
+			  struct error *err)
+{
+	AUTO(push_fini)
+	struct push push = {
+		.engine = engine, .options = options, .store = engine_store(engine), .progress = progress
+	};
+	AUTO(listed_fini) struct listed listed = { 0 };
+
+	push.lease = lease_new(push.store);
+	map_init(&push.mounts, free_list);
+	if (reference_parse(&push.reference, name->name, err) < 0 || find_list(&listed, push.store, name, err) < 0)
+		return -1;
+	lease_add(push.lease, &listed.digest);
+	for (size_t i = 0; i < listed.index.manifests.count; i++) {
+		const struct descriptor *entry = &listed.index.manifests.items[i];
+		AUTO_FREE char *part_name = xasprintf("%s@%s", name->repository, entry->digest);
+		struct image_name part = { .name = part_name };
+
+		if (manifest_entry_is_image(entry) && (find_part(&part, push.store, entry, err) < 0 ||
+						       push_one(engine, options, &part, auth, progress, err) < 0))
+			return -1;
+	}
+	return push_list(&push, &listed, name, auth, err);
+}
+
+/* ---- names ---- */
 
 /* One tag, or all of the repository. */
 static int push_names(struct engine *engine, const struct image_push_options *options,
@@ -374,7 +535,8 @@ static int push_names(struct engine *engine, const struct image_push_options *op
 		known++;
 		if (name->is_digest || (wanted && !text_equal(name->name, wanted)))
 			continue;
-		if (push_one(engine, options, name, auth, progress, err) < 0)
+		if ((options->all_platforms ? push_platforms : push_one)(engine, options, name, auth, progress, err) <
+		    0)
 			return -1;
 		pushed++;
 	}

@@ -126,7 +126,7 @@ void manifest_fini(struct manifest *manifest)
 	*manifest = (struct manifest){ 0 };
 }
 
-static bool is_candidate(const struct descriptor *entry)
+bool manifest_entry_is_image(const struct descriptor *entry)
 {
 	const char *type = text_map_get(&entry->annotations, "vnd.docker.reference.type");
 
@@ -149,7 +149,7 @@ const struct descriptor *manifest_select(const struct manifest *index, const str
 		const struct descriptor *entry = &index->manifests.items[i];
 		int rank;
 
-		if (!is_candidate(entry))
+		if (!manifest_entry_is_image(entry))
 			continue;
 		if (!entry->platform || text_empty(entry->platform->architecture)) {
 			nameless = nameless ? nameless : entry;

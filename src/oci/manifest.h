@@ -39,10 +39,11 @@ char *manifest_encode(const struct manifest *manifest);
 char *manifest_encode_compact(const struct manifest *manifest);
 void manifest_fini(struct manifest *manifest);
 
+/* Of an index: for some machine, maybe by way of another index; attestations and entries for unknown/unknown are not. */
+bool manifest_entry_is_image(const struct descriptor *entry);
 /*
  * The best entry of an index for a platform (borrowed), or NULL with ERR_NOT_FOUND
  * in docker's words: no matching manifest for linux/arm64/v8 in the manifest list entries.
- * Attestations and entries for unknown/unknown never match.
  */
 const struct descriptor *manifest_select(const struct manifest *index, const struct platform *wanted,
 					 enum platform_match match, struct error *err);

@@ -88,3 +88,89 @@ def test_the_stock_command_line(run, pushed, server):
     ours = json.loads(run("kist", "manifest", "inspect", name).stdout)
     assert [m["digest"] for m in theirs["manifests"]] == [m["digest"] for m in ours["manifests"]]
     assert "PASS" in run("kist", "image", "validate", name).stdout
+
+
+# ---- the engine ----
+
+
+@pytest.fixture
+def listed(run, pushed):
+    """The name of a list for amd64 and arm64."""
+    name = f"{pushed}/parts:both"
+    run("kist", "manifest", "create", name, f"{pushed}/parts:amd64", f"{pushed}/parts:arm64")
+    run("kist", "manifest", "push", "--purge", name)
+    return name
+
+
+def digest_of(run, name):
+    return run("kist", "image", "digest", name).stdout.strip()
+
+
+def test_all_platforms_through_the_engine(run, listed, pushed, server, daemon):
+    index = json.loads(run("kist", "image", "manifest", listed).stdout)
+    daemon.kist("pull", "-q", "--all-platforms", listed)
+    parts = {m["platform"]["architecture"]: f"{pushed}/parts@{m['digest']}" for m in index["manifests"]}
+    for architecture, name in parts.items():
+        assert daemon.inspect(name)["Architecture"] == architecture
+    assert daemon.inspect(listed)["Architecture"] == os.uname().machine.replace("x86_64", "amd64").replace("aarch64", "arm64")
+    # The list stays, byte for byte, through kill -9 and a collection.
+    daemon.kist("pull", "-q", f"{pushed}/parts:arm64")
+    daemon.kist("rmi", f"{pushed}/parts:arm64")
+    daemon.kist("pull", "-q", "--all-platforms", listed)
+    daemon.kill()
+    daemon.start()
+    copy = f"{pushed}/copies/of:it"
+    daemon.kist("tag", listed, copy)
+    out = daemon.kist("push", "--all-platforms", copy).stdout
+    assert digest_of(run, copy) == digest_of(run, listed)
+    assert out.count("digest: sha256:") == 1 and f"it: digest: {digest_of(run, listed)}" in out
+    assert "PASS" in run("kist", "image", "validate", copy).stdout
+    for m in index["manifests"]:
+        assert server.request("GET", f"/v2/copies/of/manifests/{m['digest']}").status == 200
+    # One of them alone is an ordinary push.
+    daemon.kist("push", "-q", copy)
+    assert digest_of(run, copy) in [m["digest"] for m in index["manifests"]]
+    # Images without a tag are what prune removes, these too.
+    daemon.kist("image", "prune", "-f")
+    refused = daemon.kist("push", "--all-platforms", copy, check=False)
+    assert refused.returncode == 1 and "pull it for all platforms first" in refused.stderr
+
+
+def test_all_platforms_that_are_not_there(run, listed, pushed, daemon):
+    daemon.kist("pull", "-q", listed)
+    daemon.kist("tag", listed, f"{pushed}/new:1")
+    for args, words in (
+        (["push", "--all-platforms", f"{pushed}/new:1"], "is not here: pull it for all platforms first"),
+        (["push", "--all-platforms", "--platform", "linux/arm64", f"{pushed}/new:1"], "can't be used with --platform"),
+        (["pull", "--all-platforms", "--platform", "linux/arm64", listed], "can't be used with --platform"),
+        (["pull", "--all-platforms", f"{pushed}/parts:none"], "not found"),
+    ):
+        refused = daemon.kist(*args, check=False)
+        assert refused.returncode == 1 and words in refused.stderr, (args, refused.stderr)
+    assert run("kist", "image", "digest", f"{pushed}/new:1", check=False).returncode == 1
+    # What is no list is pulled as it is, and cannot be pushed as one.
+    daemon.kist("pull", "-q", "--all-platforms", f"{pushed}/parts:arm64")
+    assert daemon.inspect(f"{pushed}/parts:arm64")["Architecture"] == "arm64"
+    daemon.kist("rmi", listed, f"{pushed}/new:1")
+    refused = daemon.kist("push", "--all-platforms", f"{pushed}/parts:arm64", check=False)
+    assert refused.returncode == 1 and "did not come from a list" in refused.stderr
+    # The rest of the list, after which it can.
+    daemon.kist("pull", "-q", "--all-platforms", listed)
+    daemon.kist("tag", listed, f"{pushed}/new:1")
+    daemon.kist("push", "-q", "--all-platforms", f"{pushed}/new:1")
+    assert digest_of(run, f"{pushed}/new:1") == digest_of(run, listed)
+
+
+def test_all_platforms_of_a_list_for_others(run, pushed, daemon):
+    """Without one for this machine: the name means the first."""
+    name = f"{pushed}/parts:others"
+    other = "riscv64"
+    run("kist", "image", "mutate", f"{pushed}/parts:amd64", "--set-platform", f"linux/{other}", "-t", f"{pushed}/parts:{other}")
+    run("kist", "manifest", "create", name, f"{pushed}/parts:{other}")
+    run("kist", "manifest", "push", "--purge", name)
+    assert "no matching manifest" in daemon.kist("pull", name, check=False).stderr
+    daemon.kist("pull", "-q", "--all-platforms", name)
+    assert daemon.inspect(name)["Architecture"] == other
+    daemon.kist("tag", name, f"{pushed}/new:others")
+    daemon.kist("push", "-q", "--all-platforms", f"{pushed}/new:others")
+    assert digest_of(run, f"{pushed}/new:others") == digest_of(run, name)

@@ -24,7 +24,8 @@ static int pull(struct docker_api *api, struct http_request *request, struct htt
 	int r;
 
 	options.auth = auth;
-	r = image_pull(api->engine, &options, err);
+	r = query_bool(request, "allPlatforms") ? image_pull_platforms(api->engine, &options, err)
+						: image_pull(api->engine, &options, err);
 	return image_stream_finish(response, r, err);
 }
 

@@ -13,6 +13,7 @@ DOCKER_HANDLER(docker_image_push)
 		.image = http_param(request, "name"),
 		.tag = http_query(request, "tag"),
 		.auth = auth,
+		.all_platforms = query_bool(request, "allPlatforms"),
 		.registry = &engine_settings(api->engine)->registry,
 		.progress = image_stream_send,
 		.progress_arg = response,
