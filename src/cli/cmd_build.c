@@ -357,11 +357,14 @@ static int send(struct progress_result *result, struct cli *cli, const struct bu
 	AUTO(local_response_freep) struct local_response *response = NULL;
 	AUTO(text_list_fini) struct text_list headers = { 0 };
 	AUTO(text_fini) struct text path = { 0 };
+	struct progress_meter meter;
 	struct local_request request = { .method = "POST",
 					 .content_type = "application/x-tar",
 					 .has_body_fd = true,
 					 .body_fd = context->stream_fd,
-					 .headers = &headers };
+					 .headers = &headers,
+					 .sent = progress_meter_add,
+					 .sent_arg = &meter };
 	struct client *client = cli_client(cli, err);
 	int r;
 
@@ -379,7 +382,9 @@ static int send(struct progress_result *result, struct cli *cli, const struct bu
 	}
 	fill_path(&path, options, context);
 	request.path = path.data;
+	progress_meter_begin(&meter, "Sending build context to Docker daemon  ", !options->quiet);
 	r = client_send(&response, client, &request, err);
+	progress_meter_end(&meter);
 	if (r == 0)
 		r = progress_show_build(response, out_of(options), result, err);
 	return context_finish(context, err) < 0 ? -1 : r;

@@ -21,9 +21,12 @@
 #include "base/file.h"
 #include "base/path.h"
 #include "cli/commands.h"
+#include "cli/progress.h"
 #include "cli/units.h"
 #include "cli/untar.h"
 
+#define COPYING_IN "Copying to container - " /* docker's words */
+#define COPYING_OUT "Copying from container - "
 #define GO_MODE_DIRECTORY 0x80000000u
 #define GO_MODE_SYMLINK 0x08000000u
 
@@ -185,9 +188,19 @@ static char *landed(const struct landing *landing, const char *path)
 				       : xstrdup(rest);
 }
 
+struct incoming {
+	struct local_response *response; /* borrowed */
+	struct progress_meter meter;
+};
+
 static ssize_t read_answer(void *arg, void *data, size_t size, struct error *err)
 {
-	return local_response_read(arg, data, size, err);
+	struct incoming *incoming = arg;
+	ssize_t got = local_response_read(incoming->response, data, size, err);
+
+	if (got > 0)
+		progress_meter_add(&incoming->meter, (uint64_t)got);
+	return got;
 }
 
 static char *land(void *arg, const char *path)
@@ -223,7 +236,12 @@ static int copy_out(struct client *client, const struct cp_options *options, str
 	AUTO(local_response_freep) struct local_response *response = NULL;
 	AUTO(remote_stat_fini) struct remote_stat stat = { 0 };
 	struct landing landing = { 0 };
-	struct untar untar = { .read = read_answer, .land = land, .land_arg = &landing, .owners = options->archive };
+	struct incoming incoming = { 0 };
+	struct untar untar = { .read = read_answer,
+			       .read_arg = &incoming,
+			       .land = land,
+			       .land_arg = &landing,
+			       .owners = options->archive };
 	int r;
 
 	if (options->follow && follow_source(source, client, err) < 0)
@@ -232,11 +250,14 @@ static int copy_out(struct client *client, const struct cp_options *options, str
 	    parse_stat(&stat, response, err) < 0)
 		return -1;
 	if (text_equal(destination, "-"))
-		return save_answer(response, NULL, err);
-	untar.read_arg = response;
+		return save_answer(response, NULL, COPYING_OUT, err);
+	incoming.response = response;
 	r = find_landing(&landing, destination, &stat, source->path, err);
-	if (r == 0)
+	if (r == 0) {
+		progress_meter_begin(&incoming.meter, COPYING_OUT, !options->quiet);
 		r = untar_into(&untar, landing.folder, err);
+		progress_meter_end(&incoming.meter);
+	}
 	if (r == 0)
 		tell(options, untar.bytes, destination);
 	free(landing.folder);
@@ -301,9 +322,14 @@ static int put(struct client *client, const struct cp_options *options, const st
 {
 	AUTO(local_response_freep) struct local_response *response = NULL;
 	AUTO(text_fini) struct text target = { 0 };
-	struct local_request request = {
-		.method = "PUT", .has_body_fd = true, .body_fd = body_fd, .content_type = "application/x-tar"
-	};
+	struct progress_meter meter;
+	struct local_request request = { .method = "PUT",
+					 .has_body_fd = true,
+					 .body_fd = body_fd,
+					 .content_type = "application/x-tar",
+					 .sent = progress_meter_add,
+					 .sent_arg = &meter };
+	int r;
 
 	text_add(&target, "/containers/");
 	query_escape(&target, destination->container);
@@ -312,7 +338,10 @@ static int put(struct client *client, const struct cp_options *options, const st
 	query_add(&target, "noOverwriteDirNonDir", "true");
 	query_add_flag(&target, "copyUIDGID", options->archive);
 	request.path = target.data;
-	return client_send(&response, client, &request, err);
+	progress_meter_begin(&meter, COPYING_IN, !options->quiet);
+	r = client_send(&response, client, &request, err);
+	progress_meter_end(&meter);
+	return r;
 }
 
 static int put_packed(struct client *client, const struct cp_options *options, const struct operand *destination,

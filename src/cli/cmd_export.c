@@ -29,7 +29,7 @@ static int run_export(struct cli *cli, void *target, const struct text_list *ope
 	client = cli_client(cli, err);
 	if (!client || client_send(&response, client, &request, err) < 0)
 		return -1;
-	return save_answer(response, options->output, err);
+	return save_answer(response, options->output, "Exporting - ", err);
 }
 
 const struct command command_export = {

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "cli/commands.h"
+#include "cli/progress.h"
 #include "cli/terminal.h"
 #include "cli/units.h"
 
@@ -58,12 +59,15 @@ struct pruned {
 	const char *path;
 	const char *list;  /* key of the answer */
 	const char *title; /* "Deleted Containers:" */
+	const char *label; /* what a terminal shows meanwhile */
 };
 
-static const struct pruned containers = { "/containers/prune", "ContainersDeleted", "Deleted Containers:" };
-static const struct pruned images = { "/images/prune", "ImagesDeleted", "Deleted Images:" };
-static const struct pruned volumes = { "/volumes/prune", "VolumesDeleted", "Deleted Volumes:" };
-static const struct pruned networks = { "/networks/prune", "NetworksDeleted", "Deleted Networks:" };
+static const struct pruned containers = { "/containers/prune", "ContainersDeleted",
+					  "Deleted Containers:", "Removing containers..." };
+static const struct pruned images = { "/images/prune", "ImagesDeleted", "Deleted Images:", "Removing images..." };
+static const struct pruned volumes = { "/volumes/prune", "VolumesDeleted", "Deleted Volumes:", "Removing volumes..." };
+static const struct pruned networks = { "/networks/prune", "NetworksDeleted",
+					"Deleted Networks:", "Removing networks..." };
 
 static void print_item(const struct json_value *item)
 {
@@ -85,10 +89,16 @@ static int prune(struct client *client, const struct pruned *what, const struct 
 	AUTO(json_value_freep) struct json_value *answer = NULL;
 	AUTO(text_fini) struct text path = { 0 };
 	const struct json_value *list;
+	struct progress_meter meter;
+	int r;
 
 	text_add(&path, what->path);
-	if (query_add_filters(&path, filters, err) < 0 ||
-	    client_call(&answer, client, "POST", path.data, NULL, err) < 0)
+	if (query_add_filters(&path, filters, err) < 0)
+		return -1;
+	progress_meter_begin(&meter, what->label, true);
+	r = client_call(&answer, client, "POST", path.data, NULL, err);
+	progress_meter_end(&meter);
+	if (r < 0)
 		return -1;
 	list = json_value_get(answer, what->list);
 	if (json_value_count(list))
@@ -193,7 +203,9 @@ static int run_builder_prune(struct cli *cli, void *target, const struct text_li
 	const struct prune_options *options = target;
 	AUTO(text_fini) struct text path = { 0 };
 	AUTO_FREE char *keep = options->keep_storage ? xasprintf("%lld", (long long)options->keep_storage) : NULL;
-	struct pruned what = { .list = "CachesDeleted", .title = "Deleted build cache objects:" };
+	struct pruned what = {
+		.list = "CachesDeleted", .title = "Deleted build cache objects:", .label = "Removing build cache..."
+	};
 
 	(void)operands;
 	text_add(&path, "/build/prune");

@@ -42,7 +42,7 @@ static const struct option_spec save_options[] = {
 	OPTION_END,
 };
 
-int save_to_fd(struct local_response *response, int fd, struct error *err)
+static int copy(struct local_response *response, int fd, struct progress_meter *meter, struct error *err)
 {
 	AUTO_FREE char *block = xmalloc(COPY_SIZE);
 	ssize_t got;
@@ -52,19 +52,32 @@ int save_to_fd(struct local_response *response, int fd, struct error *err)
 
 		if (r < 0)
 			return error_set_errno(err, ERR_INTERNAL, r, "write the archive");
+		progress_meter_add(meter, (uint64_t)got);
 	}
 	return got < 0 ? -1 : 0;
 }
 
+/* The line is gone before anybody writes an error. */
+int save_to_fd(struct local_response *response, int fd, const char *label, struct error *err)
+{
+	struct progress_meter meter;
+	int r;
+
+	progress_meter_begin(&meter, label, !isatty(fd));
+	r = copy(response, fd, &meter, err);
+	progress_meter_end(&meter);
+	return r;
+}
+
 /* A file gets its name when it is whole: one that was there stays until then. */
-static int save_to_file(struct local_response *response, const char *output, struct error *err)
+static int save_to_file(struct local_response *response, const char *output, const char *label, struct error *err)
 {
 	AUTO_FREE char *part = xasprintf("%s.part-%ld", output, (long)getpid());
 	AUTO_CLOSE int fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
 	if (fd < 0)
 		return error_set_errno(err, ERR_INVALID, errno, "create %s", output);
-	if (save_to_fd(response, fd, err) < 0) {
+	if (save_to_fd(response, fd, label, err) < 0) {
 		unlink(part);
 		return -1;
 	}
@@ -77,9 +90,9 @@ static int save_to_file(struct local_response *response, const char *output, str
 	return 0;
 }
 
-int save_answer(struct local_response *response, const char *output, struct error *err)
+int save_answer(struct local_response *response, const char *output, const char *label, struct error *err)
 {
-	return output ? save_to_file(response, output, err) : save_to_fd(response, STDOUT_FILENO, err);
+	return output ? save_to_file(response, output, label, err) : save_to_fd(response, STDOUT_FILENO, label, err);
 }
 
 static int run_save(struct cli *cli, void *target, const struct text_list *operands, struct error *err)
@@ -102,7 +115,7 @@ static int run_save(struct cli *cli, void *target, const struct text_list *opera
 	request.path = path.data;
 	if (!client || client_send(&response, client, &request, err) < 0)
 		return -1;
-	return save_answer(response, options->output, err);
+	return save_answer(response, options->output, "Saving - ", err);
 }
 
 const struct command command_save = {

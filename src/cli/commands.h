@@ -117,10 +117,13 @@ extern const struct command command_volume_rm;
 extern const struct command command_volume_update;
 extern const struct command command_wait;
 
-/* The body of an answer to a file, which gets its name when it is whole, or to stdout (output NULL). */
-int save_answer(struct local_response *response, const char *output, struct error *err);
+/*
+ * The body of an answer to a file, which gets its name when it is whole, or to stdout (output NULL). "Saving - ": what
+ * a terminal shows meanwhile, before the size.
+ */
+int save_answer(struct local_response *response, const char *output, const char *label, struct error *err);
 /* The same to a descriptor (borrowed). */
-int save_to_fd(struct local_response *response, int fd, struct error *err);
+int save_to_fd(struct local_response *response, int fd, const char *label, struct error *err);
 /* Adds X-Registry-Auth for the registry of this image, as config.json and its helpers know it. */
 int auth_header(struct text_list *headers, const struct config *config, const char *image, struct error *err);
 /* Pulls an image, progress to `out`. */

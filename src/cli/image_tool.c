@@ -223,7 +223,7 @@ static int save_image(struct cli *cli, const char *name, int fd, struct error *e
 	request.path = path.data;
 	if (!client || client_send(&response, client, &request, err) < 0)
 		return -1;
-	return save_to_fd(response, fd, err);
+	return save_to_fd(response, fd, "Saving - ", err);
 }
 
 static int load_image(struct cli *cli, int fd, bool quiet, struct error *err)

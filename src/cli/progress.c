@@ -7,12 +7,14 @@
 
 #include "base/alloc.h"
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "cli/terminal.h"
 #include "cli/units.h"
 #include "json/value.h"
 
 #define MESSAGE_MAX (16u << 20)
 #define BAR 50
+#define METER_PAUSE_NS (100 * CLOCK_MS)
 
 struct display {
 	FILE *out;
@@ -295,4 +297,39 @@ int progress_show_build(struct local_response *response, FILE *out, struct progr
 	struct display display = { .out = out, .terminal = isatty(fileno(out)), .columns = 200, .result = result };
 
 	return show(response, &display, err);
+}
+
+/* ---- what has no stream of messages ---- */
+
+static void draw(struct progress_meter *meter)
+{
+	AUTO_FREE char *size = meter->bytes ? units_size((double)meter->bytes, 4) : xstrdup("");
+
+	fprintf(stderr, "\r\033[2K%s%s", meter->label, size);
+	fflush(stderr);
+	meter->drawn_ns = clock_monotonic_ns();
+}
+
+void progress_meter_begin(struct progress_meter *meter, const char *label, bool wanted)
+{
+	*meter = (struct progress_meter){ .label = label, .is_shown = wanted && isatty(STDERR_FILENO) };
+	if (meter->is_shown)
+		draw(meter);
+}
+
+void progress_meter_add(void *arg, uint64_t bytes)
+{
+	struct progress_meter *meter = arg;
+	bool is_first = meter->bytes == 0;
+
+	meter->bytes += bytes;
+	if (meter->is_shown && (is_first || clock_monotonic_ns() - meter->drawn_ns > METER_PAUSE_NS))
+		draw(meter);
+}
+
+void progress_meter_end(struct progress_meter *meter)
+{
+	if (meter->is_shown)
+		fputs("\r\033[2K", stderr);
+	meter->is_shown = false;
 }

@@ -235,12 +235,12 @@ static void format_head(struct text *out, const struct local_client *client, con
 }
 
 /* The file as chunks. A peer that stops listening has answered: its response tells why. */
-static int send_fd(int fd, int body_fd, struct error *err)
+static int send_fd(int fd, const struct local_request *request, struct error *err)
 {
 	AUTO_FREE char *data = xmalloc(READ_SIZE);
 
 	for (;;) {
-		ssize_t size = read(body_fd, data, READ_SIZE);
+		ssize_t size = read(request->body_fd, data, READ_SIZE);
 		AUTO(text_fini) struct text chunk = { 0 };
 
 		if (size < 0 && errno == EINTR)
@@ -252,6 +252,8 @@ static int send_fd(int fd, int body_fd, struct error *err)
 		text_add(&chunk, "\r\n");
 		if (send_all(fd, chunk.data, chunk.size) < 0 || size == 0)
 			return 0;
+		if (request->sent)
+			request->sent(request->sent_arg, (uint64_t)size);
 	}
 }
 
@@ -269,7 +271,7 @@ static int send_request(struct local_response *response, const struct local_requ
 	*out_sent = r == 0;
 	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
 		return error_set_errno(err, ERR_UNAVAILABLE, r, "send to %s", response->client->host);
-	return request->has_body_fd ? send_fd(response->fd, request->body_fd, err) : 0;
+	return request->has_body_fd ? send_fd(response->fd, request, err) : 0;
 }
 
 /* ---- receiving ---- */

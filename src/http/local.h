@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/buffer.h"
@@ -32,6 +33,9 @@ struct local_request {
 	int body_fd;			 /* borrowed */
 	const struct text_list *headers; /* more of them, "Name: value"; may be NULL */
 	bool upgrade;			 /* Connection: Upgrade, Upgrade: tcp */
+	/* Told of each piece of body_fd that is on its way; may be NULL. */
+	void (*sent)(void *arg, uint64_t bytes);
+	void *sent_arg;
 };
 
 /* Checks the address; connects only when something is sent. ERR_INVALID for another scheme. */

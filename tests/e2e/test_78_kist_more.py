@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands of kist that look: explain, doctor, stats, system df; and several operands at once."""
+import contextlib
 import http.client
 import json
+import os
+import pty
+import re
 import subprocess
 import time
+import uuid
 
 import pytest
 
@@ -125,3 +130,45 @@ def test_what_kist_has_not_is_said(shared, method, path, words):
     reply = connection.getresponse()
     assert reply.status == 501 and words in json.loads(reply.read())["message"]
     connection.close()
+
+
+def on_terminal(shared, *args):
+    """What kist writes to a terminal on stderr (stdout is a pipe); and, run again, to none."""
+    main, side = pty.openpty()
+    run = subprocess.Popen([shared.program("kist"), *map(str, args)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=side, env=shared.environment)
+    os.close(side)
+    shown = b""
+    with contextlib.suppress(OSError):  # EIO: the last writer is gone
+        while piece := os.read(main, 65536):
+            shown += piece
+    os.close(main)
+    run.stdout.read()
+    assert run.wait(120) == 0, shown
+    return shown.decode()
+
+
+def test_progress_on_a_terminal_only(shared, tmp_path):
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY big /\n")
+    (tmp_path / "big").write_bytes(os.urandom(3 << 20))
+    name = f"more-{uuid.uuid4().hex[:8]}"
+    shared.kist("create", "--name", name, "busybox")
+    image, archive = f"{name}:1", tmp_path / "saved"
+    commands = {
+        "Sending build context to Docker daemon  ": ["build", "-t", image, tmp_path],
+        "Saving - ": ["save", "-o", archive, image],
+        "Exporting - ": ["export", "-o", tmp_path / "out", name],
+        "Copying to container - ": ["cp", tmp_path / "big", f"{name}:/big"],
+        "Copying from container - ": ["cp", f"{name}:/big", tmp_path / "back"],
+        "Removing containers...": ["container", "prune", "-f", "--filter", f"label={name}"],
+        "Removing build cache...": ["builder", "prune", "-f", "--filter", "until=9000h"],
+    }
+    for words, args in commands.items():
+        shown = on_terminal(shared, *args)
+        sized = "..." not in words
+        assert re.search(re.escape(words) + (r"[0-9.]+[kM]?B" if sized else ""), shown), (args, shown)
+        assert shown.endswith("\r\x1b[2K"), (args, shown)  # the line is taken away
+        assert words not in shared.kist(*args).stderr, args
+    assert "Copying" not in on_terminal(shared, "cp", "-q", tmp_path / "big", f"{name}:/big")
+    assert (tmp_path / "back").read_bytes() == (tmp_path / "big").read_bytes()
+    shared.kist("rm", name)
+    shared.kist("rmi", image)
