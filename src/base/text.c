@@ -197,6 +197,20 @@ void text_addf(struct text *text, const char *format, ...)
 	free(more);
 }
 
+void text_add_escaped(struct text *text, const char *more, bool blank_is_plus)
+{
+	for (; *more; more++) {
+		char c = *more;
+
+		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || strchr("-._~", c))
+			text_add_char(text, c);
+		else if (c == ' ' && blank_is_plus)
+			text_add_char(text, '+');
+		else
+			text_addf(text, "%%%02X", (unsigned char)c);
+	}
+}
+
 void text_reset(struct text *text)
 {
 	text->size = 0;

@@ -49,6 +49,8 @@ void text_add(struct text *text, const char *more);
 void text_add_bytes(struct text *text, const void *data, size_t size);
 void text_add_char(struct text *text, char c);
 void text_addf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* RFC 3986: all but letters, digits and -._~ as %XX. Of a query's value; blank_is_plus: as of a form. */
+void text_add_escaped(struct text *text, const char *more, bool blank_is_plus);
 void text_reset(struct text *text);
 /* The text, never NULL, yours; the builder is empty again. */
 char *text_take(struct text *text);

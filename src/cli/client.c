@@ -16,14 +16,7 @@
 
 void query_escape(struct text *out, const char *text)
 {
-	for (; text && *text; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		if (isalnum(c) || strchr("-_.~", c))
-			text_add_char(out, *text);
-		else
-			text_addf(out, "%%%02X", c);
-	}
+	text_add_escaped(out, text_or_empty(text), false);
 }
 
 void query_add(struct text *path, const char *key, const char *value)
@@ -387,15 +380,14 @@ int client_send(struct local_response **out_response, struct client *client, con
 	return 0;
 }
 
-int client_call(struct json_value **out_value, struct client *client, const char *method, const char *path,
-		const char *body, struct error *err)
+int client_ask(struct json_value **out_value, struct client *client, const struct local_request *request,
+	       struct error *err)
 {
 	AUTO(local_response_freep) struct local_response *response = NULL;
 	AUTO(buffer_fini) struct buffer answer = { 0 };
-	const struct local_request request = { .method = method, .path = path, .body = body };
 
 	buffer_init(&answer, CLIENT_ANSWER_MAX);
-	if (client_send(&response, client, &request, err) < 0 || local_response_read_all(response, &answer, err) < 0)
+	if (client_send(&response, client, request, err) < 0 || local_response_read_all(response, &answer, err) < 0)
 		return -1;
 	if (!out_value)
 		return 0;
@@ -405,6 +397,14 @@ int client_call(struct json_value **out_value, struct client *client, const char
 	if (json_value_parse(out_value, (const char *)answer.data, answer.size, err) < 0)
 		return error_prefix(err, "answer of %s", client->host);
 	return 0;
+}
+
+int client_call(struct json_value **out_value, struct client *client, const char *method, const char *path,
+		const char *body, struct error *err)
+{
+	const struct local_request request = { .method = method, .path = path, .body = body };
+
+	return client_ask(out_value, client, &request, err);
 }
 
 int client_get(struct json_value **out_value, struct client *client, struct error *err, const char *format, ...)

@@ -47,7 +47,10 @@ void client_close(struct client *client);
 /* Any status >= 400 becomes an error; the response's head is otherwise the caller's. */
 int client_send(struct local_response **out_response, struct client *client, const struct local_request *request,
 		struct error *err);
-/* method, path, JSON body or NULL; *out_value may be NULL (out_value too). */
+/* The answer's JSON; *out_value may be NULL (out_value too). */
+int client_ask(struct json_value **out_value, struct client *client, const struct local_request *request,
+	       struct error *err);
+/* method, path, JSON body or NULL; the rest as client_ask(). */
 int client_call(struct json_value **out_value, struct client *client, const char *method, const char *path,
 		const char *body, struct error *err);
 int client_get(struct json_value **out_value, struct client *client, struct error *err, const char *format, ...)

@@ -318,6 +318,8 @@ static int run_search(struct cli *cli, void *target, const struct text_list *ope
 	AUTO(listing_fini) struct listing listing = { 0 };
 	AUTO(text_fini) struct text path = { 0 };
 	AUTO_FREE char *limit = options->limit ? xasprintf("%lld", (long long)options->limit) : NULL;
+	AUTO(text_list_fini) struct text_list headers = { 0 };
+	struct local_request request = { .method = "GET", .headers = &headers };
 	struct client *client;
 
 	text_add(&path, "/images/search");
@@ -326,7 +328,9 @@ static int run_search(struct cli *cli, void *target, const struct text_list *ope
 	if (query_add_filters(&path, &options->filters, err) < 0)
 		return -1;
 	client = cli_client(cli, err);
-	if (!client || client_call(&results, client, "GET", path.data, NULL, err) < 0)
+	request.path = path.data;
+	if (!client || auth_header(&headers, &cli->config, operands->items[0], err) < 0 ||
+	    client_ask(&results, client, &request, err) < 0)
 		return -1;
 	listing_init(&listing, search_columns, "*registry.searchContext", options->format,
 		     "table {{.Name}}\t{{.Description}}\t{{.StarCount}}\t{{.IsOfficial}}");

@@ -388,20 +388,6 @@ static int call_printf(struct template_value *out_value, const struct template_c
 	return 0;
 }
 
-static void escape_url(struct text *out, const char *text)
-{
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		if (isalnum(c) || strchr("-_.~", c))
-			text_add_char(out, *text);
-		else if (c == ' ')
-			text_add_char(out, '+');
-		else
-			text_addf(out, "%%%02X", c);
-	}
-}
-
 static int call_urlquery(struct template_value *out_value, const struct template_call *call, struct error *err)
 {
 	AUTO(text_fini) struct text printed = { 0 };
@@ -410,7 +396,7 @@ static int call_urlquery(struct template_value *out_value, const struct template
 	(void)err;
 	for (size_t i = 0; i < call->count; i++)
 		template_print(&printed, &call->args[i]);
-	escape_url(&escaped, printed.data ? printed.data : "");
+	text_add_escaped(&escaped, printed.data ? printed.data : "", true);
 	*out_value = template_text(arena_keep(call->arena, text_take(&escaped)));
 	return 0;
 }

@@ -206,6 +206,30 @@ struct image_distribution_options {
 int image_distribution(struct image_distribution *out, const struct image_distribution_options *options,
 		       struct error *err);
 
+struct image_found {
+	int64_t stars;
+	bool is_official;
+	char *name; /* as it can be pulled */
+	bool is_automated;
+	char *description;
+};
+struct image_founds {
+	struct image_found *items;
+	size_t count;
+};
+extern const struct json_field image_found_fields[];
+extern const char *const image_search_filter_keys[];
+struct image_search_options {
+	const char *term;	   /* "busybox", "host:port/busybox" */
+	struct optional_i64 limit; /* 1 to 100; 0 or none: 25 */
+	const struct filter_set *filters;
+	const char *auth; /* as for pull */
+	const struct session_settings *registry;
+	int cancel_fd;
+};
+/* Docker Hub's search; of a registry that has none, the names in its catalog with the term in them. */
+int image_search(struct image_founds *out_founds, const struct image_search_options *options, struct error *err);
+
 struct image_push_options {
 	const char *image; /* "localhost:5000/web" */
 	const char *tag;   /* "" or NULL: all tags, unless image has one */

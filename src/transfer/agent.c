@@ -317,6 +317,20 @@ int agent_catalog(struct text_list *out_names, struct agent *agent, struct error
 	return ask_names(out_names, agent, "catalog", err);
 }
 
+int agent_search(char **out_text, struct agent *agent, const char *term, uint64_t limit, struct error *err)
+{
+	struct message_ask question = { .act = message_text("search"), .what = message_text(term), .size = limit };
+	struct message_answer answer = { 0 };
+	int r = ask(&answer, agent, &question, -1, err);
+
+	if (r == 0 && answer.text)
+		*out_text = take_ptr(answer.text);
+	if (r == 0)
+		r = *out_text != NULL;
+	json_free_fields(&answer, message_answer_fields);
+	return r;
+}
+
 int agent_referrers(char **out_text, struct agent *agent, const char *digest, struct error *err)
 {
 	struct message_ask question = { .act = message_text("referrers"), .what = message_text(digest) };

@@ -53,5 +53,7 @@ int agent_delete(struct agent *agent, const char *what, struct error *err);
 int agent_tags(struct text_list *out_names, struct agent *agent, struct error *err);
 /* Of the whole registry. */
 int agent_catalog(struct text_list *out_names, struct agent *agent, struct error *err);
+/* 1 with what Docker Hub, or a registry that has a search like it, says (yours, not proven); 0: it has none. */
+int agent_search(char **out_text, struct agent *agent, const char *term, uint64_t limit, struct error *err);
 /* An index's text (yours): of all that refer to a manifest. */
 int agent_referrers(char **out_text, struct agent *agent, const char *digest, struct error *err);

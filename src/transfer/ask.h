@@ -13,9 +13,9 @@
 struct message_ask {
 	uint64_t id;
 	/* "manifest" "head" (by `what`), "put_manifest", "find_blob" (there, or mounted), "blob" and "put_blob" (with a
-	 * descriptor), "delete" (of a manifest), "tags", "catalog", "referrers" */
+	 * descriptor), "delete" (of a manifest), "tags", "catalog", "search" (no more than size results), "referrers" */
 	char *act;
-	char *what;	  /* a tag or digest; of referrers: the subject */
+	char *what;	  /* a tag or digest; of referrers: the subject; of search: the term */
 	char *media_type; /* of put_manifest, and of blob */
 	char *text;	  /* the manifest's exact bytes */
 	char *digest;	  /* of a blob */

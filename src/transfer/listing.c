@@ -95,6 +95,35 @@ int listing_catalog(struct text_list *out_names, const struct source *source, st
 	return list_pages(out_names, source, remote, "_catalog?n=1000", "registry:catalog:*", err);
 }
 
+/* ---- search ---- */
+
+int listing_search(char **out_text, const struct source *source, struct remote *remote, const char *domain,
+		   const char *term, uint64_t limit, struct error *err)
+{
+	AUTO(remote_response_fini) struct remote_response response = { 0 };
+	AUTO(text_fini) struct text path = { 0 };
+	AUTO_FREE char *hub = NULL;
+
+	text_add(&path, "v1/search?q=");
+	text_add_escaped(&path, term, false);
+	text_addf(&path, "&n=%llu", (unsigned long long)limit);
+	/* Its images are served elsewhere. */
+	if (text_equal(domain, "docker.io"))
+		hub = xasprintf("https://index.docker.io/%s", path.data);
+	if (registry_send(
+		    &response, source->registry, remote,
+		    &(struct registry_call){
+			    .path = hub ? NULL : path.data, .url = hub, .is_root = true, .body_limit = PAGE_BYTES_MAX },
+		    err) < 0)
+		return -1;
+	if (response.status == 404 || response.status == 405 || response.status == 410 || response.status == 501)
+		return 0;
+	if (response.status != 200)
+		return refusal_error(&response, NULL, err);
+	*out_text = xstrdup(buffer_text(&response.body));
+	return 0;
+}
+
 /* ---- referrers ---- */
 
 /* distribution-spec, "Referrers tag schema": sha256:abc is at the tag sha256-abc. */

@@ -10,6 +10,12 @@
 
 int listing_tags(struct text_list *out_names, const struct source *source, struct remote *remote, struct error *err);
 int listing_catalog(struct text_list *out_names, const struct source *source, struct remote *remote, struct error *err);
+/*
+ * Docker Hub's search, and that of registries which have one there: at most `limit` results, as JSON (yours). NULL: the
+ * registry has none.
+ */
+int listing_search(char **out_text, const struct source *source, struct remote *remote, const char *domain,
+		   const char *term, uint64_t limit, struct error *err);
 /* The text of an index (yours): from the referrers API, or what the fallback tag holds, or an empty one. */
 int listing_referrers(char **out_text, const struct source *source, struct remote *remote, const char *digest,
 		      struct error *err);

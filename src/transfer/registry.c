@@ -193,7 +193,7 @@ static char *url_of(const struct registry *registry, const char *base, const str
 
 	if (call->url)
 		return xstrdup(call->url);
-	return xasprintf("%s/%s%s%s%s", base, registry->options.whole_path ? "" : "v2/", call->path,
+	return xasprintf("%s/%s%s%s%s", base, registry->options.whole_path || call->is_root ? "" : "v2/", call->path,
 			 !origin		   ? ""
 			 : strchr(call->path, '?') ? "&ns="
 						   : "?ns=",

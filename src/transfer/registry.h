@@ -33,6 +33,7 @@ DEFINE_AUTO(struct registry, registry_free)
 struct registry_call {
 	const char *method; /* NULL: GET */
 	const char *path;   /* behind /v2/ */
+	bool is_root;	    /* behind / alone */
 	const char *url;    /* instead of path: a Location the registry gave; authorized on its own host only */
 	const char *scope;  /* "repository:library/debian:pull"; NULL: what the challenge says */
 	const struct text_list *headers;

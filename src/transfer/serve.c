@@ -259,6 +259,12 @@ static int do_catalog(struct job *job, struct error *err)
 	return listing_catalog(&job->answer.names, job->serve->own, job->remote, err);
 }
 
+static int do_search(struct job *job, struct error *err)
+{
+	return listing_search(&job->answer.text, job->serve->own, job->remote, job->serve->reference.domain,
+			      text_or_empty(job->ask.what), job->ask.size, err);
+}
+
 static int do_referrers(struct job *job, struct error *err)
 {
 	return listing_referrers(&job->answer.text, reading_source(job), job->remote, job->ask.what, err);
@@ -274,6 +280,7 @@ static const struct {
 	{ "put_manifest", do_put_manifest, true },
 	{ "delete", do_delete, true },
 	{ "referrers", do_referrers, true },
+	{ "search", do_search, false },
 	{ "blob", do_blob, false },
 	{ "find_blob", do_find, false },
 	{ "put_blob", do_put_blob, false },

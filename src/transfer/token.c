@@ -30,20 +30,6 @@ static const struct json_field answer_fields[] = {
 	JSON_END,
 };
 
-static void add_escaped(struct text *out, const char *text)
-{
-	for (; *text; text++) {
-		char c = *text;
-		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-			     strchr("-._~", c);
-
-		if (plain)
-			text_add_char(out, c);
-		else
-			text_addf(out, "%%%02X", (unsigned char)c);
-	}
-}
-
 static void add_pair(struct text *out, const char *name, const char *value)
 {
 	if (text_empty(value))
@@ -51,7 +37,7 @@ static void add_pair(struct text *out, const char *name, const char *value)
 	if (out->size)
 		text_add_char(out, '&');
 	text_addf(out, "%s=", name);
-	add_escaped(out, value);
+	text_add_escaped(out, value, false);
 }
 
 /* Several scopes are separated by blanks; each becomes a parameter of its own. */

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from lib.docker_cli import needs_28
+from lib.fake_registry import FakeRegistry
 from lib.raw_http import last_answer
 
 
@@ -29,7 +30,12 @@ def engine(shared_daemon, registry):
 @pytest.mark.parametrize(
     "command,words",
     [
-        ("search busybox", "search is a service of Docker Hub alone"),
+        ("search --limit 101 busybox", "limit 101 is outside the range of [1, 100]"),
+        ("search --limit -1 busybox", "limit -1 is outside the range of [1, 100]"),
+        ("search --filter stars=many busybox", "invalid filter 'stars=[many]'"),
+        ("search --filter is-official=maybe busybox", "invalid filter 'is-official=[maybe]'"),
+        ("search --filter nosuch=1 busybox", "invalid filter 'nosuch'"),
+        ("search https://localhost/busybox", "should not have a scheme"),
         ("plugin inspect nosuch", 'plugin "nosuch" not found'),
         ("plugin enable nosuch", 'plugin "nosuch" not found'),
         ("plugin disable -f nosuch", 'plugin "nosuch" not found'),
@@ -53,6 +59,56 @@ def engine(shared_daemon, registry):
 def test_refused_with_a_reason(engine, command, words):
     run = engine.kist(*command.split(), check=False)
     assert run.returncode != 0 and words in run.stderr, run
+
+
+class Searchable(FakeRegistry):
+    """One that kept the first version's search, or has a page for people wherever it has nothing else."""
+
+    page = None
+
+    def answer(self, handler):
+        if not handler.path.startswith("/v1/search?"):
+            return super().answer(handler)
+        self.requests.append((handler.command, handler.path, dict(handler.headers)))
+        results = [
+            {"name": "team/web", "description": "The web\tof the team, which has a long description of itself", "star_count": 7, "is_official": False, "is_automated": False},
+            {"name": "web", "description": None, "star_count": 3, "is_official": True},
+        ]
+        body = self.page or json.dumps({"num_results": 2, "query": "x", "results": results}).encode()
+        self._send(handler, 200, {"Content-Type": "application/json"}, body)
+
+
+def test_search_of_a_registry_that_has_one(engine):
+    registry = Searchable()
+    try:
+        run = engine.kist("search", "--limit", "7", f"{registry.address}/we b")
+        assert registry.requests[-1][1] == "/v1/search?q=we%20b&n=7"
+        lines = run.stdout.splitlines()
+        assert lines[0].split() == ["NAME", "DESCRIPTION", "STARS", "OFFICIAL"]
+        assert lines[1].startswith(f"{registry.address}/team/web ") and "…" in lines[1] and lines[1].split()[-1] == "7"
+        assert lines[2].split() == [f"{registry.address}/web", "3", "[OK]"]
+        names = lambda *words: engine.kist("search", "--format", "{{.Name}}", *words, f"{registry.address}/web").stdout.split()
+        assert names("-f", "stars=5") == [f"{registry.address}/team/web"]
+        assert names("-f", "is-official=true") == [f"{registry.address}/web"]
+        assert len(names("--limit", "1")) == 1
+        _, found = call(engine, f"/v1.45/images/search?term={registry.address}/web")
+        assert set(found[0]) == {"star_count", "is_official", "name", "is_automated", "description"}
+    finally:
+        registry.stop()
+
+
+def test_search_of_a_registry_that_has_none(engine, registry):
+    """Honest about it: names of its catalog, no stars. Neither the page for people nor a 404 is an answer."""
+    names = engine.kist("search", "--format", "{{.Name}} {{.StarCount}}{{.Description}}", f"{registry.address}/busyb").stdout.splitlines()
+    assert f"{registry.address}/busybox 0" in names and all("busyb" in name for name in names), names
+    assert engine.kist("search", "--no-trunc", f"{registry.address}/nosuch").stdout.split() == ["NAME", "DESCRIPTION", "STARS", "OFFICIAL"]
+    other = Searchable()
+    other.page = b"<html>welcome</html>"
+    try:
+        run = engine.kist("search", f"{other.address}/x", check=False)
+        assert run.returncode == 1 and f"{other.address} has no search, and its list of repositories" in run.stderr
+    finally:
+        other.stop()
 
 
 def test_what_acts(engine, tmp_path):

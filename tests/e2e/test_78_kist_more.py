@@ -116,7 +116,7 @@ def test_dial_stdio(shared, program):
 @pytest.mark.parametrize(
     "method,path,words",
     [
-        ("GET", "/images/search?term=x", "Docker Hub"),
+        ("GET", "/images/search?term=", "invalid search term"),
         ("GET", "/containers/x/checkpoints", "experimental"),
     ],
 )

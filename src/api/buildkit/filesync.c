@@ -59,16 +59,7 @@ static char *query_escape(const char *text)
 {
 	struct text out = { 0 };
 
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || strchr("-_.~", *text))
-			text_add_char(&out, *text);
-		else if (c == ' ')
-			text_add_char(&out, '+');
-		else
-			text_addf(&out, "%%%02X", c);
-	}
+	text_add_escaped(&out, text, true);
 	return text_take(&out);
 }
 

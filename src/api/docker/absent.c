@@ -40,18 +40,6 @@ DOCKER_HANDLER(docker_unsupported)
 			 http_path(request));
 }
 
-/* dockerd asks Docker Hub here, and nobody else has such a service. */
-DOCKER_HANDLER(docker_image_search)
-{
-	(void)context;
-	(void)response;
-	if (text_empty(http_query(request, "term")))
-		return error_set(err, ERR_INVALID, "invalid search term: it is empty");
-	return error_set(err, ERR_UNSUPPORTED,
-			 "search is a service of Docker Hub alone, which kist does not ask: pull by name, or list a "
-			 "registry of your own with GET /v2/_catalog");
-}
-
 DOCKER_HANDLER(docker_plugin_list)
 {
 	(void)context;

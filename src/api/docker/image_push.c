@@ -43,3 +43,29 @@ DOCKER_HANDLER(docker_distribution)
 	json_free_fields(&distribution, image_distribution_fields);
 	return 0;
 }
+
+DOCKER_HANDLER(docker_image_search)
+{
+	struct docker_api *api = context;
+	AUTO_FREE char *auth = image_stream_auth(request);
+	AUTO(filter_set_fini) struct filter_set filters = { 0 };
+	struct image_search_options options = {
+		.term = http_query(request, "term"),
+		.filters = &filters,
+		.auth = auth,
+		.registry = &engine_settings(api->engine)->registry,
+		.cancel_fd = http_cancel_fd(request),
+	};
+	struct image_founds founds = { 0 };
+
+	if (text_empty(options.term))
+		return error_set(err, ERR_INVALID, "invalid search term: it is empty");
+	if (query_number(&options.limit, request, "limit", err) < 0)
+		return error_prefix(err, "invalid limit specified");
+	if (query_filters(&filters, request, image_search_filter_keys, err) < 0 ||
+	    image_search(&founds, &options, err) < 0)
+		return -1;
+	reply_json_array(response, 200, &founds, image_found_fields, sizeof(*founds.items));
+	json_free_array(&founds, image_found_fields, sizeof(*founds.items));
+	return 0;
+}

@@ -112,6 +112,17 @@ static void test_paths(void **state)
 	assert_string_equal(path_base("/a/b"), "b");
 }
 
+static void test_escapes_for_a_query(void **state)
+{
+	AUTO(text_fini) struct text text = { 0 };
+
+	(void)state;
+	text_add_escaped(&text, "aZ09-._~ /\xc3\xa9%+&=", false);
+	text_add_char(&text, ' ');
+	text_add_escaped(&text, "a b+", true);
+	assert_string_equal(text.data, "aZ09-._~%20%2F%C3%A9%25%2B%26%3D a+b%2B");
+}
+
 static void test_quotes_as_go_does(void **state)
 {
 	AUTO(text_fini) struct text out = { 0 };
@@ -145,7 +156,7 @@ int main(void)
 		cmocka_unit_test(test_near_words),	  cmocka_unit_test(test_parse_numbers),
 		cmocka_unit_test(test_parse_sizes),	  cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_map_keeps_order),	  cmocka_unit_test(test_paths),
-		cmocka_unit_test(test_quotes_as_go_does),
+		cmocka_unit_test(test_quotes_as_go_does), cmocka_unit_test(test_escapes_for_a_query),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
