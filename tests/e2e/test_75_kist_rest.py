@@ -91,6 +91,7 @@ def test_search_of_a_registry_that_has_one(engine):
         assert names("-f", "stars=5") == [f"{registry.address}/team/web"]
         assert names("-f", "is-official=true") == [f"{registry.address}/web"]
         assert len(names("--limit", "1")) == 1
+        assert call(engine, "/v1.45/images/search?term=")[0] == 400
         _, found = call(engine, f"/v1.45/images/search?term={registry.address}/web")
         assert set(found[0]) == {"star_count", "is_official", "name", "is_automated", "description"}
     finally:

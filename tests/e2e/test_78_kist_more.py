@@ -116,7 +116,6 @@ def test_dial_stdio(shared, program):
 @pytest.mark.parametrize(
     "method,path,words",
     [
-        ("GET", "/images/search?term=", "invalid search term"),
         ("GET", "/containers/x/checkpoints", "experimental"),
     ],
 )
