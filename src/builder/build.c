@@ -25,6 +25,7 @@ static void build_fini(struct build *build)
 	for (size_t i = 0; i < build->trigger_count; i++)
 		dockerfile_free(build->triggers[i]);
 	free(build->triggers);
+	imported_steps_fini(&build->imported);
 	text_list_fini(&build->consumed);
 	lease_free(build->lease);
 }
@@ -91,12 +92,20 @@ static int read_epoch(struct build *build, struct error *err)
 	const struct text_map *args = build->options->args;
 	const char *text = args ? text_map_get(args, "SOURCE_DATE_EPOCH") : NULL;
 
+	text_list_add(&build->consumed, "BUILDKIT_INLINE_CACHE");
 	if (text_empty(text))
 		return 0;
 	text_list_add(&build->consumed, "SOURCE_DATE_EPOCH");
 	if (text_parse_i64(&build->epoch_s, text, 0, INT64_MAX / CLOCK_SECOND) < 0)
 		return error_set(err, ERR_INVALID, "invalid SOURCE_DATE_EPOCH: %s", text);
 	return 0;
+}
+
+int64_t build_clamp_ns(const struct build *build, int64_t wall_ns)
+{
+	int64_t latest_ns = build->epoch_s < 0 ? INT64_MAX : build->epoch_s * CLOCK_SECOND;
+
+	return wall_ns < latest_ns ? wall_ns : latest_ns;
 }
 
 int64_t build_latest_s(const struct build *build)
@@ -120,7 +129,7 @@ int build_solve(struct build *build, struct error *err)
 	if (options->watch && warn_findings(build, err) < 0)
 		return -1;
 	vertex_announce(build);
-	if (context_fetch(build, err) < 0 || solve(build, err) < 0)
+	if (inline_cache_import(build, err) < 0 || context_fetch(build, err) < 0 || solve(build, err) < 0)
 		return -1;
 	warn_unused(build);
 	return 0;

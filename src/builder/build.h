@@ -104,11 +104,13 @@ struct build_options {
 	const char *dockerfile;	      /* path in the context; "" or NULL: Dockerfile */
 	const struct text_list *tags; /* "name[:tag]" */
 	const struct text_map *labels;
-	const struct text_map *args;	 /* values of --build-arg */
-	const struct text_map *contexts; /* name -> "docker-image://..." or "local:<source>"; NULL: none */
-	const struct text_map *secrets;	 /* id -> bytes in base64; NULL: none */
-	const char *target;		 /* stage; "" or NULL: the last */
-	const char *platform;		 /* "" or NULL: this machine */
+	const struct text_map *args;	    /* values of --build-arg */
+	const struct text_map *contexts;    /* name -> "docker-image://..." or "local:<source>"; NULL: none */
+	const struct text_map *secrets;	    /* id -> bytes in base64; NULL: none */
+	const char *target;		    /* stage; "" or NULL: the last */
+	const char *platform;		    /* "" or NULL: this machine */
+	const struct text_list *cache_from; /* images whose inline caches may answer for steps; NULL: none */
+	bool inline_cache;		    /* the image gets one */
 	bool clamp; /* with SOURCE_DATE_EPOCH: later times of files in new layers become that one */
 	const struct text_list *allowed; /* entitlements: "network.host"; NULL: all that there are */
 	bool no_cache;

@@ -11,6 +11,7 @@
 #include "builder/build.h"
 #include "builder/expand.h"
 #include "builder/graph.h"
+#include "builder/inline_cache.h"
 #include "builder/kept_context.h"
 #include "builder/stage.h"
 #include "store/layer.h"
@@ -45,6 +46,7 @@ struct build {
 	struct stages stages;
 	struct stage *target;
 	struct graph graph;
+	struct imported_steps imported;
 	struct text_list consumed; /* build args that something declared */
 	size_t step_total;
 	size_t step_number;
@@ -152,6 +154,7 @@ int compile_copy(struct compiler *compiler, struct error *err);
 int compile_source(struct copy_data *copy, struct compiler *compiler, const char *from, struct error *err);
 int compile_workdir(struct compiler *compiler, struct error *err);
 int compile_from(struct build *build, struct stage *stage, struct error *err);
+int compile_pull(struct build *build, const char *name, const char *platform, struct error *err);
 /* The node of an image, pulled if it is not here; *out_image (may be NULL) is yours. */
 int compile_image(struct node **out_node, struct image_ready *out_image, struct build *build, const char *name,
 		  const char *platform, struct error *err);
@@ -160,6 +163,8 @@ int compile_image(struct node **out_node, struct image_ready *out_image, struct 
 
 /* The latest time a file of a new layer may have, as layer_make() wants it. */
 int64_t build_latest_s(const struct build *build);
+/* A time of the config: not later than SOURCE_DATE_EPOCH. */
+int64_t build_clamp_ns(const struct build *build, int64_t wall_ns);
 /* Runs or finds every step of the needed stages, in order. */
 int solve(struct build *build, struct error *err);
 int run_exec(struct build *build, struct node *node, struct build_result *out_result, struct error *err);

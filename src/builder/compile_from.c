@@ -41,7 +41,7 @@ static char *find_auth(const struct build *build, const char *name)
 	return text_take(&out);
 }
 
-static int pull(struct build *build, const char *name, const char *platform, struct error *err)
+int compile_pull(struct build *build, const char *name, const char *platform, struct error *err)
 {
 	AUTO_FREE char *auth = find_auth(build, name);
 	const struct image_pull_options options = {
@@ -84,7 +84,7 @@ static int resolve(struct image_ready *image, struct build *build, const char *n
 		image_ready_fini(image);
 		*image = (struct image_ready){ 0 };
 	}
-	if (pull(build, name, text_empty(platform) ? build->options->platform : platform, err) < 0)
+	if (compile_pull(build, name, text_empty(platform) ? build->options->platform : platform, err) < 0)
 		return -1;
 	return image_resolve(image, build->engine, name, err);
 }

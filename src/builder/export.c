@@ -11,12 +11,11 @@ static void add_history(struct image_config *config, const struct build *build, 
 {
 	struct image_history *history;
 	char time[CLOCK_TEXT_MAX];
-	int64_t latest_ns = build->epoch_s < 0 ? INT64_MAX : build->epoch_s * CLOCK_SECOND;
 
 	if (!step->created_by)
 		return;
 	history = json_array_add(&config->history, sizeof(*history));
-	history->created = xstrdup(clock_format(time, step->created_ns < latest_ns ? step->created_ns : latest_ns));
+	history->created = xstrdup(clock_format(time, build_clamp_ns(build, step->created_ns)));
 	history->created_by = xstrdup(step->created_by);
 	history->comment = xstrdup("buildkit.dockerfile.v0");
 	history->empty_layer = !step->node || !digest_is_set(&step->node->result.diff_id);
@@ -92,15 +91,25 @@ static int fill_config(struct image_config *config, const struct build *build, s
 	return 0;
 }
 
+static bool wants_inline(const struct build *build)
+{
+	const char *arg = build->options->args ? text_map_get(build->options->args, "BUILDKIT_INLINE_CACHE") : NULL;
+
+	return build->options->inline_cache || text_equal(arg, "1") || text_equal_ignoring_case(arg, "true");
+}
+
 static int make_and_name(struct digest *out_id, struct build *build, const struct text_list *tags,
 			 const struct text_map *annotations, struct error *err)
 {
 	AUTO(image_config_fini) struct image_config config = { 0 };
 	AUTO_FREE char *part = NULL;
 	int64_t started_ns = clock_wall_ns();
-	const struct image_make make = {
-		.config = &config, .base = build->target->base_image, .annotations = annotations, .lease = build->lease
-	};
+	AUTO_FREE char *cache = wants_inline(build) ? inline_cache_encode(build) : NULL;
+	const struct image_make make = { .cache = cache,
+					 .config = &config,
+					 .base = build->target->base_image,
+					 .annotations = annotations,
+					 .lease = build->lease };
 	char hex[DIGEST_TEXT_MAX];
 
 	if (fill_config(&config, build, err) < 0)
@@ -121,7 +130,9 @@ int build_write_archive(struct digest *out_id, struct build *build, const struct
 {
 	AUTO(image_config_fini) struct image_config config = { 0 };
 	struct image_record record;
-	const struct image_make make = { .config = &config,
+	AUTO_FREE char *cache = wants_inline(build) ? inline_cache_encode(build) : NULL;
+	const struct image_make make = { .cache = cache,
+					 .config = &config,
 					 .base = build->target->base_image,
 					 .annotations = archive->annotations,
 					 .lease = build->lease };

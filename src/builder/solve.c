@@ -144,8 +144,14 @@ static int find_cached(struct build *build, struct node *node, struct error *err
 	if (build->options->no_cache)
 		return 0;
 	r = build_cache_find(&node->result, build->store, &node->key, err);
-	if (r <= 0)
-		return r;
+	if (r < 0)
+		return -1;
+	if (r == 0) {
+		r = inline_cache_find(&node->result, build, &node->key, err);
+		if (r <= 0)
+			return r;
+		return build_cache_put(build->store, &node->key, node->description, &node->result, err) < 0 ? -1 : 1;
+	}
 	/* Leased, then looked at again: the collector may just have been at it. */
 	lease_result(build, &node->result);
 	build_result_fini(&node->result);
@@ -232,8 +238,13 @@ static int date_step(struct build *build, struct step *step, struct error *err)
 {
 	AUTO(build_result_fini) struct build_result result = { 0 };
 	int r = build->options->no_cache ? 0 : build_cache_find(&result, build->store, &step->key, err);
+	bool imported = false;
 
-	if (r < 0)
+	if (r == 0 && !build->options->no_cache) {
+		r = inline_cache_find(&result, build, &step->key, err);
+		imported = r > 0;
+	}
+	if (r < 0 || (imported && build_cache_put(build->store, &step->key, step->text, &result, err) < 0))
 		return -1;
 	if (r > 0) {
 		build_print(build, " ---> Using cache\n");

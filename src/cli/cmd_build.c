@@ -126,6 +126,17 @@ static int read_secret(void *target, const char *value, struct error *err)
 	return 0;
 }
 
+static int read_cache_to(void *target, const char *value, struct error *err)
+{
+	struct build_options *options = target;
+
+	if (!text_equal(value, "type=inline") && !text_equal(value, "type=inline,mode=min"))
+		return error_set(err, ERR_UNSUPPORTED, "cache export %s is not supported: type=inline is, in the image",
+				 value);
+	text_list_add(&options->build_args, "BUILDKIT_INLINE_CACHE=1");
+	return 0;
+}
+
 static int read_output(void *target, const char *value, struct error *err)
 {
 	struct build_options *options = target;
@@ -145,7 +156,10 @@ static int read_host(void *target, const char *value, struct error *err)
 static const struct option_spec build_options[] = {
 	OPTION_CALL("add-host", 0, read_host, "list", "Add a line to /etc/hosts of RUN steps (host:ip)"),
 	OPTION_LIST("build-arg", 0, T, build_args, "list", "Set a build-time variable"),
-	OPTION_LIST("cache-from", 0, T, cache_from, "strings", NULL),
+	OPTION_LIST("cache-from", 0, T, cache_from, "stringArray",
+		    "Image whose inline cache may answer for steps (type=registry,ref=IMAGE)"),
+	OPTION_CALL("cache-to", 0, read_cache_to, "stringArray",
+		    "Where the cache goes: type=inline, into the image's config"),
 	OPTION_TEXT("call", 0, T, call, "string",
 		    "Ask instead of building (check, outline, targets; check,format=json)"),
 	OPTION_TEXT("cgroup-parent", 0, T, cgroup_parent, "string", "Parent cgroup of RUN steps"),

@@ -236,10 +236,21 @@ static int put_manifest(struct digest *out_digest, struct engine *engine, const 
 	return put_leased(out_digest, engine, options->lease, text, err);
 }
 
+/* moby.buildkit.cache.v0 is no member of image_config: whoever makes another image of this one drops it. */
+static char *encode_config(const struct image_make *options)
+{
+	AUTO_FREE char *text = image_config_encode(options->config);
+	size_t size = strlen(text);
+
+	if (!options->cache)
+		return take_ptr(text);
+	return xasprintf("%.*s,\"moby.buildkit.cache.v0\":\"%s\"}", (int)size - 1, text, options->cache);
+}
+
 int image_make(struct digest *out_id, struct engine *engine, const struct image_make *options, struct error *err)
 {
 	AUTO(image_layers_fini) struct image_layers_new layers = { 0 };
-	AUTO_FREE char *config = image_config_encode(options->config);
+	AUTO_FREE char *config = encode_config(options);
 	struct store *store = engine_store(engine);
 	struct image_record there;
 	struct digest manifest = { 0 };
@@ -265,7 +276,7 @@ int image_make_apart(struct image_record *out_record, struct engine *engine, con
 		     struct error *err)
 {
 	AUTO(image_layers_fini) struct image_layers_new layers = { 0 };
-	AUTO_FREE char *config = image_config_encode(options->config);
+	AUTO_FREE char *config = encode_config(options);
 	struct image_record record = { 0 };
 
 	if (image_layers_init(&layers, options->config, options->lease, err) < 0 ||

@@ -40,6 +40,7 @@ struct image_make {
 	const struct image_config *config;  /* complete: created, history, rootfs.diff_ids */
 	struct digest base;		    /* image whose manifest knows the lowest layers; not set: none */
 	struct digest parent;		    /* what is told as its parent; not set: none */
+	const char *cache;		    /* of the builder, in base64, for the config; NULL: none */
 	const struct text_map *annotations; /* of the manifest; NULL: none */
 	struct lease *lease;
 };

@@ -26,15 +26,19 @@ static void read_result(struct build_result *result, struct query *query, int co
 /* The collector may have been told to drop what a row of an older start still names. */
 static int is_whole(struct store *store, const struct build_result *result, struct error *err)
 {
-	struct layer layer;
+	struct layer layer = { 0 };
+	int r;
 
 	if (digest_is_set(&result->chain_id)) {
-		int r = layer_find(&layer, store, &result->chain_id, err);
-
+		r = layer_find(&layer, store, &result->chain_id, err);
 		if (r <= 0)
 			return r;
 	}
-	return digest_is_set(&result->diff_id) ? blob_exists(store_blobs(store), &result->diff_id, err) : 1;
+	if (!digest_is_set(&result->diff_id))
+		return 1;
+	r = blob_exists(store_blobs(store), &result->diff_id, err);
+	/* A layer that was pulled is there as the registry has it. */
+	return r == 0 && digest_is_set(&layer.blob) ? blob_exists(store_blobs(store), &layer.blob, err) : r;
 }
 
 static int note_use(struct store *store, const struct digest *key, struct error *err)

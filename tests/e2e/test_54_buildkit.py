@@ -668,6 +668,37 @@ def test_buildx_push(own, buildx, registry, context, tmp_path):
     assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
 
 
+@pytest.mark.parametrize(
+    "cache, said",
+    [
+        (bk.message(f4=bk.message(f1="registry", f2={"ref": "x"})), "cache export type=registry is not supported"),
+        (bk.message(f4=bk.message(f1="inline", f2={"mode": "max"})), "cache export type=inline: mode=max is not"),
+        (bk.message(f5=bk.message(f1="local", f2={"src": "x"})), "cache import type=local is not supported"),
+    ],
+)
+def test_caches_refused(own, cache, said):
+    request = bk.message(f1=uuid.uuid4().hex, f6="dockerfile.v0", f8=cache)
+    answer = bk.call(own.socket, bk.CONTROL + "Solve", request)
+    assert answer.status != 0 and said in answer.error
+
+
+@needs_buildx
+def test_buildx_caches(own, buildx, registry, context, tmp_path):
+    names = [f"{registry.address}/bx-{uuid.uuid4().hex[:8]}:{i}" for i in range(2)]
+    own.docker("tag", "bk", names[0])
+    own.docker("push", "-q", names[0])
+    folder = context(f"FROM {names[0]}\nRUN head -c 20 /dev/urandom >/r\nENV A=1\n")
+    buildx("buildx", "build", "-t", names[1], "--cache-to", "type=inline", "--push", folder)
+    own.docker("rmi", names[1])
+    own.docker("builder", "prune", "-af")
+    done = buildx("buildx", "build", "--progress", "plain", "--cache-from", names[1], folder)
+    assert f"importing cache manifest from {names[1]}" in done.stderr and "CACHED" in done.stderr, done.stderr
+    done = buildx("buildx", "build", "--progress", "plain", "--cache-from", names[0], folder)
+    assert "the image has no inline cache" in done.stderr and "ERROR" in done.stderr
+    done = buildx("buildx", "build", "--cache-to", f"type=local,dest={tmp_path}/cache", folder, check=False)
+    assert "cache export type=local is not supported: type=inline is" in done.stderr
+
+
 @needs_buildx
 def test_buildx_standard_input(own, buildx, context):
     tag = "bx-" + uuid.uuid4().hex[:8]

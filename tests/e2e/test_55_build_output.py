@@ -158,3 +158,77 @@ def test_the_same_twice(shared, context, tmp_path):
     assert seen.stdout.strip() == "1700000001"
     failed = shared.kist("build", "--build-arg", "SOURCE_DATE_EPOCH=-1", context, check=False)
     assert failed.returncode == 1 and "invalid SOURCE_DATE_EPOCH: -1" in failed.stderr
+
+
+# ---- caches in images ----
+
+
+def forget(daemon, *names):
+    """No image of these names and no cache."""
+    daemon.kist("rmi", "-f", *names, check=False)
+    daemon.kist("builder", "prune", "-af")
+
+
+@pytest.fixture
+def remote_base(shared, registry):
+    """A base that every engine has from the registry."""
+    name = f"{registry.address}/bo-base-{uuid.uuid4().hex[:8]}:1"
+    shared.kist("tag", "bo", name)
+    shared.kist("push", "-q", name)
+    return name
+
+
+def test_inline_cache(shared, registry, remote_base, context):
+    tag = f"{registry.address}/bo-cache-{uuid.uuid4().hex[:8]}:1"
+    (context / "Dockerfile").write_text(
+        f"FROM {remote_base} AS one\nENV A=1\nWORKDIR /w\nCOPY a /in/a\nFROM one\n"
+        "RUN head -c 20 /dev/urandom >/random\nLABEL x=y\n"
+    )
+    made = shared.kist("build", "-q", "-t", tag, "--cache-to", "type=inline", "--push", context).stdout.split()[0]
+    forget(shared, tag)
+    done = shared.kist("build", "-t", tag, "--cache-from", f"type=registry,ref={tag}", "--cache-to", "type=inline", context)
+    assert done.stdout.count("Using cache") == 5 and "Running in" not in done.stdout, done.stdout
+    assert shared.inspect(tag)["Id"] == made
+    # It can be pushed and run; what is made above it is built.
+    shared.kist("push", "-q", tag)
+    assert shared.kist("run", "--rm", "--network", "none", tag, "wc", "-c", "/random").stdout.split()[0] == "20"
+    with open(context / "Dockerfile", "a", encoding="utf-8") as file:
+        file.write("RUN echo more >/more\n")
+    forget(shared, tag)
+    done = shared.kist("build", "-t", tag, "--cache-from", f"type=registry,ref={tag}", context)
+    assert done.stdout.count("Running in") == 1, done.stdout
+    # Without the flag the image says nothing, and nothing is taken from it.
+    shared.kist("push", "-q", tag)
+    forget(shared, tag)
+    done = shared.kist("build", "--cache-from", f"type=registry,ref={tag}", context)
+    assert "the image has no inline cache" in done.stdout and done.stdout.count("Running in") == 2, done.stdout
+
+
+def test_a_cache_counts_where_it_is_named(shared, registry, remote_base, context):
+    """Somebody else's image with records of a step of ours: only who names it gets that step from it."""
+    tag = f"{registry.address}/bo-cache-{uuid.uuid4().hex[:8]}:1"
+    (context / "Dockerfile").write_text(f"FROM {remote_base}\nRUN echo step; head -c 20 /dev/urandom >/random\n")
+    shared.kist("build", "-q", "-t", tag, "--cache-to", "type=inline", "--push", context)
+    forget(shared, tag)
+    shared.kist("pull", "-q", tag)
+    assert "Running in" in shared.kist("build", context).stdout
+    forget(shared, tag)
+    done = shared.kist("build", "--no-cache", "--cache-from", f"type=registry,ref={tag}", context)
+    assert "Running in" in done.stdout
+    for ref, said in [("nowhere.invalid/x:1", "importing cache manifest from nowhere.invalid/x:1"), ("Bad Name", "Bad Name")]:
+        done = shared.kist("build", "--cache-from", f"type=registry,ref={ref}", context)
+        assert "[Warning]" in done.stdout and said in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize(
+    "args, said",
+    [
+        (("--cache-to", "type=registry,ref=x"), "cache export type=registry,ref=x is not supported: type=inline is"),
+        (("--cache-to", "type=local,dest=x"), "cache export type=local,dest=x is not supported"),
+        (("--cache-from", "type=local,src=x"), "cache import type=local,src=x is not supported: type=registry"),
+        (("--cache-from", "type=gha"), "cache import type=gha is not supported"),
+    ],
+)
+def test_other_caches_are_refused(shared, context, args, said):
+    failed = shared.kist("build", *args, context, check=False)
+    assert failed.returncode != 0 and said in failed.stderr, failed.stderr

@@ -121,7 +121,8 @@ int attributes_read(struct frontend *frontend, const struct text_map *attrs, str
 {
 	struct build_options *options = &frontend->options;
 
-	if (check(attrs, err) < 0 || read_host(&frontend->host, attrs, err) < 0)
+	if (check(attrs, err) < 0 || read_host(&frontend->host, attrs, err) < 0 ||
+	    caches_read(&frontend->cache_from, attrs, err) < 0)
 		return -1;
 	for (size_t i = 0; i < attrs->count; i++) {
 		const struct text_pair *pair = &attrs->items[i];
@@ -147,6 +148,7 @@ int attributes_read(struct frontend *frontend, const struct text_map *attrs, str
 	options->args = &frontend->args;
 	options->labels = &frontend->labels;
 	options->contexts = &frontend->contexts;
+	options->cache_from = &frontend->cache_from;
 	options->host = &frontend->host;
 	options->pull = text_equal(text_map_get(attrs, "image-resolve-mode"), "pull");
 	options->no_cache = text_map_get(attrs, "no-cache") != NULL;

@@ -36,6 +36,7 @@ struct job {
 	char *ref;
 	char *session_id;	  /* of the solve */
 	struct text_list allowed; /* entitlements of the solve */
+	bool inline_cache;	  /* the image gets one */
 	bool clamp;		  /* an exporter of the solve rewrites times */
 	unsigned users;		  /* guarded by buildkit's mutex */
 	int cancel_fd;		  /* eventfd: POST /build/cancel */
@@ -100,6 +101,7 @@ struct frontend {
 	struct text_map labels;
 	struct text_map args;
 	struct text_map contexts;
+	struct text_list cache_from;
 	struct host_config host;
 	char *dockerfile;
 	char *target;
@@ -120,6 +122,14 @@ int frontend_ask(struct build_view *out_view, struct job *job, const struct text
 		 struct grpc_stream *stream, struct error *err);
 void frontend_free(struct frontend *frontend);
 DEFINE_AUTO(struct frontend, frontend_free)
+
+/* ---- caches.c ---- */
+
+/* ERR_UNSUPPORTED names what is not. */
+int caches_check(const struct bk_solve_request *request, struct error *err);
+bool caches_want_inline(const struct bk_solve_request *request);
+/* The images that a frontend's attributes name. */
+int caches_read(struct text_list *names, const struct text_map *attrs, struct error *err);
 
 /* ---- exporters.c ---- */
 

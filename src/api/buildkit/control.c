@@ -122,7 +122,8 @@ static int solve(struct job *job, const struct bk_solve_request *request, struct
 	AUTO(frontend_freep) struct frontend *own = NULL;
 	struct frontend *frontend = NULL;
 
-	if (check_entitlements(&request->entitlements, err) < 0 || exporters_check(request, err) < 0)
+	if (check_entitlements(&request->entitlements, err) < 0 || exporters_check(request, err) < 0 ||
+	    caches_check(request, err) < 0)
 		return -1;
 	if (text_equal(request->frontend, "dockerfile.v0")) {
 		if (frontend_solve(&own, job, &request->frontend_attrs, stream, err) < 0)

@@ -187,6 +187,7 @@ void frontend_free(struct frontend *frontend)
 	text_map_fini(&frontend->labels);
 	text_map_fini(&frontend->args);
 	text_map_fini(&frontend->contexts);
+	text_list_fini(&frontend->cache_from);
 	json_free_fields(&frontend->host, host_config_fields);
 	free(frontend->dockerfile);
 	free(frontend->target);
@@ -273,6 +274,7 @@ static int open_build(struct frontend *frontend, int cancel_fd, struct error *er
 	frontend->options.cancel_fd = cancel_fd;
 	frontend->options.allowed = &job->allowed;
 	frontend->options.clamp = job->clamp;
+	frontend->options.inline_cache = frontend->options.inline_cache || job->inline_cache;
 	mutex_lock(&job->mutex);
 	session_id = xstrdup(job->session_id);
 	mutex_unlock(&job->mutex);

@@ -26,6 +26,18 @@ static const struct proto_field exporter_fields[] = {
 	PROTO_END,
 };
 
+static const struct proto_field cache_entry_fields[] = {
+	PROTO_TEXT(1, struct bk_cache_entry, type),
+	PROTO_TEXT_MAP(2, struct bk_cache_entry, attrs),
+	PROTO_END,
+};
+
+static const struct proto_field cache_options_fields[] = {
+	PROTO_LIST(4, struct bk_cache_options, exports, cache_entry_fields),
+	PROTO_LIST(5, struct bk_cache_options, imports, cache_entry_fields),
+	PROTO_END,
+};
+
 const struct proto_field bk_solve_request_fields[] = {
 	PROTO_TEXT(1, struct bk_solve_request, ref),
 	PROTO_BYTES(2, struct bk_solve_request, definition),
@@ -34,6 +46,7 @@ const struct proto_field bk_solve_request_fields[] = {
 	PROTO_TEXT(5, struct bk_solve_request, session),
 	PROTO_TEXT(6, struct bk_solve_request, frontend),
 	PROTO_TEXT_MAP(7, struct bk_solve_request, frontend_attrs),
+	PROTO_OBJECT(8, struct bk_solve_request, cache, cache_options_fields),
 	PROTO_TEXT_LIST(9, struct bk_solve_request, entitlements),
 	PROTO_BOOL(11, struct bk_solve_request, internal),
 	PROTO_LIST(13, struct bk_solve_request, exporters, exporter_fields),

@@ -34,6 +34,14 @@ struct bk_exporter {
 	char *type;
 	struct text_map attrs;
 };
+struct bk_cache_entry {
+	char *type;
+	struct text_map attrs;
+};
+struct bk_cache_options {
+	PROTO_LIST_OF(struct bk_cache_entry) exports;
+	PROTO_LIST_OF(struct bk_cache_entry) imports;
+};
 struct bk_solve_request {
 	char *ref;
 	struct proto_bytes definition;
@@ -42,6 +50,7 @@ struct bk_solve_request {
 	char *session;
 	char *frontend;
 	struct text_map frontend_attrs;
+	struct bk_cache_options cache;
 	struct text_list entitlements;
 	bool internal;
 	PROTO_LIST_OF(struct bk_exporter) exporters;

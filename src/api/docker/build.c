@@ -24,6 +24,7 @@ struct build_query {
 	struct text_map args;
 	struct text_map secrets;
 	struct host_config host;
+	struct text_list cache_from; /* images with inline caches */
 	char *registry_config;
 	bool foreign_cache; /* --cache-from names images, and none of them is here */
 };
@@ -34,6 +35,7 @@ static void build_query_fini(struct build_query *query)
 	text_map_fini(&query->labels);
 	text_map_fini(&query->args);
 	text_map_fini(&query->secrets);
+	text_list_fini(&query->cache_from);
 	json_free_fields(&query->host, host_config_fields);
 	free(query->registry_config);
 }
@@ -182,24 +184,52 @@ static int check_unsupported(const struct http_request *request, struct error *e
 	return 0;
 }
 
+/* 1: the image of "type=registry,ref=x" is asked for its inline cache; 0: a plain name. */
+static int read_cache_image(struct build_query *query, const char *name, struct error *err)
+{
+	const char *ref = text_after(name, "type=registry,ref=");
+
+	if (!ref && text_has_prefix(name, "type="))
+		return error_set(err, ERR_UNSUPPORTED,
+				 "cache import %s is not supported: type=registry,ref=IMAGE is, of an image with an "
+				 "inline cache",
+				 name);
+	if (ref)
+		text_list_add(&query->cache_from, ref);
+	return ref != NULL;
+}
+
 /* As in dockerd's builder: with --cache-from, steps are only taken from images that are named. */
 static int read_cache_from(struct build_query *query, struct docker_api *api, const struct http_request *request,
 			   struct error *err)
 {
 	const char *text = http_query(request, "cachefrom");
 	AUTO(json_value_freep) struct json_value *names = NULL;
+	AUTO(text_list_fini) struct text_list local = { 0 };
 
 	if (text_empty(text))
 		return 0;
 	if (json_value_parse(&names, text, strlen(text), err) < 0)
 		return error_prefix(err, "error reading cache-from");
-	query->foreign_cache = json_value_count(names) > 0;
 	for (size_t i = 0; i < json_value_count(names); i++) {
-		const char *name = json_value_text(json_value_at(names, i));
+		const char *name = text_or_empty(json_value_text(json_value_at(names, i)));
+		int r = read_cache_image(query, name, err);
+
+		if (r < 0)
+			return -1;
+		/* BuildKit's caches only add to ours. */
+		if (r == 0 && is_version_2(request))
+			text_list_add(&query->cache_from, name);
+		else if (r == 0)
+			text_list_add(&local, name);
+	}
+	query->foreign_cache = local.count > 0;
+	for (size_t i = 0; i < local.count; i++) {
+		const char *name = local.items[i];
 		AUTO(error_clear) struct error missing = { 0 };
 		struct image_details details = { 0 };
 
-		if (name && image_inspect(&details, api->engine, name, &missing) == 0)
+		if (image_inspect(&details, api->engine, name, &missing) == 0)
 			query->foreign_cache = false;
 		json_free_fields(&details, image_details_fields);
 	}
@@ -224,6 +254,7 @@ static int read_query(struct build_query *query, struct build_options *options, 
 	options->labels = &query->labels;
 	options->args = &query->args;
 	options->secrets = &query->secrets;
+	options->cache_from = &query->cache_from;
 	options->host = &query->host;
 	options->registry_config = query->registry_config;
 	options->dockerfile = http_query(request, "dockerfile");
