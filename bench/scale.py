@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 
-STOPPED = 1000
+STOPPED = 10000
 RUNNING = 100
 PARALLEL = 64
 
@@ -144,3 +144,43 @@ class Scale:
             api.call("DELETE", "/containers/kb-log?force=1")
         for index, what in enumerate(("written", "read")):
             self.row(f"log of one container, {what}", found["kistd"][index], found["dockerd"][index], self.peer(), "-", "MB/s")
+
+    def events(self):
+        """Clients that make events as fast as they can; one reader takes them, another one never reads."""
+        found = {}
+        count = 4000
+        for name, environment in self.both():
+            api = Api(environment)
+            api.create("kb-events", "sleep", "600", NetworkMode="none")
+            api.call("POST", "/containers/kb-events/start")
+            readers = [socket.socket(socket.AF_UNIX) for _ in range(2)]
+            for reader in readers:
+                reader.connect(environment["DOCKER_HOST"].removeprefix("unix://"))
+                reader.sendall(b'GET /events?filters={"event":["exec_create"]} HTTP/1.0\r\nHost: x\r\n\r\n')
+
+            def one(_, local, environment=environment):
+                if not hasattr(local, "api"):
+                    local.api = Api(environment)
+                local.api.call("POST", "/containers/kb-events/exec", {"Cmd": ["true"]})
+
+            def read_all(reader=readers[0], token=b'"Action":"exec_create: true"'):
+                tail = b""
+                left = count
+                while left > 0:
+                    piece = reader.recv(1 << 20)
+                    if not piece:
+                        raise SystemExit(f"bench: the events ended, {left} before the last")
+                    # The end of the piece before is too short to hold one that was counted.
+                    left -= (tail + piece).count(token)
+                    tail = (tail + piece)[1 - len(token) :]
+
+            with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                start = time.perf_counter()
+                done = pool.submit(read_all)
+                in_parallel(8, one, range(count))
+                done.result(300)
+                found[name] = count / (time.perf_counter() - start)
+            for reader in readers:
+                reader.close()
+            api.call("DELETE", "/containers/kb-events?force=1")
+        self.row("events that reach a reader beside one that never reads", found["kistd"], found["dockerd"], self.peer(), "-", "1/s")

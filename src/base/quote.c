@@ -51,11 +51,33 @@ static void add_escaped(struct text *out, unsigned char c)
 		text_addf(out, "\\u%04x", c);
 }
 
+#define EACH_BYTE UINT64_C(0x0101010101010101)
+#define TOP_BITS (EACH_BYTE * 0x80)
+
+/* The top bit of each byte that is zero; of none if there is none, which is all that is asked. */
+static uint64_t zero_bytes(uint64_t word)
+{
+	return (word - EACH_BYTE) & ~word & TOP_BITS;
+}
+
+/* Eight bytes that stand for themselves: no top bit, nothing below a blank, no quote, no backslash. */
+static bool is_plain_word(const char *data)
+{
+	uint64_t word;
+
+	memcpy(&word, data, sizeof(word));
+	return !((word | (word - EACH_BYTE * 0x20) | zero_bytes(word ^ EACH_BYTE * '"') |
+		  zero_bytes(word ^ EACH_BYTE * '\\')) &
+		 TOP_BITS);
+}
+
 /* Most text is ASCII that stands for itself. */
 static size_t plain_run(const char *data, size_t size)
 {
 	size_t at = 0;
 
+	while (size - at >= sizeof(uint64_t) && is_plain_word(data + at))
+		at += sizeof(uint64_t);
 	for (; at < size; at++) {
 		unsigned char c = (unsigned char)data[at];
 
@@ -90,6 +112,13 @@ void quote_json_inner(struct text *out, const char *data, size_t size)
 
 void quote_json(struct text *out, const char *data, size_t size)
 {
+	if (plain_run(data, size) == size) {
+		char *place = text_extend(out, size + 2);
+
+		place[0] = place[size + 1] = '"';
+		memcpy(place + 1, data, size);
+		return;
+	}
 	text_add_char(out, '"');
 	quote_json_inner(out, data, size);
 	text_add_char(out, '"');

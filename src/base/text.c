@@ -10,6 +10,10 @@
 #include <strings.h>
 
 #include "base/alloc.h"
+#include "base/cleanup.h"
+
+/* Numbers and short words, which need no memory of their own. */
+#define SMALL_MAX 128
 
 bool text_equal(const char *a, const char *b)
 {
@@ -166,13 +170,23 @@ char *text_trim(char *text)
 
 /* ---- builder ---- */
 
+char *text_extend(struct text *text, size_t size)
+{
+	char *place;
+
+	text->data = xgrow(text->data, &text->capacity, text->size + size + 1, 1);
+	place = text->data + text->size;
+	text->size += size;
+	place[size] = '\0';
+	return place;
+}
+
 void text_add_bytes(struct text *text, const void *data, size_t size)
 {
-	text->data = xgrow(text->data, &text->capacity, text->size + size + 1, 1);
+	char *place = text_extend(text, size);
+
 	if (size)
-		memcpy(text->data + text->size, data, size);
-	text->size += size;
-	text->data[text->size] = '\0';
+		memcpy(place, data, size);
 }
 
 void text_add(struct text *text, const char *more)
@@ -187,14 +201,22 @@ void text_add_char(struct text *text, char c)
 
 void text_addf(struct text *text, const char *format, ...)
 {
-	char *more;
+	char small[SMALL_MAX];
+	AUTO_FREE char *large = NULL;
 	va_list args;
+	int size;
 
 	va_start(args, format);
-	more = xvasprintf(format, args);
+	size = vsnprintf(small, sizeof(small), format, args);
 	va_end(args);
-	text_add(text, more);
-	free(more);
+	if (size >= 0 && (size_t)size < sizeof(small)) {
+		text_add_bytes(text, small, (size_t)size);
+		return;
+	}
+	va_start(args, format);
+	large = xvasprintf(format, args);
+	va_end(args);
+	text_add(text, large);
 }
 
 void text_add_escaped(struct text *text, const char *more, bool blank_is_plus)

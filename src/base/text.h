@@ -48,6 +48,8 @@ struct text {
 void text_add(struct text *text, const char *more);
 void text_add_bytes(struct text *text, const void *data, size_t size);
 void text_add_char(struct text *text, char c);
+/* The text is longer by size bytes, which the caller writes. */
+char *text_extend(struct text *text, size_t size);
 void text_addf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* RFC 3986: all but letters, digits and -._~ as %XX. Of a query's value; blank_is_plus: as of a form. */
 void text_add_escaped(struct text *text, const char *more, bool blank_is_plus);

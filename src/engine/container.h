@@ -222,11 +222,6 @@ struct container_summary {
 };
 extern const struct json_field container_summary_fields[];
 
-struct container_summaries {
-	struct container_summary *items;
-	size_t count;
-};
-
 struct list_options {
 	bool all;
 	bool size;
@@ -238,9 +233,12 @@ struct list_options {
 /* For filter_set_parse(). */
 extern const char *const container_filter_keys[];
 extern const char *const container_prune_filter_keys[];
-/* Newest first. Free with json_free_array(&list, container_summary_fields, sizeof(struct container_summary)). */
-int container_list(struct container_summaries *out_list, struct engine *engine, const struct list_options *options,
-		   struct error *err);
+/*
+ * Newest first, each given once and freed by us; `give` may change it. One after the other: ten thousand at a time are
+ * megabytes nobody wants.
+ */
+int container_list(struct engine *engine, const struct list_options *options,
+		   void (*give)(void *context, struct container_summary *summary), void *context, struct error *err);
 
 /* The table for an answer with these keys only; yours (free()). */
 struct json_field *container_list_fields(const struct text_list *fields);

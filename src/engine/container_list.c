@@ -196,11 +196,11 @@ struct json_field *container_list_fields(const struct text_list *fields)
 	return chosen;
 }
 
-static void view(struct container_summary *to, struct container *container, const struct wanted *wanted)
+static void view_locked(struct container_summary *to, struct container *container, const struct wanted *wanted)
 {
-	AUTO_UNLOCK struct mutex *held = mutex_hold(&container->mutex);
 	const struct container_document *document = &container->document;
 
+	mutex_assert_held(&container->mutex);
 	to->id = xstrdup(container->id);
 	text_list_addf(&to->names, "/%s", document->name);
 	to->image = xstrdup(text_or_empty(document->config.image));
@@ -267,9 +267,12 @@ static bool match_published(const struct filter_set *filters, const struct port_
 static bool match_exited(const struct filter_set *filters, const struct container_state *state)
 {
 	const struct text_list *values = filter_values(filters, "exited");
-	AUTO_FREE char *code = xasprintf("%lld", (long long)state->exit_code);
+	AUTO_FREE char *code = NULL;
 
-	return !values || (!state->running && state->started_ns && text_list_contains(values, code));
+	if (!values)
+		return true;
+	code = xasprintf("%lld", (long long)state->exit_code);
+	return !state->running && state->started_ns && text_list_contains(values, code);
 }
 
 static bool match_networks(const struct filter_set *filters, const struct container_document *document)
@@ -304,8 +307,11 @@ static bool match_volumes(const struct filter_set *filters, const struct contain
 
 static bool match_name(const struct filter_set *filters, const char *name)
 {
-	AUTO_FREE char *slashed = xasprintf("/%s", name);
+	AUTO_FREE char *slashed = NULL;
 
+	if (!filter_has(filters, "name"))
+		return true;
+	slashed = xasprintf("/%s", name);
 	return filter_match_pattern(filters, "name", name) || filter_match_pattern(filters, "name", slashed);
 }
 
@@ -391,20 +397,25 @@ static int prepare(struct list_filter *filter, struct engine *engine, struct err
 	return 0;
 }
 
-static bool is_listed(struct container *container, const struct list_filter *filter, const struct list_options *options)
+static bool view_listed(struct container_summary *to, struct container *container, const struct list_filter *filter,
+			const struct list_options *options, const struct wanted *wanted)
 {
 	AUTO_UNLOCK struct mutex *held = mutex_hold(&container->mutex);
 	bool everything = options->all || options->limit > 0 || filter->by_state;
 
-	return (everything || container->document.state.running) && match_locked(container, filter);
+	if ((!everything && !container->document.state.running) || !match_locked(container, filter))
+		return false;
+	view_locked(to, container, wanted);
+	return true;
 }
 
-int container_list(struct container_summaries *out_list, struct engine *engine, const struct list_options *options,
-		   struct error *err)
+int container_list(struct engine *engine, const struct list_options *options,
+		   void (*give)(void *context, struct container_summary *summary), void *context, struct error *err)
 {
 	struct list_filter filter = { .filters = options->filters };
 	const struct wanted wanted = read_wanted(options->fields);
 	struct container **items;
+	int64_t given = 0;
 	size_t count;
 
 	if (prepare(&filter, engine, err) < 0) {
@@ -412,17 +423,16 @@ int container_list(struct container_summaries *out_list, struct engine *engine, 
 		return -1;
 	}
 	count = container_all(&items, engine);
-	for (size_t i = 0; i < count; i++) {
-		struct container_summary *summary;
+	for (size_t i = 0; i < count && (options->limit <= 0 || given < options->limit); i++) {
+		struct container_summary summary = { 0 };
 
-		if (options->limit > 0 && out_list->count >= (size_t)options->limit)
-			break;
-		if (!is_listed(items[i], &filter, options))
+		if (!view_listed(&summary, items[i], &filter, options, &wanted))
 			continue;
-		summary = json_array_add(out_list, sizeof(*summary));
-		view(summary, items[i], &wanted);
 		if (options->size)
-			container_view_size(&summary->size_rw, &summary->size_root_fs, items[i]);
+			container_view_size(&summary.size_rw, &summary.size_root_fs, items[i]);
+		give(context, &summary);
+		json_free_fields(&summary, container_summary_fields);
+		given++;
 	}
 	container_all_free(items, count);
 	text_list_fini(&filter.ancestors);

@@ -245,11 +245,13 @@ static void recover_one(struct container *container)
 		return;
 	}
 	if (!state->running) {
-		if (file_exists(AT_FDCWD, container->bundle) && shim_delete(container, &problem) < 0)
+		state->pid = 0;
+		if (!file_exists(AT_FDCWD, container->bundle))
+			return;
+		if (shim_delete(container, &problem) < 0)
 			engine_log_error(container->engine, "cleaning up behind a start that was cut short",
 					 container->id, &problem);
 		bundle_remove(container->bundle);
-		state->pid = 0;
 		return;
 	}
 	container->line_lost = !state->restarting;

@@ -37,6 +37,7 @@ struct event_subscription {
 	struct event *queue; /* ring of QUEUE_SIZE */
 	size_t first;
 	size_t count;
+	bool dropped; /* it was too slow: nothing is added any more */
 };
 
 struct event_actor {
@@ -199,12 +200,12 @@ static void enqueue_locked(struct event_subscription *subscription, const struct
 	size_t place;
 
 	mutex_assert_held(&subscription->bus->mutex);
-	if (!match(&subscription->query, event))
+	if (subscription->dropped || !match(&subscription->query, event))
 		return;
+	/* A gap that nobody is told of would be worse than an end: who comes back asks `since`. */
 	if (subscription->count == QUEUE_SIZE) {
-		event_fini(&subscription->queue[subscription->first]);
-		subscription->first = (subscription->first + 1) % QUEUE_SIZE;
-		subscription->count--;
+		subscription->dropped = true;
+		return;
 	}
 	place = (subscription->first + subscription->count) % QUEUE_SIZE;
 	event_copy(&subscription->queue[place], event);
@@ -261,21 +262,25 @@ int event_subscribe(struct event_subscription **out_subscription, struct event_b
 	return 0;
 }
 
-static bool take_event(struct event *out_event, struct event_subscription *subscription)
+/* 1 with an event, 0 if there is none. */
+static int take_event(struct event *out_event, struct event_subscription *subscription, struct error *err)
 {
 	AUTO_UNLOCK struct mutex *held = mutex_hold(&subscription->bus->mutex);
 	uint64_t drained;
 
+	if (subscription->count == 0 && subscription->dropped)
+		return error_set(err, ERR_UNAVAILABLE, "a reader of events was more than %d of them behind",
+				 QUEUE_SIZE);
 	if (subscription->count == 0) {
 		if (read(subscription->wake_fd, &drained, sizeof(drained)) < 0)
-			return false; /* EAGAIN: nothing came */
-		return false;
+			return 0; /* EAGAIN: nothing came */
+		return 0;
 	}
 	*out_event = subscription->queue[subscription->first];
 	memset(&subscription->queue[subscription->first], 0, sizeof(*out_event));
 	subscription->first = (subscription->first + 1) % QUEUE_SIZE;
 	subscription->count--;
-	return true;
+	return 1;
 }
 
 static int time_left_ms(const struct event_query *query)
@@ -298,9 +303,10 @@ int event_next(struct event *out_event, struct event_subscription *subscription,
 			{ .fd = cancel_fd, .events = POLLIN },
 		};
 		int timeout_ms;
+		int r = take_event(out_event, subscription, err);
 
-		if (take_event(out_event, subscription))
-			return 1;
+		if (r != 0)
+			return r;
 		timeout_ms = time_left_ms(&subscription->query);
 		if (timeout_ms == 0)
 			return 0;

@@ -51,7 +51,10 @@ void event_publish(struct event_bus *bus, const char *type, const char *action, 
 
 int event_subscribe(struct event_subscription **out_subscription, struct event_bus *bus,
 		    const struct event_query *query, struct error *err);
-/* 1 and an event (yours: event_fini), 0 when `until` passed, or fails (ERR_CANCELED). */
+/*
+ * 1 and an event (yours: event_fini), 0 when `until` passed, or fails: ERR_CANCELED, or ERR_UNAVAILABLE when the reader
+ * was so slow that it is dropped, after all that was waiting for it.
+ */
 int event_next(struct event *out_event, struct event_subscription *subscription, int cancel_fd, struct error *err);
 void event_unsubscribe(struct event_subscription *subscription);
 DEFINE_AUTO(struct event_subscription, event_unsubscribe)

@@ -872,7 +872,7 @@ static void restore_file(struct container *container, int folder_fd, const char 
 
 void container_restore_execs(struct container *container)
 {
-	AUTO_CLOSEDIR DIR *folder = opendir(container->bundle);
+	AUTO_CLOSEDIR DIR *folder = container->document.state.running ? opendir(container->bundle) : NULL;
 	const struct dirent *entry;
 
 	while (folder && (entry = readdir(folder)))

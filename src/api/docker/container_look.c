@@ -9,6 +9,20 @@
 #include "engine/container.h"
 #include "engine/log.h"
 
+struct listing {
+	struct text text;
+	const struct json_field *fields;
+};
+
+static void add_summary(void *context, struct container_summary *summary)
+{
+	struct listing *listing = context;
+
+	if (listing->text.size > 1)
+		text_add_char(&listing->text, ',');
+	json_encode_to(&listing->text, summary, listing->fields);
+}
+
 DOCKER_HANDLER(docker_container_list)
 {
 	struct docker_api *api = context;
@@ -20,7 +34,7 @@ DOCKER_HANDLER(docker_container_list)
 	};
 	AUTO(text_list_fini) struct text_list fields = { 0 };
 	AUTO_FREE struct json_field *chosen = NULL;
-	struct container_summaries list = { 0 };
+	struct listing listing = { 0 };
 	struct optional_i64 limit;
 
 	/* Kist's own: dockerd ignores it, and so whoever asks gets all keys there. */
@@ -33,11 +47,15 @@ DOCKER_HANDLER(docker_container_list)
 	    query_number(&limit, request, "limit", err) < 0)
 		return -1;
 	options.limit = limit.value > 0 ? limit.value : 0;
-	if (container_list(&list, api->engine, &options, err) < 0)
-		return -1;
 	chosen = container_list_fields(options.fields);
-	reply_json_array(response, 200, &list, chosen, sizeof(*list.items));
-	json_free_array(&list, container_summary_fields, sizeof(*list.items));
+	listing.fields = chosen;
+	text_add_char(&listing.text, '[');
+	if (container_list(api->engine, &options, add_summary, &listing, err) < 0) {
+		text_fini(&listing.text);
+		return -1;
+	}
+	text_add_char(&listing.text, ']');
+	reply_json_take(response, 200, text_take(&listing.text));
 	return 0;
 }
 

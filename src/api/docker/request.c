@@ -129,9 +129,11 @@ int body_decode(void *target, const struct json_field *fields, const struct http
 
 void reply_json_take(struct http_response *response, int status, char *json)
 {
-	AUTO_FREE char *text = json;
+	size_t size = strlen(json);
+	char *text = xrealloc(json, size + 2);
 
-	http_reply_take(response, status, "application/json", xasprintf("%s\n", text));
+	memcpy(text + size, "\n", 2);
+	http_reply_take(response, status, "application/json", text);
 }
 
 void reply_json(struct http_response *response, int status, const void *source, const struct json_field *fields)

@@ -184,22 +184,33 @@ static int add_images(struct text *out, struct engine *engine, struct error *err
 	return 0;
 }
 
+struct container_sizes {
+	struct text *out;
+	struct engine *engine;
+	size_t count;
+};
+
+/* Logs are what fills disks unseen: here they count as their container's. (dockerd leaves them out.) */
+static void add_container(void *context, struct container_summary *summary)
+{
+	struct container_sizes *sizes = context;
+	int64_t logs = container_logs_size(sizes->engine, summary->id);
+
+	summary->size_rw = (struct optional_i64){ true, optional_i64_or(summary->size_rw, 0) + logs };
+	if (sizes->count++)
+		text_add_char(sizes->out, ',');
+	json_encode_to(sizes->out, summary, container_summary_fields);
+}
+
 static int add_containers(struct text *out, struct engine *engine, struct error *err)
 {
 	const struct list_options options = { .all = true, .size = true };
-	struct container_summaries list = { 0 };
-	AUTO_FREE char *json = NULL;
+	struct container_sizes sizes = { .out = out, .engine = engine };
 
-	if (container_list(&list, engine, &options, err) < 0)
+	text_add(out, ",\"Containers\":[");
+	if (container_list(engine, &options, add_container, &sizes, err) < 0)
 		return -1;
-	/* Logs are what fills disks unseen: here they count as their container's. (dockerd leaves them out.) */
-	for (size_t i = 0; i < list.count; i++)
-		list.items[i].size_rw = (struct optional_i64){
-			true, optional_i64_or(list.items[i].size_rw, 0) + container_logs_size(engine, list.items[i].id)
-		};
-	json = json_encode_array(&list, container_summary_fields, sizeof(*list.items));
-	text_addf(out, ",\"Containers\":%s", json);
-	json_free_array(&list, container_summary_fields, sizeof(*list.items));
+	text_add_char(out, ']');
 	return 0;
 }
 

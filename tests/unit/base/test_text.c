@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "base/path.h"
@@ -133,6 +134,46 @@ static void test_quotes_as_go_does(void **state)
 			    "\"a\\\"\\\\\\n\\u0001<\xef\xbf\xbd\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
 }
 
+/* Long runs are looked at by the word: each byte, at each place of a word, is quoted as it is alone. */
+static void test_quotes_each_byte_anywhere(void **state)
+{
+	(void)state;
+	for (int byte = 0; byte < 256; byte++) {
+		AUTO(text_fini) struct text alone = { 0 };
+		const char one = (char)byte;
+
+		quote_json_inner(&alone, &one, 1);
+		for (size_t place = 0; place < 20; place++) {
+			AUTO(text_fini) struct text out = { 0 };
+			AUTO(text_fini) struct text wanted = { 0 };
+			char data[20];
+
+			memset(data, 'a', sizeof(data));
+			data[place] = one;
+			quote_json(&out, data, sizeof(data));
+			text_addf(&wanted, "\"%.*s%s%.*s\"", (int)place, "aaaaaaaaaaaaaaaaaaa", alone.data,
+				  19 - (int)place, "aaaaaaaaaaaaaaaaaaa");
+			assert_string_equal(out.data, wanted.data);
+		}
+	}
+}
+
+static void test_formats_of_any_length(void **state)
+{
+	AUTO(text_fini) struct text out = { 0 };
+	char long_word[300];
+
+	(void)state;
+	memset(long_word, 'x', sizeof(long_word) - 1);
+	long_word[sizeof(long_word) - 1] = '\0';
+	for (size_t size = 120; size < sizeof(long_word); size++) {
+		text_reset(&out);
+		text_addf(&out, "%d%.*s", 7, (int)size, long_word);
+		assert_int_equal(out.size, size + 1);
+		assert_int_equal(strlen(out.data), size + 1);
+	}
+}
+
 static void test_near_words(void **state)
 {
 	struct suggestion best = { 0 };
@@ -153,10 +194,16 @@ static void test_near_words(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_near_words),	  cmocka_unit_test(test_parse_numbers),
-		cmocka_unit_test(test_parse_sizes),	  cmocka_unit_test(test_lists),
-		cmocka_unit_test(test_map_keeps_order),	  cmocka_unit_test(test_paths),
-		cmocka_unit_test(test_quotes_as_go_does), cmocka_unit_test(test_escapes_for_a_query),
+		cmocka_unit_test(test_escapes_for_a_query),
+		cmocka_unit_test(test_quotes_each_byte_anywhere),
+		cmocka_unit_test(test_formats_of_any_length),
+		cmocka_unit_test(test_near_words),
+		cmocka_unit_test(test_parse_numbers),
+		cmocka_unit_test(test_parse_sizes),
+		cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_map_keeps_order),
+		cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_quotes_as_go_does),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

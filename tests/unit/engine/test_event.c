@@ -72,7 +72,55 @@ static void test_past_and_until(void **state)
 	event_unsubscribe(take_ptr(subscription));
 }
 
-static void test_cancel_and_overflow(void **state)
+static int drain(struct event_subscription *subscription, int cancel_fd, struct error *err)
+{
+	struct event event = { 0 };
+	int count = 0;
+
+	while (event_next(&event, subscription, cancel_fd, err) > 0) {
+		event_fini(&event);
+		count++;
+	}
+	return count;
+}
+
+/* Whoever does not read is dropped, after what waited for it, and holds up nobody. */
+static void test_slow_reader(void **state)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	AUTO(event_bus_freep) struct event_bus *bus = event_bus_new();
+	AUTO(event_unsubscribep) struct event_subscription *slow = NULL;
+	AUTO(event_unsubscribep) struct event_subscription *fast = NULL;
+	AUTO_CLOSE int cancel_fd = eventfd(0, EFD_CLOEXEC);
+	const struct event_query query = { 0 };
+	const uint64_t one = 1;
+	int64_t taken_ns;
+	int count = 0;
+
+	(void)state;
+	assert_int_equal(write(cancel_fd, &one, sizeof(one)), sizeof(one));
+	assert_no_error(event_subscribe(&slow, bus, &query, &err), &err);
+	assert_no_error(event_subscribe(&fast, bus, &query, &err), &err);
+	taken_ns = clock_monotonic_ns();
+	for (int i = 0; i < 40; i++) {
+		for (int j = 0; j < 500; j++)
+			publish(bus, "start", "abc");
+		count += drain(fast, cancel_fd, &err);
+		assert_int_equal(err.kind, ERR_CANCELED);
+		error_clear(&err);
+	}
+	taken_ns = clock_monotonic_ns() - taken_ns;
+	print_message("20000 events to one reader, beside one that does not read: %lld ms\n",
+		      (long long)(taken_ns / CLOCK_MS));
+	assert_int_equal(count, 20000);
+	assert_int_equal(drain(slow, cancel_fd, &err), 1024);
+	assert_int_equal(err.kind, ERR_UNAVAILABLE);
+	assert_non_null(strstr(err.message, "more than 1024 of them behind"));
+	event_unsubscribe(take_ptr(slow));
+	event_unsubscribe(take_ptr(fast));
+}
+
+static void test_cancel(void **state)
 {
 	AUTO(error_clear) struct error err = { 0 };
 	AUTO(event_bus_freep) struct event_bus *bus = event_bus_new();
@@ -80,21 +128,15 @@ static void test_cancel_and_overflow(void **state)
 	AUTO_CLOSE int cancel_fd = eventfd(0, EFD_CLOEXEC);
 	const struct event_query query = { 0 };
 	const uint64_t one = 1;
-	struct event event = { 0 };
-	int count = 0;
 
 	(void)state;
 	assert_no_error(event_subscribe(&subscription, bus, &query, &err), &err);
 	assert_int_equal(event_listener_count(bus), 1);
-	for (int i = 0; i < 1500; i++)
+	for (int i = 0; i < 1024; i++)
 		publish(bus, "start", "abc");
 	assert_int_equal(write(cancel_fd, &one, sizeof(one)), sizeof(one));
-	while (event_next(&event, subscription, cancel_fd, &err) > 0) {
-		event_fini(&event);
-		count++;
-	}
-	/* The queue's 1024 first, then the cancellation. */
-	assert_int_equal(count, 1024);
+	/* What waits comes first, then the cancellation. */
+	assert_int_equal(drain(subscription, cancel_fd, &err), 1024);
 	assert_int_equal(err.kind, ERR_CANCELED);
 	event_unsubscribe(take_ptr(subscription));
 }
@@ -119,9 +161,8 @@ static void test_encode(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_order_and_filter),
-		cmocka_unit_test(test_past_and_until),
-		cmocka_unit_test(test_cancel_and_overflow),
+		cmocka_unit_test(test_order_and_filter), cmocka_unit_test(test_past_and_until),
+		cmocka_unit_test(test_slow_reader),	 cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_encode),
 	};
 
