@@ -27,7 +27,7 @@ BUILD = pathlib.Path(os.environ.get("KIST_BUILD_DIR", pathlib.Path(__file__).res
 CUTS = int(os.environ.get("KIST_POWER_CUTS", "2"))
 IMAGES = 3
 ADDRESS = "127.0.0.1:5000"
-PATIENCE = 120
+PATIENCE = 900
 
 # Says what it begins and what was acknowledged; before that, what it found.
 WORK = f"""#!/bin/busybox sh
@@ -36,7 +36,7 @@ mkdir -p /data /run/kist
 mount -t ext4 -o errors=panic /dev/vda /data || echo "@@ no disk"
 kist-registry --root /registry --listen {ADDRESS} >/dev/null &
 kistd --data-root /data/kist --bridge none >/tmp/kistd.log &
-for i in $(seq 300); do kist version >/dev/null && break; sleep 0.2; done
+for i in $(seq 3000); do kist version >/dev/null && break; sleep 0.2; done
 kist images -a --no-trunc --format '@@ found {{{{.Repository}}}}:{{{{.Tag}}}}'
 for n in {" ".join(str(n) for n in range(IMAGES))}; do
     kist image inspect built/$n:1 >/dev/null 2>&1 || continue

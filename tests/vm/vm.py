@@ -52,7 +52,7 @@ for module in $(cat /modules/order); do insmod /modules/$module || echo "@@ modu
 echo "@@ kernel $(uname -r) controllers $(cat /sys/fs/cgroup/cgroup.controllers)"
 for test in /tests/*; do
     echo "@@ start ${test##*/}"
-    (cd /tmp && exec timeout 100 $test) </dev/null 2>&1
+    (cd /tmp && exec timeout 300 $test) </dev/null 2>&1
     echo "@@ end ${test##*/} $?"
 done
 echo "@@ done"
@@ -209,7 +209,7 @@ ip link set lo up
 echo "@@ kernel $(uname -r) controllers $(cat /sys/fs/cgroup/cgroup.controllers)"
 for test in /tests/*; do
     echo "@@ start ${test##*/}"
-    (cd /tmp && exec timeout 60 $test) </dev/null 2>&1
+    (cd /tmp && exec timeout 300 $test) </dev/null 2>&1
     echo "@@ end ${test##*/} $?"
 done
 echo "@@ done"
@@ -302,12 +302,12 @@ def command(vmlinuz, image, memory_mb=1024, disks=(), words=""):
     return argv
 
 
-def boot(folder, programs, tests, timeout=150, memory_mb=1024, modules=()):
+def boot(folder, programs, tests, timeout=1200, memory_mb=1024, modules=()):
     """Runs the tests inside; returns ({name: (exit code, output)}, the kernel line, everything)."""
     return run_machine(command(*initramfs(folder, programs, tests, modules), memory_mb), timeout)
 
 
-def boot_systemd(folder, programs, tests, timeout=300, more=""):
+def boot_systemd(folder, programs, tests, timeout=1200, more=""):
     """The same with Debian's systemd as PID 1, which runs the tests as a service; more: words for the kernel."""
     words = f"systemd.show_status=0 systemd.log_target=console {more}"
     return run_machine(command(*systemd_initramfs(folder, programs, tests), 1536, words=words), timeout)
