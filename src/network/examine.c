@@ -154,8 +154,11 @@ void network_examine(struct network *network, const char *name, struct examinati
 				"forwards: install "
 				"iptables-legacy, so that it can be let through, or move to nftables",
 				name);
-	examination_add(out, !foreign_drops(name),
-			"no other firewall's FORWARD chain drops what %s forwards (iptables -S FORWARD)", name);
+	examination_add(
+		out, !foreign_drops(name),
+		"no other firewall's FORWARD chain drops what %s forwards (iptables -S FORWARD; firewalld: a zone has "
+		"it)",
+		name);
 }
 
 /* ---- a container's ---- */

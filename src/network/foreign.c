@@ -65,12 +65,44 @@ static void change_both(const char *program, const char *chain, const char *brid
 			change(program, admit ? "-I" : "-D", directions[i], bridge);
 }
 
+/* ---- firewalld ---- */
+
+#define FIREWALLD_TABLE "firewalld"
+#define FIREWALLD_CHAIN "filter_FORWARD"
+#define FIREWALLD_OLD_CHAIN "FORWARD_direct" /* where it was told to use iptables */
+
+/* "--add-interface", "kist0": of the zone whose links may speak to anybody. An administrator's choice is kept. */
+static int ask_firewalld(const char *option, const char *bridge)
+{
+	AUTO_FREE char *word = xasprintf("%s=%s", option, bridge);
+	char *const argv[] = { (char[]){ "firewall-cmd" }, (char[]){ "--zone=trusted" }, word, NULL };
+	AUTO(error_clear) struct error ignored = { 0 };
+
+	return process_run(NULL, argv, NULL, OUTPUT_LIMIT, &ignored);
+}
+
+/* Any zone will do: then it is the administrator's. */
+static bool has_zone(const char *bridge)
+{
+	AUTO_FREE char *word = xasprintf("--get-zone-of-interface=%s", bridge);
+	char *const argv[] = { (char[]){ "firewall-cmd" }, word, NULL };
+	AUTO(error_clear) struct error none = { 0 };
+
+	return process_run(NULL, argv, NULL, OUTPUT_LIMIT, &none) == 0;
+}
+
+bool foreign_is_chain(const char *name)
+{
+	return text_equal(name, "FORWARD") || text_equal(name, FIREWALLD_CHAIN);
+}
+
 /* ---- is there such a chain? Asked without a program, as most often there is none. ---- */
 
 struct forward_chains {
 	bool any;
 	bool drops;
 	bool legacy;
+	bool firewalld;
 };
 
 static int take_chain(const struct nlmsghdr *message, void *arg)
@@ -78,7 +110,12 @@ static int take_chain(const struct nlmsghdr *message, void *arg)
 	struct forward_chains *found = arg;
 	uint32_t policy = NF_ACCEPT;
 
-	if (!text_equal(nft_message_text(message, NFTA_CHAIN_NAME), "FORWARD"))
+	const char *name = nft_message_text(message, NFTA_CHAIN_NAME);
+
+	found->firewalld |= text_equal(name, FIREWALLD_OLD_CHAIN) ||
+			    (text_equal(name, FIREWALLD_CHAIN) &&
+			     text_equal(nft_message_text(message, NFTA_CHAIN_TABLE), FIREWALLD_TABLE));
+	if (!text_equal(name, "FORWARD"))
 		return 0;
 	found->any = true;
 	found->drops |= nft_message_u32(message, NFTA_CHAIN_POLICY, &policy) && policy == NF_DROP;
@@ -116,6 +153,8 @@ void foreign_admit(const char *bridge)
 {
 	struct forward_chains chains = find_chains();
 
+	if (chains.firewalld)
+		ask_firewalld("--add-interface", bridge);
 	for (size_t i = 0; chains.drops && i < program_count(&chains); i++) {
 		AUTO_FREE char *chain = read_chain(programs[i]);
 
@@ -135,7 +174,7 @@ bool foreign_drops(const char *bridge)
 		    (!has_rule(chain, "-i", bridge) || !has_rule(chain, "-o", bridge)))
 			return true;
 	}
-	return false;
+	return chains.firewalld && !has_zone(bridge);
 }
 
 bool foreign_is_unknown(void)
@@ -152,6 +191,8 @@ void foreign_withdraw(const char *bridge)
 {
 	struct forward_chains chains = find_chains();
 
+	if (chains.firewalld)
+		ask_firewalld("--remove-interface", bridge);
 	for (size_t i = 0; chains.any && i < program_count(&chains); i++) {
 		AUTO_FREE char *chain = read_chain(programs[i]);
 

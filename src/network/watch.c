@@ -59,7 +59,7 @@ static unsigned judge(const struct network *network, const struct nlmsghdr *mess
 	case NFT_MSG_DELSETELEM:
 		return ours && message->nlmsg_pid != atomic_load(&network->nft_port) ? OURS : NOTHING;
 	case NFT_MSG_NEWCHAIN:
-		return !ours && text_equal(nft_message_text(message, NFTA_CHAIN_NAME), "FORWARD") ? FOREIGN : NOTHING;
+		return !ours && foreign_is_chain(nft_message_text(message, NFTA_CHAIN_NAME)) ? FOREIGN : NOTHING;
 	default:
 		return NOTHING;
 	}
