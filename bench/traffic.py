@@ -114,9 +114,9 @@ class Traffic:
             for site in sites:
                 site.close()
             ours.close()
-        whats = (("a published port, iperf3", "Gbit/s"), ("a published port, wrk with 32 connections", "requests/s"),
+        kinds = (("a published port, iperf3", "Gbit/s"), ("a published port, wrk with 32 connections", "requests/s"),
                  ("container to container, iperf3", "Gbit/s"), ("container to container, wrk with 32 connections", "requests/s"))  # fmt: skip
-        for index, (what, unit) in enumerate(whats):
+        for index, (what, unit) in enumerate(kinds):
             ours, theirs = (statistics.median(values[index] for values in found[name]) for name in ("kistd", "dockerd"))
             self.row(what, ours, theirs, self.peer(), ">= 1 x", unit)
 
