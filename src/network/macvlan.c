@@ -153,9 +153,13 @@ int macvlan_make_link(const struct endpoint_record *record, const struct bridge 
 		return error_set(err, ERR_UNSUPPORTED, "this kernel has no %s links (module %s)",
 				 ipvlan ? "ipvlan" : "macvlan", ipvlan ? "ipvlan" : "macvlan");
 	if (failed == -EBUSY)
-		return error_set_errno(err, ERR_CONFLICT, failed,
-				       "%s has macvlan and ipvlan links at once, or one of mode passthru",
+		return error_set_errno(err, ERR_CONFLICT, failed, "%s has macvlan and ipvlan links at once",
 				       bridge->parent);
+	if (failed == -EINVAL && !ipvlan)
+		return error_set_errno(err, ERR_CONFLICT, failed,
+				       "make link %s of %s: mode passthru has %s for itself, and it has another "
+				       "container",
+				       name, record->id, bridge->parent);
 	return failed < 0 ? error_set_errno(err, ERR_INTERNAL, failed, "make link %s of %s on %s", name, record->id,
 					    bridge->parent)
 			  : 0;
