@@ -508,9 +508,8 @@ static int add_bridge(struct network_bridge_info *out_info, struct engine *engin
 		      struct error *err)
 {
 	AUTO(text_list_fini) struct text_list taken = { 0 };
-	bool choose = (!bridge->no_ipv4 && !bridge->v4.subnet) || (bridge->ipv6 && !bridge->v6.subnet);
 
-	if (choose && read_taken(&taken, engine, err) < 0)
+	if (network_bridge_chooses(bridge) && read_taken(&taken, engine, err) < 0)
 		return -1;
 	bridge->taken = (const char *const *)taken.items;
 	bridge->taken_count = taken.count;

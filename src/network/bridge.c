@@ -318,11 +318,10 @@ static int lock_subnets(void)
 int network_bridge_add(struct network *network, const struct network_bridge *asked,
 		       struct network_bridge_info *out_info, struct error *err)
 {
-	AUTO_CLOSE int lock_fd = lock_subnets();
+	AUTO_CLOSE int lock_fd = network_bridge_chooses(asked) ? lock_subnets() : -1;
 	AUTO_CLOSE int socket_fd = netlink_open();
 	struct bridge bridge;
 
-	(void)lock_fd; /* held to the end */
 	if (socket_fd < 0)
 		return error_set_errno(err, ERR_INTERNAL, socket_fd, "open a netlink socket");
 	if (fill(&bridge, asked, err) < 0)
@@ -335,6 +334,9 @@ int network_bridge_add(struct network *network, const struct network_bridge *ask
 		undo_add(network, &bridge, socket_fd);
 		return -1;
 	}
+	/* The subnet is on the bridge. */
+	if (lock_fd >= 0)
+		close(take_fd(&lock_fd));
 	if (bridge_is_bridge(&bridge))
 		foreign_admit(bridge.name);
 	if (out_info)

@@ -108,9 +108,8 @@ struct forward_chains {
 static int take_chain(const struct nlmsghdr *message, void *arg)
 {
 	struct forward_chains *found = arg;
-	uint32_t policy = NF_ACCEPT;
-
 	const char *name = nft_message_text(message, NFTA_CHAIN_NAME);
+	uint32_t policy = NF_ACCEPT;
 
 	found->firewalld |= text_equal(name, FIREWALLD_OLD_CHAIN) ||
 			    (text_equal(name, FIREWALLD_CHAIN) &&

@@ -150,6 +150,12 @@ struct network_bridge {
 	bool no_inter_container; /* containers do not see each other */
 };
 
+/* Whether a subnet is left to be chosen. */
+static inline bool network_bridge_chooses(const struct network_bridge *bridge)
+{
+	return (!bridge->no_ipv4 && !bridge->v4.subnet) || (bridge->ipv6 && !bridge->v6.subnet);
+}
+
 struct network_bridge_info {
 	char name[16];
 	char subnet[64];  /* "172.17.0.0/16"; "" without IPv4 */
