@@ -96,6 +96,13 @@ struct build_client {
 	char *(*credentials)(void *arg, const char *host, int cancel_fd);
 };
 
+/* Steps that make files. */
+struct build_counts {
+	int32_t total;
+	int32_t cached;
+	int32_t completed;
+};
+
 struct build_options {
 	int context_fd; /* tar, plain or compressed (borrowed) */
 	/* Asked when the stream has ended: 0 if that was all of it. */
@@ -114,9 +121,11 @@ struct build_options {
 	bool clamp; /* with SOURCE_DATE_EPOCH: later times of files in new layers become that one */
 	const struct text_list *allowed; /* entitlements: "network.host"; NULL: all that there are */
 	bool no_cache;
-	bool pull;	   /* ask the registry even if the image is here */
-	bool remove;	   /* the containers of RUN steps, when all went well */
-	bool force_remove; /* also when it did not */
+	const struct text_list *no_cache_stages; /* only their steps are run again; NULL: none */
+	struct build_counts *counts;		 /* filled; NULL: nobody asks */
+	bool pull;				 /* ask the registry even if the image is here */
+	bool remove;				 /* the containers of RUN steps, when all went well */
+	bool force_remove;			 /* also when it did not */
 	bool quiet;
 	bool squash;			/* one layer above the base */
 	bool confined;			/* no step may ask for the host's network */

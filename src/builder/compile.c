@@ -208,12 +208,19 @@ static int compile_triggers(struct build *build, struct stage *stage, struct err
 
 static int compile_stage(struct build *build, struct stage *stage, struct error *err)
 {
+	const struct build_options *options = build->options;
+	size_t first = build->graph.count;
+
 	count_operations(stage);
+	stage->no_cache = options->no_cache || (options->no_cache_stages && stage->name &&
+						text_list_contains(options->no_cache_stages, stage->name));
 	if (compile_from(build, stage, err) < 0 || compile_triggers(build, stage, err) < 0)
 		return -1;
 	for (size_t i = 0; i < stage->count; i++)
 		if (compile_instruction(build, stage, &stage->first[i], build->dockerfile->escape, err) < 0)
 			return -1;
+	for (size_t i = first; i < build->graph.count; i++)
+		build->graph.nodes[i]->no_cache = stage->no_cache;
 	stage->compiled = true;
 	return 0;
 }

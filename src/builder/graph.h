@@ -88,6 +88,7 @@ struct node {
 	char *path; /* NODE_DIRECTORY */
 	char *owner;
 
+	bool no_cache; /* run, whatever is known of it */
 	bool solved;
 	bool cached;
 	struct digest key;

@@ -141,7 +141,7 @@ static int find_cached(struct build *build, struct node *node, struct error *err
 {
 	int r;
 
-	if (build->options->no_cache)
+	if (node->no_cache)
 		return 0;
 	r = build_cache_find(&node->result, build->store, &node->key, err);
 	if (r < 0)
@@ -187,6 +187,17 @@ static int run_shown(struct build *build, struct node *node, struct error *err)
 	return r;
 }
 
+static void count(const struct build *build, const struct node *node)
+{
+	struct build_counts *counts = build->options->counts;
+
+	if (!counts)
+		return;
+	counts->total++;
+	counts->cached += node->cached;
+	counts->completed += node->solved;
+}
+
 static int solve_node(struct build *build, struct node *node, struct error *err)
 {
 	int r;
@@ -209,11 +220,10 @@ static int solve_node(struct build *build, struct node *node, struct error *err)
 	if (node->cached) {
 		build_print(build, " ---> Using cache\n");
 		vertex_cached_node(build, node);
-	} else if (run_shown(build, node, err) < 0) {
-		return -1;
 	}
-	node->solved = true;
-	return 0;
+	node->solved = node->cached || run_shown(build, node, err) == 0;
+	count(build, node);
+	return node->solved ? 0 : -1;
 }
 
 /* ---- steps ---- */
@@ -234,13 +244,13 @@ static void step_key(struct step *step, const struct step *before, const struct 
 }
 
 /* When a step without files was made first. */
-static int date_step(struct build *build, struct step *step, struct error *err)
+static int date_step(struct build *build, const struct stage *stage, struct step *step, struct error *err)
 {
 	AUTO(build_result_fini) struct build_result result = { 0 };
-	int r = build->options->no_cache ? 0 : build_cache_find(&result, build->store, &step->key, err);
+	int r = stage->no_cache ? 0 : build_cache_find(&result, build->store, &step->key, err);
 	bool imported = false;
 
-	if (r == 0 && !build->options->no_cache) {
+	if (r == 0 && !stage->no_cache) {
 		r = inline_cache_find(&result, build, &step->key, err);
 		imported = r > 0;
 	}
@@ -290,7 +300,7 @@ static int solve_step(struct build *build, struct stage *stage, size_t index, st
 	step_key(step, step_before(stage, index), stage);
 	if (step->node && step->node->kind != NODE_IMAGE && step->node->kind != NODE_SCRATCH && step->created_by)
 		step->created_ns = step->node->result.created_ns;
-	else if (step->created_by && date_step(build, step, err) < 0)
+	else if (step->created_by && date_step(build, stage, step, err) < 0)
 		return -1;
 	print_id(build, stage, step);
 	return 0;

@@ -35,6 +35,7 @@ struct stage {
 	struct stage *base; /* an earlier stage; NULL */
 	bool needed;
 	bool compiled;
+	bool no_cache; /* all of it is made again */
 
 	struct image_config config;
 	struct digest base_image; /* not set: scratch, or of the base stage */

@@ -105,6 +105,8 @@ const struct command_entry command_entries[] = {
 	{ "context", "update", &command_context_update, 0 },
 	{ "context", "use", &command_context_use, 0 },
 	{ "builder", "build", &command_build, 0 },
+	{ "builder", "du", &command_builder_du, 0 },
+	{ "builder", "history", &command_builder_history, 0 },
 	{ "builder", "prune", &command_builder_prune, 0 },
 	{ "image", "append", &command_image_append, 0 },
 	{ "image", "build", &command_build, 0 },

@@ -9,6 +9,8 @@
 
 extern const struct command command_attach;
 extern const struct command command_build;
+extern const struct command command_builder_du;
+extern const struct command command_builder_history;
 extern const struct command command_builder_prune;
 extern const struct command command_checkpoint_create;
 extern const struct command command_checkpoint_ls;

@@ -231,6 +231,23 @@ def test_entitlements(own, context):
     assert build(own, folder, attrs={"force-network-mode": "host"}).answer.error == said
 
 
+def test_no_cache_of_stages(own, context):
+    folder = context("FROM bk AS one\nRUN echo 1 >/a\nFROM bk AS two\nRUN echo 2 >/b\nCOPY --from=one /a /a\n")
+    steps = ["[one 2/2] RUN echo 1 >/a", "[two 2/3] RUN echo 2 >/b"]
+
+    def cached(attrs):
+        built = build(own, folder, attrs=attrs)
+        assert built.answer.status == 0, built.answer.error
+        return [built.vertices[step].get(4) == [1] for step in steps]
+
+    cached({})
+    assert cached({}) == [True, True]
+    assert cached({"no-cache": "two,unknown"}) == [True, False]
+    assert cached({"no-cache": ""}) == [False, False]
+    built = build(own, folder, attrs={"multi-platform": "true"})
+    assert "multi-platform=true is not supported" in built.answer.error
+
+
 def test_named_contexts(own, context):
     folder = context(
         "FROM base AS one\nRUN false\nFROM img\nCOPY --from=dir a.txt /got\n"

@@ -232,3 +232,27 @@ def test_a_cache_counts_where_it_is_named(shared, registry, remote_base, context
 def test_other_caches_are_refused(shared, context, args, said):
     failed = shared.kist("build", *args, context, check=False)
     assert failed.returncode != 0 and said in failed.stderr, failed.stderr
+
+
+# ---- builder du, builder history ----
+
+
+def test_du_and_history(shared, context):
+    tag = "bo-history-" + uuid.uuid4().hex[:8]
+    shared.kist("build", "-q", "-t", tag, context)
+    shared.kist("build", "-q", "-t", tag, context)
+    (context / "Dockerfile").write_text("FROM bo\nCOPY a /in/a\nRUN exit 3\n")
+    shared.kist("build", "-t", tag, context, check=False)
+    rows = [json.loads(line) for line in shared.kist("builder", "history", "--format", "json").stdout.splitlines()]
+    rows = [row for row in rows if row["Name"] == tag]
+    assert [row["Status"] for row in rows] == ["Error", "Completed", "Completed"]
+    assert [row["Steps"] for row in rows] == ["1/2 (1 cached)", "2/2 (2 cached)", "2/2 (0 cached)"]
+    assert "returned a non-zero code: 3" in rows[0]["Error"]
+    table = shared.kist("builder", "history").stdout.splitlines()
+    assert table[0].split() == ["BUILD", "ID", "NAME", "STATUS", "STEPS", "CREATED", "AT", "DURATION"]
+    assert rows[0]["Ref"] in shared.kist("builder", "history", "-q").stdout.split()
+    usage = shared.kist("builder", "du").stdout
+    assert "COPY a /in/a" in usage and "Reclaimable:" in usage and "Total:" in usage
+    rows = [json.loads(line) for line in shared.kist("builder", "du", "--format", "json").stdout.splitlines()]
+    assert [row["Shared"] for row in rows if row["Description"].startswith("RUN ln -s a")] == ["true"]
+    assert len(shared.kist("builder", "du", "-q").stdout.split()) == len(rows)

@@ -26,6 +26,8 @@ static int check(const struct text_map *attrs, struct error *err)
 				 context);
 	if (strchr(platform, ','))
 		return error_set(err, ERR_UNSUPPORTED, "one platform at a time: %s", platform);
+	if (text_equal(text_map_get(attrs, "multi-platform"), "true"))
+		return error_set(err, ERR_UNSUPPORTED, "multi-platform=true is not supported: one platform at a time");
 	for (size_t i = 0; i < attrs->count; i++) {
 		const char *key = attrs->items[i].key;
 
@@ -120,6 +122,7 @@ static int read_host(struct host_config *host, const struct text_map *attrs, str
 int attributes_read(struct frontend *frontend, const struct text_map *attrs, struct error *err)
 {
 	struct build_options *options = &frontend->options;
+	const char *no_cache = text_map_get(attrs, "no-cache");
 
 	if (check(attrs, err) < 0 || read_host(&frontend->host, attrs, err) < 0 ||
 	    caches_read(&frontend->cache_from, attrs, err) < 0)
@@ -151,7 +154,10 @@ int attributes_read(struct frontend *frontend, const struct text_map *attrs, str
 	options->cache_from = &frontend->cache_from;
 	options->host = &frontend->host;
 	options->pull = text_equal(text_map_get(attrs, "image-resolve-mode"), "pull");
-	options->no_cache = text_map_get(attrs, "no-cache") != NULL;
+	/* Without a value everything, else the stages it names. */
+	options->no_cache = no_cache && !*no_cache;
+	text_list_split(&frontend->no_cache_stages, text_or_empty(no_cache), ',');
+	options->no_cache_stages = &frontend->no_cache_stages;
 	options->force_remove = true;
 	return 0;
 }

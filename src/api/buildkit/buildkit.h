@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "engine/engine.h"
 #include "http/server.h"
+#include "json/json.h"
 
 struct buildkit;
 
@@ -40,5 +41,30 @@ struct buildkit_build {
 int buildkit_build(struct buildkit *buildkit, const struct buildkit_build *build, struct error *err);
 /* That request: the body of these options is the context of the build `ref`; returns when it is over. */
 int buildkit_upload(struct buildkit *buildkit, const char *ref, const struct build_options *body, struct error *err);
+/* A build of the classic builder goes into the history as well: give its end to buildkit_record_end(). */
+struct job;
+struct build_counts;
+struct job *buildkit_record_begin(struct buildkit *buildkit, const struct build_options *options);
+void buildkit_record_end(struct job *job, const struct build_counts *counts, const struct error *err);
+
+/* One build that runs or is over, newest last; free with json_free_array(). */
+struct build_record {
+	char *ref;
+	char *name;   /* what it made, or its Dockerfile */
+	char *status; /* "Running", "Completed", "Error", "Canceled" */
+	char *error;
+	char *created_at;
+	char *completed_at; /* "": not yet */
+	int64_t cached_steps;
+	int64_t completed_steps;
+	int64_t total_steps;
+};
+extern const struct json_field build_record_fields[];
+struct build_records {
+	struct build_record *items;
+	size_t count;
+};
+void buildkit_records(struct build_records *out_records, struct buildkit *buildkit);
+
 /* POST /build/cancel: of a build by its client's name; one that is not known is none of ours. */
 void buildkit_cancel(struct buildkit *buildkit, const char *ref);

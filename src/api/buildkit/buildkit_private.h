@@ -102,6 +102,7 @@ struct frontend {
 	struct text_map args;
 	struct text_map contexts;
 	struct text_list cache_from;
+	struct text_list no_cache_stages;
 	struct host_config host;
 	char *dockerfile;
 	char *target;

@@ -188,6 +188,7 @@ void frontend_free(struct frontend *frontend)
 	text_map_fini(&frontend->args);
 	text_map_fini(&frontend->contexts);
 	text_list_fini(&frontend->cache_from);
+	text_list_fini(&frontend->no_cache_stages);
 	json_free_fields(&frontend->host, host_config_fields);
 	free(frontend->dockerfile);
 	free(frontend->target);

@@ -177,7 +177,7 @@ void job_end(struct job *job, const struct error *err)
 	job->sink = NULL;
 	job->record.completed = clock_wall_ns();
 	if (err && error_is_set(err)) {
-		job->record.error.code = 2;
+		job->record.error.code = err->kind == ERR_CANCELED ? 1 : 2;
 		job->record.error.message = xstrdup(err->message);
 	}
 	job_notify_locked(job);

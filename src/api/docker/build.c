@@ -335,6 +335,22 @@ static bool has_outputs(const char *text)
 	return *text && !text_equal(text, "[]") && !text_equal(text, "null");
 }
 
+static int build_version_1(struct docker_api *api, const struct http_request *request, struct http_response *response,
+			   struct build_options *options, struct build_failure *failure, struct error *err)
+{
+	const char *outputs = text_or_empty(http_query(request, "outputs"));
+	struct job *record = buildkit_record_begin(api->buildkit, options);
+	struct build_counts counts = { 0 };
+	struct digest id;
+	int r;
+
+	options->counts = &counts;
+	r = has_outputs(outputs) ? build_with_outputs(api->engine, options, outputs, response, failure, err)
+				 : build_run(&id, failure, api->engine, options, err);
+	buildkit_record_end(record, &counts, err);
+	return r;
+}
+
 DOCKER_HANDLER(docker_build)
 {
 	struct docker_api *api = context;
@@ -345,9 +361,7 @@ DOCKER_HANDLER(docker_build)
 					 .send = send_message,
 					 .send_arg = response,
 					 .cancel_fd = -1 };
-	const char *outputs = text_or_empty(http_query(request, "outputs"));
 	struct build_failure failure = { 0 };
-	struct digest id;
 	int r;
 
 	if (read_query(&query, &options, api, request, err) < 0)
@@ -357,10 +371,8 @@ DOCKER_HANDLER(docker_build)
 	options.cancel_fd = http_cancel_fd(request);
 	if (is_version_2(request))
 		r = build_version_2(api, request, response, &options, err);
-	else if (has_outputs(outputs))
-		r = build_with_outputs(api->engine, &options, outputs, response, &failure, err);
 	else
-		r = build_run(&id, &failure, api->engine, &options, err);
+		r = build_version_1(api, request, response, &options, &failure, err);
 	if (r == 0)
 		return 0;
 	/* Not its own credentials: a 401 would make docker's client ask for a user name. */
@@ -461,6 +473,19 @@ DOCKER_HANDLER(docker_grpc)
 	struct docker_api *api = context;
 
 	return buildkit_grpc(api->buildkit, request, response, err);
+}
+
+DOCKER_HANDLER(docker_build_history)
+{
+	struct docker_api *api = context;
+	struct build_records records = { 0 };
+
+	(void)request;
+	(void)err;
+	buildkit_records(&records, api->buildkit);
+	reply_json_array(response, 200, &records, build_record_fields, sizeof(struct build_record));
+	json_free_array(&records, build_record_fields, sizeof(struct build_record));
+	return 0;
 }
 
 DOCKER_HANDLER(docker_build_cancel)

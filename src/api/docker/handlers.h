@@ -99,6 +99,7 @@ DOCKER_HANDLER(docker_network_prune);
 
 /* build.c, commit.c */
 DOCKER_HANDLER(docker_build);
+DOCKER_HANDLER(docker_build_history);
 DOCKER_HANDLER(docker_build_look);
 DOCKER_HANDLER(docker_build_prune);
 DOCKER_HANDLER(docker_build_cancel);

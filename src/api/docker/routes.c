@@ -91,6 +91,7 @@ const struct http_route docker_routes[] = {
 	{ "DELETE", "/networks/{id...}", docker_network_remove, 0 },
 
 	{ "POST", "/build", docker_build, HTTP_BODY_STREAM },
+	{ "GET", "/build/history", docker_build_history, 0 },
 	{ "POST", "/build/look", docker_build_look, 0 },
 	{ "POST", "/build/prune", docker_build_prune, 0 },
 	{ "POST", "/build/cancel", docker_build_cancel, 0 },
