@@ -80,14 +80,11 @@ static void drop_rest(struct http_request *request)
 
 void request_run_direct(struct http_request *request, const char *data, size_t size)
 {
-	AUTO(error_clear) struct error err = { 0 };
-
 	request->direct = true;
 	request->early = data;
 	request->early_size = size;
 	request->left = (uint64_t)http_body_length(request) - size;
-	if (request->route->handler(request->server->options.context, request, &request->response, &err) < 0)
-		response_fail(&request->response, &err);
+	request_call_handler(request);
 	drop_rest(request);
 }
 

@@ -150,6 +150,8 @@ void request_feed(struct http_request *request, const char *data, size_t size);
 /* The body is complete, or the client is gone. */
 void request_body_end(struct http_request *request, bool whole);
 void request_run(struct http_request *request);
+/* Guard, handler, review: the answer is there afterwards. */
+void request_call_handler(struct http_request *request);
 
 /* server_direct.c */
 bool request_is_direct(const struct http_request *request);

@@ -108,7 +108,7 @@ static void review(struct http_request *request)
 		response_fail(&request->response, &err);
 }
 
-static void call_handler(struct http_request *request)
+void request_call_handler(struct http_request *request)
 {
 	const struct http_server_options *options = &request->server->options;
 	http_handler handler = request->route ? request->route->handler : options->not_found;
@@ -126,7 +126,7 @@ static void *body_thread(void *arg)
 {
 	struct http_request *request = arg;
 
-	call_handler(request);
+	request_call_handler(request);
 	/* Now the feeder gets EPIPE instead of waiting for a reader. */
 	close_fd(&request->pipe[0]);
 	return NULL;
@@ -185,7 +185,7 @@ void request_run(struct http_request *request)
 	if (request->response.kind != ANSWER_NONE)
 		return;
 	__atomic_store_n(&request->body_whole, true, __ATOMIC_RELEASE);
-	call_handler(request);
+	request_call_handler(request);
 }
 
 /* ---- what handlers see ---- */
