@@ -20,7 +20,8 @@ static int check_layer(struct place *place, const struct descriptor *layer, cons
 
 	if (file < 0 || place->ops->blob(place, layer, file, err) < 0)
 		return -1;
-	if (media_type_layer_packing(layer->media_type) == LAYER_UNKNOWN)
+	/* An artifact's may be called layers and be anything. */
+	if (!diff_id || media_type_layer_packing(layer->media_type) == LAYER_UNKNOWN)
 		return 0;
 	if (repack_plain(&plain, file, err) < 0)
 		return error_prefix(err, "layer %s", layer->digest);

@@ -222,6 +222,19 @@ def test_referrers(kist, fake):
     assert found == f"{sha(b'1')} application/spdx+json\n"
 
 
+def test_validate_an_artifact(kist, fake):
+    """What oras pushes: files that are called layers and are none, and a config that is no image's."""
+    file, config = b"hello", b"{}"
+    fake.blobs.update({sha(file): file, sha(config): config})
+    part = {"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": sha(file), "size": len(file)}
+    manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "artifactType": "text/note", "layers": [part],
+                "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": sha(config), "size": 2}}  # fmt: skip
+    fake.put_manifest(["note"], manifest)
+    assert "PASS" in kist("image", "validate", f"{fake.address}/img:note").stdout
+    fake.blobs[sha(file)] = b"hullo"
+    assert kist("image", "validate", f"{fake.address}/img:note", check=False).returncode == 1
+
+
 def test_the_store_of_an_engine(daemon, registry, tmp_root):
     name = f"{registry.address}/busybox:1"
     want = daemon.kist("image", "digest", name).stdout.strip()
