@@ -462,6 +462,18 @@ static int recover(struct engine *engine, struct error *err)
 	return r < 0 ? error_prefix(err, "restore network") : 0;
 }
 
+static void warn_of_lacks(struct engine *engine)
+{
+	bool overlays;
+	const char *name = store_file_system(&overlays, engine->store);
+	AUTO_FREE char *words = xasprintf(SYSTEM_NO_OVERLAY, name);
+
+	if (landlock_version() == 0)
+		log_warn(engine->log, SYSTEM_NO_LANDLOCK);
+	if (!overlays)
+		log_warn(engine->log, words);
+}
+
 int engine_open(struct engine **out_engine, const struct engine_options *options, struct error *err)
 {
 	AUTO(engine_closep) struct engine *engine = engine_new(options);
@@ -473,8 +485,8 @@ int engine_open(struct engine **out_engine, const struct engine_options *options
 	    store_open(&engine->store, engine->data_root, err) < 0 || engine_migrate(engine, err) < 0 ||
 	    load_ids(engine, err) < 0 || open_network(engine, options, err) < 0 || recover(engine, err) < 0)
 		return -1;
-	if (landlock_version() == 0 && engine->log)
-		log_warn(engine->log, SYSTEM_NO_LANDLOCK);
+	if (engine->log)
+		warn_of_lacks(engine);
 	*out_engine = take_ptr(engine);
 	return 0;
 }

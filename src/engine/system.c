@@ -319,6 +319,19 @@ static void add_status(struct system_info *info, const char *key, const char *va
 	text_list_add(&pair->values, value);
 }
 
+static void fill_driver(struct system_info *info, struct store *store)
+{
+	bool overlays;
+	const char *name = store_file_system(&overlays, store);
+
+	info->driver = xstrdup("overlay2");
+	add_status(info, "Backing Filesystem", name);
+	add_status(info, "Supports d_type", "true");
+	add_status(info, "Native Overlay Diff", overlays ? "true" : "false");
+	if (!overlays)
+		text_list_add_take(&info->warnings, xasprintf(SYSTEM_NO_OVERLAY, name));
+}
+
 static void add_insecure(struct system_info *info, const char *name)
 {
 	struct info_index *index;
@@ -373,9 +386,7 @@ static void fill_names(struct system_info *info, struct engine *engine)
 	runtime->key = xstrdup("runc");
 	runtime->path = path ? path : xstrdup("kist-runtime");
 	fill_runtimes(info, engine_settings(engine));
-	info->driver = xstrdup("overlay2");
-	add_status(info, "Supports d_type", "true");
-	add_status(info, "Native Overlay Diff", "true");
+	fill_driver(info, engine->store);
 	text_list_add(&info->plugins.volume, "local");
 	text_list_add(&info->plugins.network, "bridge");
 	text_list_add(&info->plugins.network, "host");

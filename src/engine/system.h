@@ -23,6 +23,11 @@ struct engine;
 	"WARNING: No Landlock support: kist-transfer, which talks to registries, is confined by its user and seccomp " \
 	"only, and could read world-readable files"
 
+/* The same: what the data root's file system lacks; %s: its name. */
+#define SYSTEM_NO_OVERLAY                                                                                              \
+	"WARNING: The data root is on %s, which cannot hold containers' layers (overlay): images can be kept, pulled " \
+	"and pushed, but no container starts"
+
 struct version_component {
 	char *name;
 	char *version;

@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -119,6 +121,31 @@ void query_digest(struct query *query, int column, struct digest *out_digest)
 	*out_digest = (struct digest){ 0 };
 	if (text && *text)
 		digest_parse(out_digest, text, &ignored);
+}
+
+const char *store_file_system(bool *out_overlays, struct store *store)
+{
+	static const struct {
+		unsigned long magic;
+		const char *name;
+		bool overlays;
+	} known[] = {
+		{ EXT4_SUPER_MAGIC, "extfs", true },   { XFS_SUPER_MAGIC, "xfs", true },
+		{ BTRFS_SUPER_MAGIC, "btrfs", true },  { TMPFS_MAGIC, "tmpfs", true },
+		{ F2FS_SUPER_MAGIC, "f2fs", true },    { OVERLAYFS_SUPER_MAGIC, "overlayfs", false },
+		{ NFS_SUPER_MAGIC, "nfs", false },     { ECRYPTFS_SUPER_MAGIC, "ecryptfs", false },
+		{ MSDOS_SUPER_MAGIC, "msdos", false }, { EXFAT_SUPER_MAGIC, "exfat", false },
+		{ SMB2_SUPER_MAGIC, "smb", false },    { CIFS_SUPER_MAGIC, "smb", false },
+	};
+	struct statfs st;
+
+	*out_overlays = true;
+	for (size_t i = 0; fstatfs(store_root_fd(store), &st) == 0 && i < sizeof(known) / sizeof(known[0]); i++)
+		if ((unsigned long)st.f_type == known[i].magic) {
+			*out_overlays = known[i].overlays;
+			return known[i].name;
+		}
+	return "unknown";
 }
 
 int store_free_bytes(uint64_t *out_bytes, struct store *store, struct error *err)

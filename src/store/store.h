@@ -31,6 +31,11 @@ struct blob_store *store_blobs(struct store *store);
 struct database *store_database(struct store *store);
 const char *store_root(const struct store *store);
 
+/*
+ * What the store lies on, in docker's words ("extfs"; "unknown"). *out_overlays: containers' layers can lie there; else
+ * images can be kept, pulled and pushed, and no container starts.
+ */
+const char *store_file_system(bool *out_overlays, struct store *store);
 /* Bytes free for us on the store's file system. */
 int store_free_bytes(uint64_t *out_bytes, struct store *store, struct error *err);
 

@@ -8,7 +8,8 @@ import threading
 
 import pytest
 
-from lib import docker_cli
+from lib import docker_cli, images
+from lib.daemon import Daemon
 from lib_store import FakeRegistry, tar_of
 
 
@@ -206,3 +207,25 @@ def test_disk_usage(daemon, fake):
 
 def two_layers_low():
     return tar_of(("d", "dir", None), ("d/low", "file", b"low" * 100), ("link", "symlink", "d/low"), ("gone", "file", b"g"))
+
+
+def test_a_file_system_without_overlays(tmp_root, program, busybox_rootfs):
+    """An overlay's own: images are kept there, no container starts, and that is said before."""
+    for name in ("lower", "upper", "work", "d"):
+        (tmp_root / name).mkdir()
+    options = f"lowerdir={tmp_root}/lower,upperdir={tmp_root}/upper,workdir={tmp_root}/work"
+    subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, tmp_root / "d"], check=True)
+    try:
+        server = Daemon(tmp_root, program)
+        server.start()
+        info = json.loads(server.kist("info", "--format", "{{json .}}").stdout)
+        assert ["Backing Filesystem", "overlayfs"] in info["DriverStatus"]
+        assert any("no container starts" in line for line in info["Warnings"])
+        assert "no container starts" in server.log.read_text()
+        (tmp_root / "bb.tar").write_bytes(images.tar_of(busybox_rootfs))
+        server.kist("import", tmp_root / "bb.tar", "bb:1")
+        refused = server.kist("run", "--network", "none", "bb:1", "true", check=False)
+        assert refused.returncode != 0 and "not supported as upperdir" in refused.stderr
+        server.finish()
+    finally:
+        subprocess.run(["umount", "-l", tmp_root / "d"], check=True)
