@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sections of bench/run about registries: push beside dockerd and skopeo, kist-registry beside docker-registry."""
+"""Sections of bench/run about registries: push and pull beside dockerd, ctr, skopeo and umoci, kist-registry beside docker-registry."""
 import http.client
+import io
 import multiprocessing
 import os
 import pathlib
@@ -8,6 +9,7 @@ import re
 import shutil
 import statistics
 import subprocess
+import tarfile
 import time
 import types
 
@@ -17,6 +19,10 @@ from lib.ports import free_port
 from lib.registry import Registry
 
 ROUNDS = 3
+# MB of unpacked layers: rounds.
+PULLS = {200: 3, 1000: 2}
+PUSH_MB = 200
+LAYER_BYTES = 64_000_000
 SECONDS = 5
 BLOB_MB = 64
 PUSHES = 24
@@ -28,6 +34,12 @@ ACCEPT = "Accept: application/vnd.oci.image.manifest.v1+json, */*"
 def run(*argv, **options):
     options.setdefault("check", True)
     return subprocess.run([str(a) for a in argv], capture_output=True, text=True, **options)
+
+
+def processor_s(pids):
+    """User and system time of processes and of their children that have ended."""
+    fields = [pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15] for pid in pids]
+    return sum(int(ticks) for one in fields for ticks in one) / os.sysconf("SC_CLK_TCK")
 
 
 def resident_mb(pid):
@@ -45,8 +57,74 @@ class Transfers:
             return None
         return tar
 
+    def sized_image(self, size_mb):
+        """A name in the registry: Debian's tree, then files of this machine's /usr in layers of 64 MB, up to the size."""
+        tar = self.debian_tar()
+        if not tar:
+            return None
+        layers, left = [tar.read_bytes()], size_mb * 1_000_000 - tar.stat().st_size
+        files = iter(sorted(path for path in pathlib.Path("/usr/lib").rglob("*") if path.is_file() and not path.is_symlink()))
+        while left > 0:
+            out = io.BytesIO()
+            with tarfile.open(fileobj=out, mode="w") as archive:
+                while out.tell() < min(LAYER_BYTES, left):
+                    archive.add(next(files), recursive=False)
+            layers.append(out.getvalue())
+            left -= len(layers[-1])
+        layout = self.root / f"layout-{size_mb}"
+        images.Layout(layout).add_image("bench", layers)
+        self.registry.push(layout, f"sized:{size_mb}", "bench")
+        shutil.rmtree(layout)
+        return f"{self.registry.address}/sized:{size_mb}"
+
+    def pull(self):
+        """Beside dockerd, its containerd by ctr, and skopeo with umoci: from one registry, unpacked, on the disk."""
+        self.engines()
+        self.forward_to(self.registry.port)
+        inside = ["nsenter", f"--net=/run/netns/{self.dockerd.name}"]
+        ctr = [*inside, "ctr", "-a", self.root / "exec/containerd/containerd.sock", "-n", "bench"]
+        environment = {"kistd": self.kistd.environment, "dockerd": self.dockerd.environment}
+        for size_mb, rounds in PULLS.items():
+            image = self.sized_image(size_mb)
+            if not image:
+                return
+            bundle = self.root / "bundle"
+            script = f"skopeo copy -q --src-tls-verify=false docker://{image} oci:{bundle}/layout:x && umoci unpack --image {bundle}/layout:x {bundle}/unpacked"
+
+            def prepare(name):
+                if name in environment:
+                    run(self.docker, "rmi", "-f", image, env=environment[name], check=False)
+                elif name == "ctr":
+                    run(*ctr, "images", "rm", "--sync", image, check=False)
+                shutil.rmtree(bundle, ignore_errors=True)
+                bundle.mkdir()
+                subprocess.run(["sync"], check=True)
+
+            pull = [self.docker, "pull", "-q", image]
+            commands = {"kistd": pull, "dockerd": [*inside, *pull], "ctr": [*ctr, "images", "pull", "--plain-http", image]}
+            if shutil.which("umoci"):
+                commands["umoci"] = ["sh", "-c", script]
+            seconds = self.medians(commands, environment, prepare, rounds)
+            spent = {}
+            for name, pids in (("kistd", [self.kistd.process.pid]), ("dockerd", self.dockerd_pids())):
+                prepare(name)
+                before = processor_s(pids)
+                run(*commands[name], env=environment[name])
+                spent[name] = processor_s(pids) - before
+            work = f"pull and unpack of a {size_mb} MB image"
+            self.row(work, seconds["kistd"], seconds["dockerd"], self.peer(), "<= 0.3 x", "s")
+            self.row(work, seconds["kistd"], seconds["ctr"], run("ctr", "--version").stdout.strip(), "ahead", "s")
+            self.row(f"{work}: processor time of the engine", spent["kistd"], spent["dockerd"], self.peer(), "-", "s")
+            if "umoci" in seconds:
+                self.row(work, seconds["kistd"], seconds["umoci"], "skopeo and umoci", "ahead", "s")
+            for name in commands:
+                prepare(name)
+
     def forward_to(self, port):
-        """Makes another of the host's registries reachable at the same address inside dockerd's namespace."""
+        """Makes one of the host's registries reachable at the same address inside dockerd's namespace."""
+        if port in self.forwarded:
+            return
+        self.forwarded.add(port)
         path = self.root / f"forward-{port}.sock"
         inside = ["nsenter", f"--net=/run/netns/{self.dockerd.name}"]
         self.forwarders = getattr(self, "forwarders", []) + [
@@ -64,10 +142,8 @@ class Transfers:
         target = Registry(self.root / "target")
         target.start()
         self.forward_to(target.port)
-        if not any(f"TCP-LISTEN:{self.registry.port}" in str(p.args) for p in self.forwarders):
-            self.forward_to(self.registry.port)
-        image, source = f"{target.address}/debian:bench", f"{self.registry.address}/debian:bench"
-        run("skopeo", "copy", "-q", "--dest-tls-verify=false", f"tarball:{tar}", f"docker://{source}")
+        self.forward_to(self.registry.port)
+        image, source = f"{target.address}/debian:bench", self.sized_image(PUSH_MB)
         layout = f"oci:{self.root}/debian-layout:x"
         run("skopeo", "copy", "-q", "--src-tls-verify=false", f"docker://{source}", layout)
         environment = {"kistd": self.kistd.environment, "dockerd": self.dockerd.environment}
@@ -99,12 +175,12 @@ class Transfers:
         self.row(f"push of a {size:.0f} MB image made here", seconds["kistd"], seconds["dockerd"], self.peer(), "<= 0.3 x", "s")
         commands["skopeo"] = ["skopeo", "copy", "-q", "--dest-tls-verify=false", layout, f"docker://{image}"]
         seconds = self.medians(commands, environment, with_pulled)
-        self.row(f"push of a {size:.0f} MB image that was pulled", seconds["kistd"], seconds["dockerd"], self.peer(), "<= 0.3 x", "s")
+        self.row(f"push of a {PUSH_MB} MB image that was pulled", seconds["kistd"], seconds["dockerd"], self.peer(), "<= 0.3 x", "s")
         self.row("the same, its blobs out of an OCI layout", seconds["kistd"], seconds["skopeo"], run("skopeo", "--version").stdout.strip(), "ahead", "s")
         target.stop()
 
-    def medians(self, commands, environment, prepare):
-        times = self.alternate(commands, ROUNDS, environment, prepare)
+    def medians(self, commands, environment, prepare, rounds=ROUNDS):
+        times = self.alternate(commands, rounds, environment, prepare)
         return {name: statistics.median(values) for name, values in times.items()}
 
     # ---- registry beside registry ----
