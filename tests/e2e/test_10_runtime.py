@@ -8,7 +8,8 @@ import subprocess
 
 import pytest
 from lib import leaks
-from lib.runtime_box import Box, ConsoleSocket, adopt_orphans, read_until, reap, wait_for
+from lib.runtime_box import Box, ConsoleSocket, adopt_orphans, read_until, reap
+from lib.wait import wait_for
 
 ALL_CAPS = ["CAP_CHOWN", "CAP_SETUID", "CAP_SETGID", "CAP_KILL", "CAP_DAC_OVERRIDE", "CAP_SYS_ADMIN"]
 
@@ -264,7 +265,7 @@ def test_foreground_tty_through_script(box):
     bundle = box.bundle(["sh", "-c", "test -t 0 && test -t 1 && echo terminal-inside"],
                         lambda s: s["process"].update(terminal=True))
     line = f"{box.runtime} --root {box.state} run --bundle {bundle} {box.name()}"
-    run = subprocess.run(["script", "-qec", line, "/dev/null"], capture_output=True, text=True, timeout=30, check=True,
+    run = subprocess.run(["script", "-qec", line, "/dev/null"], capture_output=True, text=True, timeout=120, check=True,
                          stdin=subprocess.DEVNULL)
     assert "terminal-inside" in run.stdout
 
@@ -318,11 +319,12 @@ def test_shared_pid_namespace_leaves_no_process(box):
             if entry["type"] == "pid":
                 entry["path"] = f"/proc/{pid}/ns/pid"
 
-    second = box.started(["sh", "-c", "sleep 4321 & sleep 4321"], change)
-    wait_for(lambda: sum("sleep 4321" in line for line in cmdlines()) >= 2, what="both sleeps")
+    own = f"sleep {100000 + os.getpid()}"
+    second = box.started(["sh", "-c", f"{own} & {own}"], change)
+    wait_for(lambda: sum(own in line for line in cmdlines()) >= 2, what="both sleeps")
     box.call("delete", "--force", second)
     reap()
-    wait_for(lambda: not any(line.strip() == "sleep 4321" for line in cmdlines()), what="the sleeps to end")
+    wait_for(lambda: not any(line.strip() == own for line in cmdlines()), what="the sleeps to end")
     assert box.status(first) == "running"
 
 
@@ -671,7 +673,7 @@ def test_preserve_fds(box):
     bundle = box.bundle(["sh", "-c", "cat <&3; cat <&4 || echo closed"])
     (box.root / "f").write_text("through ")
     line = f"exec 3<{box.root}/f 4<{box.root}/f; exec {box.runtime} --root {box.state} run --preserve-fds 1"
-    run = subprocess.run(["sh", "-c", f"{line} --bundle {bundle} {box.name()}"], capture_output=True, text=True, timeout=30,
+    run = subprocess.run(["sh", "-c", f"{line} --bundle {bundle} {box.name()}"], capture_output=True, text=True, timeout=120,
                          check=True)
     assert run.stdout == "through closed\n"
     missing = box.call("run", "--preserve-fds", "9", "--bundle", bundle, box.name(), check=False)
@@ -682,7 +684,7 @@ def test_socket_activation(box):
     bundle = box.bundle(["sh", "-c", "echo $LISTEN_FDS $LISTEN_PID; cat <&3"])
     (box.root / "f").write_text("fd3")
     line = f"exec 3<{box.root}/f; LISTEN_FDS=1 exec {box.runtime} --root {box.state} run --bundle {bundle} {box.name()}"
-    run = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=30, check=True)
+    run = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=120, check=True)
     assert run.stdout == "1 1\nfd3"
 
 
@@ -843,8 +845,9 @@ def test_pause_resume(box):
 
 
 def test_kill_all(box):
-    name = box.started(["sh", "-c", "sleep 9876 & wait"])
-    wait_for(lambda: any("sleep 9876" in line for line in cmdlines()), what="the child")
+    own = f"sleep {200000 + os.getpid()}"
+    name = box.started(["sh", "-c", f"{own} & wait"])
+    wait_for(lambda: any(line.strip() == own for line in cmdlines()), what="the child")
     box.call("kill", "--all", name, "KILL")
     box.wait_status(name, "stopped")
 
@@ -881,7 +884,7 @@ def test_busy_cgroup_is_refused(box):
 
 def test_hooks_order_state_and_namespace(box):
     log = box.root / "hooks"
-    script = "cat > /tmp/.t-rt-state; echo $0 $(readlink /proc/self/ns/mnt) $(cat /tmp/.t-rt-state) >> " + str(log)
+    script = f"cat > {log}.state; echo $0 $(readlink /proc/self/ns/mnt) $(cat {log}.state) >> {log}"
     outside = lambda kind: [{"path": "/bin/sh", "args": ["sh", "-c", script, kind], "env": ["PATH=/bin:/usr/bin"]}]
     inside = [{"path": "/bin/sh", "args": ["sh", "-c", "cat > /startContainer; echo hooked"], "env": ["PATH=/bin"]}]
 
@@ -902,7 +905,6 @@ def test_hooks_order_state_and_namespace(box):
     assert [s["status"] for s in states] == ["creating", "creating", "creating", "running", "stopped"]
     assert all(s["id"] == name and s["annotations"] == {"a": "b"} for s in states)
     assert states[0]["pid"] > 1 and states[2]["pid"] == 1
-    pathlib.Path("/tmp/.t-rt-state").unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize("kind", ["prestart", "createRuntime", "createContainer", "startContainer", "poststart"])
@@ -975,7 +977,7 @@ def test_rootless(box):
     def call(*words, check=True):
         line = ["setpriv", "--reuid", "1000", "--regid", "1000", "--clear-groups", bundle / "program", *words]
         run = subprocess.run(line, cwd=bundle, env={"XDG_RUNTIME_DIR": str(bundle), "PATH": "/bin"}, text=True,
-                             capture_output=True, timeout=30, check=False)
+                             capture_output=True, timeout=120, check=False)
         assert not check or run.returncode == 0, run.stderr
         return run
 

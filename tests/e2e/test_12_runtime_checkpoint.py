@@ -8,7 +8,8 @@ import subprocess
 
 import pytest
 from lib import criu, leaks
-from lib.runtime_box import Box, ConsoleSocket, adopt_orphans, kill, read_until, wait_for
+from lib.runtime_box import Box, ConsoleSocket, adopt_orphans, kill, read_until
+from lib.wait import wait_for
 
 # One line per round, never the same twice: a second line 0 would be a second beginning.
 COUNT = "i=0; while :; do echo $i >> /count; i=$((i+1)); sleep 0.02; done"
@@ -59,7 +60,7 @@ def counted(bundle):
 
 
 def wait_count(bundle, least):
-    wait_for(lambda: len(counted(bundle)) > least, 60, f"{least} lines")
+    wait_for(lambda: len(counted(bundle)) > least, f"{least} lines")
     return len(counted(bundle))
 
 
@@ -259,7 +260,7 @@ def test_kill_9_of_a_restore(box, working):
     kill(int((box.root / "hook-pid").read_text()))
     assert box.status(name) == "stopped"
     box.delete(name)
-    wait_for(lambda: not leaks.cgroups(name), 60, "its cgroups to go")
+    wait_for(lambda: not leaks.cgroups(name), "its cgroups to go")
     assert not (box.state / name).exists()
     spec["hooks"] = {}
     (bundle / "config.json").write_text(json.dumps(spec))

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 from lib import criu, leaks, needs
-from lib.runtime_box import wait_for
+from lib.wait import wait_for
 
 LIMITS = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000", "--network", "none"]
 
@@ -103,7 +103,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.d
     base = ["ctr", "-a", root / "c.sock"]
     with open(root / "log", "wb") as log:
         with subprocess.Popen(["containerd", "-c", root / "config.toml"], stdout=log, stderr=log) as daemon:
-            wait_for(lambda: call([*base, "version"], check=False).returncode == 0, 60, "containerd")
+            wait_for(lambda: call([*base, "version"], check=False).returncode == 0, "containerd")
             archive = session_root / "bb-oci.tar"
             call(["tar", "-C", busybox_layout, "-cf", archive, "."])
             call([*base, "image", "import", "--index-name", "docker.io/library/bb:latest", archive])
@@ -154,7 +154,7 @@ def docker(session_root, program, busybox_rootfs):
     base = ["docker", "-H", f"unix://{root}/s"]
     with open(root / "log", "wb") as log, subprocess.Popen([str(w) for w in words], stdout=log, stderr=log) as daemon:
         try:
-            wait_for(lambda: daemon.poll() is not None or call([*base, "version"], check=False).returncode == 0, 60, "dockerd")
+            wait_for(lambda: daemon.poll() is not None or call([*base, "version"], check=False).returncode == 0, "dockerd")
             assert daemon.poll() is None, (root / "log").read_text()[-3000:]
             tar = session_root / "bb-docker.tar"
             call(["tar", "-C", busybox_rootfs, "-cf", tar, "."])

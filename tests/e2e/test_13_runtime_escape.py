@@ -9,7 +9,8 @@ import subprocess
 import uuid
 
 import pytest
-from lib.runtime_box import Box, adopt_orphans, wait_for
+from lib.runtime_box import Box, adopt_orphans
+from lib.wait import wait_for
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ import time
 
 import pytest
 from lib import leaks
-from lib.runtime_box import Box, adopt_orphans, kill, reap, wait_for
+from lib.runtime_box import Box, adopt_orphans, kill, reap
+from lib.wait import wait_for
 
 SOAK = int(os.environ.get("KIST_SOAK", "40"))
 
@@ -56,7 +57,7 @@ def nothing_left(box, name, bundle):
 
 
 def clear_and_look(box, name, bundle):
-    wait_for(lambda: settled(box, name), 60, f"the init of {name} to end; {leaks.processes(name)}")
+    wait_for(lambda: settled(box, name), lambda: f"the init of {name} to end; {leaks.processes(name)}")
     box.delete(name)
     left = nothing_left(box, name, bundle)
     (bundle / "pid").unlink(missing_ok=True)
@@ -86,7 +87,7 @@ def calls_of(box, bundle):
     name = box.name()
     log = box.root / "trace"
     subprocess.run(["strace", "-qq", "-o", log, *command(box, "create", bundle, name)], stdin=subprocess.DEVNULL,
-                   stdout=subprocess.DEVNULL, check=True, timeout=30)
+                   stdout=subprocess.DEVNULL, check=True, timeout=120)
     box.delete(name)
     counts = {}
     for line in log.read_text().splitlines():
@@ -110,7 +111,7 @@ def test_killed_at_its_system_calls(box):
         subprocess.run(["strace", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e",
                         f"inject={call}:signal=SIGKILL:when={at}", *command(box, "create", bundle, name)],
                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
-                       timeout=30)
+                       timeout=120)
         clear_and_look(box, name, bundle)
         box.names.remove(name)
 
@@ -123,10 +124,10 @@ def test_killed_exec(box):
     words = [box.runtime, "--root", str(box.state), "exec", "--detach", name, "sleep", "77"]
     for call, at in [("clone3", 1), ("sendto", 1), ("recvmsg", 1), ("recvmsg", 2), ("read", 5), ("wait4", 1), ("waitid", 1)]:
         subprocess.run(["strace", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e",
-                        f"inject={call}:signal=SIGKILL:when={at}", *words], stdin=subprocess.DEVNULL, timeout=30,
+                        f"inject={call}:signal=SIGKILL:when={at}", *words], stdin=subprocess.DEVNULL, timeout=120,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
         # What is in the container now is the program itself: nothing of ours is on its way, or waits for a word.
-        wait_for(lambda: reap() or not leaks.processes(f"{name} sleep 77"), 60, f"the exec to end, killed at {call} {at}")
+        wait_for(lambda: reap() or not leaks.processes(f"{name} sleep 77"), f"the exec to end, killed at {call} {at}")
         inside = json.loads(box.call("ps", "--format", "json", name).stdout)
         lines = {number: pathlib.Path(f"/proc/{number}/cmdline").read_bytes() for number in inside}
         assert lines.pop(pid) == b"sleep\0001000\0"
@@ -148,7 +149,7 @@ def end_hooks(word):
 def stuck_create(box, bundle, name, word):
     run = subprocess.Popen(command(box, "create", bundle, name), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                            stderr=subprocess.DEVNULL)
-    wait_for(lambda: leaks.processes(word), 60, "the hook")
+    wait_for(lambda: leaks.processes(word), "the hook")
     return run
 
 
@@ -162,7 +163,7 @@ def test_killed_while_a_hook_runs(box, kind):
         refused = box.call("delete", name, check=False)
         assert refused.returncode == 1 and "not stopped: creating" in refused.stderr
         run.kill()
-    wait_for(lambda: reap() or not leaks.processes(name), 60, "init to end")
+    wait_for(lambda: reap() or not leaks.processes(name), "init to end")
     end_hooks(word)
     assert box.status(name) == "stopped"
     spec = json.loads((bundle / "config.json").read_text())
@@ -193,7 +194,7 @@ def test_abandoned_is_deleted_without_force(box):
     name = box.name()
     with stuck_create(box, bundle, name, word) as run:
         run.kill()
-    wait_for(lambda: reap() or not leaks.processes(name), 60, "init to end")
+    wait_for(lambda: reap() or not leaks.processes(name), "init to end")
     end_hooks(word)
     box.call("delete", name)
     assert not nothing_left(box, name, bundle)

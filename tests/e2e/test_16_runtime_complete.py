@@ -10,7 +10,8 @@ import subprocess
 import threading
 
 import pytest
-from lib.runtime_box import Box, adopt_orphans, wait_for
+from lib.runtime_box import Box, adopt_orphans
+from lib.wait import wait_for
 
 
 @pytest.fixture
@@ -232,9 +233,9 @@ def test_events_tell_of_lack_of_memory(box):
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as events:
         reader = threading.Thread(target=lambda: lines.extend(map(json.loads, events.stdout)))
         reader.start()
-        wait_for(lambda: any(line["type"] == "stats" for line in lines), 60, "statistics")
+        wait_for(lambda: any(line["type"] == "stats" for line in lines), "statistics")
         box.call("exec", name, "sh", "-c", "x=$(dd if=/dev/zero bs=1M count=64 | tr '\\0' x)", check=False)
-        wait_for(lambda: {"type": "oom", "id": name} in lines, 60, "an oom event")
+        wait_for(lambda: {"type": "oom", "id": name} in lines, "an oom event")
         box.delete(name)
         reader.join(60)
         assert events.wait(120) == 0
@@ -464,7 +465,7 @@ class Systemd:
 # busybox has no way to send a datagram: the container's process stays, and a friend on the host speaks for it.
 def speak(box, name, text):
     path = box.state / name / "notify/notify.sock"
-    wait_for(path.exists, 60, "the notify socket")
+    wait_for(path.exists, "the notify socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as us:
         us.sendto(text.encode(), str(path))
 
@@ -474,11 +475,11 @@ def test_readiness_goes_on_to_systemd(box):
     name = box.create(["sh", "-c", "echo $NOTIFY_SOCKET > /tmp/where; exec sleep 1000"], env=systemd.env)
     with subprocess.Popen([box.runtime, "--root", box.state, "start", name], env=systemd.env) as start:
         speak(box, name, "STATUS=warming up\nMAINPID=1\nFDSTORE=1")
-        wait_for(lambda: "STATUS=warming up" in systemd.words(), 60, "the status")
+        wait_for(lambda: "STATUS=warming up" in systemd.words(), "the status")
         assert start.poll() is None
         speak(box, name, "READY=1")
         assert start.wait(120) == 0
-    wait_for(lambda: "BARRIER=1" in systemd.said, 60, "the barrier")
+    wait_for(lambda: "BARRIER=1" in systemd.said, "the barrier")
     assert f"READY=1\nMAINPID={box.pid(name)}\n" in systemd.words()
     # The number that counts is ours; what concerns the service itself does not come through.
     assert "MAINPID=1\n" not in systemd.words() and "FDSTORE" not in systemd.words()
@@ -492,9 +493,9 @@ def test_readiness_of_a_foreground_run(box):
     words = [box.runtime, "--root", box.state, "run", "--bundle", bundle, name]
     with subprocess.Popen(words, env=systemd.env, stdin=subprocess.DEVNULL) as run:
         speak(box, name, "READY=1\n")
-        wait_for(lambda: f"READY=1\nMAINPID={run.pid}\n" in systemd.words(), 60, "readiness")
+        wait_for(lambda: f"READY=1\nMAINPID={run.pid}\n" in systemd.words(), "readiness")
         speak(box, name, "WATCHDOG=1\n")
-        wait_for(lambda: "WATCHDOG=1" in systemd.words(), 60, "the watchdog")
+        wait_for(lambda: "WATCHDOG=1" in systemd.words(), "the watchdog")
         box.call("kill", name, "KILL")
         assert run.wait(120) == 137
 
@@ -541,7 +542,7 @@ def test_mounts_do_not_leave_the_root(box):
     name = box.started(["sh", "-c", "ln -s /../../etc /way; exec sleep 1000"])
     file = box.root / "mounts.json"
     file.write_text(json.dumps([{"destination": "/way/kist-e2e", "type": "tmpfs", "source": "tmpfs"}]))
-    wait_for(lambda: box.call("exec", name, "test", "-L", "/way", check=False).returncode == 0, 60, "the link")
+    wait_for(lambda: box.call("exec", name, "test", "-L", "/way", check=False).returncode == 0, "the link")
     box.call("mounts", "add", name, file)
     assert " /etc/kist-e2e " in box.call("exec", name, "cat", "/proc/mounts").stdout
     assert not pathlib.Path("/etc/kist-e2e").exists()

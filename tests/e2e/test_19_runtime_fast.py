@@ -6,7 +6,8 @@ import pathlib
 import subprocess
 
 import pytest
-from lib.runtime_box import Box, adopt_orphans, reap, wait_for
+from lib.runtime_box import Box, adopt_orphans, reap
+from lib.wait import wait_for
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ import pytest
 
 from lib import leaks
 from lib.shim import (Attach, Client, EventServer, RpcError, Shim, connect, decode, encode, process_runs, spec,
-                      wait_gone, wait_until)
+                      wait_gone)
+from lib.wait import wait_for
 
 COUNTER = itertools.count()
 STOPPED, RUNNING, CREATED, PAUSED = 3, 2, 1, 4
@@ -80,8 +81,7 @@ def test_life_of_a_container(new_shim, events):
     assert not (shim.bundle / "shim.json").exists()
     assert not (shim.bundle / "attach").exists()
     assert not pathlib.Path(shim.address.removeprefix("unix://")).exists()
-    assert wait_until(lambda: len(events.events) == 4)
-    assert events.topics() == ["/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"]
+    events.expect("/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete")
     topic, namespace, kind, body = events.events[2]
     assert (namespace, kind) == ("t-shim", "containerd.events.TaskExit")
     assert body[1] == body[2] == [shim.id.encode()] and body[3] == [pid] and body[4] == [7]
@@ -242,7 +242,7 @@ def test_the_name_is_free_when_shutdown_is_answered(shim):
     path = shim.address.strip().removeprefix("unix://")
     shim.call("Shutdown", (1, shim.id))
     with open(path, "x"):
-        wait_until(lambda: not process_runs(shim.pid))
+        wait_for(lambda: not process_runs(shim.pid))
     os.unlink(path)
 
 
@@ -255,7 +255,7 @@ def test_start_for_somebody_who_is_gone(tmp_root, program, busybox_rootfs):
         run = subprocess.run([it.program, "-namespace", "t-shim", "-address", str(tmp_root / "e"), "-id", it.id, "start"],
                              cwd=it.bundle, stdin=subprocess.DEVNULL, stdout=nobody, stderr=subprocess.PIPE, timeout=120, check=False)
     assert run.returncode == 1 and b"write the address" in run.stderr
-    assert wait_until(lambda: not leaks.processes(it.id))
+    wait_for(lambda: not leaks.processes(it.id))
 
 
 def test_delete_ends_a_shim_without_a_task(tmp_root, program, busybox_rootfs):
@@ -271,7 +271,7 @@ def test_delete_of_a_created_container(new_shim, events):
     assert shim.delete()[2] == [137]
     assert not process_runs(pid)
     shim.shutdown()
-    assert events.topics() == ["/tasks/create", "/tasks/exit", "/tasks/delete"]
+    events.expect("/tasks/create", "/tasks/exit", "/tasks/delete")
 
 
 # ---- logs ----
@@ -303,7 +303,7 @@ def test_plain_file(shim):
     path.write_text("before\n")
     run(shim, "echo out; echo err >&2", stdout=f"file://{path}", stderr=f"file://{path}")
     shim.wait()
-    assert wait_until(lambda: path.read_text() == "before\nout\nerr\n")
+    wait_for(lambda: path.read_text() == "before\nout\nerr\n")
     end(shim)
 
 
@@ -325,7 +325,7 @@ def test_a_full_disk_loses_lines_not_the_exit_code(shim):
         end(shim)
     finally:
         # The shim that just ended may still be closing its files; one that keeps them open fails this.
-        assert wait_until(lambda: subprocess.run(["umount", disk], check=False, capture_output=True).returncode == 0)
+        wait_for(lambda: subprocess.run(["umount", disk], check=False, capture_output=True).returncode == 0)
 
 
 def test_no_output_at_all(shim):
@@ -398,7 +398,7 @@ def test_a_client_that_does_not_read_does_not_hold_back_the_exit(shim):
         written.append(int(pathlib.Path(f"/proc/{pid}/io").read_text().split("wchar: ")[1].split()[0]))
         return written[-1] == written[-2] == written[-3] > 1 << 20
 
-    assert wait_until(is_blocked, 60)
+    wait_for(is_blocked)
     shim.kill(signal.SIGKILL)
     assert shim.wait(timeout=60) == 137
     shim.delete()
@@ -525,8 +525,8 @@ def test_exec(new_shim, events):
     shim.kill(signal.SIGKILL)
     assert shim.wait() == 137
     end(shim)
-    assert events.topics() == ["/tasks/create", "/tasks/start", "/tasks/exec-added", "/tasks/exec-started",
-                               "/tasks/exit", "/tasks/exit", "/tasks/delete"]
+    events.expect("/tasks/create", "/tasks/start", "/tasks/exec-added", "/tasks/exec-started",
+                  "/tasks/exit", "/tasks/exit", "/tasks/delete")
     assert events.events[4][3][2] == [b"e1"] and events.events[4][3][3] == [pid]
 
 
@@ -541,6 +541,7 @@ def test_exec_ends_with_the_container(new_shim, events):
     assert shim.wait() == 137
     assert shim.wait("e1") == 137 and shim.wait("e2") == 137
     end(shim)
+    wait_for(lambda: "/tasks/delete" in events.topics(), "the last event")
     exits = [event[3][2][0] for event in events.events if event[0] == "/tasks/exit"]
     assert sorted(exits[:2]) == [b"e1", b"e2"] and exits[2] == shim.id.encode()
 
@@ -600,10 +601,10 @@ def test_exec_that_leaves_a_process_behind(shim):
     run(shim, "sleep 100")
     shim.exec("e1", ["sh", "-c", "(while :; do echo beat; sleep 0.1; done) & echo main"])
     client = shim.attach("e1")
-    shim.start("e1")
     begin = time.monotonic()
+    shim.start("e1")
     assert shim.wait("e1") == 0
-    assert 1.5 < time.monotonic() - begin < 15
+    assert 1.5 < time.monotonic() - begin < 60
     out, _ = client.read_all()
     assert out.startswith(b"main\n") or b"main\n" in out
     assert shim.state() == RUNNING
@@ -639,7 +640,7 @@ def test_oom(new_shim, events):
     assert shim.wait(timeout=60) != 0
     assert shim.exit_file()["oomKilled"] is True
     end(shim)
-    assert "/tasks/oom" in events.topics()
+    wait_for(lambda: "/tasks/oom" in events.topics(), "the event")
 
 
 def test_pause_and_resume(new_shim, events):
@@ -654,15 +655,15 @@ def test_pause_and_resume(new_shim, events):
         time.sleep(0.3)
         return sizes[-1] == sizes[-2]
 
-    assert wait_until(is_still), "running, it writes every 0.02 s"
+    wait_for(is_still, "it to be still: running, it writes every 0.02 s")
     size = sizes[-1]
     shim.call("Resume", (1, shim.id))
     assert shim.state() == RUNNING
-    assert wait_until(lambda: len(shim.log_lines()) > size)
+    wait_for(lambda: len(shim.log_lines()) > size)
     shim.kill(signal.SIGKILL)
     shim.wait()
     end(shim)
-    assert events.topics()[2:4] == ["/tasks/paused", "/tasks/resumed"]
+    events.expect("/tasks/create", "/tasks/start", "/tasks/paused", "/tasks/resumed", "/tasks/exit", "/tasks/delete")
 
 
 def test_update_and_stats(shim):
@@ -695,7 +696,7 @@ def test_netlink_socket_of_the_container(shim):
     for one in others:
         one.close()
     assert netlink.family == socket.AF_NETLINK
-    netlink.settimeout(5)
+    netlink.settimeout(60)
     netlink.bind((0, 0))
     netlink.send(struct.pack("=IHHII", 16 + 16, 18, 0x301, 1, 0) + bytes(16))  # RTM_GETLINK, dump
     names = []
@@ -752,7 +753,7 @@ def test_descriptors_do_not_leak(shim):
         client.read_all()
         client.close()
         shim.delete(f"e{i}")
-    assert wait_until(lambda: len(os.listdir(f"/proc/{shim.pid}/fd")) == before)
+    wait_for(lambda: len(os.listdir(f"/proc/{shim.pid}/fd")) == before)
     shim.kill(signal.SIGKILL)
     shim.wait()
     end(shim)
@@ -764,7 +765,7 @@ def test_kill_9_of_the_engine_changes_nothing(shim):
     attached = shim.attach()
     attached.close()
     shim.client.close()
-    assert wait_until((shim.bundle / "exit.json").exists, 30)
+    wait_for((shim.bundle / "exit.json").exists)
     shim.client = Client(json.loads((shim.bundle / "shim.json").read_text())["address"])
     assert shim.wait() == 11
     assert [line["log"] for line in shim.log_lines()] == [f"{i}\n" for i in range(1, 301)]
@@ -837,7 +838,7 @@ def test_one_shim_per_pod(tmp_root, program, busybox_rootfs):
         shim.create(config, stdout=shim.log_uri())
         shim.start()
     for shim in (first, second):
-        assert wait_until(lambda: shim.log_lines() and shim.log_lines()[0]["log"] == f"{shim.id}\n")
+        wait_for(lambda: shim.log_lines() and shim.log_lines()[0]["log"] == f"{shim.id}\n")
         shim.kill(signal.SIGKILL)
         assert shim.wait() == 137
     second.delete()

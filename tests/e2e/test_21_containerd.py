@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Debian's containerd with kist-shim as its runtime, by name and by path."""
+import contextlib
 import itertools
 import os
 import pathlib
 import pty
 import re
+import secrets
 import select
 import signal
 import subprocess
@@ -15,9 +17,10 @@ import time
 import pytest
 
 from lib import criu
-from lib.shim import process_runs, wait_gone, wait_until
+from lib.shim import process_runs, wait_gone
+from lib.wait import wait_for
 
-NAMESPACE = "t-shim"
+NAMESPACE = "t-shim-" + secrets.token_hex(3)
 IMAGE = "localhost/busybox:test"
 
 CONFIG = """
@@ -49,11 +52,11 @@ class Containerd:
     def start(self):
         self.process = subprocess.Popen(["containerd", "-c", self.root / "config.toml"], env=self.env,
                                         stdout=self.log, stderr=self.log)
-        assert wait_until(lambda: self.ctr("version", check=False).returncode == 0, 30), self.text()
+        wait_for(lambda: self.ctr("version", check=False).returncode == 0, self.text)
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(60)
 
     def text(self):
         return (self.root / "log").read_text()
@@ -61,7 +64,7 @@ class Containerd:
     def command(self, *arguments):
         return ["ctr", "-a", str(self.root / "c.sock"), "-n", NAMESPACE, *map(str, arguments)]
 
-    def ctr(self, *arguments, check=True, data=b"", timeout=30):
+    def ctr(self, *arguments, check=True, data=b"", timeout=120):
         done = subprocess.run(self.command(*arguments), capture_output=True, timeout=timeout, input=data, env=self.env)
         if check:
             assert done.returncode == 0, f"{arguments}: {done.stderr.decode()}\n{self.text()[-3000:]}"
@@ -90,11 +93,17 @@ class Containerd:
             self.ctr("task", "rm", "-f", name, check=False)
         for line in self.ctr("container", "ls", "-q").stdout.decode().split():
             self.ctr("container", "rm", line, check=False)
-        assert wait_until(lambda: not self.shims())
+        wait_for(lambda: not self.shims())
         self.stop()
         self.log.close()
         for group in pathlib.Path("/sys/fs/cgroup").glob(f"*/{NAMESPACE}"):
-            group.rmdir()  # containerd's parent of our containers' groups: empty
+            wait_for(lambda group=group: is_removed(group), f"{group} to be empty")  # containerd's parent of our containers' groups
+
+
+def is_removed(group):
+    with contextlib.suppress(OSError):
+        group.rmdir()
+        return True
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +129,7 @@ def test_run_by_name(containerd):
     # ctr forgets to tell the end of an input that ends before its task is made, with every runtime
     out, err = client.communicate(b"in\n", timeout=120)
     assert (out, err) == (b"in\n", b"err\n")
-    assert wait_until(lambda: not containerd.shims())
+    wait_for(lambda: not containerd.shims())
 
 
 def test_run_by_path(containerd):
@@ -139,7 +148,7 @@ def test_detached_exec_kill_and_events(containerd):
     threading.Thread(target=lambda: lines.extend(iter(watcher.stdout.readline, "")), daemon=True).start()
     # It listens when it tells of something.
     probes = itertools.count()
-    assert wait_until(lambda: containerd.ctr("namespaces", "create", f"probe{next(probes)}") and time.sleep(0.2) or lines)
+    wait_for(lambda: lines or not containerd.ctr("namespaces", "create", f"probe{next(probes)}"), "the first event")
     containerd.run("d1", "sleep", "100", options=["-d"])
     pid, status = containerd.tasks()["d1"]
     assert status == "RUNNING" and process_runs(pid)
@@ -153,16 +162,16 @@ def test_detached_exec_kill_and_events(containerd):
     assert containerd.tasks()["d1"][1] == "PAUSED"
     containerd.ctr("task", "resume", "d1")
     containerd.ctr("task", "kill", "-s", "KILL", "d1")
-    assert wait_until(lambda: containerd.tasks()["d1"][1] == "STOPPED")
+    wait_for(lambda: containerd.tasks()["d1"][1] == "STOPPED")
     assert containerd.ctr("task", "rm", "d1", check=False).returncode in (0, 137)
     containerd.ctr("container", "rm", "d1")
-    wait_until(lambda: any("/tasks/delete" in line for line in lines))
+    wait_for(lambda: any("/tasks/delete" in line for line in lines))
     watcher.send_signal(signal.SIGINT)
     watcher.wait(60)
     topics = [topic for line in lines for topic in re.findall(r"/tasks/[a-z-]+", line)[:1]]
     assert topics == ["/tasks/create", "/tasks/start", "/tasks/exec-added", "/tasks/exec-started", "/tasks/exit",
                       "/tasks/paused", "/tasks/resumed", "/tasks/exit", "/tasks/delete"]
-    assert wait_until(lambda: not containerd.shims())
+    wait_for(lambda: not containerd.shims())
 
 
 def test_checkpoint_and_restore(containerd):
@@ -172,11 +181,11 @@ def test_checkpoint_and_restore(containerd):
     script = "i=0; while :; do echo $i >> /count; i=$((i+1)); sleep 0.05; done"
     containerd.run("k1", "sh", "-c", script, options=["-d"])
     count = ["cat", f"/proc/{containerd.tasks()['k1'][0]}/root/count"]
-    assert wait_until(lambda: len(subprocess.run(count, capture_output=True, check=False).stdout.split()) > 3)
+    wait_for(lambda: len(subprocess.run(count, capture_output=True, check=False).stdout.split()) > 3)
     containerd.ctr("containers", "checkpoint", "--task", "--rw", "--image", "k1", "localhost/checkpoint:k1", timeout=120)
     assert containerd.tasks()["k1"][1] == "RUNNING"
     containerd.ctr("task", "kill", "-s", "KILL", "k1")
-    assert wait_until(lambda: containerd.tasks()["k1"][1] == "STOPPED")
+    wait_for(lambda: containerd.tasks()["k1"][1] == "STOPPED")
     containerd.ctr("task", "rm", "k1", check=False)
     containerd.ctr("container", "rm", "k1")
     containerd.ctr("containers", "restore", "--live", "--rw", "k2", "localhost/checkpoint:k1", timeout=120)
@@ -184,11 +193,11 @@ def test_checkpoint_and_restore(containerd):
     assert status == "RUNNING"
     file = pathlib.Path(f"/proc/{pid}/root/count")
     before = len(file.read_text().split())
-    assert wait_until(lambda: len(file.read_text().split()) > before + 3)
+    wait_for(lambda: len(file.read_text().split()) > before + 3)
     numbers = [int(word) for word in file.read_text().split()]
     assert numbers.count(0) <= 1 and numbers[-1] >= before, numbers
     containerd.ctr("task", "kill", "-s", "KILL", "k2")
-    assert wait_until(lambda: containerd.tasks()["k2"][1] == "STOPPED")
+    wait_for(lambda: containerd.tasks()["k2"][1] == "STOPPED")
     containerd.ctr("task", "rm", "k2", check=False)
     containerd.ctr("container", "rm", "k2")
     containerd.ctr("image", "rm", "localhost/checkpoint:k1")
@@ -212,14 +221,14 @@ def test_terminal(containerd):
         elif client.poll() is not None:
             break
     os.close(master)
-    assert client.wait(20) == 5
+    assert client.wait(60) == 5
     assert b"/dev/pts/0" in got and b"42" in got
 
 
 def test_errors_reach_the_user(containerd):
     done = containerd.run("x1", "/no/such", options=["--rm"], check=False)
     assert done.returncode != 0 and b"/no/such" in done.stderr
-    assert wait_until(lambda: not containerd.shims())
+    wait_for(lambda: not containerd.shims())
     containerd.ctr("container", "rm", "x1", check=False)
 
 
@@ -240,7 +249,7 @@ def test_restart_of_containerd(containerd):
     containerd.ctr("task", "rm", "-f", "k1", check=False)
     for name in ("k1", "k2"):
         containerd.ctr("container", "rm", name)
-    assert wait_until(lambda: not containerd.shims())
+    wait_for(lambda: not containerd.shims())
 
 
 def test_kill_9_of_the_shim(containerd):
@@ -251,11 +260,11 @@ def test_kill_9_of_the_shim(containerd):
     os.kill(shim, signal.SIGKILL)
     wait_gone(shim)
     wait_gone(pid)
-    assert wait_until(lambda: containerd.tasks().get("s1", (0, "STOPPED"))[1] in ("STOPPED", "UNKNOWN"))
+    wait_for(lambda: containerd.tasks().get("s1", (0, "STOPPED"))[1] in ("STOPPED", "UNKNOWN"))
     containerd.ctr("task", "rm", "-f", "s1", check=False)
     containerd.ctr("container", "rm", "s1")
-    assert "s1" not in containerd.tasks()
-    assert not list(pathlib.Path("/sys/fs/cgroup").glob(f"*/{NAMESPACE}/s1"))
+    wait_for(lambda: "s1" not in containerd.tasks(), "the task to go")
+    wait_for(lambda: not list(pathlib.Path("/sys/fs/cgroup").glob(f"*/{NAMESPACE}/s1")), "its cgroups to go")
 
 
 def test_limits_and_oom(containerd):
@@ -270,6 +279,6 @@ def test_many_at_once(containerd):
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=containerd.env)
                for i in range(10)]
     for i, client in enumerate(clients):
-        out, err = client.communicate(timeout=60)
+        out, err = client.communicate(timeout=120)
         assert (client.returncode, out) == (i, f"{i}\n".encode()), err
-    assert wait_until(lambda: not containerd.shims())
+    wait_for(lambda: not containerd.shims())

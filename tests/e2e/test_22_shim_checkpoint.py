@@ -7,8 +7,10 @@ import pathlib
 import signal
 
 import pytest
+
 from lib import criu
-from lib.shim import EventServer, RpcError, Shim, encode, spec, wait_until
+from lib.shim import EventServer, RpcError, Shim, encode, spec
+from lib.wait import wait_for
 
 COUNTER = itertools.count()
 COUNT = "i=0; while :; do echo $i; i=$((i+1)); sleep 0.02; done"
@@ -67,20 +69,20 @@ def test_ends_and_goes_on_in_another_shim(new_shim, working):
     config = spec(["sh", "-c", "echo $$ > /kept; " + COUNT])
     first.create(config, stdout=first.log_uri(), stderr=first.log_uri())
     first.start()
-    wait_until(lambda: len(counted(first)) > 3)
+    wait_for(lambda: len(counted(first)) > 3)
     checkpoint(first, exit=True)
     assert first.wait() == 137
     seen = counted(first)
     first.delete()
     first.shutdown()
-    assert "/tasks/checkpointed" in first.events.topics()
+    wait_for(lambda: "/tasks/checkpointed" in first.events.topics(), "the event")
 
     second = new_shim()
     create_from(second, first, config)
     assert second.state() == CREATED
     pid = second.start()
     assert pid > 0 and second.state() == RUNNING
-    wait_until(lambda: len(counted(second)) > 3)
+    wait_for(lambda: len(counted(second)) > 3)
     numbers = counted(second)
     assert numbers[0] in (seen[-1], seen[-1] + 1), "it goes on where it was"
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
@@ -99,10 +101,10 @@ def test_leaves_running(new_shim, working):
     shim = new_shim()
     shim.create(spec(["sh", "-c", COUNT]), stdout=shim.log_uri(), stderr=shim.log_uri())
     shim.start()
-    wait_until(lambda: len(counted(shim)) > 3)
+    wait_for(lambda: len(counted(shim)) > 3)
     checkpoint(shim)
     before = len(counted(shim))
-    wait_until(lambda: len(counted(shim)) > before + 3)
+    wait_for(lambda: len(counted(shim)) > before + 3)
     assert shim.state() == RUNNING and counted(shim) == list(range(len(counted(shim))))
     assert not (shim.bundle / "criu-work").exists()
 
@@ -112,7 +114,7 @@ def test_a_terminal(new_shim, working):
     config = spec(["sh", "-c", "echo one; read x; echo got $x; sleep 1000"], terminal=True)
     first.create(config, stdin="attach:", stdout=first.log_uri())
     first.start()
-    wait_until(lambda: first.log_lines())
+    wait_for(lambda: first.log_lines())
     checkpoint(first, exit=True, terminal=True)
     assert first.wait() == 137
     first.delete()

@@ -11,6 +11,7 @@ import pytest
 
 from lib.kist_registry import KistRegistry, sha
 from lib.ports import free_port
+from lib.wait import wait_for
 
 
 def write_config(folder, **options):
@@ -287,15 +288,6 @@ def test_tls(tmp_root, program, mutual, busybox_layout):
 # ---- collection ----
 
 
-def wait_for(condition, patience=120):
-    end = time.monotonic() + patience
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
-
-
 def test_collection_beside_pushes(serve):
     """What no manifest needs goes, while pushes run; what one needs never does."""
     server = serve(garbage={"interval": 1, "delay": 1, "untagged": True})
@@ -321,10 +313,10 @@ def test_collection_beside_pushes(serve):
     for worker in workers:
         worker.join()
     assert not problems, problems[0]
-    assert wait_for(lambda: server.request("GET", f"/v2/orphans/blobs/{orphan}").status == 404)
+    wait_for(lambda: server.request("GET", f"/v2/orphans/blobs/{orphan}").status == 404)
     folder = server.root / "data/blobs/sha256"
     # Of each worker's 25 images one is tagged: its manifest and layer, and the config they share.
-    assert wait_for(lambda: len(list(folder.iterdir())) == 4 * 2 + 1), len(list(folder.iterdir()))
+    wait_for(lambda: len(list(folder.iterdir())) == 4 * 2 + 1, lambda: f"{len(list(folder.iterdir()))} blobs to be 9")
     for worker, digest in kept.items():
         manifest = json.loads(server.request("GET", f"/v2/busy/{worker}/manifests/moving").data)
         assert sha(server.request("GET", f"/v2/busy/{worker}/manifests/{digest}").data) == digest
@@ -355,8 +347,8 @@ def test_collection_keeps_what_is_referred_to(serve):
     assert server.request("GET", f"/v2/i/blobs/{sha(b'child')}").status == 200
     assert server.request("GET", f"/v2/i/manifests/{referrer}").status == 200
     server.request("DELETE", f"/v2/i/manifests/{sha(index)}")
-    assert wait_for(lambda: server.request("GET", f"/v2/i/blobs/{sha(b'sig')}").status == 404)
-    assert wait_for(lambda: not list((server.root / "data/blobs/sha256").iterdir()))
+    wait_for(lambda: server.request("GET", f"/v2/i/blobs/{sha(b'sig')}").status == 404)
+    wait_for(lambda: not list((server.root / "data/blobs/sha256").iterdir()))
 
 
 def test_a_database_of_before(tmp_root, program):

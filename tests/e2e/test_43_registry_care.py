@@ -16,6 +16,7 @@ import pytest
 
 from lib.kist_registry import KistRegistry, sha
 from lib.ports import free_port
+from lib.wait import wait_for
 
 JSON = "application/vnd.oci.image.manifest.v1+json"
 
@@ -39,15 +40,6 @@ def serve(tmp_root, program):
 
 def configure(folder, **options):
     (folder / "registry.json").write_text(json.dumps(options))
-
-
-def wait_for(condition, patience=120):
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it did not happen")
 
 
 def code_of(reply):

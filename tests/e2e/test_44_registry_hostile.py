@@ -6,11 +6,11 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
 
 import pytest
 
 from lib.kist_registry import KistRegistry, sha
+from lib.wait import wait_for
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -26,13 +26,6 @@ def ours(tmp_root, program):
 
 def code_of(reply):
     return json.loads(reply.data)["errors"][0]["code"]
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def begin(ours, name="a"):

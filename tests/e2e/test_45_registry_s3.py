@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import time
 import urllib.request
 
 import pytest
@@ -12,13 +11,7 @@ import pytest
 from lib.fake_s3 import ACCESS_KEY, BUCKET, SECRET, FakeS3
 from lib.kist_registry import KistRegistry, sha
 from lib.ports import free_port
-
-
-def wait_for(condition, patience=120):
-    deadline = time.monotonic() + patience
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
+from lib.wait import wait_for
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import urllib.request
 import pytest
 
 from lib import images, leaks
-from lib.ports import free_port
+from lib.ports import free_number, free_port
 
 SERVER = "mkdir -p /www; echo hello from $HOSTNAME > /www/index.html; exec httpd -f -p {port} -h /www"
 
@@ -45,7 +45,7 @@ class Outside:
         name = secrets.token_hex(3)
         self.namespace = f"kt-{name}"
         self.link = f"ko{name}"
-        net = f"10.213.{int(name[:2], 16)}"
+        net = f"10.213.{free_number('10.213', 256)}"
         self.host, self.address = f"{net}.1", f"{net}.2"
         run("ip", "netns", "add", self.namespace)
         run("ip", "link", "add", self.link, "type", "veth", "peer", "name", "eth0", "netns", self.namespace)
@@ -219,8 +219,7 @@ def test_daemon_dies(engine, outside):
     assert outside.get(f"http://{outside.host}:{port}/") == "hello from web"
     assert fetch(f"http://127.0.0.1:{gone}/", patience=0) is None
     assert str(gone) not in rules(engine)
-    ports = [link for link in run("ip", "-o", "link", "show", "master", engine.bridge).stdout.splitlines() if link]
-    assert len(ports) == 1
+    assert len(leaks.ports(engine.bridge)) == 1
     again = engine.docker("run", "-p", f"{port}:80", "box", "true", check=False)
     assert "port is already allocated" in again.stderr
     # who comes next gets an address that nobody has
@@ -242,7 +241,7 @@ def test_no_rule_per_container(engine):
 def test_nothing_left(engine):
     server(engine, "web", "-p", "80")
     engine.docker("stop", "-t", "0", "web")
-    assert run("ip", "-o", "link", "show", "master", engine.bridge).stdout == ""
+    assert leaks.ports(engine.bridge) == []
     engine.docker("start", "web")
     chosen = engine.inspect("web")["NetworkSettings"]["Ports"]["80/tcp"][0]["HostPort"]
     assert fetch(f"http://127.0.0.1:{chosen}/") == "hello from web"

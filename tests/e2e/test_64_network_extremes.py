@@ -9,8 +9,8 @@ import pytest
 
 from lib import images, leaks, needs
 from lib.daemon import Daemon
-from lib.runtime_box import wait_for
 from lib.ports import free_port
+from lib.wait import wait_for
 from test_60_network import fetch, inside, outside, run, wget  # noqa: F401
 from test_61_user_networks import network, server, settings
 from test_62_dns import lookup
@@ -141,7 +141,7 @@ def state(engine):
                 if isinstance(kind.get("elem"), list):
                     kind["elem"] = sorted(json.dumps(e, sort_keys=True) for e in kind["elem"])
     bridges = [engine.bridge, f"br-{network(engine, 'net')['Id'][:12]}"]
-    links = [run("ip", "-o", "link", "show", "master", bridge).stdout.count("veth") for bridge in bridges]
+    links = [len(leaks.ports(bridge)) for bridge in bridges]
     return sorted(json.dumps(i, sort_keys=True) for i in items if "metainfo" not in i), links
 
 
@@ -157,8 +157,7 @@ def test_killed_in_the_middle(engine, kills):
                    "-p", "80", "box", "sleep", "0.2"), kwargs={"check": False}) for i in range(12)]  # fmt: skip
         for client in clients:
             client.start()
-        wait_for(lambda: "veth" in run("ip", "-o", "link", "show", "master", f"br-{network(engine, 'net')['Id'][:12]}").stdout,
-                 what="a start")  # fmt: skip
+        wait_for(lambda: leaks.ports(f"br-{network(engine, 'net')['Id'][:12]}"), "a start")
         engine.kill()
         engine.start()
         for client in clients:
@@ -190,7 +189,7 @@ def test_rules_are_kept(engine, outside):  # noqa: F811
                  what="the rules")  # fmt: skip
         assert outside.get(f"http://{outside.host}:{port}/") == "hello from web"
     assert outside.get(f"http://{web}/", patience=0) is None
-    assert "firewall rules" in engine.log.read_text()
+    wait_for(lambda: "firewall rules" in engine.log.read_text(), "a word about it")
     # the administrator's chain is asked first, and survives us
     run("nft", "add", "rule", "inet", engine.table, "user", "ip", "saddr", outside.address, "drop")
     assert outside.get(f"http://{outside.host}:{port}/", patience=0) is None

@@ -10,8 +10,9 @@ import subprocess
 import pytest
 
 from lib import images, needs
-from test_60_network import server, wget
-from test_62_dns import lookup, wait_for
+from lib.wait import wait_for
+from test_60_network import wget
+from test_62_dns import lookup
 from test_64_network_extremes import Secluded
 
 DEBIAN = pathlib.Path(needs.file("/usr/lib/cni/bridge")).parent
@@ -108,7 +109,8 @@ def test_life(engine, prefix):
     assert engine.get("http://10.215.0.1:8080/") == "hello from web"
     assert engine.get(f"http://10.215.0.1:{port}/") == ""
     engine.docker("rm", "-f", "web", "other")
-    assert engine.get("http://10.215.0.1:8080/") == "" and "veth" not in engine.within("ip", "link").stdout
+    assert engine.get("http://10.215.0.1:8080/") == ""
+    wait_for(lambda: "veth" not in engine.within("ip", "link").stdout, "the links to go")
     assert not list((engine.root / "d" / "cni").iterdir())
     engine.docker("network", "rm", "net")
 

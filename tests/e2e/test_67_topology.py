@@ -9,7 +9,7 @@ import pytest
 from lib import images
 from lib.daemon import Daemon
 from lib.topology import Space, run
-from test_62_dns import wait_for
+from lib.wait import wait_for
 
 
 class Host(Daemon):

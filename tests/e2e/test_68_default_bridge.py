@@ -8,8 +8,8 @@ import pytest
 
 from lib import images
 from lib.daemon import Daemon
+from lib.wait import wait_for
 from test_60_network import server, wget
-from test_62_dns import wait_for
 from test_64_network_extremes import Secluded
 
 

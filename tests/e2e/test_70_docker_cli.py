@@ -16,6 +16,7 @@ import pytest
 from lib.ports import free_port
 from lib.registry import Registry
 from lib.docker_cli import IS_28
+from lib.wait import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +34,6 @@ def cli(shared_daemon, registry):
 
 def name():
     return "t" + secrets.token_hex(4)
-
-
-def wait_until(condition, patience=60):
-    end = time.monotonic() + patience
-    while time.monotonic() < end:
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError("did not happen")
 
 
 class Terminal:
@@ -231,7 +223,7 @@ def test_terminal_is_resized(cli):
     shell = Terminal(["docker", "run", "--rm", "-it", "--name", n, "bb", "sh"], cli.environment)
     shell.expect(b"# ")
     fcntl.ioctl(shell.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
-    wait_until(lambda: "33 77" in cli.docker("exec", n, "sh", "-c", "stty size < /proc/1/fd/0", check=False).stdout)
+    wait_for(lambda: "33 77" in cli.docker("exec", n, "sh", "-c", "stty size < /proc/1/fd/0", check=False).stdout)
     shell.type(b"exit\n")
     assert shell.end() == 0
 
@@ -262,12 +254,12 @@ def test_run_detached_with_port(cli):
 
     def fetch():
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as page:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as page:
                 return page.read() == b"served\n"
         except OSError:
             return False
 
-    wait_until(fetch)
+    wait_for(fetch)
     cli.docker("rm", "-f", n)
 
 
@@ -278,7 +270,7 @@ def test_run_detached_with_port(cli):
 def sleeper(cli):
     n = name()
     cli.docker("run", "-d", "--name", n, "--label", f"who={n}", "bb", "sh", "-c", "trap 'exit 4' TERM; touch /ready; sleep 1000 & wait")
-    wait_until(lambda: cli.docker("exec", n, "test", "-e", "/ready", check=False).returncode == 0)
+    wait_for(lambda: cli.docker("exec", n, "test", "-e", "/ready", check=False).returncode == 0)
     yield n
     cli.docker("rm", "-f", n, check=False)
 
@@ -444,7 +436,7 @@ def test_exec_terminal(cli, sleeper):
 
 def test_exec_detached(cli, sleeper):
     cli.docker("exec", "-d", sleeper, "touch", "/tmp/made")
-    wait_until(lambda: cli.docker("exec", sleeper, "ls", "/tmp/made", check=False).returncode == 0)
+    wait_for(lambda: cli.docker("exec", sleeper, "ls", "/tmp/made", check=False).returncode == 0)
 
 
 # ---- the rest ----
@@ -454,12 +446,16 @@ def test_events(cli):
     n = name()
     start = time.time()
     cli.docker("run", "--rm", "--name", n, "bb", "sh", "-c", "exit 2", check=False)
-    wait_until(lambda: cli.docker("inspect", n, check=False).returncode == 1)
-    out = cli.docker(
-        "events", "--since", f"{start:.3f}", "--until", f"{time.time() + 0.2:.3f}",
-        "--filter", f"container={n}", "--format", "{{json .}}",
-    ).stdout  # fmt: skip
-    events = [json.loads(line) for line in out.splitlines()]
+
+    def told():
+        out = cli.docker(
+            "events", "--since", f"{start:.3f}", "--until", f"{time.time():.3f}",
+            "--filter", f"container={n}", "--format", "{{json .}}",
+        ).stdout  # fmt: skip
+        return [json.loads(line) for line in out.splitlines()]
+
+    wait_for(lambda: any(event["Action"] == "destroy" for event in told()), "the last event")
+    events = told()
     actions = [e["Action"] for e in events if e["Type"] == "container"]
     assert [a for a in actions if a in ("create", "attach", "start", "die", "destroy")] == [
         "create", "attach", "start", "die", "destroy",
@@ -481,7 +477,7 @@ def test_events_are_live(cli):
         cli.docker("volume", "create", made[-1])
         return select.select([watcher.stdout], [], [], 0.5)[0]
 
-    wait_until(is_told)
+    wait_for(is_told)
     line = watcher.stdout.readline()
     assert any(n in line for n in made)
     watcher.terminate()

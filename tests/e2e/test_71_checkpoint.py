@@ -2,12 +2,12 @@
 """Checkpoints of the engine: docker checkpoint create, ls, rm; docker start --checkpoint; the same of kist."""
 import http.client
 import os
-import time
 
 import pytest
 from lib import criu, images
 from lib.daemon import Daemon
 from lib.engine_api import Api
+from lib.wait import wait_for
 
 COUNT = "i=0; while :; do echo $i; i=$((i+1)); sleep 0.02; done"
 
@@ -36,10 +36,7 @@ def counted(engine, name):
 
 
 def wait_count(engine, name, least):
-    end = time.monotonic() + 60
-    while len(counted(engine, name)) <= least:
-        assert time.monotonic() < end, f"{name} does not count: {engine.docker('logs', name).stdout[-200:]}"
-        time.sleep(0.05)
+    wait_for(lambda: len(counted(engine, name)) > least, lambda: f"{name} to count: {engine.docker('logs', name).stdout[-200:]}")
 
 
 def test_a_container_goes_on(engine, working):
@@ -84,9 +81,7 @@ def test_a_folder_of_the_callers(engine, working, tmp_root):
     """--tmpfs, --tty, and the engine killed between the two."""
     folder = tmp_root / "there"
     engine.docker("run", "-dt", "--name", "cc", "--net", "none", "--tmpfs", "/t", "bb", "sh", "-c", "echo word > /t/file; sleep 1000")
-    wait = time.monotonic() + 60
-    while engine.docker("exec", "cc", "cat", "/t/file", check=False).stdout != "word\n":
-        assert time.monotonic() < wait
+    wait_for(lambda: engine.docker("exec", "cc", "cat", "/t/file", check=False).stdout == "word\n", "the file")
     engine.docker("checkpoint", "create", "--checkpoint-dir", folder, "cc", "one")
     engine.kill()
     engine.start()

@@ -9,7 +9,8 @@ import pytest
 
 from lib import images
 from lib.daemon import Daemon
-from lib.engine_api import Api, until
+from lib.engine_api import Api
+from lib.wait import wait_for
 
 # Debian's crun refuses hosts with both versions of cgroups. Our own runtime as a program is one more of runc's kind.
 HYBRID = os.path.ismount("/sys/fs/cgroup/unified") or os.path.ismount("/sys/fs/cgroup/memory") and "cgroup2" in open("/proc/mounts").read()
@@ -70,7 +71,7 @@ def test_a_container_of_another_runtime_is_like_any_other(server, binary):
     options[options.index("nobody:ping")] = "1234:999"
     options[options.index("audio")] = "29"
     server.docker("run", "-d", "--name", name, *options, "bb", "sh", "-c", script)
-    until(lambda: "\nup\n" in server.docker("logs", name).stdout, "the container is up")
+    wait_for(lambda: "\nup\n" in server.docker("logs", name).stdout, "the container is up")
     said = server.docker("logs", name)
     assert "uid=1234 gid=999 groups=29,999" in said.stdout and "other" in said.stdout and "words" in said.stderr, said
     found = server.inspect(name)
@@ -90,7 +91,7 @@ def test_a_container_of_another_runtime_is_like_any_other(server, binary):
     assert server.inspect(name)["State"]["ExitCode"] == 7
     assert not mounts_of(server, found["Id"])
     server.docker("start", name)
-    until(lambda: server.docker("exec", name, "ls", "/tmp", check=False).stdout.strip() == "copied", "it runs again")
+    wait_for(lambda: server.docker("exec", name, "ls", "/tmp", check=False).stdout.strip() == "copied", "it runs again")
     server.docker("kill", name)
     assert server.docker("wait", name).stdout.strip() == "137"
     server.docker("rm", name)
@@ -143,7 +144,7 @@ def test_kills_at_any_moment_leave_nothing(server):
     with open(f"/proc/{pid}/stat") as file:
         shim = int(file.read().rpartition(")")[2].split()[1])
     os.kill(shim, signal.SIGKILL)
-    until(lambda: server.inspect("tough")["State"]["Pid"] not in (0, pid), "it was started again")
+    wait_for(lambda: server.inspect("tough")["State"]["Pid"] not in (0, pid), "it was started again")
     assert not os.path.exists(f"/proc/{pid}/root/bin/sh")
     assert len(mounts_of(server, found["Id"])) == 1
     server.docker("rm", "-f", "tough")
@@ -163,7 +164,7 @@ def test_the_default_is_a_choice_and_a_reload_changes_it(tmp_root, program, busy
     assert daemon.inspect("one")["HostConfig"]["Runtime"] == "theirs"
     config.write_text(json.dumps({}))
     daemon.process.send_signal(signal.SIGHUP)
-    until(lambda: "configuration reloaded" in daemon.log.read_text(), "reload")
+    wait_for(lambda: "configuration reloaded" in daemon.log.read_text(), "reload")
     assert daemon.docker("info", "--format", "{{.DefaultRuntime}}").stdout == "runc\n"
     daemon.docker("run", "--name", "two", "bb", "true")
     assert daemon.inspect("two")["HostConfig"]["Runtime"] == "runc"

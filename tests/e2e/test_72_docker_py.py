@@ -11,6 +11,8 @@ import time
 import docker
 import pytest
 
+from lib.wait import wait_for
+
 
 @pytest.fixture(scope="module")
 def served(shared_daemon, registry):
@@ -359,10 +361,7 @@ def test_many_clients_at_once(served):
         assert results == [200] * 20
         for raw in waits:
             raw.close()
-        end = time.monotonic() + 60
-        while threads_of(pid) > before + 5 and time.monotonic() < end:
-            time.sleep(0.1)
-        assert threads_of(pid) <= before + 5
+        wait_for(lambda: threads_of(pid) <= before + 5, "the threads of clients that left")
     finally:
         remove(served, container)
 

@@ -8,6 +8,7 @@ import urllib.parse
 import pytest
 
 from lib.raw_http import last_answer
+from lib.wait import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +34,10 @@ def call(daemon, method, path, body=None, kind="application/json"):
 def test_links_on_the_default_bridge(engine):
     engine.docker("run", "-d", "--name", "lk-db", "-e", "FOO=1", "--expose", "5432", "--expose", "80/udp", "legacy-bb", "sleep", "1000")
     address = engine.inspect("lk-db")["NetworkSettings"]["IPAddress"]
-    engine.docker("run", "-d", "--name", "lk-app", "--link", "lk-db:my-db", "legacy-bb", "sh", "-c", "env; sleep 1000")
+    engine.docker("run", "-d", "--name", "lk-app", "--link", "lk-db:my-db", "legacy-bb", "sh", "-c", "env; echo that is all; sleep 1000")
     said = engine.docker("exec", "lk-app", "cat", "/etc/hosts").stdout
     assert f"{address}\tmy-db" in said
+    wait_for(lambda: "that is all" in engine.docker("logs", "lk-app").stdout, "its variables")
     env = engine.docker("logs", "lk-app").stdout.splitlines()
     for line in (
         "MY_DB_NAME=/lk-app/my-db",

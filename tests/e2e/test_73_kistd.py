@@ -8,13 +8,12 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import time
 
 import pytest
 
 from lib.daemon import Daemon
 from lib.ports import free_port
-from lib.shim import process_runs
+from lib.wait import wait_for
 
 
 def run_kistd(program, *args, **options):
@@ -25,7 +24,7 @@ def run_kistd(program, *args, **options):
 
 def ping(address):
     with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(5)
+        probe.settimeout(60)
         probe.connect(str(address))
         probe.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
         return b" 200 " in probe.recv(64)
@@ -119,7 +118,7 @@ def test_socket_activation_and_readiness(program, tmp_root):
     listener.listen(8)
     notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     notify.bind(str(tmp_root / "n.sock"))
-    notify.settimeout(20)
+    notify.settimeout(120)
     name = f"kt{os.getpid() % 100000}"
     argv = [
         program("kistd"), "-H", "fd://", "--data-root", str(tmp_root / "d"), "--exec-root", str(tmp_root / "x"),
@@ -182,16 +181,10 @@ def test_reload_of_debug(program, tmp_root):
     assert debug_lines() == 0
     file.write_text('{"debug": true}')
     server.process.send_signal(signal.SIGHUP)
-    end = time.monotonic() + 60
-    while debug_lines() == 0 and time.monotonic() < end:
-        time.sleep(0.1)
-    assert debug_lines() > 0
+    wait_for(lambda: debug_lines() > 0, "a line of that level")
     file.write_text("{ broken")
     server.process.send_signal(signal.SIGHUP)
-    end = time.monotonic() + 60
-    while "configuration not reloaded" not in server.log.read_text() and time.monotonic() < end:
-        time.sleep(0.1)
-    assert "configuration not reloaded" in server.log.read_text()
+    wait_for(lambda: "configuration not reloaded" in server.log.read_text(), "the refusal")
     assert ping(server.socket)
     server.finish()
 
@@ -254,24 +247,26 @@ def test_containers_outlive_the_daemon(daemon, registry, end):
 
 def test_exit_while_the_daemon_is_away(daemon, registry):
     with_image(daemon, registry)
-    daemon.docker("run", "-d", "--name", "aa", "bb", "sh", "-c", "sleep 4; echo bye; exit 5")
-    daemon.docker("run", "-d", "--rm", "--name", "gone", "bb", "sleep", "4")
-    pids = [daemon.inspect(name)["State"]["Pid"] for name in ("aa", "gone")]
+    go = daemon.root / "go"
+    go.mkdir()
+    script = "until [ -e /go/on ]; do sleep 0.05; done; echo bye; exit 5"
+    for options in (["--name", "aa"], ["--rm", "--name", "gone"]):
+        daemon.docker("run", "-d", "-v", f"{go}:/go", *options, "bb", "sh", "-c", script)
     daemon.kill()
-    end = time.monotonic() + 60
-    while any(process_runs(pid) for pid in pids) and time.monotonic() < end:
-        time.sleep(0.05)
+    (go / "on").touch()
+    wait_for(lambda: len(list((daemon.root / "x/shim").glob("*/exit.json"))) == 2, "exit.json of both")
     daemon.start()
     state = daemon.inspect("aa")["State"]
     assert (state["Status"], state["ExitCode"]) == ("exited", 5)
     assert daemon.docker("logs", "aa").stdout == "bye\n"
-    assert json.loads(daemon.docker("inspect", "gone", check=False).stdout) == []
+    wait_for(lambda: json.loads(daemon.docker("inspect", "gone", check=False).stdout) == [], "its removal")
 
 
 @pytest.mark.usefixtures("plain")
 def test_idle_memory(daemon):
-    time.sleep(0.5)
-    with open(f"/proc/{daemon.process.pid}/smaps_rollup") as rollup:
-        resident = next(int(line.split()[1]) for line in rollup if line.startswith("Rss:"))
+    def resident():
+        with open(f"/proc/{daemon.process.pid}/smaps_rollup") as rollup:
+            return next(int(line.split()[1]) for line in rollup if line.startswith("Rss:"))
+
     # Resident is the most that the proportional size can be, whoever shares the libraries. Budget: 8 MB.
-    assert resident <= 8192, resident
+    wait_for(lambda: resident() <= 8192, lambda: f"8192 kB, are {resident()}")

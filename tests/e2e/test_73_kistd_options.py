@@ -10,18 +10,12 @@ import urllib.request
 from lib.daemon import Daemon
 from lib.raw_http import last_answer
 from lib.ports import free_port
+from lib.wait import wait_for
 
 
 def get(daemon, path):
     status, _, body = last_answer(str(daemon.socket), f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
     return status, body
-
-
-def wait_until(condition):
-    end = time.monotonic() + 60
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.05)
-    assert condition()
 
 
 def test_defaults_of_containers_act(tmp_root, program, registry):
@@ -40,9 +34,9 @@ def test_defaults_of_containers_act(tmp_root, program, registry):
     own = server.docker("run", "--rm", "--dns", "192.0.2.99", "--ulimit", "nofile=99", "bb", "sh", "-c", script).stdout
     assert "192.0.2.99" in own and "192.0.2.53" not in own and "99\n99" in own
     server.docker("run", "-d", "--name", "tt", "-p", "80", "--init=false", "bb", "sleep", "1000")
-    begun = time.monotonic()
     assert server.inspect("tt")["NetworkSettings"]["Ports"]["80/tcp"][0]["HostIp"] == "127.0.0.1"
     assert server.inspect("tt")["HostConfig"]["IpcMode"] == "shareable"
+    begun = time.monotonic()
     server.docker("stop", "tt")
     assert time.monotonic() - begun < 9
     info = json.loads(server.docker("info", "--format", "{{json .}}").stdout)
@@ -66,7 +60,7 @@ def test_sighup_reloads_what_dockerd_reloads(tmp_root, program):
     changed |= {"max-concurrent-downloads": 7, "default-ulimits": {"core": {"Name": "core", "Hard": 0, "Soft": 0}}, "exec-root": "/run/no"}
     file.write_text(json.dumps({key: value for key, value in changed.items() if key != "exec-root"}))
     server.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: "configuration reloaded" in server.log.read_text())
+    wait_for(lambda: "configuration reloaded" in server.log.read_text())
     info = json.loads(server.docker("info", "--format", "{{json .}}").stdout)
     assert info["Labels"] == ["a=2"] and info["Debug"]
     assert info["RegistryConfig"]["IndexConfigs"]["reg.test:5000"]["Secure"] is False
@@ -80,7 +74,7 @@ def test_sighup_reloads_what_dockerd_reloads(tmp_root, program):
     # What cannot be used changes nothing.
     file.write_text('{"labels": ["bad"], "debug": false}')
     server.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: "configuration not reloaded" in server.log.read_text())
+    wait_for(lambda: "configuration not reloaded" in server.log.read_text())
     assert json.loads(server.docker("info", "--format", "{{json .}}").stdout)["Labels"] == ["a=2"]
     server.finish()
 
@@ -93,7 +87,7 @@ def test_debug_endpoint_and_threads(tmp_root, program):
     assert status == 200 and "--debug" in document["cmdline"] and "Sys" in document["memstats"]
     assert b"kistd" in get(server, "/debug/threads")[1]
     server.process.send_signal(signal.SIGUSR1)
-    wait_until(lambda: '"thread"' in server.log.read_text())
+    wait_for(lambda: '"thread"' in server.log.read_text())
     assert all(json.loads(line)["level"] for line in server.log.read_text().splitlines())
     server.finish()
 

@@ -8,13 +8,13 @@ import pathlib
 import signal
 import socketserver
 import threading
-import time
 import types
 
 import pytest
 
 from lib.daemon import Daemon
 from lib.engine_api import Api
+from lib.wait import wait_for
 
 PLUGINS = pathlib.Path("/run/docker/plugins")
 
@@ -203,17 +203,12 @@ def test_a_policy_is_read_again(sockets, tmp_root):
     policy[f"unix://{tmp_root}/watch.sock"] = {"access": "none", "allow": ["GET /version"]}
     file.write_text(json.dumps(policy))
     server.process.send_signal(signal.SIGHUP)
-    end = time.monotonic() + 60
-    while watch("ps").returncode == 0 and time.monotonic() < end:
-        time.sleep(0.05)
-    assert "access none" in watch("ps").stderr
+    wait_for(lambda: "access none" in watch("ps").stderr, "the new policy")
     assert watch("version").returncode == 0
     policy[f"unix://{tmp_root}/nobody.sock"] = {"access": "all"}
     file.write_text(json.dumps(policy))
     server.process.send_signal(signal.SIGHUP)
-    end = time.monotonic() + 60
-    while "is none of the --host addresses" not in server.log.read_text() and time.monotonic() < end:
-        time.sleep(0.05)
+    wait_for(lambda: "is none of the --host addresses" in server.log.read_text(), "the refusal")
     assert "access none" in watch("ps").stderr
 
 

@@ -52,6 +52,16 @@ class Terminal:
     def send(self, data):
         os.write(self.fd, data)
 
+    def send_until(self, data, what):
+        """For a command that may not listen yet: what it does not read at its start is lost."""
+        end = time.monotonic() + 120
+        while what not in self.seen:
+            assert time.monotonic() < end, f"{what!r} is missing in {self.seen!r}"
+            self.send(data)
+            while what not in self.seen and select.select([self.fd], [], [], 1)[0]:
+                self.seen += os.read(self.fd, 4096)
+        self.seen = self.seen.split(what, 1)[1]
+
     def expect(self, what, patience=60):
         end = time.monotonic() + patience
         while what not in self.seen:
@@ -130,13 +140,11 @@ def test_detach_and_attach_again(engine):
     assert terminal.exit_code() == 0
     assert engine.kist("inspect", "-f", "{{.State.Running}}", "d1").stdout == "true\n"
     terminal = Terminal(engine, "attach", "--detach-keys", "ctrl-x", "d1")
-    time.sleep(0.5)
-    terminal.send(b"echo ba$((40+2))ck\n")
-    terminal.expect(b"ba42ck")
+    terminal.send_until(b"echo ba$((40+2))ck\n", b"ba42ck")
     terminal.send(b"\x18")
     assert terminal.exit_code() == 0
     terminal = Terminal(engine, "attach", "d1")
-    time.sleep(0.5)
+    terminal.send_until(b"echo ag$((40+2))ain\n", b"ag42ain")
     terminal.send(b"exit 5\n")
     assert terminal.exit_code() == 5
 
@@ -292,13 +300,13 @@ def test_starts_the_engine_by_itself(program):
         "$0" ps -q && "$0" info --format '{{.DockerRootDir}}'
         code=$?
         kill "$(cat /run/kist/kistd.pid)"
-        for i in $(seq 100); do test -e /run/kist/kistd.pid || break; sleep 0.1; done
+        for i in $(seq 600); do test -e /run/kist/kistd.pid || break; sleep 0.1; done
         test ! -e /run/kist/kistd.pid || exit 8
         exit $code
     """
     run = subprocess.run(
         ["unshare", "--mount", "--net", "--propagation", "private", "sh", "-c", script, program("kist")],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert (run.returncode, run.stdout) == (0, "/var/lib/kist\n"), run.stderr
 

@@ -17,6 +17,7 @@ import pytest
 
 from lib import images
 from lib.daemon import Daemon
+from lib.wait import wait_for
 
 IDENTITY = "ab" * 32
 
@@ -383,7 +384,8 @@ def test_rotated_files_are_compressed_and_read(shared, driver):
                   "--log-opt", "compress=true", "busybox", "seq", str(count))  # fmt: skip
     identity = shared.inspect("packed")["Id"]
     folder = shared.root / "d/containers" / identity
-    assert [p for p in folder.iterdir() if p.name.endswith(".gz")]
+    # The last of them may be compressed when the container has ended.
+    wait_for(lambda: [p for p in folder.iterdir() if p.name.endswith(".gz")], "a compressed one")
     lines = shared.docker("logs", "packed").stdout.split()
     # All that was not rotated away, without a gap, up to the last.
     assert lines == [str(i) for i in range(int(lines[0]), count + 1)] and len(lines) > 4000

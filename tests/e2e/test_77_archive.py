@@ -13,6 +13,7 @@ import urllib.parse
 import pytest
 
 from lib import images
+from lib.wait import wait_for
 
 
 class Api(http.client.HTTPConnection):
@@ -275,10 +276,7 @@ def test_owner_of_what_is_copied(shared, api):
 def test_client_that_hangs_up(shared, api):
     shared.docker("run", "-d", "--name", "gone", "busybox", "sh", "-c", "head -c 60000000 /dev/zero >/big; sleep 1000")
     try:
-        end = time.monotonic() + 30
-        while api.call("HEAD", "gone", "/big")[0] != 200 or api.call("HEAD", "gone", "/big")[2]["size"] < 60000000:
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        wait_for(lambda: api.call("HEAD", "gone", "/big")[0] == 200 and api.call("HEAD", "gone", "/big")[2]["size"] == 60000000, "the file")
         for _ in range(3):
             client = socket.socket(socket.AF_UNIX)
             client.connect(str(shared.socket))

@@ -13,6 +13,7 @@ import uuid
 import pytest
 
 from lib import images
+from lib.wait import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +51,7 @@ def test_explain_other_states(shared):
     try:
         assert "never ran: `kist start NAME`" in shared.kist("explain", "st").stdout
         shared.docker("start", "st")
-        end = time.monotonic() + 30
-        while "unhealthy" not in shared.kist("explain", "st").stdout:
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        wait_for(lambda: "unhealthy" in shared.kist("explain", "st").stdout, "unhealthy")
         said = shared.kist("explain", "st").stdout
         assert "It runs, since" in said and "said: sick" in said
         shared.docker("pause", "st")

@@ -6,6 +6,7 @@ import threading
 import time
 
 from lib import images
+from lib.wait import wait_for
 
 VERBS = (["pause"], ["unpause"], ["kill"], ["stop", "-t", "0"], ["restart", "-t", "0"], ["start"])
 
@@ -38,9 +39,5 @@ def test_verbs_race(daemon, busybox_rootfs, tmp_root):
         one.join()
     assert not problems
     assert daemon.docker("ps", "-aq").stdout == ""
-    shims = subprocess.run(["pgrep", "-f", f"kist-shim.*{daemon.root}"], capture_output=True, text=True, check=False).stdout.split()
-    deadline = time.monotonic() + 60
-    while shims and time.monotonic() < deadline:
-        time.sleep(0.1)
-        shims = subprocess.run(["pgrep", "-f", f"kist-shim.*{daemon.root}"], capture_output=True, text=True, check=False).stdout.split()
-    assert not shims
+    shims = ["pgrep", "-f", f"kist-shim.*{daemon.root}"]
+    wait_for(lambda: not subprocess.run(shims, capture_output=True, check=False).stdout, "the shims to end")

@@ -12,7 +12,7 @@ import sqlite3
 import pytest
 
 from lib import images
-from lib.engine_api import until
+from lib.wait import wait_for
 
 SYS_PIDFD_GETFD = 438
 
@@ -73,7 +73,7 @@ def test_a_line_that_breaks_ends_no_container(own):
     own.docker("exec", "-d", "steady", "sh", "-c", "sleep 1000; true")
     pid = own.inspect("steady")["State"]["Pid"]
     assert cut_lines(own) >= 1
-    until(lambda: own.docker("exec", "steady", "echo", "here", check=False).stdout == "here\n", "the line")
+    wait_for(lambda: own.docker("exec", "steady", "echo", "here", check=False).stdout == "here\n", "the line")
     state = own.inspect("steady")["State"]
     assert state["Running"] and state["Pid"] == pid and own.inspect("steady")["ExecIDs"]
     own.docker("stop", "steady")
@@ -94,7 +94,7 @@ def test_a_stuck_shim_holds_up_nobody_else(own):
         assert refused.returncode != 0
     finally:
         os.kill(shim, signal.SIGCONT)
-    until(lambda: own.docker("exec", "stuck", "true", check=False).returncode == 0, "the stuck shim")
+    wait_for(lambda: own.docker("exec", "stuck", "true", check=False).returncode == 0, "the stuck shim")
     own.docker("rm", "-f", "stuck", "fine")
 
 
@@ -116,20 +116,20 @@ def test_execs_are_found_again(own):
         assert status == 200, body
         return body
 
-    until(lambda: not look(ends)["Running"], "an end")
+    wait_for(lambda: not look(ends)["Running"], "an end")
     inside, process = own.inspect("host")["State"]["Pid"], look(away)["Pid"]
     own.kill()
     # One ends while nobody is there to see it.
     pathlib.Path(f"/proc/{inside}/root/go").touch()
-    until(lambda: not pathlib.Path(f"/proc/{process}").exists(), "an end that nobody sees")
+    wait_for(lambda: not pathlib.Path(f"/proc/{process}").exists(), "an end that nobody sees")
     own.start()
     assert look(runs)["Running"] and look(runs)["Pid"] > 0
     assert (look(ends)["Running"], look(ends)["ExitCode"]) == (False, 5)
-    until(lambda: look(away)["ExitCode"] == 9, "the end of one that was found again")
+    wait_for(lambda: look(away)["ExitCode"] == 9, "the end of one that was found again")
     assert call(own, "POST", f"/exec/{waits}/start", {"Detach": True})[0] == 200
-    until(lambda: look(waits)["ExitCode"] == 6, "one that was created before")
+    wait_for(lambda: look(waits)["ExitCode"] == 6, "one that was created before")
     os.kill(look(runs)["Pid"], signal.SIGKILL)
-    until(lambda: look(runs)["ExitCode"] == 137, "the killed one")
+    wait_for(lambda: look(runs)["ExitCode"] == 137, "the killed one")
     own.restart()
     assert look(away)["ExitCode"] == 9
     own.docker("rm", "-f", "host")

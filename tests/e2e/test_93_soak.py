@@ -6,7 +6,7 @@ import os
 import socket
 
 from lib import images
-from lib.runtime_box import wait_for
+from lib.wait import wait_for
 
 COUNT = int(os.environ.get("KIST_SOAK", "200"))
 WARM_UP = 60

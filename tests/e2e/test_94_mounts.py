@@ -12,6 +12,7 @@ import pytest
 
 from lib import images
 from lib.daemon import Daemon
+from lib.wait import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def test_a_tmpfs_volume_is_one_for_all_while_it_is_used(shared):
     assert full.returncode == 1 and "No space left" in full.stderr
     assert is_mounted(shared, "ram")
     shared.docker("rm", "-f", "keeper")
-    assert not is_mounted(shared, "ram")
+    wait_for(lambda: not is_mounted(shared, "ram"), "the volume to be unmounted")
     assert shared.docker("run", "--rm", "-v", "ram:/m", "busybox", "ls", "/m").stdout == ""
     shared.docker("volume", "rm", "ram")
 
@@ -100,9 +101,9 @@ def test_mounts_are_counted_anew_after_kill(daemon, busybox_tar):
     daemon.start()
     assert is_mounted(daemon, "kept")
     daemon.docker("wait", "gone", check=False)
-    assert not is_mounted(daemon, "unused")
+    wait_for(lambda: not is_mounted(daemon, "unused"), "the volume of one that ended to be unmounted")
     daemon.docker("rm", "-f", "user", "gone")
-    assert not is_mounted(daemon, "kept")
+    wait_for(lambda: not is_mounted(daemon, "kept"), "the volume to be unmounted")
 
 
 def test_shared_memory_has_its_size(shared):
@@ -112,7 +113,7 @@ def test_shared_memory_has_its_size(shared):
                           "cat /dev/shm/f; df -k /dev/shm | tail -n1")  # fmt: skip
     assert taken.stdout.split()[0] == "word" and taken.stdout.split()[2] == "2048", taken.stdout
     shared.docker("rm", "-f", "giver")
-    assert f"{shared.root}/x/shim" not in pathlib.Path("/proc/self/mountinfo").read_text()
+    wait_for(lambda: f"{shared.root}/x/shim" not in pathlib.Path("/proc/self/mountinfo").read_text(), "its mounts to go")
 
 
 @pytest.fixture(scope="module")

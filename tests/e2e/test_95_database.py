@@ -4,11 +4,11 @@ import os
 import pathlib
 import sqlite3
 import subprocess
-import time
 
 import pytest
 
 from lib import images
+from lib.wait import wait_for
 
 
 @pytest.fixture
@@ -19,9 +19,7 @@ def filled(daemon, session_root, busybox_rootfs):
     daemon.docker("run", "--name", "first", "-v", "kept:/data", "busybox", "sh", "-c", "echo content >/data/file; echo own >/file")
     # The copy is made in the background of a start.
     daemon.restart()
-    end = time.monotonic() + 60
-    while not (daemon.root / "d/meta.db.copy").exists() and time.monotonic() < end:
-        time.sleep(0.02)
+    wait_for((daemon.root / "d/meta.db.copy").exists, "the copy")
     daemon.stop()
     return daemon
 

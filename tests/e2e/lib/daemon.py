@@ -73,11 +73,13 @@ class Daemon:
         raise AssertionError("kistd is not ready: " + self.log.read_text())
 
     def stop(self):
-        """A graceful end: containers go on."""
-        if self.process and self.process.poll() is None:
+        """A graceful end: containers go on. Returns the exit status."""
+        code = self.process.poll() if self.process else None
+        if self.process and code is None:
             self.process.terminate()
-            self.process.wait(60)
+            code = self.process.wait(60)
         self.process = None
+        return code
 
     def kill(self):
         """kill -9."""
@@ -117,13 +119,17 @@ class Daemon:
         ids = self.docker("ps", "-aq", "--no-trunc", check=False).stdout.split()
         if ids:
             self.docker("rm", "-f", "-v", *ids, check=False)
-        self.stop()
-        left = [f"cgroup {path}" for i in ids for path in leaks.cgroups(i)]
-        left += [f"link {name}" for name in leaks.links(self.bridge)]
-        left += [f"nft table {name}" for name in leaks.tables(self.table)]
+        code = self.stop()
+        left = leaks.await_none(lambda: self._left(ids))
         self._remove_network()
         left += self.reports()
-        assert not left, "left behind: " + "; ".join(left)
+        said = f"\n--- kistd ended with {code} ---\n{self.log.read_text(errors='replace')[-4000:]}"
+        assert not left, "left behind: " + "; ".join(left) + said
+
+    def _left(self, ids):
+        left = [f"cgroup {path}" for path in leaks.cgroups(*ids)]
+        left += [f"link {name}" for name in leaks.links(self.bridge)]
+        return left + [f"nft table {name}" for name in leaks.tables(self.table)]
 
     def reports(self):
         """The first finding of a sanitizer in the engine's log, if there is one."""

@@ -1,19 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Engine API of a daemon over its socket, as plain as it goes; and patience."""
+"""The Engine API of a daemon over its socket, as plain as it goes."""
 import http.client
 import json
 import socket
-import time
-
-
-def until(test, what, patience=120):
-    end = time.monotonic() + patience
-    while time.monotonic() < end:
-        value = test()
-        if value:
-            return value
-        time.sleep(0.05)
-    raise AssertionError(f"not in time: {what}")
 
 
 class Api(http.client.HTTPConnection):

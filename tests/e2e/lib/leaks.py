@@ -50,19 +50,24 @@ def mounts(root):
     return found
 
 
-def cgroups(name):
-    """Cgroup folders whose name holds `name`, in any hierarchy."""
+def cgroups(*names):
+    """Cgroup folders whose name holds one of these, in any hierarchy."""
     found = []
-    for top in pathlib.Path("/sys/fs/cgroup").iterdir():
+    for top in pathlib.Path("/sys/fs/cgroup").iterdir() if names else ():
         if top.is_dir() and not top.is_symlink():
             for folder, folders, _ in os.walk(top):
-                found += [os.path.join(folder, f) for f in folders if name in f]
+                found += [os.path.join(folder, f) for f in folders if any(name in f for name in names)]
     return found
 
 
 def links(prefix):
-    text = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
-    return [line.split(":")[1].strip() for line in text.splitlines() if line.split(":")[1].strip().startswith(prefix)]
+    # Not by `ip link`: its list has holes while links come and go.
+    return [name for name in os.listdir("/sys/class/net") if name.startswith(prefix)]
+
+
+def ports(bridge):
+    """The links that are on it."""
+    return os.listdir(f"/sys/class/net/{bridge}/brif")
 
 
 def tables(name):
@@ -70,15 +75,20 @@ def tables(name):
     return [line for line in run.stdout.splitlines() if line.split()[-1] == name]
 
 
-def find(root, patience=30.0):
-    """Everything of `root` that is still there after at most `patience` seconds."""
+def await_none(look, patience=60.0):
+    """What look() still finds after at most `patience` seconds."""
     end = time.monotonic() + patience
-    while True:
-        left = [f"process {pid}: {line}" for pid, line in processes(root).items()]
-        left += [f"mount {point}" for point in mounts(root)]
-        if not left or time.monotonic() > end:
-            return left
+    while (left := look()) and time.monotonic() < end:
         time.sleep(0.1)
+    return left
+
+
+def find(root):
+    """Everything of `root` that does not go."""
+    return await_none(
+        lambda: [f"process {pid}: {line}" for pid, line in processes(root).items()]
+        + [f"mount {point}" for point in mounts(root)]
+    )
 
 
 def clean(root):

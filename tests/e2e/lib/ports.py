@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ports for what a test publishes or lets a server listen on.
+"""Ports for what a test publishes or lets a server listen on; numbers that addresses are made of.
 
 Outside the range that the kernel takes for connections and for port 0, and kept from every other test of this machine
 until this process ends: an abstract socket stands for each.
@@ -21,10 +21,10 @@ def _is_free(port):
     return True
 
 
-def _keep(port):
+def _keep(number, kind="port"):
     mark = socket.socket(socket.AF_UNIX)
     try:
-        mark.bind(f"\0kist-test-port-{port}")
+        mark.bind(f"\0kist-test-{kind}-{number}")
     except OSError:
         mark.close()
         return None
@@ -47,3 +47,12 @@ def free_port(count=1):
             return first
         for mark in marks:
             mark.close()
+
+
+def free_number(kind, count):
+    """One of 0 to count - 1 that no other test has of this kind, and none gets before this process ends."""
+    for number in random.sample(range(count), count):
+        if mark := _keep(number, kind):
+            _kept.append(mark)
+            return number
+    raise AssertionError(f"all {count} numbers of {kind} are taken")

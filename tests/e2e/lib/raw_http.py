@@ -23,7 +23,7 @@ def last_answer(address, data):
     """Sends bytes, reads to the end: (status, headers, body) of the last answer."""
     family = socket.AF_INET if isinstance(address, tuple) else socket.AF_UNIX
     with socket.socket(family) as client:
-        client.settimeout(20)
+        client.settimeout(120)
         client.connect(address)
         try:
             client.sendall(data)

@@ -12,6 +12,8 @@ import subprocess
 import time
 import uuid
 
+from lib.wait import wait_for
+
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -103,8 +105,8 @@ class Box:
     def pid(self, name):
         return json.loads(self.call("state", name).stdout)["pid"]
 
-    def wait_status(self, name, wanted, patience=60):
-        wait_for(lambda: self.status(name) == wanted, patience, lambda: f"{name} to be {wanted}, is {self.status(name)}")
+    def wait_status(self, name, wanted):
+        wait_for(lambda: self.status(name) == wanted, lambda: f"{name} to be {wanted}, is {self.status(name)}")
 
     def delete(self, name):
         """delete --force, while we reap what its processes leave to us: a pid namespace ends when all are reaped."""
@@ -119,15 +121,6 @@ class Box:
             if (self.state / name).exists():
                 self.delete(name)
         reap()
-
-
-def wait_for(condition, patience=60, what="condition"):
-    """What `condition()` gives as soon as that is something. `what` can be a function: what is to be said at the end."""
-    end = time.monotonic() + patience
-    while not (found := condition()):
-        assert time.monotonic() < end, f"waited {patience} s for {what() if callable(what) else what}"
-        time.sleep(0.01)
-    return found
 
 
 def adopt_orphans():

@@ -11,7 +11,8 @@ import socket
 import struct
 import subprocess
 import threading
-import time
+
+from lib.wait import wait_for
 
 RUNC_OPTIONS = "containerd.runc.v1.Options"
 PROCESS_JSON = "types.containerd.io/opencontainers/runtime-spec/1/Process"
@@ -177,6 +178,11 @@ class EventServer:
     def topics(self):
         return [event[0] for event in self.events]
 
+    def expect(self, *topics):
+        """These, in this order and no others: they come after the answers of the calls that caused them."""
+        wait_for(lambda: len(self.events) >= len(topics), lambda: f"events {topics}, are {self.topics()}")
+        assert self.topics() == list(topics)
+
     def close(self):
         self.listener.close()
 
@@ -285,7 +291,9 @@ class Shim:
         return json.loads((self.bundle / "exit.json").read_text())
 
     def log_lines(self, name="c-json.log"):
-        return [json.loads(line) for line in (self.bundle / name).read_text().splitlines()]
+        """The whole ones: a reader may see the beginning of one that is being written."""
+        whole, _, _ = (self.bundle / name).read_text().rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
 
     def log_uri(self, **options):
         query = "&".join(f"{key.replace('_', '-')}={value}" for key, value in options.items())
@@ -353,14 +361,5 @@ def process_runs(pid):
         return False
 
 
-def wait_until(what, timeout=60):
-    end = time.monotonic() + timeout
-    while time.monotonic() < end:
-        if what():
-            return True
-        time.sleep(0.02)
-    return False
-
-
 def wait_gone(pid):
-    assert wait_until(lambda: not process_runs(pid)), f"process {pid} still runs"
+    wait_for(lambda: not process_runs(pid), f"process {pid} to end")
