@@ -186,4 +186,4 @@ def test_a_removal_with_volumes_that_was_cut_short(own):
     own.start()
     assert own.docker("ps", "-aq").stdout == ""
     assert own.docker("volume", "ls", "-q").stdout == "", volume
-    assert not (own.root / "d/volumes" / volume).exists()
+    wait_for(lambda: not (own.root / "d/volumes" / volume).exists(), "the volume's folder to go")

@@ -118,9 +118,9 @@ RUNTIME_TESTS["runtime_oom_events"] = own_script(
     """r() { kist-runtime --root /tmp/state "$@"; }
 r run -d -b /tmp/b c1 >/dev/null 2>&1 </dev/null || fail run
 r events c1 >/tmp/events 2>&1 &
-sleep 1
+for i in $(seq 600); do [ -s /tmp/events ] && break; sleep 0.1; done
 touch /tmp/b/rootfs/go
-for i in 1 2 3 4 5 6 7 8 9; do grep -q '"type":"oom"' /tmp/events && break; sleep 1; done
+for i in $(seq 600); do grep -q '"type":"oom"' /tmp/events && break; sleep 0.1; done
 grep -q '"type":"oom"' /tmp/events || fail "no event: $(cat /tmp/events)"
 r events --stats c1 | grep -q '"limit":16777216' || fail "stats: $(r events --stats c1)"
 grep -q "oom_kill 1" /sys/fs/cgroup/kist-vm/c1/memory.events || fail "memory.events"

@@ -49,7 +49,7 @@ fail() {
 }
 lines() { wc -l < /tmp/b/rootfs/count; }
 # grow N: until the container has written N lines more
-grow() { n=$(($(lines) + $1)); for i in $(seq 300); do [ $(lines) -ge $n ] && return; sleep 0.1; done; fail "it does not count on"; }
+grow() { n=$(($(lines) + $1)); for i in $(seq 600); do [ $(lines) -ge $n ] && return; sleep 0.1; done; fail "it does not count on"; }
 in_order() {
     seen=$(cat /tmp/b/rootfs/count)
     [ "$seen" = "$(seq 0 $(($(echo "$seen" | wc -l) - 1)))" ] || fail "it began anew: $seen"
@@ -88,7 +88,7 @@ grep -q criu-root /proc/mounts && fail "a mount is left"
 r pause c1 && [ "$(r state c1 | grep -c paused)" = 1 ] || fail pause
 r resume c1; grow 1
 r kill c1 KILL
-for i in $(seq 100); do r state c1 | grep -q stopped && break; sleep 0.1; done
+for i in $(seq 600); do r state c1 | grep -q stopped && break; sleep 0.1; done
 r state c1 | grep -q stopped || fail "kill"
 r delete c1 || fail delete
 [ -d /sys/fs/cgroup/kist-vm ] && [ -d /sys/fs/cgroup/kist-vm/c1 ] && fail "the cgroup is left" """),

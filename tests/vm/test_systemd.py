@@ -49,6 +49,7 @@ config() { mkdir -p /tmp/b && cat > /tmp/b/config.json; }
 # running WORDS: processes whose command line holds these
 running() { for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline 2>/dev/null | grep -q "$1" && echo ${p#/proc/}; done; }
 gone() {
+    for i in $(seq 600); do [ "$(show $1 LoadState)" = not-found ] && break; sleep 0.1; done
     [ "$(show $1 ActiveState)" = inactive ] || fail "unit $1 is $(show $1 ActiveState)"
     [ "$(show $1 LoadState)" = not-found ] || fail "unit $1 is still loaded"
     [ -z "$(find /sys/fs/cgroup -name $1)" ] || fail "cgroup of $1 is left"
@@ -101,7 +102,7 @@ has "$(r exec c1 cat /proc/self/cgroup)" "0::/"
 r pause c1 && [ "$(r state c1 | grep -c paused)" = 1 ] || fail pause
 r resume c1 || fail resume
 r kill c1 KILL
-for i in 1 2 3 4 5 6 7 8 9; do r state c1 | grep -q stopped && break; sleep 0.2; done
+for i in $(seq 600); do r state c1 | grep -q stopped && break; sleep 0.1; done
 r delete c1 || fail delete
 gone kist-c1.scope"""),
     "one_pid": script(spec(["/bin/true"], pids={"limit": 1}), """r run -b /tmp/b c1 || fail "with a limit of one process"
@@ -119,7 +120,7 @@ r run -b /tmp/b c1
 out=$(r run -b /tmp/b c1 2>&1); has "$out" works; has "$out" "not permitted"; gone kist-c1.scope"""),
     "killed_create": script(spec(SLEEP, hooks=HANGING), """r create -b /tmp/b c1 >/dev/null 2>&1 </dev/null &
 creator=$!
-for i in $(seq 100); do [ "$(running 'sleep 1000')" ] && break; sleep 0.1; done
+for i in $(seq 600); do [ "$(running 'sleep 1000')" ] && break; sleep 0.1; done
 [ "$(show kist-c1.scope ActiveState)" = active ] || fail "no unit"
 kill -9 $(running 'kist-runtime.*[c]reate'); wait $creator
 kill -9 $(running '[s]leep 1000')
@@ -187,7 +188,7 @@ V1_TESTS = {
         """r run -d -b /tmp/b c1 >/tmp/out 2>&1 </dev/null || fail "$(cat /tmp/out)"
 pid=$(r state c1 | sed -n 's/.*"pid": \\([0-9]*\\).*/\\1/p')
 [ "$(show kist-c1.scope ActiveState)" = active ] || fail "no unit"
-for i in $(seq 100); do grep -q 17 /tmp/out && break; sleep 0.1; done
+for i in $(seq 600); do grep -q 17 /tmp/out && break; sleep 0.1; done
 has "$(cat /tmp/out)" 33554432; has "$(cat /tmp/out)" 17
 for name in memory pids devices cpu,cpuacct; do
     has "$(grep ":$name:" /proc/$pid/cgroup)" "/kist.slice/kist-vm.slice/kist-c1.scope"
