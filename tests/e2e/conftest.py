@@ -18,6 +18,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from lib import images, leaks  # noqa: E402
 from lib.daemon import Daemon  # noqa: E402
+from lib.kist_registry import KistRegistry  # noqa: E402
 from lib.registry import Registry  # noqa: E402
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
@@ -106,6 +107,14 @@ def busybox_rootfs(session_root):
 
 
 @pytest.fixture(scope="session")
+def busybox_tar(session_root, busybox_rootfs):
+    """That filesystem as `docker import` takes it."""
+    path = session_root / "busybox.tar"
+    path.write_bytes(images.tar_of(busybox_rootfs))
+    return path
+
+
+@pytest.fixture(scope="session")
 def busybox_layout(session_root, busybox_rootfs):
     """An OCI layout that holds that filesystem as image `busybox` (CMD sh)."""
     return images.oci_layout(session_root / "layout", busybox_rootfs)
@@ -143,3 +152,64 @@ def shared_daemon(program):
     leaks.clean(str(path))
     shutil.rmtree(path, ignore_errors=True)
     assert not left, "left behind: " + "; ".join(left)
+
+
+def _with_busybox(server, tar):
+    server.docker("import", "-c", 'CMD ["sh"]', tar, "busybox:latest")
+    return server
+
+
+@pytest.fixture
+def own(daemon, busybox_tar):
+    """`daemon` with the image busybox:latest."""
+    return _with_busybox(daemon, busybox_tar)
+
+
+@pytest.fixture(scope="module")
+def shared(shared_daemon, busybox_tar):
+    """`shared_daemon` with the image busybox:latest."""
+    return _with_busybox(shared_daemon, busybox_tar)
+
+
+@pytest.fixture
+def context(tmp_path):
+    """context(dockerfile, {name: content}) makes a folder to build."""
+    path = tmp_path / "context"
+
+    def make(dockerfile, files=None):
+        path.mkdir(exist_ok=True)
+        (path / "Dockerfile").write_text(dockerfile)
+        for name, content in (files or {}).items():
+            target = path / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(content)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def start_registry(tmp_root, program):
+    """start_registry(config, folder) starts a kist-registry with this registry.json; it is stopped at the end."""
+    servers = []
+
+    def start(config, folder="r"):
+        path = tmp_root / "registry.json"
+        path.write_text(json.dumps(config))
+        server = KistRegistry(tmp_root / folder, program("kist-registry"), ["--config", path])
+        servers.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def ours(tmp_root, program):
+    """A kist-registry as it is without a word."""
+    server = KistRegistry(tmp_root / "r", program("kist-registry"))
+    server.start()
+    yield server
+    server.stop()

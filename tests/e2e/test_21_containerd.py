@@ -110,7 +110,7 @@ def is_removed(group):
 def containerd(session_root, program, busybox_layout):
     server = Containerd(session_root / "cd", program("kist-shim"))
     server.start()
-    archive = session_root / "busybox.tar"
+    archive = session_root / "busybox-oci.tar"
     with tarfile.open(archive, "w") as tar:
         for entry in sorted(pathlib.Path(busybox_layout).rglob("*")):
             tar.add(entry, arcname=str(entry.relative_to(busybox_layout)), recursive=False)

@@ -494,14 +494,6 @@ def test_the_child_ends_with_its_engine(fake, transfer):
 # ---- kist-registry ----
 
 
-@pytest.fixture
-def ours(tmp_root, program):
-    server = KistRegistry(tmp_root / "r", program("kist-registry"))
-    server.start()
-    yield server
-    server.stop()
-
-
 def code_of(reply):
     return json.loads(reply.data)["errors"][0]["code"]
 

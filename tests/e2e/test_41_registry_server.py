@@ -32,21 +32,9 @@ def basic(user, password):
 
 
 @pytest.fixture
-def serve(tmp_root, program):
+def serve(start_registry):
     """serve(options...) starts a registry with a configuration file of these options."""
-    servers = []
-
-    def start(**options):
-        server = KistRegistry(
-            tmp_root / "r", program("kist-registry"), ["--config", write_config(tmp_root, **options)]
-        )
-        server.start()
-        servers.append(server)
-        return server
-
-    yield start
-    for server in servers:
-        server.stop()
+    return lambda **options: start_registry(options)
 
 
 def code_of(reply):

@@ -13,7 +13,6 @@ import time
 import pytest
 
 from lib.fake_registry import FakeRegistry, sha
-from lib.kist_registry import KistRegistry
 
 
 @pytest.fixture
@@ -28,25 +27,16 @@ def upstreams():
 
 
 @pytest.fixture
-def cache(tmp_root, program, upstreams):
-    servers = []
-
+def cache(start_registry, upstreams):
     def start(**more):
-        config = {
+        return start_registry({
             "upstreams": [
                 {"name": "docker.io", "url": f"http://{upstreams[0].address}", "tag-life": 0, **more},
                 {"name": "ghcr.test", "url": f"http://{upstreams[1].address}", "prefix": "gh/cache", "tag-life": 3600},
             ],
-        }
-        (tmp_root / "cache.json").write_text(json.dumps(config))
-        server = KistRegistry(tmp_root / "c", program("kist-registry"), ["--config", tmp_root / "cache.json"])
-        server.start()
-        servers.append(server)
-        return server
+        }, folder="c")  # fmt: skip
 
-    yield start
-    for server in servers:
-        server.stop()
+    return start
 
 
 def noise(size):
@@ -300,7 +290,7 @@ def test_bad_upstreams(tmp_root, program, upstream, words):
     assert run.returncode == 2 and words in run.stderr, run.stderr
 
 
-def test_mirrors_of_an_upstream(tmp_root, program, upstreams, monkeypatch):
+def test_mirrors_of_an_upstream(start_registry, tmp_root, upstreams, monkeypatch):
     """hosts.toml in the folder the configuration names, and no other: the machine's own may lead back to us."""
     mirror, origin = upstreams
     add(origin)
@@ -315,16 +305,11 @@ def test_mirrors_of_an_upstream(tmp_root, program, upstreams, monkeypatch):
     (tmp_root / "certs/origin.test").mkdir(parents=True)
     (tmp_root / "certs/origin.test/hosts.toml").write_text(f'server = "http://{origin.address}"\n[host."http://{mirror.address}"]\n')
     config = {"upstreams": [{"name": "origin.test", "certificates": str(tmp_root / "certs")}]}
-    (tmp_root / "cache.json").write_text(json.dumps(config))
-    server = KistRegistry(tmp_root / "c", program("kist-registry"), ["--config", tmp_root / "cache.json"])
-    server.start()
-    try:
-        assert server.request("GET", "/v2/origin.test/team/web/manifests/1").status == 200
-        assert paths(mirror, "GET", "manifests/1") and not origin.requests
-        assert all("ns=origin.test" in path for _, path, _ in mirror.requests)
-        # What the mirror does not have.
-        assert server.request("GET", "/v2/origin.test/team/web/manifests/2").data == origin.manifests["2"][1]
-        assert server.request("GET", f"/v2/origin.test/team/web/blobs/{layer}").data == origin.blobs[layer]
-        assert server.request("GET", "/v2/origin.test/team/web/manifests/3").status == 404
-    finally:
-        server.stop()
+    server = start_registry(config, folder="c")
+    assert server.request("GET", "/v2/origin.test/team/web/manifests/1").status == 200
+    assert paths(mirror, "GET", "manifests/1") and not origin.requests
+    assert all("ns=origin.test" in path for _, path, _ in mirror.requests)
+    # What the mirror does not have.
+    assert server.request("GET", "/v2/origin.test/team/web/manifests/2").data == origin.manifests["2"][1]
+    assert server.request("GET", f"/v2/origin.test/team/web/blobs/{layer}").data == origin.blobs[layer]
+    assert server.request("GET", "/v2/origin.test/team/web/manifests/3").status == 404

@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from lib.kist_registry import KistRegistry, sha
+from lib.kist_registry import sha
 from lib.ports import free_port
 from lib.wait import wait_for
 
@@ -22,20 +22,9 @@ JSON = "application/vnd.oci.image.manifest.v1+json"
 
 
 @pytest.fixture
-def serve(tmp_root, program):
+def serve(start_registry):
     """serve(options...) starts a registry with a configuration file of these options."""
-    servers = []
-
-    def start(**options):
-        configure(tmp_root, **options)
-        server = KistRegistry(tmp_root / "r", program("kist-registry"), ["--config", tmp_root / "registry.json"])
-        server.start()
-        servers.append(server)
-        return server
-
-    yield start
-    for server in servers:
-        server.stop()
+    return lambda **options: start_registry(options)
 
 
 def configure(folder, **options):

@@ -16,14 +16,6 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 
 
-@pytest.fixture
-def ours(tmp_root, program):
-    server = KistRegistry(tmp_root / "r", program("kist-registry"))
-    server.start()
-    yield server
-    server.stop()
-
-
 def code_of(reply):
     return json.loads(reply.data)["errors"][0]["code"]
 

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """kist-registry over an S3-compatible storage: one of ours that checks signatures, and moto's (pip install 'moto[server]')."""
-import json
 import os
 import shutil
 import subprocess
@@ -9,7 +8,7 @@ import urllib.request
 import pytest
 
 from lib.fake_s3 import ACCESS_KEY, BUCKET, SECRET, FakeS3
-from lib.kist_registry import KistRegistry, sha
+from lib.kist_registry import sha
 from lib.ports import free_port
 from lib.wait import wait_for
 
@@ -22,22 +21,13 @@ def storage():
 
 
 @pytest.fixture
-def serve(tmp_root, program):
-    servers = []
-
+def serve(start_registry, tmp_root):
     def start(endpoint, **more):
         (tmp_root / "secret").write_text(SECRET + "\n")
-        config = {"s3": {"endpoint": endpoint, "bucket": BUCKET, "prefix": "reg/", "access-key": ACCESS_KEY,
-                         "secret-file": str(tmp_root / "secret"), **more}}  # fmt: skip
-        (tmp_root / "registry.json").write_text(json.dumps(config))
-        server = KistRegistry(tmp_root / "r", program("kist-registry"), ["--config", tmp_root / "registry.json"])
-        server.start()
-        servers.append(server)
-        return server
+        return start_registry({"s3": {"endpoint": endpoint, "bucket": BUCKET, "prefix": "reg/", "access-key": ACCESS_KEY,
+                                      "secret-file": str(tmp_root / "secret"), **more}})  # fmt: skip
 
-    yield start
-    for server in servers:
-        server.stop()
+    return start
 
 
 def local(server):

@@ -9,18 +9,10 @@ import tarfile
 
 import pytest
 
-from lib import images
 from lib.daemon import Daemon
 from lib.wait import wait_for
 
 CLASSIC = {"DOCKER_BUILDKIT": "0"}
-
-
-@pytest.fixture(scope="module")
-def busybox_tar(session_root, busybox_rootfs):
-    path = session_root / "busybox-build.tar"
-    path.write_bytes(images.tar_of(busybox_rootfs))
-    return path
 
 
 def load(daemon, tar):
@@ -37,23 +29,6 @@ def own(daemon, busybox_tar):
 @pytest.fixture(scope="module")
 def shared(shared_daemon, busybox_tar):
     return load(shared_daemon, busybox_tar)
-
-
-@pytest.fixture
-def context(tmp_path):
-    """context(dockerfile, {name: content}) makes a folder to build."""
-    path = tmp_path / "context"
-
-    def make(dockerfile, files=None):
-        path.mkdir(exist_ok=True)
-        (path / "Dockerfile").write_text(dockerfile)
-        for name, content in (files or {}).items():
-            target = path / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(content)
-        return path
-
-    return make
 
 
 def build(daemon, path, *options, check=True, **more):

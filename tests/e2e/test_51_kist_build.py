@@ -9,15 +9,6 @@ import tarfile
 import docker
 import pytest
 
-from lib import images
-
-
-@pytest.fixture(scope="module")
-def busybox_tar(session_root, busybox_rootfs):
-    path = session_root / "busybox-kist-build.tar"
-    path.write_bytes(images.tar_of(busybox_rootfs))
-    return path
-
 
 @pytest.fixture(scope="module")
 def shared(shared_daemon, busybox_tar):

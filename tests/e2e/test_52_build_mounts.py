@@ -6,14 +6,10 @@ import subprocess
 
 import pytest
 
-from lib import images
-
 
 @pytest.fixture(scope="module")
-def shared(shared_daemon, session_root, busybox_rootfs):
-    tar = session_root / "busybox-mounts.tar"
-    tar.write_bytes(images.tar_of(busybox_rootfs))
-    shared_daemon.kist("import", "-c", 'CMD ["sh"]', "-c", "ENV PATH=/bin:/usr/bin", tar, "bb:latest")
+def shared(shared_daemon, busybox_tar):
+    shared_daemon.kist("import", "-c", 'CMD ["sh"]', "-c", "ENV PATH=/bin:/usr/bin", busybox_tar, "bb:latest")
     return shared_daemon
 
 

@@ -5,14 +5,10 @@ import json
 
 import pytest
 
-from lib import images
-
 
 @pytest.fixture(scope="module")
-def shared(shared_daemon, session_root, busybox_rootfs):
-    path = session_root / "busybox-build-check.tar"
-    path.write_bytes(images.tar_of(busybox_rootfs))
-    shared_daemon.kist("import", "-c", "ENV FROM_IMAGE=1", path, "bc:latest")
+def shared(shared_daemon, busybox_tar):
+    shared_daemon.kist("import", "-c", "ENV FROM_IMAGE=1", busybox_tar, "bc:latest")
     return shared_daemon
 
 

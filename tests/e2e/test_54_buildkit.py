@@ -16,32 +16,13 @@ import uuid
 import pytest
 
 from lib import buildkit as bk
-from lib import images
 from lib.docker_cli import IS_28
 
 
 @pytest.fixture(scope="module")
-def own(shared_daemon, session_root, busybox_rootfs):
-    tar = session_root / "busybox-buildkit.tar"
-    tar.write_bytes(images.tar_of(busybox_rootfs))
-    shared_daemon.docker("import", "-c", 'CMD ["sh"]', "-c", "ENV PATH=/bin:/usr/bin", tar, "bk:latest")
+def own(shared_daemon, busybox_tar):
+    shared_daemon.docker("import", "-c", 'CMD ["sh"]', "-c", "ENV PATH=/bin:/usr/bin", busybox_tar, "bk:latest")
     return shared_daemon
-
-
-@pytest.fixture
-def context(tmp_path):
-    path = tmp_path / "context"
-
-    def make(dockerfile, files=None):
-        path.mkdir(exist_ok=True)
-        (path / "Dockerfile").write_text(dockerfile)
-        for name, content in (files or {}).items():
-            target = path / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(content)
-        return path
-
-    return make
 
 
 class Built:

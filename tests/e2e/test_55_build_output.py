@@ -10,14 +10,10 @@ import uuid
 
 import pytest
 
-from lib import images
-
 
 @pytest.fixture(scope="module")
-def shared(shared_daemon, session_root, busybox_rootfs):
-    path = session_root / "busybox-build-output.tar"
-    path.write_bytes(images.tar_of(busybox_rootfs))
-    shared_daemon.kist("import", "-c", 'CMD ["sh"]', "-c", "ENV PATH=/bin:/usr/bin", path, "bo:latest")
+def shared(shared_daemon, busybox_tar):
+    shared_daemon.kist("import", "-c", 'CMD ["sh"]', "-c", "ENV PATH=/bin:/usr/bin", busybox_tar, "bo:latest")
     return shared_daemon
 
 

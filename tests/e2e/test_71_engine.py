@@ -12,31 +12,8 @@ import time
 
 import pytest
 
-from lib import images
 from lib.docker_cli import IS_28
 from lib.wait import wait_for
-
-
-@pytest.fixture(scope="module")
-def busybox_tar(session_root, busybox_rootfs):
-    path = session_root / "busybox.tar"
-    path.write_bytes(images.tar_of(busybox_rootfs))
-    return path
-
-
-def load(daemon, tar):
-    daemon.docker("import", "-c", 'CMD ["sh"]', tar, "busybox:latest")
-    return daemon
-
-
-@pytest.fixture
-def own(daemon, busybox_tar):
-    return load(daemon, busybox_tar)
-
-
-@pytest.fixture(scope="module")
-def shared(shared_daemon, busybox_tar):
-    return load(shared_daemon, busybox_tar)
 
 
 # ---- recovery ----

@@ -8,22 +8,8 @@ import time
 
 import pytest
 
-from lib import images
 from lib.engine_api import Api
 from lib.wait import wait_for
-
-
-@pytest.fixture(scope="module")
-def busybox_tar(session_root, busybox_rootfs):
-    path = session_root / "busybox.tar"
-    path.write_bytes(images.tar_of(busybox_rootfs))
-    return path
-
-
-@pytest.fixture(scope="module")
-def shared(shared_daemon, busybox_tar):
-    shared_daemon.docker("import", "-c", 'CMD ["sh"]', busybox_tar, "busybox:latest")
-    return shared_daemon
 
 
 @pytest.fixture

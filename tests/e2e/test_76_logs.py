@@ -15,7 +15,6 @@ import zlib
 
 import pytest
 
-from lib import images
 from lib.daemon import Daemon
 from lib.wait import wait_for
 
@@ -311,14 +310,6 @@ def test_a_collector_that_hangs_holds_nobody_when_non_blocking(program, tmp_root
 # ---- through the engine ----
 
 
-@pytest.fixture(scope="module")
-def shared(shared_daemon, session_root, busybox_rootfs):
-    path = session_root / "busybox-logs.tar"
-    path.write_bytes(images.tar_of(busybox_rootfs))
-    shared_daemon.docker("import", "-c", 'CMD ["sh"]', path, "busybox:latest")
-    return shared_daemon
-
-
 def test_remote_logs_are_readable_here_too(shared):
     server, port = udp_server()
     shared.docker("run", "--name", "dual", "--log-driver", "gelf", "--log-opt", f"gelf-address=udp://127.0.0.1:{port}",
@@ -433,12 +424,10 @@ def test_wrong_options_are_refused(shared, options, message):
     assert run.returncode == 1 and message in run.stderr, run.stderr
 
 
-def test_the_daemon_s_own_default(tmp_root, program, session_root, busybox_rootfs):
+def test_the_daemon_s_own_default(tmp_root, program, busybox_tar):
     daemon = Daemon(tmp_root, program, options=["--log-driver", "local", "--log-opt", "max-size=1m"])
     daemon.start()
-    path = session_root / "busybox-logs.tar"
-    path.write_bytes(images.tar_of(busybox_rootfs))
-    daemon.docker("import", path, "busybox:latest")
+    daemon.docker("import", busybox_tar, "busybox:latest")
     assert json.loads(daemon.docker("info", "--format", "{{json .}}").stdout)["LoggingDriver"] == "local"
     daemon.docker("run", "--name", "own", "busybox", "echo", "kept")
     assert daemon.inspect("own")["HostConfig"]["LogConfig"] == {"Type": "local", "Config": {"max-size": "1m"}}

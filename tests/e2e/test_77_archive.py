@@ -12,7 +12,6 @@ import urllib.parse
 
 import pytest
 
-from lib import images
 from lib.wait import wait_for
 
 
@@ -33,14 +32,6 @@ class Api(http.client.HTTPConnection):
         data = reply.read()
         stat = reply.getheader("X-Docker-Container-Path-Stat")
         return reply.status, data, json.loads(base64.b64decode(stat)) if stat else None
-
-
-@pytest.fixture(scope="module")
-def shared(shared_daemon, session_root, busybox_rootfs):
-    tar = session_root / "busybox.tar"
-    tar.write_bytes(images.tar_of(busybox_rootfs))
-    shared_daemon.docker("import", "-c", 'CMD ["sh"]', tar, "busybox:latest")
-    return shared_daemon
 
 
 @pytest.fixture

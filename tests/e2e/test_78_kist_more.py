@@ -12,16 +12,7 @@ import uuid
 
 import pytest
 
-from lib import images
 from lib.wait import wait_for
-
-
-@pytest.fixture(scope="module")
-def shared(shared_daemon, session_root, busybox_rootfs):
-    tar = session_root / "busybox.tar"
-    tar.write_bytes(images.tar_of(busybox_rootfs))
-    shared_daemon.docker("import", "-c", 'CMD ["sh"]', tar, "busybox:latest")
-    return shared_daemon
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import tempfile
 import pytest
 
 from lib import dockerd as peer
-from lib import images, leaks
+from lib import leaks
 from lib.daemon import Daemon
 
 # In their order; one name stands for one container.
@@ -247,14 +247,7 @@ def split(line):
 
 
 @pytest.fixture(scope="module")
-def tar(session_root, busybox_rootfs):
-    path = session_root / "busybox.tar"
-    path.write_bytes(images.tar_of(busybox_rootfs))
-    return path
-
-
-@pytest.fixture(scope="module")
-def engines(tar, program):
+def engines(busybox_tar, program):
     """(dockerd, kistd), each with the image bb."""
     root = pathlib.Path(tempfile.mkdtemp(prefix="kt-", dir="/tmp"))
     theirs = peer.Dockerd(root / "p", peer.program())
@@ -264,7 +257,7 @@ def engines(tar, program):
     try:
         theirs.start()
         for engine in (theirs, ours):
-            engine.docker("import", "-c", 'CMD ["sh"]', tar, "bb")
+            engine.docker("import", "-c", 'CMD ["sh"]', busybox_tar, "bb")
         yield theirs, ours
     finally:
         theirs.finish()

@@ -5,16 +5,13 @@ import subprocess
 import threading
 import time
 
-from lib import images
 from lib.wait import wait_for
 
 VERBS = (["pause"], ["unpause"], ["kill"], ["stop", "-t", "0"], ["restart", "-t", "0"], ["start"])
 
 
-def test_verbs_race(daemon, busybox_rootfs, tmp_root):
-    tar = tmp_root / "bb.tar"
-    tar.write_bytes(images.tar_of(busybox_rootfs))
-    daemon.docker("import", "-c", "CMD sh", tar, "bb")
+def test_verbs_race(own):
+    daemon = own
     end = time.monotonic() + 8
     problems = []
 
@@ -22,7 +19,7 @@ def test_verbs_race(daemon, busybox_rootfs, tmp_root):
         chance = random.Random(number)
         name = f"race{number}"
         while time.monotonic() < end:
-            daemon.kist("run", "-d", "--name", name, "--network", "none", "bb", "sleep", "1000", check=False)
+            daemon.kist("run", "-d", "--name", name, "--network", "none", "busybox", "sleep", "1000", check=False)
             calls = [threading.Thread(target=daemon.kist, args=(*verb, name), kwargs={"check": False}) for verb in chance.sample(VERBS, 4)]
             for call in calls:
                 call.start()

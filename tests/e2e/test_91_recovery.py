@@ -9,20 +9,9 @@ import signal
 import socket
 import sqlite3
 
-import pytest
-
-from lib import images
 from lib.wait import wait_for
 
 SYS_PIDFD_GETFD = 438
-
-
-@pytest.fixture
-def own(daemon, session_root, busybox_rootfs):
-    path = session_root / "busybox-recovery.tar"
-    path.write_bytes(images.tar_of(busybox_rootfs))
-    daemon.docker("import", "-c", 'CMD ["sh"]', path, "busybox:latest")
-    return daemon
 
 
 def call(daemon, method, path, body=None):

@@ -11,23 +11,9 @@ import tempfile
 
 import pytest
 
-from lib import images
 from lib.daemon import Daemon
 
 AUTO_BASE = 1879048192
-
-
-@pytest.fixture(scope="module")
-def busybox_tar(session_root, busybox_rootfs):
-    path = session_root / "busybox-userns.tar"
-    path.write_bytes(images.tar_of(busybox_rootfs))
-    return path
-
-
-@pytest.fixture(scope="module")
-def shared(shared_daemon, busybox_tar):
-    shared_daemon.docker("import", "-c", 'CMD ["sh"]', busybox_tar, "busybox:latest")
-    return shared_daemon
 
 
 def host_ids(daemon, name):

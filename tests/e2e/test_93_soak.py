@@ -5,7 +5,6 @@ import json
 import os
 import socket
 
-from lib import images
 from lib.wait import wait_for
 
 COUNT = int(os.environ.get("KIST_SOAK", "200"))
@@ -43,11 +42,9 @@ def descriptors(pid):
     return sorted(found)
 
 
-def test_probes_leave_nothing_in_the_shim(daemon, busybox_rootfs, tmp_root, plain):
-    tar = tmp_root / "bb.tar"
-    tar.write_bytes(images.tar_of(busybox_rootfs))
-    daemon.docker("import", "-c", "CMD sh", tar, "bb")
-    daemon.docker("run", "-d", "--name", "probed", "--network", "none", "bb", "sleep", "100000")
+def test_probes_leave_nothing_in_the_shim(own, plain):
+    daemon = own
+    daemon.docker("run", "-d", "--name", "probed", "--network", "none", "busybox", "sleep", "100000")
     identity = daemon.inspect("probed")["Id"]
     folder = daemon.root / "x/shim" / identity[:16]
     shim = json.loads((folder / "shim.json").read_text())["pid"]

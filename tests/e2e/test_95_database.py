@@ -7,15 +7,12 @@ import subprocess
 
 import pytest
 
-from lib import images
 from lib.wait import wait_for
 
 
 @pytest.fixture
-def filled(daemon, session_root, busybox_rootfs):
-    path = session_root / "busybox-database.tar"
-    path.write_bytes(images.tar_of(busybox_rootfs))
-    daemon.docker("import", "-c", 'CMD ["sh"]', path, "busybox:latest")
+def filled(own):
+    daemon = own
     daemon.docker("run", "--name", "first", "-v", "kept:/data", "busybox", "sh", "-c", "echo content >/data/file; echo own >/file")
     # The copy is made in the background of a start.
     daemon.restart()
