@@ -16,6 +16,7 @@ struct images_options {
 	bool digests;
 	bool no_trunc;
 	bool quiet;
+	bool tree;
 	const char *format;
 	struct text_list filters;
 };
@@ -29,6 +30,7 @@ static const struct option_spec images_options[] = {
 		    "'table', 'table TEMPLATE', 'json' or a Go template"),
 	OPTION_FLAG("no-trunc", 0, struct images_options, no_trunc, "Don't truncate output"),
 	OPTION_FLAG("quiet", 'q', struct images_options, quiet, "Only show image IDs"),
+	OPTION_FLAG("tree", 0, struct images_options, tree, "Show the names of each image and its platform below them"),
 	OPTION_END,
 };
 
@@ -147,6 +149,20 @@ static void add_rows(struct listing *listing, const struct json_value *image, co
 		add_row(listing, image, full, "<none>", "<none>", "<none>");
 }
 
+/* docker's words. */
+static int check_tree(const struct images_options *options, struct error *err)
+{
+	const char *other = options->quiet		   ? "quiet"
+			    : options->no_trunc		   ? "no-trunc"
+			    : options->digests		   ? "show-digest"
+			    : !text_empty(options->format) ? "format"
+							   : NULL;
+
+	if (!options->tree || !other)
+		return 0;
+	return error_set(err, ERR_INVALID, "--%s is not yet supported with --tree", other);
+}
+
 static int run_images(struct cli *cli, void *target, const struct text_list *operands, struct error *err)
 {
 	const struct images_options *options = target;
@@ -158,6 +174,8 @@ static int run_images(struct cli *cli, void *target, const struct text_list *ope
 	AUTO_FREE char *table = NULL;
 	struct client *client;
 
+	if (check_tree(options, err) < 0)
+		return -1;
 	if (text_empty(format) && !options->quiet)
 		format = config_text(&cli->config, "imagesFormat");
 	if (options->quiet && (text_empty(format) || text_equal(format, "table")))
@@ -175,6 +193,8 @@ static int run_images(struct cli *cli, void *target, const struct text_list *ope
 	client = cli_client(cli, err);
 	if (!client || client_call(&images, client, "GET", path.data, NULL, err) < 0)
 		return -1;
+	if (options->tree)
+		return images_print_tree(client, images, err);
 	for (size_t i = 0; i < json_value_count(images); i++)
 		add_rows(&listing, json_value_at(images, i), options,
 			 options->digests || listing_uses(&listing, "Digest"));

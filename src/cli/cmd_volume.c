@@ -16,6 +16,7 @@ struct ls_options {
 	bool no_trunc;
 	const char *format;
 	struct text_list filters;
+	bool cluster;
 };
 
 static const struct option_spec volume_ls_options[] = {
@@ -24,6 +25,8 @@ static const struct option_spec volume_ls_options[] = {
 	OPTION_TEXT("format", 0, struct ls_options, format, "string",
 		    "'table', 'table TEMPLATE', 'json' or a Go template"),
 	OPTION_FLAG("quiet", 'q', struct ls_options, quiet, "Only display volume names"),
+	OPTION_FLAG("cluster", 0, struct ls_options, cluster,
+		    "Only volumes of a swarm, which kist's own engine has not"),
 	OPTION_END,
 };
 
@@ -121,11 +124,16 @@ static int run_volume_ls(struct cli *cli, void *target, const struct text_list *
 	if (list(&answer, cli, "/volumes", options, err) < 0)
 		return -1;
 	listing_init(&listing, volume_columns, "*formatter.volumeContext",
-		     list_format(cli, options, "volumesFormat", "{{.Name}}"), "table {{.Driver}}\t{{.Name}}");
+		     list_format(cli, options, "volumesFormat", "{{.Name}}"),
+		     options->cluster ? "table {{.Name}}\t{{.Group}}\t{{.Driver}}\t{{.Availability}}\t{{.Status}}"
+				      : "table {{.Driver}}\t{{.Name}}");
 	volumes = sorted(json_value_get(answer, "Volumes"));
 	for (size_t i = 0; volumes[i]; i++) {
-		struct template_row *row = listing_add(&listing);
+		struct template_row *row;
 
+		if (options->cluster && !json_value_get(volumes[i], "ClusterVolume"))
+			continue;
+		row = listing_add(&listing);
 		row->labels = json_value_get(volumes[i], "Labels");
 		listing_set(row, "Availability", "N/A");
 		listing_set(row, "Driver", text_of(volumes[i], "Driver"));

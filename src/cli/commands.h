@@ -126,6 +126,8 @@ extern const struct command command_wait;
 int save_answer(struct local_response *response, const char *output, const char *label, struct error *err);
 /* The same to a descriptor (borrowed). */
 int save_to_fd(struct local_response *response, int fd, const char *label, struct error *err);
+/* `images --tree` of what GET /images/json says. */
+int images_print_tree(struct client *client, const struct json_value *images, struct error *err);
 /* Adds X-Registry-Auth for the registry of this image, as config.json and its helpers know it. */
 int auth_header(struct text_list *headers, const struct config *config, const char *image, struct error *err);
 /* Pulls an image, progress to `out`. */

@@ -2,6 +2,7 @@
 """Commands and flags of docker's that few use: each acts, or says why not."""
 import json
 import re
+import uuid
 
 import pytest
 
@@ -59,6 +60,29 @@ def engine(shared_daemon, registry):
 def test_refused_with_a_reason(engine, command, words):
     run = engine.kist(*command.split(), check=False)
     assert run.returncode != 0 and words in run.stderr, run
+
+
+def test_images_as_a_tree(engine):
+    name = "tree-" + uuid.uuid4().hex[:8]
+    for tag in ("1", "2"):
+        engine.kist("tag", "rest-bb", f"{name}:{tag}")
+    engine.kist("create", "--name", name, f"{name}:1", "true")
+    try:
+        lines = engine.kist("images", "--tree", name).stdout.splitlines()
+        details = json.loads(engine.kist("image", "inspect", name + ":1").stdout)[0]
+        short = details["Id"].removeprefix("sha256:")[:12]
+        assert re.split(r"  +", lines[0].strip()) == ["IMAGE", "ID", "DISK USAGE", "CONTENT SIZE", "EXTRA"]
+        tags = [line.split()[0] for line in lines[1:] if line.startswith(name)]
+        assert sorted(tags) == [f"{name}:1", f"{name}:2"]
+        platform = f"└─ {details['Os']}/{details['Architecture']}"
+        assert lines[-1].startswith(platform) and short in lines[-1] and lines[-1].rstrip().endswith("in use")
+        for flag, word in (("-q", "quiet"), ("--no-trunc", "no-trunc"), ("--digests", "show-digest"), ("--format=json", "format")):
+            run = engine.kist("images", "--tree", flag, check=False)
+            assert run.returncode == 1 and run.stderr == f"--{word} is not yet supported with --tree\n"
+        assert re.split(r"  +", engine.kist("volume", "ls", "--cluster").stdout.strip()) == ["VOLUME NAME", "GROUP", "DRIVER", "AVAILABILITY", "STATUS"]
+    finally:
+        engine.kist("rm", name)
+        engine.kist("rmi", f"{name}:1", f"{name}:2")
 
 
 class Searchable(FakeRegistry):
