@@ -79,6 +79,9 @@ static int store(void *target, const struct option_spec *option, const char *val
 	case OPTION_KIND_LIST:
 		text_list_add(member, value);
 		break;
+	case OPTION_KIND_STRINGS:
+		text_list_split(member, value, ',');
+		break;
 	case OPTION_KIND_I64:
 		r = text_parse_i64(member, value, INT64_MIN, INT64_MAX);
 		break;

@@ -22,6 +22,7 @@ enum option_kind {
 	OPTION_KIND_FLAG,     /* bool */
 	OPTION_KIND_TEXT,     /* const char * */
 	OPTION_KIND_LIST,     /* struct text_list: each use adds */
+	OPTION_KIND_STRINGS,  /* the same, but "a,b" are two */
 	OPTION_KIND_I64,      /* int64_t */
 	OPTION_KIND_OPT_I64,  /* struct optional_i64 */
 	OPTION_KIND_OPT_BOOL, /* struct optional_bool */
@@ -53,6 +54,10 @@ struct option_spec {
 #define OPTION_LIST(name, letter, T, m, value, help)                                                                   \
 	{                                                                                                              \
 		name, letter, OPTION_KIND_LIST, OPTION_MEMBER(T, m, struct text_list), value, help, NULL, false        \
+	}
+#define OPTION_STRINGS(name, letter, T, m, help)                                                                       \
+	{                                                                                                              \
+		name, letter, OPTION_KIND_STRINGS, OPTION_MEMBER(T, m, struct text_list), "strings", help, NULL, false \
 	}
 #define OPTION_I64(name, letter, T, m, help)                                                                           \
 	{                                                                                                              \

@@ -15,6 +15,7 @@
 #include "cli/members.h"
 #include "cli/progress.h"
 #include "cli/spec.h"
+#include "oci/reference.h"
 
 /* As in BuildKit. */
 #define SECRET_MAX (500 * 1024)
@@ -189,7 +190,7 @@ static const struct option_spec build_options[] = {
 	OPTION_FLAG("quiet", 'q', T, quiet, "Print only the image's id"),
 	OPTION_OPT_BOOL("rm", 0, T, remove, "Remove the containers of finished steps (default true)"),
 	OPTION_CALL("secret", 0, read_secret, "string", "Secret for RUN --mount=type=secret (id=x,src=file)"),
-	OPTION_LIST("security-opt", 0, T, security_opts, "strings", "Security options of RUN steps"),
+	OPTION_STRINGS("security-opt", 0, T, security_opts, "Security options of RUN steps"),
 	OPTION_SIZE("shm-size", 0, T, shm_size, "Size of /dev/shm"),
 	OPTION_LIST("tag", 't', T, tags, "list", "Name of the image (name[:tag])"),
 	OPTION_TEXT("target", 0, T, target, "string", "Stage to build"),
@@ -577,15 +578,19 @@ static const struct option_spec commit_options[] = {
 	OPTION_END,
 };
 
-/* "name:tag": the colon of a port is not one of a tag. */
-static void add_name(struct text *path, const char *name)
+static int add_name(struct text *path, const char *name, struct error *err)
 {
-	const char *slash = strrchr(name, '/');
-	const char *colon = strrchr(slash ? slash : name, ':');
-	AUTO_FREE char *repo = colon ? xstrndup(name, (size_t)(colon - name)) : xstrdup(name);
+	AUTO(reference_fini) struct reference reference = { 0 };
+	AUTO_FREE char *repo = NULL;
 
+	if (reference_parse(&reference, name, err) < 0)
+		return -1;
+	if (digest_is_set(&reference.digest))
+		return error_set(err, ERR_INVALID, "refusing to create a tag with a digest reference");
+	repo = reference_name(&reference);
 	query_add(path, "repo", repo);
-	query_add(path, "tag", colon ? colon + 1 : NULL);
+	query_add(path, "tag", reference.tag);
+	return 0;
 }
 
 static int run_commit(struct cli *cli, void *target, const struct text_list *operands, struct error *err)
@@ -599,8 +604,8 @@ static int run_commit(struct cli *cli, void *target, const struct text_list *ope
 		return -1;
 	text_add(&path, "/commit");
 	query_add(&path, "container", operands->items[0]);
-	if (operands->count > 1)
-		add_name(&path, operands->items[1]);
+	if (operands->count > 1 && add_name(&path, operands->items[1], err) < 0)
+		return -1;
 	query_add(&path, "author", options->author);
 	query_add(&path, "comment", options->message);
 	query_add(&path, "pause", optional_bool_or(options->pause, true) ? "1" : "0");

@@ -322,7 +322,7 @@ struct rmi_options {
 static const struct option_spec rmi_options[] = {
 	OPTION_FLAG("force", 'f', struct rmi_options, force, "Force removal of the image"),
 	OPTION_FLAG("no-prune", 0, struct rmi_options, no_prune, "Do not delete untagged parents"),
-	OPTION_LIST("platform", 0, struct rmi_options, platforms, "strings", "Remove only the given platform variant"),
+	OPTION_STRINGS("platform", 0, struct rmi_options, platforms, "Remove only the given platform variant"),
 	OPTION_END,
 };
 

@@ -81,7 +81,7 @@ const struct command command_manifest_create = LIST_COMMAND("[OPTIONS] LIST IMAG
 static const struct option_spec annotate_options[] = {
 	OPTION_TEXT("arch", 0, struct tool_options, arch, "string", "Architecture"),
 	OPTION_TEXT("os", 0, struct tool_options, os, "string", "Operating system"),
-	OPTION_LIST("os-features", 0, struct tool_options, os_features, "strings", "Features of it that are needed"),
+	OPTION_STRINGS("os-features", 0, struct tool_options, os_features, "Features of it that are needed"),
 	OPTION_TEXT("os-version", 0, struct tool_options, os_version, "string", "Its version"),
 	OPTION_TEXT("variant", 0, struct tool_options, variant, "string", "Variant of the architecture"),
 	OPTION_END,

@@ -39,10 +39,10 @@ static const struct option_spec create_options[] = {
 	OPTION_TEXT("config-from", 0, T, config_from, "string", "The network from which to copy the configuration"),
 	OPTION_FLAG("config-only", 0, T, config_only, "Create a configuration only network"),
 	OPTION_TEXT("driver", 'd', T, driver, "string", "Driver to manage the network (default \"bridge\")"),
-	OPTION_LIST("gateway", 0, T, gateways, "ipSlice", "IPv4 or IPv6 gateway for the subnet of its family"),
+	OPTION_STRINGS("gateway", 0, T, gateways, "IPv4 or IPv6 gateway for the subnet of its family"),
 	OPTION_FLAG("ingress", 0, T, ingress, "Create swarm routing-mesh network"),
 	OPTION_FLAG("internal", 0, T, internal, "Restrict external access to the network"),
-	OPTION_LIST("ip-range", 0, T, ranges, "ipNetSlice", "Allocate container addresses from a sub-range"),
+	OPTION_STRINGS("ip-range", 0, T, ranges, "Allocate container addresses from a sub-range"),
 	OPTION_TEXT("ipam-driver", 0, T, ipam_driver, "string", "IP address management driver (default \"default\")"),
 	OPTION_LIST("ipam-opt", 0, T, ipam_options, "map", "Set IPAM driver specific options"),
 	OPTION_OPT_BOOL("ipv4", 0, T, ipv4, "Enable or disable IPv4 address assignment"),
@@ -50,7 +50,7 @@ static const struct option_spec create_options[] = {
 	OPTION_LIST("label", 0, T, labels, "list", "Set metadata on the network"),
 	OPTION_LIST("opt", 'o', T, options, "map", "Set driver specific options"),
 	OPTION_TEXT("scope", 0, T, scope, "string", "Control the network's scope"),
-	OPTION_LIST("subnet", 0, T, subnets, "strings", "Subnet in CIDR format"),
+	OPTION_STRINGS("subnet", 0, T, subnets, "Subnet in CIDR format"),
 	OPTION_END,
 };
 #undef T
@@ -304,13 +304,13 @@ struct connect_options {
 
 #define T struct connect_options
 static const struct option_spec connect_options[] = {
-	OPTION_LIST("alias", 0, T, aliases, "strings", "Add network-scoped alias for the container"),
-	OPTION_LIST("driver-opt", 0, T, driver_options, "strings", "Driver options for the network"),
+	OPTION_STRINGS("alias", 0, T, aliases, "Add network-scoped alias for the container"),
+	OPTION_STRINGS("driver-opt", 0, T, driver_options, "Driver options for the network"),
 	OPTION_I64("gw-priority", 0, T, gateway_priority, "Highest gw-priority provides the default gateway"),
 	OPTION_TEXT("ip", 0, T, ip, "ip", "IPv4 address (e.g., 172.30.100.104)"),
 	OPTION_TEXT("ip6", 0, T, ip6, "ip", "IPv6 address (e.g., 2001:db8::33)"),
 	OPTION_LIST("link", 0, T, links, "list", "Add link to another container"),
-	OPTION_LIST("link-local-ip", 0, T, link_local_ips, "strings", "Add a link-local address for the container"),
+	OPTION_STRINGS("link-local-ip", 0, T, link_local_ips, "Add a link-local address for the container"),
 	OPTION_END,
 };
 #undef T

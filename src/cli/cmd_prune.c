@@ -69,6 +69,9 @@ static const struct pruned volumes = { "/volumes/prune", "VolumesDeleted", "Dele
 static const struct pruned networks = { "/networks/prune", "NetworksDeleted",
 					"Deleted Networks:", "Removing networks..." };
 
+static const struct pruned cache = { "/build/prune", "CachesDeleted",
+				     "Deleted build cache objects:", "Removing build cache..." };
+
 static void print_item(const struct json_value *item)
 {
 	const char *text = json_value_text(item);
@@ -192,10 +195,22 @@ static int run_volume_prune(struct cli *cli, void *target, const struct text_lis
 	const struct prune_options *options = target;
 
 	(void)operands;
-	return prune_one(cli, options, &volumes, options->all ? "all=1" : NULL,
+	return prune_one(cli, options, &volumes, options->all ? "all=true" : NULL,
 			 options->all ? "This will remove all local volumes not used by at least one container."
 				      : "This will remove anonymous local volumes not used by at least one container.",
 			 err);
+}
+
+static int prune_cache(struct client *client, const struct prune_options *options, const struct text_list *filters,
+		       int64_t *reclaimed, struct error *err)
+{
+	AUTO(text_fini) struct text path = { 0 };
+	struct pruned what = cache;
+
+	text_add(&path, cache.path);
+	query_add_flag(&path, "all", options->all);
+	what.path = path.data;
+	return prune(client, &what, filters, reclaimed, err);
 }
 
 static int run_builder_prune(struct cli *cli, void *target, const struct text_list *operands, struct error *err)
@@ -203,12 +218,10 @@ static int run_builder_prune(struct cli *cli, void *target, const struct text_li
 	const struct prune_options *options = target;
 	AUTO(text_fini) struct text path = { 0 };
 	AUTO_FREE char *keep = options->keep_storage ? xasprintf("%lld", (long long)options->keep_storage) : NULL;
-	struct pruned what = {
-		.list = "CachesDeleted", .title = "Deleted build cache objects:", .label = "Removing build cache..."
-	};
+	struct pruned what = cache;
 
 	(void)operands;
-	text_add(&path, "/build/prune");
+	text_add(&path, cache.path);
 	query_add_flag(&path, "all", options->all);
 	query_add(&path, "keep-storage", keep);
 	what.path = path.data;
@@ -228,6 +241,7 @@ static bool confirm_system(const struct prune_options *options)
 		text_add(&question, "  - all anonymous volumes not used by at least one container\n");
 	text_add(&question, options->all ? "  - all images without at least one container associated to them\n"
 					 : "  - all dangling images\n");
+	text_add(&question, options->all ? "  - all build cache\n" : "  - unused build cache\n");
 	text_add(&question, "\nAre you sure you want to continue?");
 	return terminal_confirm(question.data);
 }
@@ -253,7 +267,8 @@ static int run_system_prune(struct cli *cli, void *target, const struct text_lis
 		return -1;
 	if (options->volumes && prune(client, &volumes, &filters, &reclaimed, err) < 0)
 		return -1;
-	if (prune(client, &images, &image_filters, &reclaimed, err) < 0)
+	if (prune(client, &images, &image_filters, &reclaimed, err) < 0 ||
+	    prune_cache(client, options, &filters, &reclaimed, err) < 0)
 		return -1;
 	return print_reclaimed(reclaimed);
 }

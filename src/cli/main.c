@@ -76,7 +76,7 @@ static struct option_spec *options_with_help(const struct option_spec *options)
 static void free_options(const struct option_spec *options, void *target)
 {
 	for (; options && (options->name || options->letter); options++)
-		if (options->kind == OPTION_KIND_LIST)
+		if (options->kind == OPTION_KIND_LIST || options->kind == OPTION_KIND_STRINGS)
 			text_list_fini((struct text_list *)(void *)((char *)target + options->offset));
 	free(target);
 }

@@ -9,6 +9,7 @@ struct sample {
 	bool interactive;
 	const char *name;
 	struct text_list env;
+	struct text_list subnets;
 	int64_t memory;
 	struct optional_i64 tail;
 };
@@ -18,6 +19,7 @@ static const struct option_spec table[] = {
 	OPTION_FLAG("interactive", 'i', struct sample, interactive, "keep stdin open"),
 	OPTION_TEXT("name", 0, struct sample, name, "string", "name"),
 	OPTION_LIST("env", 'e', struct sample, env, "list", "environment"),
+	OPTION_STRINGS("subnet", 0, struct sample, subnets, "subnets"),
 	OPTION_SIZE("memory", 'm', struct sample, memory, "memory limit"),
 	OPTION_OPT_I64("tail", 'n', struct sample, tail, NULL),
 	OPTION_END,
@@ -54,6 +56,21 @@ static void test_docker_forms(void **state)
 	assert_int_equal(operands.count, 4);
 	assert_string_equal(operands.items[1], "-x");
 	assert_string_equal(operands.items[2], "--");
+	text_list_fini(&s.env);
+}
+
+static void test_strings_are_split_and_lists_are_not(void **state)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	AUTO(text_list_fini) struct text_list operands = { 0 };
+	struct sample s = { 0 };
+
+	(void)state;
+	assert_no_error(parse(&s, &operands, 0, &err, ARGV("--subnet", "a,b", "--subnet=c", "-e", "A=1,2")), &err);
+	assert_int_equal(s.subnets.count, 3);
+	assert_string_equal(s.subnets.items[1], "b");
+	assert_int_equal(s.env.count, 1);
+	text_list_fini(&s.subnets);
 	text_list_fini(&s.env);
 }
 
@@ -113,6 +130,7 @@ int main(void)
 		cmocka_unit_test(test_operands_between_options),
 		cmocka_unit_test(test_go_style),
 		cmocka_unit_test(test_errors_as_pflag),
+		cmocka_unit_test(test_strings_are_split_and_lists_are_not),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
