@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import subprocess
 import threading
 
 import pytest

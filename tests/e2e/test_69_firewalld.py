@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from lib import images
-from lib.runtime_box import wait_for
+from lib.wait import wait_for
 from test_60_network import inside
 from test_61_user_networks import network, server
 from test_64_network_extremes import Secluded
