@@ -155,7 +155,7 @@ int cache_prune(struct cache_prune_report *out_report, struct engine *engine, co
 			text_list_addf(&out_report->deleted, "%.25s", digest_hex(&row->key, hex));
 	}
 	map_fini(&chains);
-	if (r == 0 && options->all) {
+	if (r == 0 && options->all && !options->keep_mounts) {
 		mounts_prune_caches(engine);
 		kept_context_prune(engine);
 	}

@@ -41,6 +41,7 @@ extern const char *const cache_prune_filter_keys[];
 struct cache_prune_options {
 	bool all; /* also what images share */
 	const struct filter_set *filters;
+	bool keep_mounts;   /* RUN --mount=type=cache folders and kept contexts stay, even with `all` */
 	int64_t keep_bytes; /* the newest that fit in this much stay; 0: nothing */
 };
 

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "builder/build_private.h"
+#include "engine/image_use.h"
 #include "oci/reference.h"
 #include "json/value.h"
 
@@ -111,6 +112,8 @@ static int resolve_shown(struct image_ready *image, struct build *build, const c
 
 	vertex_begin(build, &vertex, shown);
 	r = resolve(image, build, name, platform, err);
+	if (r == 0)
+		image_use_note(build->engine, image->id);
 	vertex_end(build, &vertex, r < 0 ? err : NULL);
 	return r;
 }

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/options.h"
 #include "base/path.h"
+#include "daemon/collection.h"
 #include "daemon/known.h"
 #include "daemon/runtimes.h"
 #include "logs/options.h"
@@ -225,7 +226,9 @@ static const struct json_field config_fields[] = {
 	JSON_TEXT("socket-policy", T, socket_policy, 0),
 	JSON_ARRAY("default-address-pools", T, address_pools, pool_fields, 0),
 	JSON_TEXT("default-shm-size", T, default_shm_size, 0),
+	JSON_OBJECT("builder", T, builder, daemon_builder_fields, 0),
 	JSON_TEXT("default-runtime", T, default_runtime, 0),
+	JSON_OBJECT("image-gc", T, image_gc, daemon_image_gc_fields, 0),
 	JSON_TEXT("exec-root", T, exec_root, 0),
 	JSON_TEXT("group", T, group, 0),
 	JSON_TEXT_LIST("hosts", T, hosts, 0),
@@ -305,6 +308,8 @@ static int judge_keys(struct daemon_config *config, const char *text, size_t siz
 	for (size_t i = 0; i < keys.count; i++)
 		if (!is_known(keys.items[i]) && !known_option_find(keys.items[i]))
 			text_list_add(&unknown, keys.items[i]);
+	if (unknown.count == 0 && daemon_collection_check_keys(root, err) < 0)
+		return -1;
 	if (unknown.count == 0)
 		return judge_known_keys(config, root, &keys, err);
 	joined = text_list_join(&unknown, ", ");
@@ -671,6 +676,16 @@ static int check_words(const struct daemon_config *config, struct error *err)
 	return check_ranges(config, err);
 }
 
+static int check_collection(const struct daemon_config *config, struct error *err)
+{
+	struct collector_settings settings;
+
+	if (daemon_collection_parse(&settings, config, err) < 0)
+		return -1;
+	free((void *)(uintptr_t)settings.rules);
+	return 0;
+}
+
 static int check_values(const struct daemon_config *config, struct error *err)
 {
 	if ((config->address_pool6 || config->fixed_range6) && !optional_bool_or(config->ipv6, false))
@@ -689,7 +704,8 @@ static int check_values(const struct daemon_config *config, struct error *err)
 	if (config->live_restore.set && !config->live_restore.value)
 		return error_set(err, ERR_INVALID,
 				 "live-restore cannot be turned off: containers always outlive kistd");
-	if (check_hosts(config, err) < 0 || check_words(config, err) < 0 || daemon_runtimes_check(config, err) < 0)
+	if (check_hosts(config, err) < 0 || check_words(config, err) < 0 || daemon_runtimes_check(config, err) < 0 ||
+	    check_collection(config, err) < 0)
 		return -1;
 	return log_options_check(config->log_driver, &config->log_options, err);
 }

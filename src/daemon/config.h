@@ -48,6 +48,33 @@ struct daemon_runtime {
 	char *options; /* JSON */
 };
 
+/* builder.gc: {"enabled":true,"policy":[{"keepStorage":"10GB","filter":["unused-for=48h"]}]} */
+struct daemon_gc_rule {
+	char *keep_storage;
+	char *reserved_space; /* its name from dockerd 28 on */
+	struct text_list filter;
+	bool all;
+};
+
+struct daemon_gc {
+	bool enabled;
+	char *keep_storage;
+	char *reserved_space;
+	JSON_ARRAY_OF(struct daemon_gc_rule) rules;
+};
+
+struct daemon_builder {
+	struct daemon_gc gc;
+};
+
+/* image-gc: {"enabled":true,"unused-for":"720h","keep-storage":"20GB","interval":"10m"} */
+struct daemon_image_gc {
+	bool enabled;
+	char *unused_for;
+	char *keep_storage;
+	char *interval;
+};
+
 struct daemon_config {
 	char *data_root;
 	char *exec_root;
@@ -113,6 +140,8 @@ struct daemon_config {
 	struct optional_bool no_new_privileges;
 	JSON_ARRAY_OF(struct daemon_runtime) runtimes;
 	char *default_runtime;
+	struct daemon_builder builder;
+	struct daemon_image_gc image_gc;
 	struct text_list warnings; /* what was taken, but has no effect */
 };
 

@@ -13,7 +13,6 @@ const struct known_option known_options[] = {
 	{ "allow-nondistributable-artifacts", "allow-nondistributable-artifacts", false, NULL, "foreign layers are never pushed" },
 	{ "api-cors-header", "api-cors-header", false, NULL, "web pages must not talk to an engine; dockerd has dropped this too" },
 	{ "bridge-accept-fwmark", "bridge-accept-fwmark", false, NULL, NFTABLES_ONLY },
-	{ NULL, "builder", false, "{}", "the build cache is emptied by builder prune" },
 	{ "containerd", "containerd", false, "*", NO_CONTAINERD },
 	{ "containerd-namespace", "containerd-namespace", false, "*", NO_CONTAINERD },
 	{ "containerd-plugins-namespace", "containerd-plugin-namespace", false, "*", NO_CONTAINERD },

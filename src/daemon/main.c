@@ -52,6 +52,7 @@ struct daemon {
 	struct http_server *peer_server;    /* NULL: no --serve */
 	struct buildkit *buildkit;
 	struct engine *engine;
+	struct collector *collector;
 	int signal_fd;
 	bool has_pidfile;
 };
@@ -246,7 +247,9 @@ static int open_engine(struct daemon *daemon, struct error *err)
 	options.settings = &daemon->settings->engine;
 	options.pools = pools = read_pools(config, err);
 	options.pool_count = config->address_pools.count;
-	return pools ? engine_open(&daemon->engine, &options, err) : -1;
+	if (!pools || engine_open(&daemon->engine, &options, err) < 0)
+		return -1;
+	return collector_start(&daemon->collector, daemon->engine, &daemon->log, &daemon->settings->collector, err);
 }
 
 static int block_signals(struct daemon *daemon, struct error *err)
@@ -416,6 +419,7 @@ static void reload(struct daemon *daemon)
 	daemon_settings_describe(&attributes, &settings->config);
 	__atomic_store_n(&daemon->api.policies, settings->policies, __ATOMIC_RELEASE);
 	engine_reload(daemon->engine, &settings->engine, &attributes);
+	collector_reload(daemon->collector, &settings->collector);
 	log_info(&daemon->log, "configuration reloaded", F("debug", settings->engine.debug ? "true" : "false"));
 }
 
@@ -471,6 +475,7 @@ static void stop(struct daemon *daemon)
 	http_server_free(daemon->metrics_server);
 	http_server_free(daemon->peer_server);
 	buildkit_free(daemon->buildkit);
+	collector_free(daemon->collector);
 	engine_close(daemon->engine);
 	metrics_free(daemon->metrics);
 	if (daemon->signal_fd >= 0)

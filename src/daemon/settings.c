@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/quote.h"
+#include "daemon/collection.h"
 #include "daemon/runtimes.h"
 
 static void fill_containers(struct container_defaults *defaults, const struct daemon_config *config)
@@ -74,6 +75,8 @@ int daemon_settings_fill(struct daemon_settings *settings, struct error *err)
 	};
 	fill_containers(&settings->engine.containers, config);
 	fill_runtimes(&settings->engine, config);
+	if (daemon_collection_parse(&settings->collector, config, err) < 0)
+		return -1;
 	return load_policies(settings, err);
 }
 
@@ -85,6 +88,7 @@ void daemon_settings_free(struct daemon_settings *settings)
 		/* What the items hold is the configuration's. */
 		free(settings->engine.containers.ulimits.items);
 		free(settings->engine.runtimes.items);
+		free((void *)(uintptr_t)settings->collector.rules);
 		policy_set_free(settings->policies);
 		daemon_config_fini(&settings->config);
 		free(settings);

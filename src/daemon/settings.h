@@ -6,6 +6,7 @@
 #pragma once
 
 #include "api/docker/policy.h"
+#include "builder/collector.h"
 #include "daemon/config.h"
 #include "engine/settings.h"
 #include "network/network.h"
@@ -13,6 +14,7 @@
 struct daemon_settings {
 	struct daemon_config config; /* owned */
 	struct engine_settings engine;
+	struct collector_settings collector;
 	struct policy_set *policies;   /* owned; NULL: none */
 	struct daemon_settings *older; /* owned */
 };

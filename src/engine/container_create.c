@@ -12,6 +12,7 @@
 #include "engine/engine_private.h"
 #include "engine/image.h"
 #include "engine/image_mount.h"
+#include "engine/image_use.h"
 #include "engine/log_driver.h"
 #include "engine/oci_runtime.h"
 #include "engine/user_namespace.h"
@@ -175,6 +176,7 @@ static int fill_document(struct container *container, const struct container_cre
 
 	document->id = xstrdup(container->id);
 	document->image_id = xstrdup(image->id);
+	image_use_note(container->engine, image->id);
 	document->state.created_ns = clock_wall_ns();
 	json_copy_fields(&document->config, &request->config, container_config_fields);
 	json_copy_fields(&document->host, &request->host, host_config_fields);

@@ -558,6 +558,7 @@ void engine_close(struct engine *engine)
 	remove_cgroup_parent(engine);
 	map_fini(&engine->by_id);
 	map_fini(&engine->by_name);
+	text_map_fini(&engine->used_images);
 	map_fini(&engine->execs);
 	name_server_close(engine->names);
 	retire_network(engine);

@@ -62,10 +62,11 @@ struct engine {
 	struct name_server *names; /* NULL: bridge "none" */
 	struct event_bus *events;
 
-	struct mutex index; /* guards the maps, the removal of containers from them, and `pruning` */
-	struct map by_id;   /* containers; each holds one reference */
-	struct map by_name; /* the same, borrowed */
-	struct map execs;   /* exec id -> struct exec, one reference each */
+	struct mutex index;	     /* guards the maps, the removal of containers from them, and `pruning` */
+	struct map by_id;	     /* containers; each holds one reference */
+	struct map by_name;	     /* the same, borrowed */
+	struct text_map used_images; /* ids, since image_use_take() */
+	struct map execs;	     /* exec id -> struct exec, one reference each */
 	/* Rows that could not be read: nothing of theirs is removed. Does not change after the start. */
 	struct text_list unreadable;
 	bool pruning;

@@ -148,6 +148,9 @@ struct image_removals {
 int image_remove(struct image_removals *out_removals, struct engine *engine, const char *name, bool force,
 		 bool no_prune, struct error *err);
 
+/* Removes an image with all its names, unless a container uses it or somebody names it right now: 1 if it went, 0 not. */
+int image_collect(struct engine *engine, const char *id, struct error *err);
+
 struct image_prune_report {
 	JSON_ARRAY_OF(struct image_removed) deleted;
 	int64_t space_reclaimed;

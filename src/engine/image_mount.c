@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "engine/engine_private.h"
 #include "engine/image.h"
+#include "engine/image_use.h"
 #include "store/snapshot.h"
 
 static char *key_of(const struct container *container, size_t number)
@@ -59,5 +60,33 @@ void image_mounts_remove(struct container *container)
 		if (text_equal(mount->type, "image") && mount->name &&
 		    snapshot_remove(container->engine->store, mount->name, &err) < 0)
 			engine_log_error(container->engine, "removing a mounted image", container->id, &err);
+	}
+}
+
+static void collect_sources(struct text_list *out_names, struct container *container)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&container->mutex);
+
+	for (size_t i = 0; i < container->document.mounts.count; i++)
+		if (text_equal(container->document.mounts.items[i].type, "image"))
+			text_list_add(out_names, container->document.mounts.items[i].source);
+}
+
+void image_mounts_note(struct engine *engine)
+{
+	AUTO(text_list_fini) struct text_list names = { 0 };
+	struct container **items;
+	size_t count = container_all(&items, engine);
+
+	for (size_t i = 0; i < count; i++)
+		collect_sources(&names, items[i]);
+	container_all_free(items, count);
+	for (size_t i = 0; i < names.count; i++) {
+		AUTO(error_clear) struct error gone = { 0 };
+		struct image_ready image = { 0 };
+
+		if (image_resolve(&image, engine, names.items[i], &gone) == 0)
+			image_use_note(engine, image.id);
+		image_ready_fini(&image);
 	}
 }

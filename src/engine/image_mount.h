@@ -17,3 +17,5 @@ struct engine;
 int image_mount_make(struct container *container, struct container_mount *mount, const char *source, struct error *err);
 /* All of a container's. */
 void image_mounts_remove(struct container *container);
+/* Images that containers have mounted are used: image_use_note() of each. */
+void image_mounts_note(struct engine *engine);

@@ -386,6 +386,22 @@ static int prune_one(struct prune *prune, const struct image_record *record, str
 	return r < 0 ? -1 : 0;
 }
 
+int image_collect(struct engine *engine, const char *id, struct error *err)
+{
+	struct prune prune = { .engine = engine };
+	struct image_record record = { 0 };
+	struct digest digest;
+	int r;
+
+	if (digest_parse(&digest, id, err) < 0)
+		return -1;
+	r = image_record_find(&record, engine_store(engine), &digest, err);
+	if (r > 0)
+		r = prune_one(&prune, &record, err) < 0 ? -1 : prune.list.count > 0;
+	json_free_array(&prune.list, image_removed_fields, sizeof(struct image_removed));
+	return r;
+}
+
 static int read_prune_filters(struct prune *prune, struct error *err)
 {
 	const struct text_list *until;

@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/file.h"
+#include "daemon/collection.h"
 #include "daemon/known.h"
 #include "unit/unit.h"
 
@@ -102,6 +104,36 @@ static void test_runtimes(void **state)
 	daemon_config_fini(&config);
 }
 
+static void test_collection(void **state)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	struct daemon_config config = { 0 };
+	struct collector_settings settings;
+
+	(void)state;
+	assert_no_error(load(&config, "{}", FLAGS(), &err), &err);
+	assert_no_error(daemon_collection_parse(&settings, &config, &err), &err);
+	assert_false(settings.images);
+	assert_int_equal(settings.rule_count, 0);
+	daemon_config_fini(&config);
+	config = (struct daemon_config){ 0 };
+	assert_no_error(load(&config,
+			     "{\"builder\":{\"gc\":{\"enabled\":true,\"policy\":[{\"keepStorage\":\"10GB\",\"filter\":"
+			     "[\"unused-for=48h\"]},{\"reservedSpace\":\"1GB\",\"all\":true}]}},\"image-gc\":{"
+			     "\"enabled\":true,\"unused-for\":\"720h\",\"keep-storage\":\"20GB\",\"interval\":\"1h\"}}",
+			     FLAGS(), &err),
+			&err);
+	assert_no_error(daemon_collection_parse(&settings, &config, &err), &err);
+	assert_int_equal(settings.rule_count, 2);
+	assert_true(settings.rules[0].unused_ns == 48 * 3600 * CLOCK_SECOND && !settings.rules[0].all);
+	assert_true(settings.rules[1].unused_ns == 0 && settings.rules[1].all);
+	assert_true(settings.rules[0].keep_bytes == 10 * settings.rules[1].keep_bytes);
+	assert_true(settings.image_unused_ns == 720 * 3600 * CLOCK_SECOND && settings.images);
+	assert_true(settings.pause_ns == 3600 * CLOCK_SECOND);
+	free((void *)(uintptr_t)settings.rules);
+	daemon_config_fini(&config);
+}
+
 static void test_bad_values(void **state)
 {
 	(void)state;
@@ -124,6 +156,15 @@ static void test_bad_values(void **state)
 	expect_refused("{\"iptables\":false}", FLAGS(), "iptables false is not supported");
 	expect_refused("{}", FLAGS("-H", "tcp://1.2.3.4:5"), "use --tlsverify with certificates, or say --tls=false");
 	expect_refused("{}", FLAGS("--tls=false", "--tlsverify"), "tlsverify needs TLS");
+	expect_refused("{\"builder\":{\"gc\":{\"enabled\":true,\"polciy\":[]}}}", FLAGS(),
+		       "don't match any configuration option: builder.gc.polciy");
+	expect_refused("{\"builder\":{\"gc\":{\"policy\":[{\"maxUsedSpace\":\"1GB\"}]}}}", FLAGS(),
+		       "builder.gc.policy.maxUsedSpace");
+	expect_refused("{\"builder\":{\"gc\":{\"policy\":[{\"filter\":[\"type=regular\"]}]}}}", FLAGS(),
+		       "only unused-for=DURATION is known");
+	expect_refused("{\"builder\":{\"gc\":{\"defaultKeepStorage\":\"much\"}}}", FLAGS(), "defaultKeepStorage much");
+	expect_refused("{\"image-gc\":{\"enabled\":true}}", FLAGS(), "image-gc needs unused-for");
+	expect_refused("{\"image-gc\":{\"unused-for\":\"1ms\"}}", FLAGS(), "image-gc.unused-for 1ms");
 	expect_refused("{}", FLAGS("--add-runtime", "runc=/bin/x"), "runtime name 'runc' is reserved");
 	expect_refused("{}", FLAGS("--add-runtime", "x"), "invalid --add-runtime x");
 	expect_refused("{}", FLAGS("--default-runtime", "gone"), "specified default runtime 'gone' does not exist");
@@ -225,6 +266,7 @@ int main(void)
 		cmocka_unit_test(test_file_and_flags_together),
 		cmocka_unit_test(test_said_twice_is_refused),
 		cmocka_unit_test(test_runtimes),
+		cmocka_unit_test(test_collection),
 		cmocka_unit_test(test_bad_values),
 		cmocka_unit_test(test_known_options),
 		cmocka_unit_test(test_written_for_dockerd),
