@@ -99,6 +99,13 @@ static int open_file(sqlite3 **out_database, const char *path, int flags, struct
 	return 0;
 }
 
+static int sync_file(const char *path, struct error *err)
+{
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 || fdatasync(fd) < 0 ? error_set_errno(err, ERR_INTERNAL, errno, "sync %s", path) : 0;
+}
+
 int repair_copy(const char *root, struct error *err)
 {
 	AUTO_FREE char *path = path_join(root, "meta.db");
@@ -118,6 +125,9 @@ int repair_copy(const char *root, struct error *err)
 		fail(database, "copy the database", err);
 	sqlite3_finalize(vacuum);
 	sqlite3_close(database);
+	/* The copy before is a good one: it makes room only for what a power loss does not take. */
+	if (r == 0)
+		r = sync_file(fresh, err);
 	if (r == 0 && rename(fresh, copy) < 0)
 		r = error_set_errno(err, ERR_INTERNAL, errno, "name %s", copy);
 	if (r < 0)
