@@ -37,10 +37,10 @@ struct collector {
 	const struct log *log;
 	const struct collector_settings *settings; /* atomic */
 	pthread_t thread;
-	int wake_fd;   /* new settings, or the end */
-	bool stopping; /* atomic */
-	int64_t looked_ns;	/* monotonic */
-	struct text_map idle;	/* image id -> "SECONDS@WHEN IT WAS LAST NAMED" */
+	int wake_fd;	      /* new settings, or the end */
+	bool stopping;	      /* atomic */
+	int64_t looked_ns;    /* monotonic */
+	struct text_map idle; /* image id -> "SECONDS@WHEN IT WAS LAST NAMED" */
 };
 
 static const struct collector_settings *settings_of(const struct collector *collector)

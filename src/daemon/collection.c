@@ -107,7 +107,8 @@ static int parse_rule(struct collector_rule *out_rule, const struct daemon_gc_ru
 		const char *age = text_after(rule->filter.items[i], "unused-for=");
 
 		if (!age)
-			return error_set(err, ERR_INVALID, "builder.gc.policy: filter %s: only unused-for=DURATION is known",
+			return error_set(err, ERR_INVALID,
+					 "builder.gc.policy: filter %s: only unused-for=DURATION is known",
 					 rule->filter.items[i]);
 		if (parse_age(&out_rule->unused_ns, age, "builder.gc.policy: filter unused-for", err) < 0)
 			return -1;
@@ -124,7 +125,8 @@ static int parse_rules(struct collector_settings *settings, const struct daemon_
 
 	/* As dockerd has it: without rules a tenth of the disk, unless said otherwise. */
 	rules[0].keep_bytes = gc->rules.count ? 0 : -1;
-	if (parse_size(&rules[0].keep_bytes, gc->rules.count ? NULL : gc->keep_storage, "defaultKeepStorage", err) < 0 ||
+	if (parse_size(&rules[0].keep_bytes, gc->rules.count ? NULL : gc->keep_storage, "defaultKeepStorage", err) <
+		    0 ||
 	    parse_size(&rules[0].keep_bytes, gc->rules.count ? NULL : gc->reserved_space, "defaultReservedSpace", err) <
 		    0)
 		return -1;
@@ -150,6 +152,7 @@ int daemon_collection_parse(struct collector_settings *out_settings, const struc
 	    parse_size(&out_settings->image_keep_bytes, images->keep_storage, "image-gc.keep-storage", err) < 0)
 		return -1;
 	if (images->enabled && !out_settings->image_unused_ns)
-		return error_set(err, ERR_INVALID, "image-gc needs unused-for: how long an image was of no use before it may go");
+		return error_set(err, ERR_INVALID,
+				 "image-gc needs unused-for: how long an image was of no use before it may go");
 	return parse_rules(out_settings, &config->builder.gc, err);
 }

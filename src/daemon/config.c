@@ -676,11 +676,11 @@ static int check_words(const struct daemon_config *config, struct error *err)
 	return check_ranges(config, err);
 }
 
-static int check_collection(const struct daemon_config *config, struct error *err)
+static int check_tables(const struct daemon_config *config, struct error *err)
 {
 	struct collector_settings settings;
 
-	if (daemon_collection_parse(&settings, config, err) < 0)
+	if (daemon_runtimes_check(config, err) < 0 || daemon_collection_parse(&settings, config, err) < 0)
 		return -1;
 	free((void *)(uintptr_t)settings.rules);
 	return 0;
@@ -704,8 +704,7 @@ static int check_values(const struct daemon_config *config, struct error *err)
 	if (config->live_restore.set && !config->live_restore.value)
 		return error_set(err, ERR_INVALID,
 				 "live-restore cannot be turned off: containers always outlive kistd");
-	if (check_hosts(config, err) < 0 || check_words(config, err) < 0 || daemon_runtimes_check(config, err) < 0 ||
-	    check_collection(config, err) < 0)
+	if (check_hosts(config, err) < 0 || check_words(config, err) < 0 || check_tables(config, err) < 0)
 		return -1;
 	return log_options_check(config->log_driver, &config->log_options, err);
 }
