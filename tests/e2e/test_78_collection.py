@@ -4,7 +4,8 @@ import json
 
 from lib import images
 from lib.daemon import Daemon
-from lib.engine_api import Api, until
+from lib.engine_api import Api
+from lib.wait import wait_for
 
 
 def start(root, program, rootfs, settings):
@@ -47,12 +48,12 @@ def test_what_is_unused_goes_and_what_is_used_stays(tmp_root, program, busybox_r
     used |= {"bb:mounted"} if mounted == 201 else set()
     daemon.docker("import", "-c", "LABEL which=unused", tar, "bb:unused")
     daemon.docker("tag", "bb:unused", "other:name")
-    until(lambda: not names(daemon) - used, "what nobody uses is gone, with all its names")
+    wait_for(lambda: not names(daemon) - used, "what nobody uses is gone, with all its names")
     assert used <= names(daemon)
     assert "collected an image" in daemon.log.read_text()
     # Without its container it goes too.
     daemon.docker("rm", "stopped", "mounts", check=False)
-    until(lambda: not names(daemon), "nothing is used any more")
+    wait_for(lambda: not names(daemon), "nothing is used any more")
     assert Api(daemon).call("GET", "/system/df")[1]["LayersSize"] == 0
     daemon.finish()
 
@@ -65,14 +66,14 @@ def test_the_watermark_and_the_build_cache(tmp_root, program, busybox_rootfs):
     daemon.docker("import", tar, "bb:base")
     for words in ("one", "two"):
         build(daemon, tmp_root, words)
-        until(lambda: f"built:{words}" in names(daemon) and cache_count(daemon) == 0, "the cache is collected")
+        wait_for(lambda: f"built:{words}" in names(daemon) and cache_count(daemon) == 0, "the cache is collected")
     assert {"bb:base", "built:one", "built:two"} <= names(daemon)
     assert daemon.docker("run", "--rm", "built:one", "cat", "/file").stdout == "one"
     assert "collected a result of a build step" in daemon.log.read_text()
     # A reload turns it off: then nothing goes.
     (tmp_root / "daemon.json").write_text("{}")
     daemon.process.send_signal(1)
-    until(lambda: "configuration reloaded" in daemon.log.read_text(), "reload")
+    wait_for(lambda: "configuration reloaded" in daemon.log.read_text(), "reload")
     build(daemon, tmp_root, "three")
     assert cache_count(daemon) > 0
     daemon.finish()
