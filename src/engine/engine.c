@@ -230,6 +230,14 @@ static int open_network(struct engine *engine, const struct engine_options *opti
 
 /* ---- recovery ---- */
 
+/* How long it runs by now, by the clock that survives us; one that says "not yet" was set back meanwhile. */
+static int64_t run_age_ns(const struct container_state *state)
+{
+	int64_t age_ns = clock_wall_ns() - state->started_ns;
+
+	return age_ns > 0 ? age_ns : 0;
+}
+
 /* A run that was never acknowledged is undone; one that was is watched again. */
 static void recover_one(struct container *container)
 {
@@ -255,7 +263,7 @@ static void recover_one(struct container *container)
 		return;
 	}
 	container->line_lost = !state->restarting;
-	container->run_started_ns = clock_monotonic_ns();
+	container->run_started_ns = clock_monotonic_ns() - run_age_ns(state);
 	if (container_monitor_start(container, &err) < 0)
 		engine_log_error(container->engine, "a container is not watched", container->id, &err);
 }

@@ -183,9 +183,10 @@ static int64_t or_default(int64_t duration_ns, int64_t otherwise_ns)
 	return duration_ns > 0 ? duration_ns : otherwise_ns;
 }
 
-static bool in_start_period(const struct container_document *document, int64_t now_ns)
+/* now_ns is monotonic: a clock that is set meanwhile neither ends the period nor draws it out. */
+static bool in_start_period(const struct container *container, int64_t now_ns)
 {
-	return now_ns - document->state.started_ns < document->config.healthcheck->start_period_ns;
+	return now_ns - container->run_started_ns < container->document.config.healthcheck->start_period_ns;
 }
 
 static int64_t next_interval(struct container *container)
@@ -194,7 +195,8 @@ static int64_t next_interval(struct container *container)
 	const struct container_document *document = &container->document;
 	const struct health_config *check = document->config.healthcheck;
 
-	if (in_start_period(document, clock_wall_ns()) && text_equal(health_status(document->state.health), STARTING))
+	if (in_start_period(container, clock_monotonic_ns()) &&
+	    text_equal(health_status(document->state.health), STARTING))
 		return or_default(check->start_interval_ns, START_INTERVAL_DEFAULT_NS);
 	return or_default(check->interval_ns, INTERVAL_DEFAULT_NS);
 }
@@ -356,7 +358,7 @@ static const char *judge_locked(struct container *container, int64_t exit_code, 
 		health->failing_streak = 0;
 		return HEALTHY;
 	}
-	if (starting && in_start_period(&container->document, start_ns))
+	if (starting && in_start_period(container, start_ns))
 		return STARTING;
 	health->failing_streak++;
 	if (health->failing_streak >= retries)
@@ -409,7 +411,7 @@ static void probe_once(struct watch_of_run *run)
 {
 	struct container *container = run->container;
 	struct state_health_result result = { 0 };
-	int64_t start_ns = clock_wall_ns();
+	int64_t start_ns = clock_monotonic_ns();
 	AUTO_FREE char *action = NULL;
 	const char *status;
 
