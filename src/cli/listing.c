@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
+#include "cli/colour.h"
 #include "cli/table.h"
 
 void listing_init(struct listing *listing, const struct listing_column *columns, const char *type_name,
@@ -138,6 +140,21 @@ static void add_titles(const struct listing *listing, const struct template *tem
 	text_map_fini(&titles.fields);
 }
 
+static void print_table(const struct listing *listing, const char *source)
+{
+	AUTO(text_fini) struct text table = { 0 };
+	AUTO(text_fini) struct text coloured = { 0 };
+	AUTO(text_list_fini) struct text_list statuses = { 0 };
+
+	table_format(&table, source, TABLE_DOCKER);
+	if (colour_wanted(STDOUT_FILENO)) {
+		for (size_t i = 0; i < listing->count; i++)
+			text_list_add(&statuses, text_or_empty(text_map_get(&listing->rows[i].fields, "Status")));
+		colour_table(&coloured, text_or_empty(table.data), &statuses);
+	}
+	fputs(text_or_empty(coloured.data ? coloured.data : table.data), stdout);
+}
+
 int listing_print(const struct listing *listing, struct error *err)
 {
 	bool is_table = text_has_prefix(listing->format, "table");
@@ -156,13 +173,9 @@ int listing_print(const struct listing *listing, struct error *err)
 			return error_prefix(err, "template parsing error");
 		text_add_char(&out, '\n');
 	}
-	if (is_table) {
-		AUTO(text_fini) struct text table = { 0 };
-
-		table_format(&table, out.data ? out.data : "", TABLE_DOCKER);
-		fputs(table.data ? table.data : "", stdout);
-	} else if (out.data) {
-		fputs(out.data, stdout);
-	}
+	if (is_table)
+		print_table(listing, text_or_empty(out.data));
+	else
+		fputs(text_or_empty(out.data), stdout);
 	return 0;
 }

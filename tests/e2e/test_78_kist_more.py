@@ -120,17 +120,19 @@ def test_what_kist_has_not_is_said(shared, method, path, words):
     connection.close()
 
 
-def on_terminal(shared, *args):
-    """What kist writes to a terminal on stderr (stdout is a pipe); and, run again, to none."""
+def on_terminal(shared, *args, stdout=False, **environment):
+    """What kist writes to a terminal on stderr, or on stdout (the other one is a pipe)."""
     main, side = pty.openpty()
-    run = subprocess.Popen([shared.program("kist"), *map(str, args)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=side, env=shared.environment)
+    streams = {"stdout": side, "stderr": subprocess.STDOUT} if stdout else {"stdout": subprocess.PIPE, "stderr": side}
+    run = subprocess.Popen([shared.program("kist"), *map(str, args)], stdin=subprocess.DEVNULL, env=shared.environment | {"TERM": "xterm"} | environment, **streams)
     os.close(side)
     shown = b""
     with contextlib.suppress(OSError):  # EIO: the last writer is gone
         while piece := os.read(main, 65536):
             shown += piece
     os.close(main)
-    run.stdout.read()
+    if run.stdout:
+        run.stdout.read()
     assert run.wait(120) == 0, shown
     return shown.decode()
 
@@ -160,3 +162,25 @@ def test_progress_on_a_terminal_only(shared, tmp_path):
     assert (tmp_path / "back").read_bytes() == (tmp_path / "big").read_bytes()
     shared.kist("rm", name)
     shared.kist("rmi", image)
+
+
+def test_colours_on_a_terminal_only(shared):
+    name = f"colour-{uuid.uuid4().hex[:8]}"
+    shared.kist("run", "-d", "--name", name + "-up", "--label", name, "busybox", "sleep", "1000")
+    shared.kist("run", "--name", name + "-bad", "--label", name, "busybox", "false", check=False)
+    shared.kist("run", "--name", name + "-good", "--label", name, "busybox", "true")
+    words = ("ps", "-a", "--filter", f"label={name}")
+    try:
+        shown = on_terminal(shared, *words, stdout=True, NO_COLOR="").replace("\r\n", "\n")
+        title, *lines, _ = shown.split("\n")
+        assert re.fullmatch(r"\x1b\[1mCONTAINER ID .*NAMES\x1b\[0m", title)
+        coloured = {line.split()[-1]: re.findall(r"\x1b\[(\d+)m(.*?)\x1b\[0m", line) for line in lines}
+        assert coloured[name + "-up"][0][0] == "32" and coloured[name + "-up"][0][1].startswith("Up ")
+        assert coloured[name + "-bad"][0][0] == "31" and coloured[name + "-bad"][0][1].startswith("Exited (1)")
+        assert coloured[name + "-good"] == []
+        for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+            assert "\x1b" not in on_terminal(shared, *words, stdout=True, **environment)
+        assert "\x1b" not in on_terminal(shared, *words, "--format", "{{.Names}} {{.Status}}", stdout=True)
+        assert "\x1b" not in shared.kist(*words).stdout
+    finally:
+        shared.kist("rm", "-f", *(f"{name}-{end}" for end in ("up", "bad", "good")))
