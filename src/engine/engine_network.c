@@ -540,10 +540,14 @@ static int raise(struct network_bridge_info *out_info, struct engine *engine, co
 int engine_network_raise(struct engine *engine, const struct engine_network *network, struct error *err)
 {
 	struct network_bridge_info info;
+	int r;
 
 	if (!engine->network)
 		return error_set(err, ERR_UNSUPPORTED, "this engine runs without a bridge");
-	return raise(&info, engine, network, err);
+	begin_change(engine);
+	r = raise(&info, engine, network, err);
+	end_change(engine);
+	return r;
 }
 
 int engine_networks_raise_all(struct engine *engine, struct error *err)
