@@ -15,7 +15,6 @@
 #include "engine/spec.h"
 #include "oci/platform.h"
 #include "store/files.h"
-#include "store/image_name.h"
 #include "store/layer.h"
 
 #define LIST_MAX (256u << 20)
@@ -314,9 +313,8 @@ static int run_commit(struct digest *out_id, struct commit *commit, struct error
 		return -1;
 	make.base = commit->base;
 	make.parent = commit->base;
+	make.name = commit->reference.path ? &commit->reference : NULL;
 	if (image_make(out_id, commit->engine, &make, err) < 0)
-		return -1;
-	if (commit->reference.path && image_name_set(commit->engine->store, &commit->reference, out_id, NULL, err) < 0)
 		return -1;
 	{
 		const char *extras[] = { "comment", text_or_empty(commit->options->comment), "imageID",

@@ -10,7 +10,9 @@
 #include "engine/image_commit.h"
 #include "oci/hasher.h"
 #include "oci/manifest.h"
+#include "store/database.h"
 #include "store/files.h"
+#include "store/image_name.h"
 #include "store/snapshot.h"
 
 /* ---- a snapshot's changes as a layer ---- */
@@ -247,6 +249,19 @@ static char *encode_config(const struct image_make *options)
 	return xasprintf("%.*s,\"moby.buildkit.cache.v0\":\"%s\"}", (int)size - 1, text, options->cache);
 }
 
+static int record_and_name(struct store *store, const struct digest *id, const struct digest *manifest,
+			   const struct image_make *options, const struct image_layers_new *layers, struct error *err)
+{
+	AUTO(transaction_freep) struct transaction *transaction = NULL;
+
+	if (transaction_begin(&transaction, store_database(store), FILE_SYNC_ALL, err) < 0 ||
+	    image_commit_record(store, id, manifest, options->config, layers, &options->parent, err) < 0)
+		return -1;
+	if (options->name && image_name_set(store, options->name, id, NULL, err) < 0)
+		return -1;
+	return transaction_commit(transaction, err);
+}
+
 int image_make(struct digest *out_id, struct engine *engine, const struct image_make *options, struct error *err)
 {
 	AUTO(image_layers_fini) struct image_layers_new layers = { 0 };
@@ -265,11 +280,11 @@ int image_make(struct digest *out_id, struct engine *engine, const struct image_
 		return -1;
 	/* Annotations are no part of an image's id. */
 	if (r > 0 && !(options->annotations && options->annotations->count > 0))
-		return 0;
+		return options->name ? image_name_set(store, options->name, out_id, NULL, err) : 0;
 	if (put_leased(out_id, engine, options->lease, config, err) < 0 ||
 	    put_manifest(&manifest, engine, options, out_id, strlen(config), err) < 0)
 		return -1;
-	return image_commit_record(store, out_id, &manifest, options->config, &layers, &options->parent, err);
+	return record_and_name(store, out_id, &manifest, options, &layers, err);
 }
 
 int image_make_apart(struct image_record *out_record, struct engine *engine, const struct image_make *options,

@@ -16,6 +16,8 @@
 #include "oci/image_config.h"
 #include "store/image_record.h"
 
+struct reference;
+
 struct engine;
 
 struct layer_make {
@@ -42,6 +44,8 @@ struct image_make {
 	struct digest parent;		    /* what is told as its parent; not set: none */
 	const char *cache;		    /* of the builder, in base64, for the config; NULL: none */
 	const struct text_map *annotations; /* of the manifest; NULL: none */
+	/* Given in one step with the image, or both are not; NULL: none. For image_make(). */
+	const struct reference *name;
 	struct lease *lease;
 };
 
