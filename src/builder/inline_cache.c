@@ -210,19 +210,20 @@ int inline_cache_find(struct build_result *out_result, struct build *build, cons
 {
 	for (size_t i = 0; i < build->imported.count; i++) {
 		const struct imported_step *step = &build->imported.items[i];
-		struct layer layer;
+		struct layer layer = { 0 };
 		int r;
 
 		if (!digest_equal(&step->key, key))
 			continue;
+		if (digest_is_set(&step->result.chain_id)) {
+			lease_add(build->lease, &step->result.chain_id);
+			r = layer_find(&layer, build->store, &step->result.chain_id, err);
+			if (r <= 0)
+				return r;
+		}
 		*out_result = step->result;
-		if (!digest_is_set(&step->result.chain_id))
-			return 1;
-		lease_add(build->lease, &step->result.chain_id);
-		r = layer_find(&layer, build->store, &step->result.chain_id, err);
-		if (r > 0)
-			out_result->size_bytes = layer.size;
-		return r;
+		out_result->size_bytes = digest_is_set(&step->result.diff_id) ? layer.size : 0;
+		return 1;
 	}
 	return 0;
 }
