@@ -295,7 +295,7 @@ def command(vmlinuz, image, memory_mb=1024, disks=(), words=""):
     argv = [
         needs.programs("qemu-system-x86_64")[0], "-M", "pc", "-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", str(memory_mb),
         "-nographic", "-no-reboot", "-nic", "none", "-kernel", str(vmlinuz), "-initrd", str(image),
-        "-append", f"console=ttyS0 quiet panic=-1 swapaccount=1 psi=1 {words}",
+        "-append", f"console=ttyS0 quiet panic=-1 no_timer_check swapaccount=1 psi=1 {words}",
     ]
     for disk in disks:
         argv += ["-drive", f"file={disk},format=raw,if=virtio,cache=writeback"]
@@ -334,7 +334,7 @@ def boot_with_disk(started, disk, words):
             needs.programs("qemu-system-x86_64")[0], "-M", "pc", "-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", "1024",
             "-nographic", "-no-reboot", "-nic", "none", "-kernel", str(vmlinuz), "-initrd", str(image),
             "-drive", f"file={disk},format=raw,if=virtio,cache=writeback",
-            "-append", f"console=ttyS0 quiet panic=-1 {words}",
+            "-append", f"console=ttyS0 quiet panic=-1 no_timer_check {words}",
         ],
         stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, text=True, errors="replace",
     )  # fmt: skip
