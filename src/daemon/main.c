@@ -36,6 +36,8 @@
 #define FIRST_INHERITED_FD 3
 #define DEFAULT_SHUTDOWN_TIMEOUT_S 15
 #define PEER_CONNECTIONS 64
+/* An idle one costs three descriptors and some KiB. */
+#define API_CONNECTIONS 4096
 #define METRICS_CONNECTIONS 16
 #define DESCRIPTORS_WANTED 1048576 /* as in kistd.service */
 
@@ -281,6 +283,7 @@ static int new_server(struct daemon *daemon, struct error *err)
 		.guard = docker_guard,
 		.review = docker_review,
 		.after = docker_after,
+		.max_connections = API_CONNECTIONS,
 	};
 
 	return http_server_new(&daemon->server, &options, err);

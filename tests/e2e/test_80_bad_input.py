@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import tarfile
+import time
 
 import pytest
 
@@ -349,6 +350,29 @@ def test_half_a_request_and_silence(shared_daemon):
     for client in clients:
         client.close()
     assert request(shared_daemon, "GET", "/_ping")[0] == 200
+
+
+def test_a_thousand_idle_connections(daemon):
+    """They cost some memory, and nobody's place."""
+    idle = []
+    try:
+        while len(idle) < 1000:
+            client = socket.socket(socket.AF_UNIX)
+            client.settimeout(60)
+            try:
+                client.connect(str(daemon.socket))
+                idle.append(client)
+            except BlockingIOError:  # the queue of those not yet let in is full
+                client.close()
+                time.sleep(0.01)
+        assert request(daemon, "GET", "/_ping")[0] == 200
+        # Each of them is served when it speaks.
+        idle[500].sendall(b"GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert idle[500].recv(1000).startswith(b"HTTP/1.1 200 OK")
+    finally:
+        for client in idle:
+            client.close()
+    assert request(daemon, "GET", "/_ping")[0] == 200
 
 
 # ---- the host ----
