@@ -14,6 +14,11 @@
 
 /* ---- paths ---- */
 
+const char *text_of(const struct json_value *object, const char *key)
+{
+	return text_or_empty(json_value_text(json_value_get(object, key)));
+}
+
 void query_escape(struct text *out, const char *text)
 {
 	text_add_escaped(out, text_or_empty(text), false);

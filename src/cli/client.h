@@ -58,6 +58,9 @@ int client_get(struct json_value **out_value, struct client *client, struct erro
 int client_post(struct client *client, struct error *err, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* The text of an answer's member; "" if it has none. Borrowed. */
+const char *text_of(const struct json_value *object, const char *key);
+
 /* Adds ?key=value or &key=value, escaped. NULL and "" values are left out. */
 void query_add(struct text *path, const char *key, const char *value);
 void query_add_flag(struct text *path, const char *key, bool value);

@@ -173,7 +173,7 @@ static int run_attach(struct cli *cli, void *target, const struct text_list *ope
 	if (!client || client_get(&container, client, err, "/containers/%s/json", operands->items[0]) < 0 ||
 	    check_attachable(container, err) < 0)
 		return -1;
-	id = text_or_empty(json_value_text(json_value_get(container, "Id")));
+	id = text_of(container, "Id");
 	path = xasprintf("/containers/%s", id);
 	session.tty = container_flag(container, "Config", "Tty");
 	session.use_stdin = !options->no_stdin && container_flag(container, "Config", "OpenStdin");
@@ -252,7 +252,7 @@ static int start_attached(struct cli *cli, struct client *client, const struct s
 
 	if (client_get(&container, client, err, "/containers/%s/json", name) < 0)
 		return -1;
-	id = text_or_empty(json_value_text(json_value_get(container, "Id")));
+	id = text_of(container, "Id");
 	path = xasprintf("/containers/%s", id);
 	removed = container_flag(container, "HostConfig", "AutoRemove");
 	session.tty = container_flag(container, "Config", "Tty");

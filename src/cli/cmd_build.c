@@ -474,7 +474,7 @@ static int run_question(struct cli *cli, const struct build_options *options, co
 	if (json)
 		json_value_encode(&shown, json_value_get(answer, "Result"), "  ");
 	else
-		text_add(&shown, text_or_empty(json_value_text(json_value_get(answer, "Text"))));
+		text_add(&shown, text_of(answer, "Text"));
 	fputs(text_or_empty(shown.data), stdout);
 	if (json)
 		putchar('\n');
@@ -612,7 +612,7 @@ static int run_commit(struct cli *cli, void *target, const struct text_list *ope
 	add_list(&path, "changes", &options->changes);
 	if (client_call(&answer, client, "POST", path.data, "{}", err) < 0)
 		return -1;
-	puts(text_or_empty(json_value_text(json_value_get(answer, "Id"))));
+	puts(text_of(answer, "Id"));
 	return 0;
 }
 
@@ -642,8 +642,7 @@ static int run_diff(struct cli *cli, void *options, const struct text_list *oper
 		const struct json_value *change = json_value_at(changes, i);
 		int64_t kind = json_value_integer(json_value_get(change, "Kind"));
 
-		printf("%c %s\n", kind >= 0 && kind < 3 ? kinds[kind] : '?',
-		       text_or_empty(json_value_text(json_value_get(change, "Path"))));
+		printf("%c %s\n", kind >= 0 && kind < 3 ? kinds[kind] : '?', text_of(change, "Path"));
 	}
 	return 0;
 }

@@ -17,11 +17,6 @@ struct builder_options {
 	bool quiet;
 };
 
-static const char *text_of(const struct json_value *object, const char *key)
-{
-	return text_or_empty(json_value_text(json_value_get(object, key)));
-}
-
 static int64_t number_of(const struct json_value *object, const char *key)
 {
 	return json_value_integer(json_value_get(object, key));

@@ -564,7 +564,7 @@ static int import_meta(struct import_state *state, const char *name, const char 
 	state->context = (struct saved_context){
 		.name = xstrdup(name),
 		.description = description ? xstrdup(description) : NULL,
-		.host = xstrdup(text_or_empty(json_value_text(json_value_get(docker, "Host")))),
+		.host = xstrdup(text_of(docker, "Host")),
 		.skip_tls_verify = json_value_bool(json_value_get(docker, "SkipTLSVerify")),
 	};
 	state->has_meta = true;

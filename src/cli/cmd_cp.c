@@ -100,8 +100,8 @@ static int parse_stat(struct remote_stat *stat, const struct local_response *res
 		return error_is_set(err) ? -1 : error_set(err, ERR_INTERNAL, "the engine does not tell about the path");
 	stat->found = true;
 	stat->mode = (uint32_t)json_value_integer(json_value_get(value, "mode"));
-	stat->name = xstrdup(text_or_empty(json_value_text(json_value_get(value, "name"))));
-	stat->link = xstrdup(text_or_empty(json_value_text(json_value_get(value, "linkTarget"))));
+	stat->name = xstrdup(text_of(value, "name"));
+	stat->link = xstrdup(text_of(value, "linkTarget"));
 	return 0;
 }
 

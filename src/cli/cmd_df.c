@@ -45,11 +45,6 @@ static int64_t number(const struct json_value *object, const char *key)
 	return json_value_integer(json_value_get(object, key));
 }
 
-static const char *text_of(const struct json_value *object, const char *key)
-{
-	return text_or_empty(json_value_text(json_value_get(object, key)));
-}
-
 static void add_usage(struct listing *listing, const struct usage *usage)
 {
 	struct template_row *row = listing_add(listing);

@@ -139,15 +139,14 @@ static void explain_health(const struct json_value *container)
 	const struct json_value *health = at(container, "State", "Health");
 	const struct json_value *log = json_value_get(health, "Log");
 	const struct json_value *last = json_value_count(log) ? json_value_at(log, json_value_count(log) - 1) : NULL;
-	const char *status = text_or_empty(json_value_text(json_value_get(health, "Status")));
+	const char *status = text_of(health, "Status");
 
 	if (!health || !state_flag(container, "Running"))
 		return;
 	printf("Its health check says: %s.\n", status);
 	if (last && text_equal(status, "unhealthy"))
 		printf("  The last probe ended with %lld and said: %s\n",
-		       (long long)json_value_integer(json_value_get(last, "ExitCode")),
-		       text_or_empty(json_value_text(json_value_get(last, "Output"))));
+		       (long long)json_value_integer(json_value_get(last, "ExitCode")), text_of(last, "Output"));
 }
 
 static void explain_policy(const struct json_value *container)

@@ -99,7 +99,7 @@ static void add_row(struct listing *listing, const struct json_value *image, boo
 		    const char *tag, const char *digest)
 {
 	struct template_row *row = listing_add(listing);
-	const char *id = text_or_empty(json_value_text(json_value_get(image, "Id")));
+	const char *id = text_of(image, "Id");
 	int64_t created = json_value_integer(json_value_get(image, "Created"));
 	int64_t size = json_value_integer(json_value_get(image, "Size"));
 	int64_t shared = json_value_integer(json_value_get(image, "SharedSize"));
@@ -259,8 +259,8 @@ static void add_history_row(struct listing *listing, const struct json_value *la
 			    const struct history_options *options)
 {
 	struct template_row *row = listing_add(listing);
-	const char *id = text_or_empty(json_value_text(json_value_get(layer, "Id")));
-	AUTO_FREE char *by = one_line(text_or_empty(json_value_text(json_value_get(layer, "CreatedBy"))));
+	const char *id = text_of(layer, "Id");
+	AUTO_FREE char *by = one_line(text_of(layer, "CreatedBy"));
 	int64_t created = json_value_integer(json_value_get(layer, "Created"));
 	int64_t size = json_value_integer(json_value_get(layer, "Size"));
 	AUTO_FREE char *age = units_duration(clock_wall_ns() - created * CLOCK_SECOND);

@@ -23,11 +23,6 @@ static const struct json_value *get(const struct json_value *info, const char *k
 	return json_value_get(info, key);
 }
 
-static const char *text_of(const struct json_value *info, const char *key)
-{
-	return text_or_empty(json_value_text(json_value_get(info, key)));
-}
-
 /* What is empty is left out, when the line is about a text that may be. */
 static void print_text(const struct json_value *info, const char *label, const char *key)
 {

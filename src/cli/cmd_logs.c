@@ -59,8 +59,7 @@ static int run_logs(struct cli *cli, void *target, const struct text_list *opera
 
 	if (!client || client_get(&container, client, err, "/containers/%s/json", operands->items[0]) < 0)
 		return -1;
-	text_addf(&path, "/containers/%s/logs?stdout=1&stderr=1",
-		  text_or_empty(json_value_text(json_value_get(container, "Id"))));
+	text_addf(&path, "/containers/%s/logs?stdout=1&stderr=1", text_of(container, "Id"));
 	query_add_flag(&path, "details", options->details);
 	query_add_flag(&path, "follow", options->follow);
 	query_add_flag(&path, "timestamps", options->timestamps);
@@ -138,8 +137,8 @@ static void add_port_lines(struct text_list *lines, const char *port, const stru
 {
 	for (size_t i = 0; i < json_value_count(bindings); i++) {
 		const struct json_value *binding = json_value_at(bindings, i);
-		const char *ip = text_or_empty(json_value_text(json_value_get(binding, "HostIp")));
-		const char *host_port = text_or_empty(json_value_text(json_value_get(binding, "HostPort")));
+		const char *ip = text_of(binding, "HostIp");
+		const char *host_port = text_of(binding, "HostPort");
 		bool v6 = strchr(ip, ':') != NULL;
 
 		text_list_addf(lines, "%s%s%s%s%s:%s", named ? port : "", named ? " -> " : "", v6 ? "[" : "", ip,

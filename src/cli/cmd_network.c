@@ -239,7 +239,7 @@ static int run_create(struct cli *cli, void *target, const struct text_list *ope
 	client = cli_client(cli, err);
 	if (!client || client_call(&answer, client, "POST", "/networks/create", body.data, err) < 0)
 		return -1;
-	puts(text_or_empty(json_value_text(json_value_get(answer, "Id"))));
+	puts(text_of(answer, "Id"));
 	return 0;
 }
 

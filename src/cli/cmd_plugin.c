@@ -13,11 +13,6 @@
 #include "cli/spec.h"
 #include "cli/units.h"
 
-static const char *text_of(const struct json_value *object, const char *key)
-{
-	return text_or_empty(json_value_text(json_value_get(object, key)));
-}
-
 /* ---- plugin ls ---- */
 
 struct ls_options {

@@ -61,11 +61,6 @@ static const struct listing_column columns[] = { { "ID", "CONTAINER ID" },
 static const char default_table[] =
 	"table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}";
 
-static const char *text_of(const struct json_value *container, const char *key)
-{
-	return text_or_empty(json_value_text(json_value_get(container, key)));
-}
-
 /* Names without their slash; those of links ("/a/b") only in full output. */
 static char *names_of(const struct json_value *container, bool full)
 {

@@ -134,7 +134,7 @@ static char *block_pair(const struct json_value *sample)
 
 	for (size_t i = 0; i < json_value_count(list); i++) {
 		const struct json_value *entry = json_value_at(list, i);
-		const char *op = text_or_empty(json_value_text(json_value_get(entry, "op")));
+		const char *op = text_of(entry, "op");
 		int64_t bytes = json_value_integer(json_value_get(entry, "value"));
 
 		read += text_equal_ignoring_case(op, "read") ? bytes : 0;
@@ -173,8 +173,8 @@ static void set_figures(struct template_row *row, struct subject *subject, const
 static void add_row(const struct round *round, struct subject *subject, const struct json_value *sample)
 {
 	struct template_row *row = listing_add(round->listing);
-	const char *id = text_or_empty(json_value_text(json_value_get(sample, "id")));
-	const char *name = text_or_empty(json_value_text(json_value_get(sample, "name")));
+	const char *id = text_of(sample, "id");
+	const char *name = text_of(sample, "name");
 
 	listing_set(row, "Container", subject->name);
 	listing_set(row, "Name", name + (*name == '/'));

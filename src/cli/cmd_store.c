@@ -29,11 +29,6 @@ struct checking {
 	long long left; /* problems */
 };
 
-static const char *text_of(const struct json_value *value, const char *key)
-{
-	return text_or_empty(json_value_text(json_value_get(value, key)));
-}
-
 static long long number_of(const struct json_value *value, const char *key)
 {
 	return json_value_integer(json_value_get(value, key));

@@ -75,11 +75,6 @@ static void add_pair(struct text *out, const char *indent, const char *label, co
 	text_addf(out, "%s%s:\t%s\n", indent, label, value);
 }
 
-static const char *text_of(const struct json_value *object, const char *key)
-{
-	return text_or_empty(json_value_text(json_value_get(object, key)));
-}
-
 /* "Tue Sep 15 11:02:57 2026" of an RFC 3339 time. */
 static char *built_text(const char *moment)
 {

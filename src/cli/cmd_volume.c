@@ -67,11 +67,6 @@ static const struct listing_column network_columns[] = {
 	{ NULL, NULL },
 };
 
-static const char *text_of(const struct json_value *object, const char *key)
-{
-	return text_or_empty(json_value_text(json_value_get(object, key)));
-}
-
 static int list(struct json_value **out_answer, struct cli *cli, const char *noun, const struct ls_options *options,
 		struct error *err)
 {

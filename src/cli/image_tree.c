@@ -12,11 +12,6 @@ static const struct listing_column columns[] = { { "Image", "IMAGE" },		{ "ID", 
 						 { "DiskUsage", "DISK USAGE" }, { "ContentSize", "CONTENT SIZE" },
 						 { "Extra", "EXTRA" },		{ NULL, NULL } };
 
-static const char *text_of(const struct json_value *object, const char *key)
-{
-	return text_or_empty(json_value_text(json_value_get(object, key)));
-}
-
 static int find_used(struct text_list *out_ids, struct client *client, struct error *err)
 {
 	AUTO(json_value_freep) struct json_value *containers = NULL;
