@@ -39,12 +39,13 @@ int daemon_runtimes_add(struct daemon_config *config, const struct text_list *fl
 {
 	for (size_t i = 0; i < flags->count; i++) {
 		const char *equals = strchr(flags->items[i], '=');
-		AUTO_FREE char *name = equals ? xstrndup(flags->items[i], (size_t)(equals - flags->items[i])) : NULL;
+		AUTO_FREE char *name = NULL;
 		struct daemon_runtime *runtime;
 
-		if (text_empty(name) || !equals[1])
+		if (!equals || equals == flags->items[i] || !equals[1])
 			return error_set(err, ERR_INVALID, "invalid --add-runtime %s: name=path is wanted",
 					 flags->items[i]);
+		name = xstrndup(flags->items[i], (size_t)(equals - flags->items[i]));
 		if (find(config, name))
 			return error_set(err, ERR_INVALID, "runtime '%s' was already registered", name);
 		runtime = json_array_add(&config->runtimes, sizeof(*runtime));
