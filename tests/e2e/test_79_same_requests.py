@@ -126,7 +126,11 @@ def without_nothing(value):
     if isinstance(value, dict):
         kept = {key: without_nothing(one) for key, one in value.items()}
         return {key: one for key, one in kept.items() if one not in (None, "", [], {}, 0, False)}
-    return [without_nothing(one) for one in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        kept = [without_nothing(one) for one in value]
+        # Objects come in the order of one of Go's maps: any.
+        return sorted(kept, key=lambda one: json.dumps(one, sort_keys=True)) if all(isinstance(one, dict) for one in kept) else kept
+    return value
 
 
 def normal(asked):
