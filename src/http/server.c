@@ -65,6 +65,7 @@ enum MHD_Result connection_request(void *cls, struct MHD_Connection *connection,
 		*size = 0;
 		return MHD_YES;
 	}
+	request->complete = true;
 	/* The idle timeout is for silent clients, not for handlers that think. */
 	MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
 	if (request->too_large)

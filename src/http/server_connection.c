@@ -209,6 +209,18 @@ static bool is_drained(const struct http_connection *owner)
 	return atomic_load(&owner->server->draining) && !atomic_load(&owner->busy) && atomic_load(&owner->served);
 }
 
+/*
+ * libmicrohttpd reads until it gets less than it has room for, then waits for an event. A client that hung up behind
+ * its last bytes made one event of both: its end would be seen by the idle timeout alone.
+ */
+static bool has_hung_up(const struct http_connection *owner)
+{
+	char next;
+
+	return !owner->over && !(owner->request && owner->request->complete) &&
+	       recv(owner->fd, &next, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 static void *connection_thread(void *arg)
 {
 	struct http_connection *owner = arg;
@@ -218,7 +230,7 @@ static void *connection_thread(void *arg)
 						  owner->address_size) == MHD_YES;
 
 	while (added && !owner->over && !is_drained(owner))
-		if (MHD_run_wait(daemon, POLL_MS) != MHD_YES)
+		if (MHD_run_wait(daemon, POLL_MS) != MHD_YES || has_hung_up(owner))
 			break;
 	/* Before the number is free for somebody else's descriptor. */
 	leave(owner);

@@ -63,7 +63,8 @@ struct http_request {
 	struct MHD_Connection *connection;
 	int fd; /* borrowed: the connection's socket */
 	bool http_1_0;
-	bool begun; /* headers were looked at */
+	bool begun;    /* headers were looked at */
+	bool complete; /* the client has nothing more to send of it */
 	bool bad_target;
 	bool too_large;
 	struct http_uri uri;

@@ -2,6 +2,7 @@
 """What strangers send to kist-registry: uploads that are cut, repeated, disordered or too large, names, manifests, a full disk."""
 import json
 import os
+import pathlib
 import shutil
 import socket
 import subprocess
@@ -57,6 +58,19 @@ def test_cut_uploads_go_on(ours, size):
     send_part(ours, "POST", path, data[1:], size // 2, lambda: tmp_files(ours))
     assert ours.request("GET", f"/v2/a/blobs/{sha(data[1:])}").status == 404
     wait_for(lambda: tmp_files(ours) == [])
+
+
+@pytest.mark.parametrize("size", [0, 10, 50_000, 150_000])
+def test_who_hangs_up_behind_his_bytes_is_gone(ours, size):
+    """The end comes together with the last bytes, before the server looks: no thread and no file waits for more."""
+    threads = pathlib.Path(f"/proc/{ours.process.pid}/task")
+    before = len(list(threads.iterdir()))
+    for number in range(20):
+        with socket.create_connection(("127.0.0.1", ours.port), 120) as connection:
+            head = f"POST /v2/a/blobs/uploads/?digest=sha256:{number:064d} HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n"
+            connection.sendall(head.encode() + (b"\r\n" + bytes(size) if size else b""))
+    # Half the patience the server has with silent clients.
+    wait_for(lambda: len(list(threads.iterdir())) <= before and tmp_files(ours) == [], patience=60)
 
 
 def test_asking_for_progress_refuses_nobody(ours):
