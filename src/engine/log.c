@@ -26,6 +26,7 @@
 #include "engine/log_line.h"
 
 #define FILES_MAX 1024
+#define TRIES_MAX 3
 #define READ_SIZE 65536
 #define LINE_MAX_SIZE (4 * 1024 * 1024)
 
@@ -389,18 +390,90 @@ static ssize_t fill(struct log_reader *reader)
 	return got < 0 ? -errno : got;
 }
 
-static bool is_same_file(const char *path, const struct stat *wanted)
+/* Whether name `number` is there; with `wanted`, whether it is that file. */
+static bool is_there(const struct log_reader *reader, size_t number, const struct stat *wanted)
 {
+	AUTO_FREE char *name = rotated_name(reader->path, number);
 	struct stat status;
 
-	return stat(path, &status) == 0 && status.st_ino == wanted->st_ino && status.st_dev == wanted->st_dev;
+	return stat(name, &status) == 0 &&
+	       (!wanted || (status.st_ino == wanted->st_ino && status.st_dev == wanted->st_dev));
+}
+
+/*
+ * The number of the file `mine`, whose successors have lower ones. Renames go upwards only, as the search does: it
+ * cannot miss it. One that was rotated out of existence stands behind the oldest that is left.
+ */
+static size_t find_number(const struct log_reader *reader, const struct stat *mine)
+{
+	size_t number = mine->st_nlink ? 0 : FILES_MAX;
+
+	if (mine->st_nlink)
+		while (number < FILES_MAX && !is_there(reader, number, mine))
+			number++;
+	else
+		while (number > 0 && !is_there(reader, number - 1, NULL))
+			number--;
+	return number;
+}
+
+/* Opens the nearest file below `number`, where there may be a hole while names move up. */
+static int open_below(const struct log_reader *reader, size_t number, size_t *out_number, bool *out_packed)
+{
+	int fd = -ENOENT;
+
+	while (fd == -ENOENT && number-- > 0)
+		fd = open_either(reader, number, out_packed);
+	*out_number = number;
+	return fd;
+}
+
+/* That between these two numbers nothing is, still. */
+static bool is_hole(const struct log_reader *reader, size_t low, size_t high)
+{
+	bool packed;
+
+	while (++low < high) {
+		AUTO_CLOSE int fd = open_either(reader, low, &packed);
+
+		if (fd >= 0)
+			return false;
+	}
+	return true;
+}
+
+/* The file written after the newest one we have; -ENOENT: there is none. */
+static int open_next(const struct log_reader *reader, bool *out_packed)
+{
+	for (int tries = 1;; tries++) {
+		AUTO_CLOSE int fd = -1;
+		struct stat mine;
+		size_t number;
+		size_t found;
+
+		if (fstat(reader->files[reader->file_count - 1].fd, &mine) < 0)
+			return -errno;
+		number = find_number(reader, &mine);
+		if (number == 0)
+			return -ENOENT;
+		/* It lost its name while we looked; or somebody moved it to a name that is none of ours. */
+		if (number == FILES_MAX && mine.st_nlink) {
+			if (tries < TRIES_MAX)
+				continue;
+			return open_either(reader, 0, out_packed);
+		}
+		fd = open_below(reader, number, &found, out_packed);
+		if (fd < 0)
+			return fd;
+		/* Unless a rotation came in between: then this may be a later one. */
+		if (find_number(reader, &mine) == number && is_hole(reader, found, number))
+			return take_fd(&fd);
+	}
 }
 
 /* Opens the file written after the newest one we have, if there is one. */
 static bool open_successor(struct log_reader *reader)
 {
-	struct stat mine;
-	size_t number = 0;
 	bool packed;
 	int fd;
 
@@ -410,19 +483,7 @@ static bool open_successor(struct log_reader *reader)
 
 		return open_files(reader, &ignored) == 0 && reader->file_count > 0;
 	}
-	if (fstat(reader->files[reader->file_count - 1].fd, &mine) == 0) {
-		for (; number < FILES_MAX; number++) {
-			AUTO_FREE char *name = rotated_name(reader->path, number);
-
-			if (is_same_file(name, &mine))
-				break;
-		}
-		if (number == 0)
-			return false;
-		/* Rotated out of existence: the oldest that is left is next; here, the newest. */
-		number = number == FILES_MAX ? 0 : number - 1;
-	}
-	fd = open_either(reader, number, &packed);
+	fd = open_next(reader, &packed);
 	if (fd < 0)
 		return false;
 	reader->files = xrealloc(reader->files, (reader->file_count + 1) * sizeof(*reader->files));

@@ -2,6 +2,7 @@
 #include "unit/unit.h"
 
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,14 +144,17 @@ static void test_one_file_under_two_names(void **state)
 	unlink(path);
 }
 
+#define PER_FILE 20
+
 struct writer {
 	int done_fd;
+	_Atomic int read;
 };
 
-/* Writes, rotates in between, and says when it is over. */
+/* Writes, rotates in between, never a file away that was not read, and says when it is over. */
 static void *write_and_rotate(void *arg)
 {
-	const struct writer *writer = arg;
+	struct writer *writer = arg;
 	const uint64_t one = 1;
 	char older[128];
 	char oldest[128];
@@ -159,10 +163,11 @@ static void *write_and_rotate(void *arg)
 	snprintf(oldest, sizeof(oldest), "%s.2", path);
 	for (int i = 0; i < 200; i++) {
 		append(path, i, 1, "stdout");
-		if (i % 20 == 19) {
+		if (i % PER_FILE == PER_FILE - 1) {
+			while (atomic_load(&writer->read) <= i - 2 * PER_FILE)
+				clock_sleep_ms(1);
 			rename(older, oldest);
 			rename(path, older);
-			clock_sleep_ms(5);
 		}
 	}
 	assert_int_equal(write(writer->done_fd, &one, sizeof(one)), sizeof(one));
@@ -195,7 +200,7 @@ static void test_follow_through_rotation(void **state)
 	AUTO(log_reader_closep) struct log_reader *reader = NULL;
 	AUTO_CLOSE int done_fd = eventfd(0, EFD_CLOEXEC);
 	const struct log_query query = { .want_stdout = true, .follow = true, .tail = -1 };
-	struct writer writer = { done_fd };
+	struct writer writer = { .done_fd = done_fd };
 	struct log_record record;
 	pthread_t thread;
 	int next = 0;
@@ -210,6 +215,7 @@ static void test_follow_through_rotation(void **state)
 		snprintf(wanted, sizeof(wanted), "line %d\n", next++);
 		assert_int_equal(record.size, strlen(wanted));
 		assert_memory_equal(record.data, wanted, record.size);
+		atomic_store(&writer.read, next);
 	}
 	assert_no_error(r, &err);
 	pthread_join(thread, NULL);
@@ -263,6 +269,55 @@ static void test_follow_a_replaced_file(void **state)
 {
 	(void)state;
 	follow_anew(true);
+}
+
+/* logrotate and its like give it a name that is none of ours. */
+static void test_follow_a_file_that_was_moved(void **state)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	AUTO(log_reader_closep) struct log_reader *reader = NULL;
+	AUTO_CLOSE int done_fd = eventfd(0, EFD_CLOEXEC);
+	const struct log_query query = { .want_stdout = true, .follow = true, .tail = 5 };
+	char name[128];
+
+	(void)state;
+	snprintf(name, sizeof(name), "%s.1", path);
+	append(name, 0, 5, "stdout");
+	append(path, 5, 5, "stdout");
+	assert_no_error(log_reader_open(&reader, path, &query, done_fd, &err), &err);
+	read_lines(reader, 5, 5);
+	snprintf(name, sizeof(name), "%s-20240101", path);
+	assert_int_equal(rename(path, name), 0);
+	append(path, 10, 2, "stdout");
+	read_lines(reader, 10, 2);
+}
+
+/* A reader that is far behind goes on with the oldest file that is left. */
+static void test_follow_what_was_rotated_out_of_existence(void **state)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	AUTO(log_reader_closep) struct log_reader *reader = NULL;
+	AUTO_CLOSE int done_fd = eventfd(0, EFD_CLOEXEC);
+	const struct log_query query = { .want_stdout = true, .follow = true, .tail = -1 };
+	char older[128];
+	char oldest[128];
+
+	(void)state;
+	snprintf(older, sizeof(older), "%s.1", path);
+	snprintf(oldest, sizeof(oldest), "%s.2", path);
+	append(path, 0, 5, "stdout");
+	assert_no_error(log_reader_open(&reader, path, &query, done_fd, &err), &err);
+	for (int i = 1; i < 5; i++) {
+		rename(older, oldest);
+		rename(path, older);
+		append(path, 5 * i, 5, "stdout");
+	}
+	read_lines(reader, 0, 5);
+	/* 5 to 9 are gone. */
+	read_lines(reader, 10, 10);
+	/* As if killed between the two renames. */
+	rename(older, oldest);
+	read_lines(reader, 20, 5);
 }
 
 static void test_follow_a_truncated_file(void **state)
@@ -331,6 +386,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_follow_from_before_the_first_line, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_follow_through_rotation, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_follow_a_replaced_file, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_follow_a_file_that_was_moved, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_follow_what_was_rotated_out_of_existence, make_folder,
+						remove_folder),
 		cmocka_unit_test_setup_teardown(test_follow_a_truncated_file, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_cancel, make_folder, remove_folder),
 		cmocka_unit_test(test_no_stream_is_refused),
