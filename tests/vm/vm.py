@@ -4,6 +4,8 @@
 The kernel comes from Debian's archive by `apt-get download`; nothing is installed. Inside,
 the one cgroup2 tree has every controller, and the kernel is Debian's, not the machine's.
 """
+import fcntl
+import functools
 import os
 import pathlib
 import re
@@ -64,6 +66,20 @@ def _run(*argv, **options):
     return subprocess.run(argv, check=True, capture_output=True, text=True, **options).stdout
 
 
+def _one_at_a_time(make):
+    """What is made once is not made by two test runs at the same time."""
+
+    @functools.wraps(make)
+    def locked():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with open(CACHE / "lock", "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return make()
+
+    return locked
+
+
+@_one_at_a_time
 def kernel():
     """(vmlinuz, modules folder) of Debian's cloud kernel, downloaded once; KIST_VM_KERNEL: an unpacked package to use instead."""
     if "KIST_VM_KERNEL" in os.environ:
@@ -235,6 +251,7 @@ SYSTEMD_FILES = {
 }
 
 
+@_one_at_a_time
 def systemd_archive():
     """A cpio archive with Debian's systemd, made once per set of package versions."""
     versions = sorted(_run("apt-cache", "show", "--no-all-versions", "systemd", "dbus-daemon", "libc6").split("\n"))
