@@ -50,7 +50,7 @@ def test_what_is_unused_goes_and_what_is_used_stays(tmp_root, program, busybox_r
     daemon.docker("tag", "bb:unused", "other:name")
     wait_for(lambda: not names(daemon) - used, "what nobody uses is gone, with all its names")
     assert used <= names(daemon)
-    assert "collected an image" in daemon.log.read_text()
+    wait_for(lambda: "collected an image" in daemon.log.read_text(), "a word about it")
     # Without its container it goes too.
     daemon.docker("rm", "stopped", "mounts", check=False)
     wait_for(lambda: not names(daemon), "nothing is used any more")
@@ -69,7 +69,7 @@ def test_the_watermark_and_the_build_cache(tmp_root, program, busybox_rootfs):
         wait_for(lambda: f"built:{words}" in names(daemon) and cache_count(daemon) == 0, "the cache is collected")
     assert {"bb:base", "built:one", "built:two"} <= names(daemon)
     assert daemon.docker("run", "--rm", "built:one", "cat", "/file").stdout == "one"
-    assert "collected a result of a build step" in daemon.log.read_text()
+    wait_for(lambda: "collected a result of a build step" in daemon.log.read_text(), "a word about it")
     # A reload turns it off: then nothing goes.
     (tmp_root / "daemon.json").write_text("{}")
     daemon.process.send_signal(1)

@@ -13,12 +13,12 @@ def check(program, document):
     return run.returncode, run.stdout + run.stderr
 
 
-def test_the_document_is_true(program):
+def test_the_document_is_true(program, plain):
     code, told = check(program, TOP / "docs/compatibility.md")
     assert code == 0, told
 
 
-def test_what_is_no_longer_so_is_found(program, tmp_path):
+def test_what_is_no_longer_so_is_found(program, tmp_path, plain):
     text = (TOP / "docs/compatibility.md").read_text()
     lies = [
         ("| GET /info | same |", "| GET /info | refused: 501 |", "API: GET /info"),
