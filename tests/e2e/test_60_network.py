@@ -17,6 +17,7 @@ import pytest
 
 from lib import images, leaks
 from lib.ports import free_number, free_port
+from lib.wait import wait_for
 
 SERVER = "mkdir -p /www; echo hello from $HOSTNAME > /www/index.html; exec httpd -f -p {port} -h /www"
 
