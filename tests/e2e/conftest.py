@@ -182,13 +182,13 @@ def shared(shared_daemon, busybox_tar):
 @pytest.fixture
 def context(tmp_path):
     """context(dockerfile, {name: content}) makes a folder to build."""
-    path = tmp_path / "context"
 
-    def make(dockerfile, files=None):
+    def make(dockerfile, files=None, name="context"):
+        path = tmp_path / name
         path.mkdir(exist_ok=True)
         (path / "Dockerfile").write_text(dockerfile)
-        for name, content in (files or {}).items():
-            target = path / name
+        for file, content in (files or {}).items():
+            target = path / file
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(content)
         return path

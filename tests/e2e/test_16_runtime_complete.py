@@ -637,6 +637,7 @@ def test_user_namespace_and_a_network_of_the_host(box):
     assert seen == [ours, theirs]
 
 
+@pytest.mark.skipif(not v1("pids"), reason="needs cgroup v1")
 def test_mounts_and_masks_in_the_groups_come_after_them(box):
     """The groups are shown when they are made, which is late: what lies in /sys/fs/cgroup comes after them all the same."""
     def change(spec):
@@ -644,18 +645,15 @@ def test_mounts_and_masks_in_the_groups_come_after_them(box):
         spec["linux"]["readonlyPaths"] = ["/proc/sys"]
         spec["mounts"].append({"destination": "/sys/fs/cgroup/cpu/tasks", "type": "bind", "source": "/dev/null", "options": ["bind"]})
 
-    if not os.path.isdir("/sys/fs/cgroup/pids"):
-        pytest.skip("no v1 hierarchies")
     out = box.sh("wc -c </sys/fs/cgroup/pids/tasks; wc -c </sys/fs/cgroup/cpu/tasks; wc -l </sys/fs/cgroup/memory/tasks;"
                  "wc -c </proc/keys; echo x >/proc/sys/kernel/domainname || echo fixed", change)
     assert out.split()[0] == "0" and out.split()[1] == "0" and int(out.split()[2]) >= 1 and out.split()[3:] == ["0", "fixed"], out
 
 
+@pytest.mark.skipif(not v1("memory"), reason="needs cgroup v1")
 @pytest.mark.parametrize("path", ["/sys", "/sys/fs", "/proc/../sys", "/"])
 def test_groups_are_in_a_read_only_folder_above_them(box, path):
     """It is a copy of the mounts below that folder: of one without the groups, if these came later."""
-    if not os.path.isdir("/sys/fs/cgroup/pids"):
-        pytest.skip("no v1 hierarchies")
     out = box.sh("wc -l </sys/fs/cgroup/memory/tasks; mkdir /sys/fs/cgroup/memory/x 2>&1 | grep -o Read-only",
                  lambda s: s["linux"].update(readonlyPaths=[path], maskedPaths=[]))
     assert int(out.split()[0]) >= 1 and out.split()[1:] == ["Read-only"], out

@@ -13,21 +13,6 @@ def shared(shared_daemon, busybox_tar):
     return shared_daemon
 
 
-@pytest.fixture
-def context(tmp_path):
-    def make(dockerfile, files=None, name="context"):
-        path = tmp_path / name
-        path.mkdir(exist_ok=True)
-        (path / "Dockerfile").write_text(dockerfile)
-        for file, content in (files or {}).items():
-            target = path / file
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(content)
-        return path
-
-    return make
-
-
 def sh(daemon, image, script):
     return daemon.kist("run", "--rm", "--network", "none", image, "sh", "-c", script).stdout
 

@@ -245,6 +245,8 @@ def test_foreign_firewall(tmp_root, program, busybox_rootfs, iptables):
         needs.programs(iptables)
         drop = engine.within(iptables, "-P", "FORWARD", "DROP", check=False)
         if drop.returncode != 0:
+            # Debian's is on nftables, which every kernel has that kistd runs on.
+            assert iptables == "iptables-legacy" and "Table does not exist" in drop.stderr, drop.stderr
             pytest.skip(f"this kernel has no tables for it: {drop.stderr.strip()}")
         engine.start()
         tar = images.tar_of(busybox_rootfs)

@@ -3,9 +3,7 @@
 import shutil
 import subprocess
 
-import pytest
-
-from lib import images
+from lib import images, needs
 from lib.wait import wait_for
 from test_60_network import inside
 from test_61_user_networks import network, server
@@ -52,8 +50,8 @@ class Firewalld:
         self.bus.wait(60)
 
 
-@pytest.mark.skipif(not shutil.which("firewalld") or not shutil.which("dbus-daemon"), reason="firewalld is not installed")
 def test_firewalld(tmp_root, program, busybox_rootfs):
+    needs.programs("firewalld", "firewall-cmd", "dbus-daemon")
     engine = Secluded(tmp_root, program)
     firewalld = Firewalld(engine)
     try:

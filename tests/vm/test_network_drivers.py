@@ -6,11 +6,11 @@ there, from a second container, and in the kernel's own words about the containe
 """
 import os
 import pathlib
-import shutil
 
 import pytest
 
 import vm
+from vm import needs
 
 BUILD = pathlib.Path(os.environ.get("KIST_BUILD_DIR", pathlib.Path(__file__).resolve().parents[2] / "build"))
 HELPERS = {"kist-unpack": "archive", "kist-files": "archive", "kist-archive": "archive", "kist-shim": "shim", "kist-log": "logs",
@@ -150,10 +150,8 @@ TESTS.update({"ipvlan": IPVLAN_MORE, "macvlan": MACVLAN_MORE})
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    if not shutil.which("qemu-system-x86_64"):
-        pytest.skip("qemu-system-x86 is not installed")
     programs = {"/usr/bin/kist": BUILD / "src/cli/kist", "/usr/bin/kistd": BUILD / "src/daemon/kistd",
-                "/usr/sbin/nft": shutil.which("nft"), "/usr/sbin/ip": shutil.which("ip")}  # fmt: skip
+                **dict(zip(("/usr/sbin/nft", "/usr/sbin/ip"), needs.programs("nft", "ip")))}  # fmt: skip
     programs.update({f"/usr/libexec/kist/{name}": BUILD / "src" / room / name for name, room in HELPERS.items()})
     return vm.boot(tmp_path_factory.mktemp("drivers"), {target: str(source) for target, source in programs.items()}, TESTS,
                    timeout=500, memory_mb=1536, modules=MODULES)  # fmt: skip

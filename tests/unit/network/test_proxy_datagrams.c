@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "network/proxy_datagrams.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -20,8 +21,11 @@ static int open_socket(struct sockaddr_in6 *out_address)
 
 	*out_address = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
 	if (fd < 0 || bind(fd, (struct sockaddr *)out_address, size) < 0 ||
-	    getsockname(fd, (struct sockaddr *)out_address, &size) < 0)
+	    getsockname(fd, (struct sockaddr *)out_address, &size) < 0) {
+		/* A kernel or a namespace without IPv6, nothing else, leaves the tests out. */
+		assert_true(errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL);
 		return -1;
+	}
 	return fd;
 }
 
