@@ -57,7 +57,7 @@ struct build_warning {
 	unsigned last;
 };
 
-/* Called by the thread that builds. */
+/* Called by any thread, by several at once while steps run. */
 struct build_watch {
 	void *arg;
 	void (*vertex)(void *arg, const struct build_vertex *vertex);
@@ -78,7 +78,7 @@ struct build_fill {
 	int cancel_fd;
 };
 
-/* Whoever wants the build can be asked for what it needs. */
+/* Whoever wants the build can be asked for what it needs, by several threads at once. */
 struct build_client {
 	void *arg;
 	int (*fill)(void *arg, const struct build_fill *fill, struct error *err); /* NULL: all is in context_fd */
@@ -132,7 +132,7 @@ struct build_options {
 	const struct host_config *host; /* limits, network mode, extra hosts, ... of RUN steps */
 	const char *registry_config;	/* JSON of X-Registry-Config, decoded; NULL: none */
 	const struct session_settings *registry;
-	/* One JSON object without line end. */
+	/* One JSON object without line end; called by the thread that builds. */
 	void (*send)(void *arg, const char *json);
 	void *send_arg;
 	const struct build_watch *watch;   /* NULL: messages to send */

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * build_private.h - one build as the room's own files see it. One thread.
+ * build_private.h - one build as the room's own files see it.
  *
  * Order: context.c receives, stage.c splits, compile.c makes steps and nodes
  * (base images are resolved and pulled here), solve.c runs what is not cached,
  * export.c makes the image.
+ *
+ * Threads: one, and those of work.h while solve() goes on. What nodes call then
+ * (run_*.c, copy_digest(), inline_cache_find()) changes nothing of the build.
  */
 #pragma once
 
@@ -51,7 +54,8 @@ struct build {
 	size_t step_total;
 	size_t step_number;
 	char definition_vertex[DIGEST_TEXT_MAX];
-	struct build_vertex *vertex; /* that runs now; NULL */
+	struct build_vertex *vertex; /* that is no node and runs now; NULL */
+	struct work *work;	     /* while nodes are solved; else NULL */
 	size_t vertex_count;
 	uint64_t vertex_seed;
 	int64_t epoch_s; /* SOURCE_DATE_EPOCH; -1: none */
@@ -64,8 +68,9 @@ void build_print_bytes(struct build *build, const void *data, size_t size);
 /* The lines around an instruction, marked: where a build failed. */
 void build_print_place(struct build *build, unsigned first, unsigned last);
 void build_send_id(struct build *build, const struct digest *id);
-/* What a step prints: stream 1 or 2. */
-void build_print_output(struct build *build, int stream, const void *data, size_t size);
+/* The same about a node that is being solved, and what it prints: stream 1 or 2; any thread. */
+void node_print(struct build *build, struct node *node, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void node_print_output(struct build *build, struct node *node, int stream, const void *data, size_t size);
 
 /* ---- named.c ---- */
 
@@ -88,6 +93,7 @@ void vertex_begin(struct build *build, struct build_vertex *vertex, const char *
 void vertex_end(struct build *build, struct build_vertex *vertex, const struct error *err);
 /* Operations to come. */
 void vertex_announce(struct build *build);
+/* The same for nodes, any thread. */
 void vertex_begin_node(struct build *build, struct build_vertex *vertex, const struct node *node);
 void vertex_cached_node(struct build *build, const struct node *node);
 /* A part of the operation that runs; begun at started_ns, over if completed. */
@@ -160,6 +166,9 @@ int compile_image(struct node **out_node, struct image_ready *out_image, struct 
 		  const char *platform, struct error *err);
 
 /* ---- solve.c, run_exec.c, run_copy.c ---- */
+
+/* Readable when what runs now is to end: the client is gone, or another node has failed. */
+int build_cancel_fd(const struct build *build);
 
 /* The latest time a file of a new layer may have, as layer_make() wants it. */
 int64_t build_latest_s(const struct build *build);

@@ -16,6 +16,23 @@ struct node *graph_add(struct graph *graph, enum node_kind kind, struct node *in
 	return node;
 }
 
+bool node_dependency(struct node **out_node, const struct node *node, size_t index)
+{
+	const struct node *content;
+
+	if (index == 0) {
+		*out_node = node->input;
+	} else if (index == 1) {
+		*out_node = node->copy.source;
+	} else if (index - 2 < node->exec.mount_count) {
+		content = node->exec.mounts[index - 2].content;
+		*out_node = content ? content->copy.source : NULL;
+	} else {
+		return false;
+	}
+	return true;
+}
+
 static void exec_fini(struct exec_data *exec)
 {
 	text_list_fini(&exec->args);
@@ -57,6 +74,8 @@ void graph_fini(struct graph *graph)
 		free(node->path);
 		free(node->owner);
 		build_result_fini(&node->result);
+		error_clear(&node->problem);
+		text_list_fini(&node->printed);
 		free(node);
 	}
 	free(graph->nodes);

@@ -5,13 +5,15 @@
  * A node names its inputs and says all that decides its result; its key is the
  * digest of that and of its inputs' keys (of their content, where only some
  * files matter). A solved node has a stack of layers. Nodes live as long as the
- * graph. What changes only an image's config is no node.
+ * graph. What changes only an image's config is no node. While a build is solved
+ * (work.h) a node belongs to the thread that solves it; solved, it changes no more.
  */
 #pragma once
 
 #include <stdbool.h>
 
 #include "base/cleanup.h"
+#include "base/error.h"
 #include "base/text.h"
 #include "builder/dockerfile.h"
 #include "engine/image.h"
@@ -74,6 +76,12 @@ struct copy_data {
 	bool unpack; /* ADD: archives are unpacked */
 };
 
+enum node_state { NODE_UNWANTED, NODE_WAITING, NODE_RUNNING, NODE_SOLVED, NODE_FAILED };
+
+/* As BuildKit: what a step prints beyond this is not shown. */
+#define NODE_OUTPUT_MAX (2u * 1024 * 1024)
+#define NODE_OUTPUT_CLIPPED "\\n[output clipped, log limit 2MiB reached]\\n"
+
 struct node {
 	enum node_kind kind;
 	struct node *input; /* the root it works on; NULL for sources */
@@ -88,11 +96,18 @@ struct node {
 	char *path; /* NODE_DIRECTORY */
 	char *owner;
 
-	bool no_cache; /* run, whatever is known of it */
-	bool solved;
+	bool no_cache;		  /* run, whatever is known of it */
+	char id[DIGEST_TEXT_MAX]; /* for who watches; "": not shown */
+
+	enum node_state state;
 	bool cached;
 	struct digest key;
 	struct build_result result;
+	struct error problem;	  /* NODE_FAILED */
+	int64_t exit_code;	  /* of a RUN that failed; 0: something else */
+	struct text_list printed; /* messages that are not sent yet */
+	size_t printed_bytes;
+	size_t logged_bytes; /* told to who watches */
 };
 
 struct graph {
@@ -102,4 +117,6 @@ struct graph {
 };
 
 struct node *graph_add(struct graph *graph, enum node_kind kind, struct node *input);
+/* What must be solved before: the index-th, which may be NULL; false: there are no more. */
+bool node_dependency(struct node **out_node, const struct node *node, size_t index);
 void graph_fini(struct graph *graph);

@@ -6,29 +6,67 @@
 #include "base/quote.h"
 #include "builder/build_private.h"
 #include "builder/excerpt.h"
+#include "builder/work.h"
 
-void build_print_bytes(struct build *build, const void *data, size_t size)
+static char *message_of(const void *data, size_t size)
 {
-	AUTO(text_fini) struct text json = { 0 };
+	struct text json = { 0 };
 
-	if (size == 0 || build->options->quiet || build->options->watch)
-		return;
 	text_add(&json, "{\"stream\":");
 	quote_json(&json, data, size);
 	text_add_char(&json, '}');
-	build->options->send(build->options->send_arg, json.data);
+	return text_take(&json);
 }
 
-void build_print_output(struct build *build, int stream, const void *data, size_t size)
+static bool has_messages(const struct build *build)
 {
+	return !build->options->quiet && !build->options->watch;
+}
+
+void build_print_bytes(struct build *build, const void *data, size_t size)
+{
+	AUTO_FREE char *message = NULL;
+
+	if (size == 0 || !has_messages(build))
+		return;
+	message = message_of(data, size);
+	build->options->send(build->options->send_arg, message);
+}
+
+static void log_output(const struct build *build, struct node *node, int stream, const void *data, size_t size)
+{
+	static const char clipped[] = "\n[output clipped, log limit 2MiB reached]\n";
 	const struct build_watch *watch = build->options->watch;
 
-	if (!watch && size > 0 && stream == 2)
-		build_print(build, "\033[91m%.*s\033[0m", (int)size, (const char *)data);
-	else if (!watch)
-		build_print_bytes(build, data, size);
-	else if (size > 0 && build->vertex)
-		watch->log(watch->arg, build->vertex->id, stream, data, size);
+	if (!*node->id || node->logged_bytes > NODE_OUTPUT_MAX)
+		return;
+	node->logged_bytes += size;
+	watch->log(watch->arg, node->id, stream, data, size);
+	if (node->logged_bytes > NODE_OUTPUT_MAX)
+		watch->log(watch->arg, node->id, stream, clipped, sizeof(clipped) - 1);
+}
+
+void node_print_output(struct build *build, struct node *node, int stream, const void *data, size_t size)
+{
+	if (size > 0 && build->options->watch)
+		log_output(build, node, stream, data, size);
+	else if (size > 0 && stream == 2)
+		node_print(build, node, "\033[91m%.*s\033[0m", (int)size, (const char *)data);
+	else if (size > 0 && has_messages(build))
+		work_print_take(build->work, node, message_of(data, size));
+}
+
+void node_print(struct build *build, struct node *node, const char *format, ...)
+{
+	AUTO_FREE char *text = NULL;
+	va_list args;
+
+	if (!has_messages(build))
+		return;
+	va_start(args, format);
+	text = xvasprintf(format, args);
+	va_end(args);
+	work_print_take(build->work, node, message_of(text, strlen(text)));
 }
 
 void build_print(struct build *build, const char *format, ...)

@@ -51,7 +51,7 @@ static int finish(struct build *build, const struct scratch *scratch, struct bui
 	const struct layer_make options = { .key = scratch->key,
 					    .latest_s = build_latest_s(build),
 					    .lease = build->lease,
-					    .cancel_fd = build->options->cancel_fd };
+					    .cancel_fd = build_cancel_fd(build) };
 	struct layer_made made;
 
 	if (layer_make(&made, build->engine, &options, err) < 0)
@@ -177,7 +177,7 @@ static int copy_from(struct build *build, const struct scratch *scratch, const s
 	text_list_add(&request, "source-fd=1");
 	if (keep_owner)
 		text_list_add(&request, "keep-owner=1");
-	return files_run(&ignored, "copy", &request, source_fd, build->options->cancel_fd, err);
+	return files_run(&ignored, "copy", &request, source_fd, build_cancel_fd(build), err);
 }
 
 /* 1: it was an archive and its files are there; 0: it only looked like one. */
@@ -197,7 +197,7 @@ static int add_archive(struct build *build, const struct scratch *scratch, const
 	options.target_fd = layer_writer_fd(writer);
 	if (unpack_start(&unpack, &options, err) < 0)
 		return -1;
-	if (unpack_wait(&result, unpack, build->options->cancel_fd, &problem) < 0) {
+	if (unpack_wait(&result, unpack, build_cancel_fd(build), &problem) < 0) {
 		if (problem.kind == ERR_INVALID && strstr(problem.message, "not a whole tar archive") &&
 		    result.entries == 0)
 			return 0;
@@ -262,7 +262,7 @@ static int copy_sources(struct build *build, const struct scratch *scratch, cons
 		text_list_add(&request, "source-fd=1");
 	add_options(&request, copy);
 	add_selection(&request, copy);
-	return files_run(&ignored, "copy", &request, source_fd, build->options->cancel_fd, err);
+	return files_run(&ignored, "copy", &request, source_fd, build_cancel_fd(build), err);
 }
 
 static int name_failure(const struct node *node, struct error *err)
@@ -320,7 +320,7 @@ int run_directory(struct build *build, struct node *node, struct build_result *o
 	text_list_addf(&request, "path=%s", node->path);
 	if (!text_empty(node->owner))
 		text_list_addf(&request, "chown=%s", node->owner);
-	if (files_run(&result, "mkdir", &request, -1, build->options->cancel_fd, err) < 0)
+	if (files_run(&result, "mkdir", &request, -1, build_cancel_fd(build), err) < 0)
 		return err->kind == ERR_CANCELED ? -1 : error_prefix(err, "WORKDIR failed");
 	if (result.changed)
 		return finish(build, &scratch, out_result, err);
@@ -360,7 +360,7 @@ static int hash_sources(struct build *build, const struct node *node, struct dig
 	}
 	if (files_start(&files, "hash", &request, source_fd, err) < 0 ||
 	    hash_stream(hasher, files_output_fd(files), err) < 0 ||
-	    files_wait(&ignored, files, build->options->cancel_fd, err) < 0)
+	    files_wait(&ignored, files, build_cancel_fd(build), err) < 0)
 		return -1;
 	hasher_digest(hasher, out_digest);
 	return 0;

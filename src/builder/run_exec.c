@@ -161,7 +161,7 @@ static void show(struct run *run, const struct stream_frame *frame)
 	text_add_bytes(&text, run->carry[which], run->carried[which]);
 	text_add_bytes(&text, frame->data, frame->size);
 	keep = unfinished(text.data, text.size);
-	build_print_output(run->build, frame->stream, text.data, text.size - keep);
+	node_print_output(run->build, run->node, frame->stream, text.data, text.size - keep);
 	memcpy(run->carry[which], text.data + text.size - keep, keep);
 	run->carried[which] = keep;
 }
@@ -171,10 +171,10 @@ static int follow(struct run *run, struct attach *attach, struct error *err)
 	struct stream_frame frame;
 	int r;
 
-	while ((r = attach_read(attach, &frame, run->build->options->cancel_fd, err)) > 0)
+	while ((r = attach_read(attach, &frame, build_cancel_fd(run->build), err)) > 0)
 		show(run, &frame);
 	for (size_t i = 0; i < 2; i++)
-		build_print_output(run->build, (int)i + 1, run->carry[i], run->carried[i]);
+		node_print_output(run->build, run->node, (int)i + 1, run->carry[i], run->carried[i]);
 	return r;
 }
 
@@ -191,7 +191,7 @@ static int judge(struct run *run, int64_t code, struct error *err)
 	if (container_inspect(&inspect, run->build->engine, run->id, false, &ignored) == 0)
 		oom = inspect.state.oom_killed;
 	json_free_fields(&inspect, container_inspect_fields);
-	run->build->failure->code = code;
+	run->node->exit_code = code;
 	if (run->build->options->watch)
 		return error_set(err, ERR_INTERNAL, "process \"%s\" did not complete successfully: %sexit code: %lld",
 				 run->node->exec.shown, oom ? "cannot allocate memory: " : "", (long long)code);
@@ -205,7 +205,7 @@ static int execute(struct run *run, struct error *err)
 	AUTO(container_waiter_freep) struct container_waiter *waiter = NULL;
 	AUTO(attach_freep) struct attach *attach = NULL;
 	struct engine *engine = run->build->engine;
-	int cancel_fd = run->build->options->cancel_fd;
+	int cancel_fd = build_cancel_fd(run->build);
 	struct wait_result result = { 0 };
 
 	if (container_attach(&attach, engine, run->id, &options, err) < 0 ||
@@ -222,7 +222,7 @@ static int fail(struct run *run, struct error *err)
 {
 	AUTO(error_clear) struct error ignored = { 0 };
 
-	if (err->kind != ERR_CANCELED && run->build->failure->code != 0 && !run->build->options->force_remove &&
+	if (err->kind != ERR_CANCELED && run->node->exit_code != 0 && !run->build->options->force_remove &&
 	    container_keep_step(run->build->engine, run->id, &ignored) == 0)
 		run->ended = true;
 	return -1;
@@ -237,7 +237,7 @@ static int take_layer(struct run *run, struct build_result *result, struct error
 					    .keep = !build->options->remove && !build->options->force_remove,
 					    .latest_s = build_latest_s(build),
 					    .lease = build->lease,
-					    .cancel_fd = build->options->cancel_fd };
+					    .cancel_fd = build_cancel_fd(build) };
 	struct layer_made made;
 
 	if (container_mount_points(&mounts, build->engine, run->id, err) < 0 ||
@@ -247,7 +247,7 @@ static int take_layer(struct run *run, struct build_result *result, struct error
 	result->diff_id = made.diff_id;
 	result->size_bytes = made.size_bytes;
 	if (!options.keep) {
-		build_print(build, " ---> Removed intermediate container %.12s\n", run->id);
+		node_print(build, run->node, " ---> Removed intermediate container %.12s\n", run->id);
 		return 0;
 	}
 	run->ended = true;
@@ -260,7 +260,7 @@ int run_exec(struct build *build, struct node *node, struct build_result *out_re
 
 	if (create(&run, err) < 0)
 		return -1;
-	build_print(build, " ---> Running in %.12s\n", run.id);
+	node_print(build, node, " ---> Running in %.12s\n", run.id);
 	if (execute(&run, err) < 0)
 		return fail(&run, err);
 	return take_layer(&run, out_result, err);

@@ -136,7 +136,7 @@ static int prepare_cache(struct mounts *mounts, struct build *build, const struc
 	r = mkdir_all(AT_FDCWD, folder, 0700);
 	if (r < 0)
 		return error_set_errno(err, ERR_INTERNAL, r, "make %s", folder);
-	number = lock_cache(mounts, folder, mount, build->options->cancel_fd, err);
+	number = lock_cache(mounts, folder, mount, build_cancel_fd(build), err);
 	if (number < 0)
 		return -1;
 	path = xasprintf("%s/%d", folder, number);
@@ -197,7 +197,7 @@ static int find_secret(char **out_data, size_t *out_size, const struct build *bu
 	const char *encoded = options->secrets ? text_map_get(options->secrets, id) : NULL;
 
 	if (client && client->secret)
-		return client->secret(client->arg, id, options->cancel_fd, out_data, out_size, err);
+		return client->secret(client->arg, id, build_cancel_fd(build), out_data, out_size, err);
 	if (encoded && base64_decode(out_data, out_size, encoded) < 0)
 		return error_set(err, ERR_INVALID, "secret %s is not base64", id);
 	return encoded != NULL;
@@ -262,7 +262,7 @@ static int prepare_ssh(struct mounts *mounts, struct build *build, const struct 
 		fd = listen_in(folder, name, mount);
 		if (fd < 0)
 			return error_set_errno(err, ERR_INTERNAL, fd, "listen on %s", path);
-		r = client->agent_start(client->arg, mount->id, fd, build->options->cancel_fd, &server, err);
+		r = client->agent_start(client->arg, mount->id, fd, build_cancel_fd(build), &server, err);
 	}
 	if (r < 0)
 		return -1;

@@ -4,7 +4,8 @@
  * of the root it works on, so equal files below are equal whatever made them;
  * a COPY adds the digest of what it copies. A step's key chains all steps
  * before it: it remembers when a step that changes only the config was first
- * made, so that a build that is all cached gives the very same image.
+ * made, so that a build that is all cached gives the very same image. Nodes are
+ * solved by the threads of work.h, steps are told in order by the build's own.
  */
 #include "builder/build_private.h"
 
@@ -12,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "builder/work.h"
 #include "oci/hasher.h"
 
 /* ---- keys ---- */
@@ -158,22 +160,6 @@ static int find_cached(struct build *build, struct node *node, struct error *err
 	return build_cache_find(&node->result, build->store, &node->key, err);
 }
 
-static int solve_node(struct build *build, struct node *node, struct error *err);
-
-/* Other stages and images that a step takes files from. */
-static int solve_sources(struct build *build, struct node *node, struct error *err)
-{
-	if (node->copy.source && solve_node(build, node->copy.source, err) < 0)
-		return -1;
-	for (size_t i = 0; i < node->exec.mount_count; i++) {
-		const struct node *content = node->exec.mounts[i].content;
-
-		if (content && content->copy.source && solve_node(build, content->copy.source, err) < 0)
-			return -1;
-	}
-	return 0;
-}
-
 static int run_shown(struct build *build, struct node *node, struct error *err)
 {
 	struct build_vertex vertex;
@@ -187,43 +173,27 @@ static int run_shown(struct build *build, struct node *node, struct error *err)
 	return r;
 }
 
-static void count(const struct build *build, const struct node *node)
-{
-	struct build_counts *counts = build->options->counts;
-
-	if (!counts)
-		return;
-	counts->total++;
-	counts->cached += node->cached;
-	counts->completed += node->solved;
-}
-
+/* What it stands on is solved; any thread. */
 static int solve_node(struct build *build, struct node *node, struct error *err)
 {
 	int r;
 
-	if (node->solved)
-		return 0;
 	if (node->kind == NODE_SCRATCH || node->kind == NODE_IMAGE) {
 		node->result.chain_id = node->chain_id;
-		node->solved = true;
 		vertex_cached_node(build, node);
 		return 0;
 	}
-	if (solve_node(build, node->input, err) < 0 || solve_sources(build, node, err) < 0 ||
-	    find_key(build, node, err) < 0)
+	if (find_key(build, node, err) < 0)
 		return -1;
 	r = find_cached(build, node, err);
 	if (r < 0)
 		return -1;
 	node->cached = r > 0;
-	if (node->cached) {
-		build_print(build, " ---> Using cache\n");
-		vertex_cached_node(build, node);
-	}
-	node->solved = node->cached || run_shown(build, node, err) == 0;
-	count(build, node);
-	return node->solved ? 0 : -1;
+	if (!node->cached)
+		return run_shown(build, node, err);
+	node_print(build, node, " ---> Using cache\n");
+	vertex_cached_node(build, node);
+	return 0;
 }
 
 /* ---- steps ---- */
@@ -284,38 +254,118 @@ static void print_id(struct build *build, const struct stage *stage, const struc
 		build_print(build, " ---> %.12s\n", digest_hex(is_base ? &stage->base_image : &step->key, hex));
 }
 
-static int solve_step(struct build *build, struct stage *stage, size_t index, struct error *err)
+static void print_head(struct build *build, const struct step *step)
 {
-	struct step *step = &stage->steps[index];
-
 	if (step->before)
 		build_print(build, "%s", step->before);
 	build_print(build, "Step %zu/%zu : %s", ++build->step_number, build->step_total, step->text);
 	build_print(build, "\n");
-	if (step->node && solve_node(build, step->node, err) < 0) {
-		if (err->kind != ERR_CANCELED)
-			build_print_place(build, step->node->line, step->node->last_line);
-		return -1;
-	}
+}
+
+/* 1 it is solved, 0 something has stopped the work. */
+static int solve_step(struct build *build, struct stage *stage, size_t index, struct error *err)
+{
+	struct step *step = &stage->steps[index];
+
+	print_head(build, step);
+	if (step->node && !work_wait(build->work, step->node))
+		return 0;
 	step_key(step, step_before(stage, index), stage);
 	if (step->node && step->node->kind != NODE_IMAGE && step->node->kind != NODE_SCRATCH && step->created_by)
 		step->created_ns = step->node->result.created_ns;
 	else if (step->created_by && date_step(build, stage, step, err) < 0)
 		return -1;
 	print_id(build, stage, step);
-	return 0;
+	return 1;
 }
 
-int solve(struct build *build, struct error *err)
+static int solve_steps(struct build *build, struct error *err)
 {
 	struct stages *stages = &build->stages;
+	int r = 1;
 
 	for (size_t i = 0; i < stages->count; i++) {
 		struct stage *stage = &stages->items[i];
 
-		for (size_t j = 0; stage->needed && j < stage->step_count; j++)
-			if (solve_step(build, stage, j, err) < 0)
-				return -1;
+		for (size_t j = 0; stage->needed && j < stage->step_count && r > 0; j++)
+			r = solve_step(build, stage, j, err);
 	}
-	return 0;
+	return r;
+}
+
+/* ---- its end ---- */
+
+static void count(const struct build *build)
+{
+	struct build_counts *counts = build->options->counts;
+
+	for (size_t i = 0; counts && i < build->graph.count; i++) {
+		const struct node *node = build->graph.nodes[i];
+
+		if (node->kind == NODE_SCRATCH || node->kind == NODE_IMAGE || node->state <= NODE_WAITING)
+			continue;
+		counts->total++;
+		counts->cached += node->cached;
+		counts->completed += node->state == NODE_SOLVED;
+	}
+}
+
+/* The step's place among all that are told; the first, if later stages begin where it ends. */
+static const struct step *find_step(size_t *out_number, const struct build *build, const struct node *node)
+{
+	*out_number = 0;
+	for (size_t i = 0; i < build->stages.count; i++) {
+		const struct stage *stage = &build->stages.items[i];
+
+		for (size_t j = 0; stage->needed && j < stage->step_count; j++, ++*out_number)
+			if (stage->steps[j].node == node)
+				return &stage->steps[j];
+	}
+	return NULL;
+}
+
+/* The step that failed may be one that nobody was told of yet. */
+static void tell_failed_step(struct build *build, struct node *failed)
+{
+	size_t number;
+	const struct step *step = find_step(&number, build, failed);
+
+	if (step && number >= build->step_number) {
+		build->step_number = number;
+		print_head(build, step);
+	}
+	work_tell_rest(build->work, failed);
+}
+
+static int fail(struct build *build, struct node *failed, struct error *err)
+{
+	if (!failed)
+		return error_set(err, ERR_CANCELED, "canceled");
+	tell_failed_step(build, failed);
+	build->failure->code = failed->exit_code;
+	if (failed->problem.kind != ERR_CANCELED)
+		build_print_place(build, failed->line, failed->last_line);
+	return error_move(err, &failed->problem);
+}
+
+int build_cancel_fd(const struct build *build)
+{
+	return build->work ? work_cancel_fd(build->work) : build->options->cancel_fd;
+}
+
+int solve(struct build *build, struct error *err)
+{
+	struct node *failed;
+	int r;
+
+	if (work_start(&build->work, build, solve_node, err) < 0)
+		return -1;
+	r = solve_steps(build, err);
+	failed = work_end(build->work);
+	count(build);
+	if (r == 0)
+		fail(build, failed, err);
+	work_free(build->work);
+	build->work = NULL;
+	return r > 0 ? 0 : -1;
 }

@@ -47,41 +47,40 @@ void vertex_end(struct build *build, struct build_vertex *vertex, const struct e
 	vertex->completed_ns = clock_wall_ns();
 	if (err)
 		vertex->error = err->kind == ERR_CANCELED ? "context canceled" : err->message;
-	build->vertex = NULL;
+	if (build->vertex == vertex)
+		build->vertex = NULL;
 	tell(build, vertex);
-}
-
-/* A node keeps its place in the graph, so its id is the same whenever it is told of. */
-static void node_vertex(struct build *build, struct build_vertex *vertex, const struct node *node)
-{
-	size_t index = 0;
-
-	*vertex = (struct build_vertex){ .name = node->shown };
-	while (index < build->graph.count && build->graph.nodes[index] != node)
-		index++;
-	if (node->shown)
-		set_id(build, vertex, node->shown, index + ((size_t)1 << 32));
 }
 
 void vertex_announce(struct build *build)
 {
-	struct build_vertex vertex;
-
 	for (size_t i = 0; build->options->watch && i < build->graph.count; i++) {
-		node_vertex(build, &vertex, build->graph.nodes[i]);
-		if (vertex.name)
-			tell(build, &vertex);
+		struct node *node = build->graph.nodes[i];
+		struct build_vertex vertex = { .name = node->shown };
+
+		if (!node->shown)
+			continue;
+		set_id(build, &vertex, node->shown, i + ((size_t)1 << 32));
+		memcpy(node->id, vertex.id, sizeof(node->id));
+		tell(build, &vertex);
 	}
+}
+
+static struct build_vertex vertex_of(const struct node *node)
+{
+	struct build_vertex vertex = { .name = node->shown };
+
+	memcpy(vertex.id, node->id, sizeof(vertex.id));
+	return vertex;
 }
 
 void vertex_begin_node(struct build *build, struct build_vertex *vertex, const struct node *node)
 {
 	*vertex = (struct build_vertex){ 0 };
-	if (!build->options->watch || !node->shown)
+	if (!*node->id)
 		return;
-	node_vertex(build, vertex, node);
+	*vertex = vertex_of(node);
 	vertex->started_ns = clock_wall_ns();
-	build->vertex = vertex;
 	tell(build, vertex);
 }
 
@@ -89,9 +88,9 @@ void vertex_cached_node(struct build *build, const struct node *node)
 {
 	struct build_vertex vertex;
 
-	if (!build->options->watch || !node->shown)
+	if (!*node->id)
 		return;
-	node_vertex(build, &vertex, node);
+	vertex = vertex_of(node);
 	vertex.started_ns = clock_wall_ns();
 	vertex.completed_ns = vertex.started_ns;
 	vertex.cached = true;

@@ -108,8 +108,6 @@ struct frontend {
 	char *target;
 	char *platform;
 	char *context; /* URL of an upload; NULL */
-	char logged_vertex[DIGEST_TEXT_MAX];
-	size_t logged_bytes;
 };
 
 /* Builds what the attributes say; the frontend is yours. */

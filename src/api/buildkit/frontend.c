@@ -11,9 +11,6 @@
 #include "engine/settings.h"
 #include "oci/reference.h"
 
-/* As BuildKit: what a step prints beyond this is not shown. */
-#define LOG_MAX (2u * 1024 * 1024)
-
 /* ---- progress ---- */
 
 static void on_vertex(void *arg, const struct build_vertex *vertex)
@@ -49,10 +46,11 @@ static void on_progress(void *arg, const struct build_progress *progress)
 	job_add_event(frontend->job, &event);
 }
 
-static void add_log(struct frontend *frontend, int stream, const void *data, size_t size)
+static void on_log(void *arg, const char *vertex, int stream, const void *data, size_t size)
 {
+	struct frontend *frontend = arg;
 	struct bk_vertex_log item = {
-		.vertex = frontend->logged_vertex,
+		.vertex = (char *)(uintptr_t)vertex,
 		.timestamp = clock_wall_ns(),
 		.stream = stream,
 		.data = { (uint8_t *)(uintptr_t)data, size },
@@ -60,25 +58,6 @@ static void add_log(struct frontend *frontend, int stream, const void *data, siz
 	const struct bk_status_response event = { .logs = { &item, 1 } };
 
 	job_add_event(frontend->job, &event);
-}
-
-static void on_log(void *arg, const char *vertex, int stream, const void *data, size_t size)
-{
-	static const char clipped[] = "\n[output clipped, log limit 2MiB reached]\n";
-	struct frontend *frontend = arg;
-	bool was_clipped;
-
-	if (!text_equal(frontend->logged_vertex, vertex)) {
-		snprintf(frontend->logged_vertex, sizeof(frontend->logged_vertex), "%s", vertex);
-		frontend->logged_bytes = 0;
-	}
-	was_clipped = frontend->logged_bytes > LOG_MAX;
-	frontend->logged_bytes += size;
-	if (was_clipped)
-		return;
-	add_log(frontend, stream, data, size);
-	if (frontend->logged_bytes > LOG_MAX)
-		add_log(frontend, stream, clipped, sizeof(clipped) - 1);
 }
 
 static struct proto_bytes bytes_of(const char *text)

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steps of a build side by side: stages that need each other, what is told of them, failures, cancellation, caches."""
+import signal
+import subprocess
+import uuid
+
+import pytest
+
+from lib import buildkit as bk
+from lib.wait import wait_for
+
+# A step that has seen another in a shared cache ran beside it; one that has not gives up.
+MEET = "touch /meet/{0}; n=0; until [ -e /meet/{1} ]; do n=$((n+1)); [ $n -lt 1200 ] || exit 9; sleep 0.1; done; echo {0} met {1}"
+
+
+@pytest.fixture(scope="module")
+def shared(shared_daemon, busybox_tar):
+    shared_daemon.kist("import", "-c", 'CMD ["sh"]', "-c", "ENV PATH=/bin:/usr/bin", busybox_tar, "bg:latest")
+    return shared_daemon
+
+
+@pytest.fixture
+def tag():
+    return uuid.uuid4().hex[:12]
+
+
+def meeting(tag, *names):
+    """Stages that wait for each other in a ring, and a last one that takes what each has made."""
+    lines = []
+    for index, name in enumerate(names):
+        other = names[(index + 1) % len(names)]
+        lines += [
+            f"FROM bg AS {name}",
+            f"RUN --mount=type=cache,id={tag},target=/meet {MEET.format(name, other)} && echo {tag} > /{name}",
+        ]
+    return "\n".join(lines + ["FROM bg"] + [f"COPY --from={name} /{name} /{name}" for name in names]) + "\n"
+
+
+def containers(daemon):
+    return daemon.kist("ps", "-aq").stdout.split()
+
+
+def bk_time(data):
+    """google.protobuf.Timestamp"""
+    fields = bk.parse(data)
+    return fields[1][0], fields.get(2, [0])[0]
+
+
+def start(daemon, folder, *options):
+    return subprocess.Popen(
+        [daemon.program("kist"), "-H", f"unix://{daemon.socket}", "build", *options, str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def read_until(client, word, count=1):
+    """What the client prints up to the line that holds the word for the count-th time."""
+    lines = []
+    while count > 0:
+        line = client.stdout.readline()
+        assert line, "".join(lines)
+        lines.append(line)
+        count -= word in line
+    return "".join(lines)
+
+
+# ---- side by side ----
+
+
+def test_stages_run_at_once_and_are_told_in_order(shared, context, tag):
+    names = ["a", "b", "c", "d"]
+    run = shared.kist("build", "-t", f"meet:{tag}", context(meeting(tag, *names)))
+    at = [run.stdout.index(f"Step {2 * n + 2}/13 : ") for n in range(4)]
+    said = [run.stdout.index(f"{name} met {names[(n + 1) % 4]}") for n, name in enumerate(names)]
+    assert sorted(at + said) == [place for pair in zip(at, said) for place in pair], run.stdout
+    assert shared.kist("run", "--rm", "--network", "none", f"meet:{tag}", "cat", "/a", "/d").stdout == f"{tag}\n" * 2
+    assert shared.kist("build", context(meeting(tag, *names))).stdout.count("Using cache") == 8
+
+
+def test_watchers_hear_of_all_at_once(shared, context, tag):
+    ref, name = uuid.uuid4().hex, uuid.uuid4().hex
+    session = bk.Session(shared.socket, name, context(meeting(tag, "x", "y")))
+    answer = bk.call(shared.socket, bk.CONTROL + "Solve", bk.solve_request(ref, name, {}, [("moby", {})]))
+    vertices, printed, _ = bk.status(shared.socket, ref)
+    session.close()
+    assert answer.status == 0, answer.error
+    assert b"x met y\n" in printed and b"y met x\n" in printed
+    steps = [vertex for title, vertex in vertices.items() if "RUN" in title]
+    # Each began before the other ended.
+    begun, ended = [[vertex[number][0] for vertex in steps] for number in (5, 6)]
+    assert len(steps) == 2 and bk_time(max(begun)) < bk_time(min(ended))
+
+
+def test_only_what_the_target_needs(shared, context, tag):
+    path = context(f"FROM bg AS no\nRUN echo {tag}; false\nFROM bg AS one\nRUN echo {tag} > /one\n")
+    run = shared.kist("build", "--target", "one", path)
+    assert "Step 2/2 : RUN" in run.stdout and "false" not in run.stdout
+
+
+# ---- failures ----
+
+FAILS = """FROM bg AS slow
+RUN --mount=type=cache,id={0},target=/meet echo early; touch /meet/slow; sleep 2345
+RUN echo never
+FROM bg AS bad
+RUN --mount=type=cache,id={0},target=/meet until [ -e /meet/slow ]; do sleep 0.1; done; echo {0} fails; exit 7
+FROM bg
+COPY --from=slow / /slow
+COPY --from=bad / /bad
+"""
+
+
+def test_a_failure_stops_the_others(shared, context, tag):
+    run = shared.kist("build", "--force-rm", context(FAILS.format(tag)), check=False)
+    assert run.returncode == 7
+    assert "returned a non-zero code: 7" in run.stderr
+    # The step that failed is told though one before it had not ended.
+    assert f"Step 5/8 : RUN --mount=type=cache,id={tag}" in run.stdout and f"{tag} fails\n" in run.stdout
+    assert "Dockerfile:5" in run.stdout and "\nnever\n" not in run.stdout
+    assert containers(shared) == []
+    fewer = context(FAILS.format(tag).replace("exit 7", "true").replace("sleep 2345", "true # 2345"))
+    assert shared.kist("build", fewer).stdout.count("Using cache") == 0
+
+
+def test_interrupt_ends_all_that_runs(shared, context, tag):
+    step = "RUN --mount=type=cache,id={0},target=/meet touch /meet/{1}; echo started; sleep 3456 # {0}"
+    lines = [f"FROM bg AS {name}\n{step.format(tag, name)}" for name in "abc"]
+    path = context("\n".join(lines) + "\nFROM bg\n" + "".join(f"COPY --from={name} / /{name}\n" for name in "abc"))
+    client = start(shared, path)
+    read_until(client, "started")
+    wait_for(lambda: len(containers(shared)) == 3, "three steps to run")
+    client.send_signal(signal.SIGINT)
+    client.communicate(timeout=120)
+    wait_for(lambda: containers(shared) == [], "their containers to go")
+
+
+@pytest.mark.parametrize("step, said", [(9, "returned a non-zero code: 137"), (15, "code: 143")])
+def test_a_step_that_a_signal_ends(shared, context, tag, step, said):
+    path = context(f"FROM bg\nRUN echo {tag}; sh -c 'kill -{step} $$'; exit $?\n")
+    for _ in range(2):
+        run = shared.kist("build", "--force-rm", path, check=False)
+        assert run.returncode > 128 and said in run.stderr and f"{tag}\n" in run.stdout
+    assert containers(shared) == []
