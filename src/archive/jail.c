@@ -65,6 +65,7 @@ static const int allowed_calls[] = {
 	SYS_close,
 	SYS_ftruncate,
 	SYS_copy_file_range,
+	SYS_sync_file_range,
 	SYS_fcntl,
 	SYS_fstat,
 	SYS_ppoll,

@@ -25,6 +25,8 @@
 
 #define IN_SIZE (128 * 1024)
 #define OUT_SIZE (512 * 1024)
+/* Smaller files wait for the sync: the kernel places them better together. */
+#define WRITE_OUT_MIN (256 * 1024)
 #define WHITEOUT ".wh."
 #define WHITEOUT_META ".wh..wh."
 #define WHITEOUT_OPAQUE ".wh..wh..opq"
@@ -261,6 +263,8 @@ static int copy_content(struct unpack *unpack, int fd, const char *path, struct 
 	if (end < size && ftruncate(fd, size) < 0)
 		return tree_fail(err, errno, "extend", path);
 	unpack->counts.bytes += (uint64_t)size;
+	if (size >= WRITE_OUT_MIN)
+		fd_start_writing(fd, 0, 0);
 	return 0;
 }
 

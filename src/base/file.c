@@ -188,6 +188,11 @@ bool file_exists(int dir_fd, const char *path)
 	return faccessat(dir_fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+void fd_start_writing(int fd, int64_t offset, int64_t size)
+{
+	sync_file_range(fd, offset, size, SYNC_FILE_RANGE_WRITE);
+}
+
 int dir_sync(int dir_fd, const char *path)
 {
 	AUTO_CLOSE int fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -40,6 +40,11 @@ int file_publish(int dir_fd, const char *path, const void *data, size_t size, mo
 /* open(O_WRONLY), one write, close: for procfs and sysfs. */
 int file_write_once(int dir_fd, const char *path, const char *text);
 bool file_exists(int dir_fd, const char *path);
+/*
+ * Tells the kernel to begin writing these bytes to the disk (size 0: to the end), without waiting: the sync that follows
+ * finds less to do. A hint: nothing is promised and no error is told.
+ */
+void fd_start_writing(int fd, int64_t offset, int64_t size);
 /* fsync of the directory that holds a name. */
 int dir_sync(int dir_fd, const char *path);
 /* mkdir -p; 0 also if it was there. */

@@ -30,6 +30,8 @@
 /* A cut after this much is a new start for the count of tries. */
 #define PROGRESS_WORTH (1024 * 1024)
 #define REPORT_NS (100 * CLOCK_MS)
+/* The disk gets to work on so much at a time, while more comes. */
+#define WRITE_OUT (8 * 1024 * 1024)
 /* When to ask over several connections: enough is left, enough was seen of the first, and it would take seconds. */
 #define SPLIT_LEFT_MIN (12 * 1024 * 1024)
 #define SPLIT_SEEN_MIN (2 * 1024 * 1024)
@@ -55,6 +57,7 @@ struct flow {
 	bool peered;	 /* some of it came from a peer */
 	uint64_t skip;	 /* of a body that starts at zero although we asked for less */
 	int64_t reported_ns;
+	uint64_t written_out; /* the disk was told of so much */
 
 	/* The reading thread's, until it has ended. */
 	struct hasher *hasher;
@@ -196,6 +199,11 @@ static int append(struct flow *flow, const void *data, size_t size, struct error
 		return error_set_errno(err, r == -ENOSPC ? ERR_EXHAUSTED : ERR_INTERNAL, r, "write layer %s",
 				       flow->fetch->descriptor->digest);
 	grow(flow, size);
+	if (flow->written - flow->written_out >= WRITE_OUT) {
+		fd_start_writing(flow->fetch->file_fd, (int64_t)flow->written_out,
+				 (int64_t)(flow->written - flow->written_out));
+		flow->written_out = flow->written;
+	}
 	report(flow, "Downloading", false);
 	return 0;
 }

@@ -141,6 +141,7 @@ static const char *const allowed[] = {
 	"stat",
 	"statfs",
 	"statx",
+	"sync_file_range",
 	"sysinfo",
 	"tgkill",
 	"time",
