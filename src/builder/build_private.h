@@ -176,6 +176,8 @@ int64_t build_latest_s(const struct build *build);
 int64_t build_clamp_ns(const struct build *build, int64_t wall_ns);
 /* Runs or finds every step of the needed stages, in order. */
 int solve(struct build *build, struct error *err);
+/* Says what node->exit_code means; always -1. */
+int exec_failed(const struct build *build, const struct node *node, struct error *err);
 int run_exec(struct build *build, struct node *node, struct build_result *out_result, struct error *err);
 int run_copy(struct build *build, struct node *node, struct build_result *out_result, struct error *err);
 int run_directory(struct build *build, struct node *node, struct build_result *out_result, struct error *err);

@@ -82,6 +82,8 @@ enum node_state { NODE_UNWANTED, NODE_WAITING, NODE_RUNNING, NODE_SOLVED, NODE_F
 #define NODE_OUTPUT_MAX (2u * 1024 * 1024)
 #define NODE_OUTPUT_CLIPPED "\\n[output clipped, log limit 2MiB reached]\\n"
 
+struct shared_run;
+
 struct node {
 	enum node_kind kind;
 	struct node *input; /* the root it works on; NULL for sources */
@@ -105,6 +107,8 @@ struct node {
 	struct build_result result;
 	struct error problem;	  /* NODE_FAILED */
 	int64_t exit_code;	  /* of a RUN that failed; 0: something else */
+	bool out_of_memory;	  /* and that is why */
+	struct shared_run *run;	  /* while other builds may follow it (share.h); NULL */
 	struct text_list printed; /* messages that are not sent yet */
 	size_t printed_bytes;
 	size_t logged_bytes; /* told to who watches */

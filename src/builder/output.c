@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/quote.h"
 #include "builder/build_private.h"
 #include "builder/excerpt.h"
+#include "builder/share.h"
 #include "builder/work.h"
 
 static char *message_of(const void *data, size_t size)
@@ -46,27 +48,43 @@ static void log_output(const struct build *build, struct node *node, int stream,
 		watch->log(watch->arg, node->id, stream, clipped, sizeof(clipped) - 1);
 }
 
-void node_print_output(struct build *build, struct node *node, int stream, const void *data, size_t size)
+static void print_message_take(struct build *build, struct node *node, char *text)
 {
-	if (size > 0 && build->options->watch)
+	if (has_messages(build))
+		work_print_take(build->work, node, message_of(text, strlen(text)));
+	free(text);
+}
+
+static void print_output(struct build *build, struct node *node, int stream, const void *data, size_t size)
+{
+	if (size == 0)
+		return;
+	if (build->options->watch && stream > 0)
 		log_output(build, node, stream, data, size);
-	else if (size > 0 && stream == 2)
-		node_print(build, node, "\033[91m%.*s\033[0m", (int)size, (const char *)data);
-	else if (size > 0 && has_messages(build))
+	else if (stream == 2)
+		print_message_take(build, node, xasprintf("\033[91m%.*s\033[0m", (int)size, (const char *)data));
+	else if (has_messages(build))
 		work_print_take(build->work, node, message_of(data, size));
 }
 
 void node_print(struct build *build, struct node *node, const char *format, ...)
 {
-	AUTO_FREE char *text = NULL;
 	va_list args;
+	char *text;
 
-	if (!has_messages(build))
-		return;
 	va_start(args, format);
 	text = xvasprintf(format, args);
 	va_end(args);
-	work_print_take(build->work, node, message_of(text, strlen(text)));
+	if (node->run)
+		share_tell(node->run, 0, text, strlen(text));
+	print_message_take(build, node, text);
+}
+
+void node_print_output(struct build *build, struct node *node, int stream, const void *data, size_t size)
+{
+	if (node->run)
+		share_tell(node->run, stream, data, size);
+	print_output(build, node, stream, data, size);
 }
 
 void build_print(struct build *build, const char *format, ...)

@@ -180,23 +180,30 @@ static int follow(struct run *run, struct attach *attach, struct error *err)
 
 /* ---- its end ---- */
 
+int exec_failed(const struct build *build, const struct node *node, struct error *err)
+{
+	const char *shown = node->exec.shown;
+	long long code = node->exit_code;
+
+	if (build->options->watch)
+		return error_set(err, ERR_INTERNAL, "process \"%s\" did not complete successfully: %sexit code: %lld",
+				 shown, node->out_of_memory ? "cannot allocate memory: " : "", code);
+	return error_set(err, ERR_INVALID, "The command '%s' returned a non-zero code: %lld%s", shown, code,
+			 node->out_of_memory ? " (it was killed: out of memory)" : "");
+}
+
 static int judge(struct run *run, int64_t code, struct error *err)
 {
 	struct container_inspect inspect = { 0 };
 	AUTO(error_clear) struct error ignored = { 0 };
-	bool oom = false;
 
 	if (code == 0)
 		return 0;
 	if (container_inspect(&inspect, run->build->engine, run->id, false, &ignored) == 0)
-		oom = inspect.state.oom_killed;
+		run->node->out_of_memory = inspect.state.oom_killed;
 	json_free_fields(&inspect, container_inspect_fields);
 	run->node->exit_code = code;
-	if (run->build->options->watch)
-		return error_set(err, ERR_INTERNAL, "process \"%s\" did not complete successfully: %sexit code: %lld",
-				 run->node->exec.shown, oom ? "cannot allocate memory: " : "", (long long)code);
-	return error_set(err, ERR_INVALID, "The command '%s' returned a non-zero code: %lld%s", run->node->exec.shown,
-			 (long long)code, oom ? " (it was killed: out of memory)" : "");
+	return exec_failed(run->build, run->node, err);
 }
 
 static int execute(struct run *run, struct error *err)

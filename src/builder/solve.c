@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "builder/share.h"
 #include "builder/work.h"
 #include "oci/hasher.h"
 
@@ -173,6 +174,107 @@ static int run_shown(struct build *build, struct node *node, struct error *err)
 	return r;
 }
 
+static void show_cached(struct build *build, struct node *node)
+{
+	node->cached = true;
+	node_print(build, node, " ---> Using cache\n");
+	vertex_cached_node(build, node);
+}
+
+/* ---- with other builds ---- */
+
+/* Who has no part in a step's secrets sees nothing of it; who wants no cache wants it run for itself. */
+static bool is_shared(const struct node *node)
+{
+	for (size_t i = 0; i < node->exec.mount_count; i++)
+		if (node->exec.mounts[i].kind == RUN_SECRET || node->exec.mounts[i].kind == RUN_SSH)
+			return false;
+	return !node->no_cache;
+}
+
+/* With other limits it may end otherwise. */
+static void share_key(struct digest *out_key, const struct build *build, const struct node *node)
+{
+	AUTO(hasher_freep) struct hasher *hasher = hasher_new(DIGEST_SHA256);
+	const struct host_config *host = build->options->host;
+	AUTO_FREE char *limits = host ? json_encode(host, host_config_fields) : NULL;
+
+	add_digest(hasher, &node->key);
+	add_text(hasher, limits);
+	hasher_digest(hasher, out_key);
+}
+
+static int run_first(struct build *build, struct node *node, struct shared_run *run, struct error *err)
+{
+	struct shared_end end = { 0 };
+	int r;
+
+	/* It may have been solved since we looked. */
+	r = find_cached(build, node, err);
+	if (r > 0)
+		show_cached(build, node);
+	node->run = run;
+	if (r == 0)
+		r = run_shown(build, node, err);
+	node->run = NULL;
+	end.solved = r >= 0;
+	end.exit_code = node->exit_code;
+	end.out_of_memory = node->out_of_memory;
+	share_end(run, &end);
+	return r < 0 ? -1 : 0;
+}
+
+struct follow {
+	struct build *build;
+	struct node *node;
+};
+
+static void on_told(void *arg, int stream, const void *data, size_t size)
+{
+	const struct follow *follow = arg;
+
+	node_print_output(follow->build, follow->node, stream, data, size);
+}
+
+/* 1 it is solved, 0 that it ended means nothing for us. */
+static int follow_run(struct build *build, struct node *node, struct shared_run *run, struct error *err)
+{
+	struct follow follow = { build, node };
+	struct build_vertex vertex;
+	struct shared_end end;
+	int r;
+
+	vertex_begin_node(build, &vertex, node);
+	r = share_follow(&end, run, on_told, &follow, build_cancel_fd(build), err);
+	if (r == 0 && end.exit_code) {
+		node->exit_code = end.exit_code;
+		node->out_of_memory = end.out_of_memory;
+		r = exec_failed(build, node, err);
+	}
+	if (r == 0 && end.solved)
+		r = find_cached(build, node, err);
+	if (r != 0)
+		vertex_end(build, &vertex, r < 0 ? err : NULL);
+	return r;
+}
+
+static int run_or_follow(struct build *build, struct node *node, struct error *err)
+{
+	struct digest key;
+	int r = 0;
+
+	share_key(&key, build, node);
+	while (r == 0) {
+		bool is_first;
+		AUTO(share_leavep) struct shared_run *run = share_join(&is_first, build->store, &key);
+
+		if (is_first)
+			return run_first(build, node, run, err);
+		r = follow_run(build, node, run, err);
+	}
+	return r < 0 ? -1 : 0;
+}
+
 /* What it stands on is solved; any thread. */
 static int solve_node(struct build *build, struct node *node, struct error *err)
 {
@@ -188,12 +290,11 @@ static int solve_node(struct build *build, struct node *node, struct error *err)
 	r = find_cached(build, node, err);
 	if (r < 0)
 		return -1;
-	node->cached = r > 0;
-	if (!node->cached)
-		return run_shown(build, node, err);
-	node_print(build, node, " ---> Using cache\n");
-	vertex_cached_node(build, node);
-	return 0;
+	if (r > 0) {
+		show_cached(build, node);
+		return 0;
+	}
+	return is_shared(node) ? run_or_follow(build, node, err) : run_shown(build, node, err);
 }
 
 /* ---- steps ---- */

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Steps of a build side by side: stages that need each other, what is told of them, failures, cancellation, caches."""
+import hashlib
 import signal
 import subprocess
 import uuid
@@ -143,3 +144,107 @@ def test_a_step_that_a_signal_ends(shared, context, tag, step, said):
         run = shared.kist("build", "--force-rm", path, check=False)
         assert run.returncode > 128 and said in run.stderr and f"{tag}\n" in run.stdout
     assert containers(shared) == []
+
+
+# ---- two builds that need the same ----
+
+# Says "started", and ends when the test says so; how often it ran is told by the cache.
+WAITS = "RUN --mount=type=cache,id={0},target=/meet echo x >> /meet/runs; echo started; until [ -e /meet/go ]; do sleep 0.1; done; {1}"
+
+
+def cache_folder(daemon, tag):
+    return daemon.root / "d" / "build-mounts" / hashlib.sha256(tag.encode()).hexdigest() / "0"
+
+
+def runs(daemon, tag):
+    """How many steps have begun."""
+    path = cache_folder(daemon, tag) / "runs"
+    return path.read_text().count("x") if path.exists() else 0
+
+
+def two_builds(daemon, context, tag, end):
+    """Both have printed that the step has started."""
+    clients = []
+    for name in "ab":
+        path = context(f"FROM bg\n{WAITS.format(tag, end)}\nRUN echo {name}\n", name=f"of-{name}")
+        clients.append(start(daemon, path, "-t", f"same-{name}:{tag}"))
+        read_until(clients[-1], "started", 2)  # the instruction itself has the word too
+    return clients
+
+
+def test_equal_steps_of_two_builds_run_once(shared, context, tag):
+    clients = two_builds(shared, context, tag, f"echo {tag} > /made; echo behind")
+    (cache_folder(shared, tag) / "go").touch()
+    printed = [client.communicate(timeout=120)[0] for client in clients]
+    assert [client.returncode for client in clients] == [0, 0], printed
+    assert all("behind\n" in text for text in printed)
+    assert runs(shared, tag) == 1
+    for name in "ab":
+        run = shared.kist("run", "--rm", "--network", "none", f"same-{name}:{tag}", "cat", "/made")
+        assert run.stdout == tag + "\n"
+
+
+def test_equal_steps_fail_once(shared, context, tag):
+    clients = two_builds(shared, context, tag, "exit 5")
+    (cache_folder(shared, tag) / "go").touch()
+    printed = [client.communicate(timeout=120)[0] for client in clients]
+    assert [client.returncode for client in clients] == [5, 5], printed
+    assert all("returned a non-zero code: 5" in text for text in printed)
+    assert runs(shared, tag) == 1
+    shared.kist("rm", *containers(shared))
+
+
+def test_who_follows_goes_on_when_the_first_is_canceled(shared, context, tag):
+    first, second = two_builds(shared, context, tag, f"echo {tag} > /made")
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=120)
+    read_until(second, "started")
+    (cache_folder(shared, tag) / "go").touch()
+    printed = second.communicate(timeout=120)[0]
+    assert second.returncode == 0, printed
+    assert runs(shared, tag) == 2
+    wait_for(lambda: containers(shared) == [], "all containers to go")
+
+
+def test_who_follows_can_be_canceled_alone(shared, context, tag):
+    first, second = two_builds(shared, context, tag, "true")
+    second.send_signal(signal.SIGINT)
+    second.communicate(timeout=120)
+    (cache_folder(shared, tag) / "go").touch()
+    printed = first.communicate(timeout=120)[0]
+    assert first.returncode == 0, printed
+    assert runs(shared, tag) == 1
+
+
+def test_other_limits_and_secrets_are_not_shared(shared, context, tag, tmp_path):
+    (tmp_path / "secret").write_text("s")
+    path = context(f"FROM bg\n{WAITS.format(tag, 'true').replace('RUN', 'RUN --mount=type=secret,id=s', 1)}\n")
+    clients = [start(shared, path, "--secret", f"id=s,src={tmp_path}/secret") for _ in range(2)]
+    path = context(f"FROM bg\n{WAITS.format(tag, 'echo limits')}\n", name="limits")
+    clients += [start(shared, path, "-m", limit) for limit in ("200m", "300m")]
+    wait_for(lambda: len(containers(shared)) == 4, "four steps to run")
+    wait_for(lambda: runs(shared, tag) == 4, "all to have begun")
+    (cache_folder(shared, tag) / "go").touch()
+    assert [(client.communicate(timeout=120), client.returncode)[1] for client in clients] == [0] * 4
+
+
+# ---- cache mounts between steps of one build ----
+
+ALONE = "test ! -e /meet/busy || exit 8; touch /meet/busy; {0}; rm /meet/busy"
+
+
+@pytest.mark.parametrize("sharing", ["locked", "private"])
+def test_caches_that_are_not_shared(shared, context, tag, sharing):
+    """Steps that would see each other in the cache if they had it at once; private ones wait for each other elsewhere."""
+    names = ["a", "b", "c"]
+    lines = []
+    for index, name in enumerate(names):
+        meet = MEET.format(name, names[(index + 1) % 3]).replace("/meet/", "/shared/")
+        inside = meet if sharing == "private" else "sleep 0.2"
+        lines += [
+            f"FROM bg AS {name}",
+            f"RUN --mount=type=cache,id={tag},sharing={sharing},target=/meet"
+            f" --mount=type=cache,id=of-{tag},target=/shared {ALONE.format(inside)}",
+        ]
+    text = "\n".join(lines + ["FROM bg"] + [f"COPY --from={name} /bin/busybox /{name}" for name in names]) + "\n"
+    shared.kist("build", context(text))
