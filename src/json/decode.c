@@ -389,6 +389,13 @@ static void seed(void)
 	json_object_seed(number | 1);
 }
 
+/* The library's words, but for those that name its own flags. */
+static const char *problem_words(const json_error_t *problem)
+{
+	return json_error_code(problem) == json_error_null_character ? "a text cannot hold the character \\u0000"
+								     : problem->text;
+}
+
 int json_parse_text(json_t **out_root, const char *text, size_t size, struct error *err)
 {
 	static pthread_once_t seeded = PTHREAD_ONCE_INIT;
@@ -403,7 +410,7 @@ int json_parse_text(json_t **out_root, const char *text, size_t size, struct err
 		root = json_loadb(text, size, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, &problem);
 	if (!root)
 		return error_set(err, ERR_INVALID, "invalid JSON: line %d column %d: %s", problem.line, problem.column,
-				 problem.text);
+				 problem_words(&problem));
 	*out_root = root;
 	return 0;
 }

@@ -112,6 +112,8 @@ static void test_errors_name_the_place(void **state)
 		{ "{\"Name\":\"\",\"Ports\":{\"1/tcp\":[{\"HostPort\":\"x\"}]}}",
 		  "Ports.1/tcp[0].HostPort: expected a number" },
 		{ "{\"Name\":\"\",\"Memory\":1.5}", "Memory: expected a whole number" },
+		{ "{\"Name\":\"\\u0000\"}",
+		  "invalid JSON: line 1 column 16: a text cannot hold the character \\u0000" },
 		{ "{\"Name\":\"\"} x", "invalid JSON: line 1 column 13: end of file expected near 'x'" },
 	};
 
