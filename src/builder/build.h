@@ -78,6 +78,22 @@ struct build_fill {
 	int cancel_fd;
 };
 
+struct place;
+
+/* --cache-from, --cache-to */
+struct build_cache {
+	char *type;	       /* "registry", "local", "inline" */
+	struct text_map attrs; /* registry: ref; local: dest, or src and digest; mode, compression, ... */
+};
+struct build_caches {
+	struct build_cache *items;
+	size_t count;
+	size_t capacity;
+};
+/* One more, empty. */
+struct build_cache *build_caches_add(struct build_caches *caches, const char *type);
+void build_caches_fini(struct build_caches *caches);
+
 /* Whoever wants the build can be asked for what it needs, by several threads at once. */
 struct build_client {
 	void *arg;
@@ -94,6 +110,9 @@ struct build_client {
 	void (*agent_stop)(void *agent);
 	/* The JSON a pull wants for the registry at this host, yours; NULL: none. */
 	char *(*credentials)(void *arg, const char *host, int cancel_fd);
+	/* A content store in the client's folder of that name (place.h), at the document with that digest. NULL: none. */
+	int (*open_folder)(void *arg, struct place *out_place, const char *folder, const char *digest, int cancel_fd,
+			   struct error *err);
 };
 
 /* Steps that make files. */
@@ -111,13 +130,13 @@ struct build_options {
 	const char *dockerfile;	      /* path in the context; "" or NULL: Dockerfile */
 	const struct text_list *tags; /* "name[:tag]" */
 	const struct text_map *labels;
-	const struct text_map *args;	    /* values of --build-arg */
-	const struct text_map *contexts;    /* name -> "docker-image://..." or "local:<source>"; NULL: none */
-	const struct text_map *secrets;	    /* id -> bytes in base64; NULL: none */
-	const char *target;		    /* stage; "" or NULL: the last */
-	const char *platform;		    /* "" or NULL: this machine */
-	const struct text_list *cache_from; /* images whose inline caches may answer for steps; NULL: none */
-	bool inline_cache;		    /* the image gets one */
+	const struct text_map *args;	       /* values of --build-arg */
+	const struct text_map *contexts;       /* name -> "docker-image://..." or "local:<source>"; NULL: none */
+	const struct text_map *secrets;	       /* id -> bytes in base64; NULL: none */
+	const char *target;		       /* stage; "" or NULL: the last */
+	const char *platform;		       /* "" or NULL: this machine */
+	const struct build_caches *cache_from; /* may answer for steps; NULL: none */
+	bool inline_cache;		       /* the image gets one */
 	bool clamp; /* with SOURCE_DATE_EPOCH: later times of files in new layers become that one */
 	const struct text_list *allowed; /* entitlements: "network.host"; NULL: all that there are */
 	bool no_cache;
@@ -172,6 +191,15 @@ struct build_archive {
 };
 int build_write_archive(struct digest *out_id, struct build *build, const struct build_archive *archive,
 			struct error *err);
+/*
+ * What the build's steps gave, for others; *out_manifest (yours): a descriptor in JSON. place: where type=local goes
+ * (borrowed), NULL: the client's open_folder().
+ */
+int build_export_cache(char **out_manifest, struct build *build, const struct build_cache *to, struct place *place,
+		       struct error *err);
+/* Whether that is possible, before anything is built. ERR_UNSUPPORTED names what is not. */
+int build_check_cache_export(const struct build_cache *to, struct error *err);
+int build_check_cache_import(const struct build_cache *from, struct error *err);
 /* Something else is made of the result: `run` shown as one operation. */
 int build_export_shown(struct build *build, const char *name, int (*run)(void *arg, struct error *err), void *arg,
 		       struct error *err);

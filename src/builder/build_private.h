@@ -160,6 +160,8 @@ int compile_copy(struct compiler *compiler, struct error *err);
 int compile_source(struct copy_data *copy, struct compiler *compiler, const char *from, struct error *err);
 int compile_workdir(struct compiler *compiler, struct error *err);
 int compile_from(struct build *build, struct stage *stage, struct error *err);
+/* The credentials of an image's registry among those the client sent, as the JSON a pull wants; yours, NULL: none. */
+char *build_auth(const struct build *build, const char *name);
 int compile_pull(struct build *build, const char *name, const char *platform, struct error *err);
 /* The node of an image, pulled if it is not here; *out_image (may be NULL) is yours. */
 int compile_image(struct node **out_node, struct image_ready *out_image, struct build *build, const char *name,

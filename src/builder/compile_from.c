@@ -17,8 +17,7 @@ static bool fits(const struct image_ready *image, const struct platform *wanted)
 	return platform_rank(wanted, &offered, PLATFORM_RUNNABLE) >= 0;
 }
 
-/* The credentials of an image's registry among those the client sent, as the JSON a pull wants; NULL: none. */
-static char *find_auth(const struct build *build, const char *name)
+char *build_auth(const struct build *build, const char *name)
 {
 	AUTO(error_clear) struct error ignored = { 0 };
 	AUTO(json_value_freep) struct json_value *config = NULL;
@@ -44,7 +43,7 @@ static char *find_auth(const struct build *build, const char *name)
 
 int compile_pull(struct build *build, const char *name, const char *platform, struct error *err)
 {
-	AUTO_FREE char *auth = find_auth(build, name);
+	AUTO_FREE char *auth = build_auth(build, name);
 	const struct image_pull_options options = {
 		.image = name,
 		.tag = "",

@@ -8,6 +8,7 @@
 #include "base/base64.h"
 #include "base/clock.h"
 #include "builder/build_private.h"
+#include "builder/remote_cache.h"
 #include "engine/engine.h"
 #include "oci/hasher.h"
 #include "json/value.h"
@@ -94,11 +95,26 @@ char *inline_cache_encode(const struct build *build)
 
 /* ---- in ---- */
 
+void imported_steps_add(struct imported_steps *steps, const struct imported_step *step)
+{
+	steps->items = xgrow(steps->items, &steps->capacity, steps->count + 1, sizeof(*steps->items));
+	steps->items[steps->count++] = *step;
+}
+
+void imported_steps_keep(struct imported_steps *steps, struct remote_cache *cache)
+{
+	steps->caches = xrealloc(steps->caches, (steps->cache_count + 1) * sizeof(*steps->caches));
+	steps->caches[steps->cache_count++] = cache;
+}
+
 void imported_steps_fini(struct imported_steps *steps)
 {
 	for (size_t i = 0; i < steps->count; i++)
 		build_result_fini(&steps->items[i].result);
 	free(steps->items);
+	for (size_t i = 0; i < steps->cache_count; i++)
+		remote_cache_free(steps->caches[i]);
+	free(steps->caches);
 }
 
 /* A record that makes no sense is none. */
@@ -121,8 +137,7 @@ static void take_record(struct imported_steps *steps, const struct json_value *r
 	if (number >= 0 && json_value_bool(json_value_get(record, "new")) &&
 	    digest_parse(&step.result.diff_id, diff_ids->items[number], &ignored) < 0)
 		return;
-	steps->items = xgrow(steps->items, &steps->capacity, steps->count + 1, sizeof(*steps->items));
-	steps->items[steps->count++] = step;
+	imported_steps_add(steps, &step);
 }
 
 static int take_records(struct build *build, const struct image_ready *image, const char *encoded, struct error *err)
@@ -168,7 +183,7 @@ static int read_image(struct build *build, const struct image_ready *image, stru
 }
 
 /* As the registry has it now, or as it is here if there is no asking. */
-static int import_one(struct build *build, const char *name, struct error *err)
+static int import_image(struct build *build, const char *name, struct error *err)
 {
 	AUTO(error_clear) struct error problem = { 0 };
 	AUTO(image_ready_fini) struct image_ready image = { 0 };
@@ -185,18 +200,62 @@ static int import_one(struct build *build, const char *name, struct error *err)
 	return read_image(build, &image, err);
 }
 
+/* A cache, or else an image that has one inside. */
+static int import_registry(struct build *build, const struct build_cache *from, struct error *err)
+{
+	AUTO(error_clear) struct error problem = { 0 };
+	AUTO(place_close) struct place place = { 0 };
+	const char *ref = text_or_empty(text_map_get(&from->attrs, "ref"));
+	int r = place_open_registry(&place, build, ref, &problem);
+
+	if (r == 0)
+		r = remote_cache_import(build, &place, &problem);
+	if (r > 0)
+		return 0;
+	if (r < 0 && problem.kind == ERR_CANCELED)
+		return error_move(err, &problem);
+	/* What no registry can be asked for may be here. */
+	return import_image(build, ref, err);
+}
+
+static int import_local(struct build *build, const struct build_cache *from, struct error *err)
+{
+	const struct build_client *client = build->options->client;
+	AUTO(place_close) struct place place = { 0 };
+	int r;
+
+	if (!client || !client->open_folder)
+		return error_set(err, ERR_UNSUPPORTED, "this way of building cannot reach a client's folder");
+	if (client->open_folder(client->arg, &place, text_or_empty(text_map_get(&from->attrs, "src")),
+				text_map_get(&from->attrs, "digest"), build->options->cancel_fd, err) < 0)
+		return -1;
+	r = remote_cache_import(build, &place, err);
+	return r == 0 ? error_set(err, ERR_INVALID, "it is no cache") : r < 0 ? -1 : 0;
+}
+
+static int import_one(struct build *build, const struct build_cache *from, struct error *err)
+{
+	return text_equal(from->type, "local") ? import_local(build, from, err) : import_registry(build, from, err);
+}
+
+/* The name of one as it is shown. */
+static const char *place_of(const struct build_cache *from)
+{
+	return text_or_empty(text_map_get(&from->attrs, text_equal(from->type, "local") ? "src" : "ref"));
+}
+
 int inline_cache_import(struct build *build, struct error *err)
 {
-	const struct text_list *names = build->options->cache_from;
+	const struct build_caches *caches = build->options->cache_from;
 
-	for (size_t i = 0; names && !build->options->no_cache && i < names->count; i++) {
-		AUTO_FREE char *shown = xasprintf("importing cache manifest from %s", names->items[i]);
+	for (size_t i = 0; caches && !build->options->no_cache && i < caches->count; i++) {
+		AUTO_FREE char *shown = xasprintf("importing cache manifest from %s", place_of(&caches->items[i]));
 		AUTO(error_clear) struct error problem = { 0 };
 		struct build_vertex vertex;
 		int r;
 
 		vertex_begin(build, &vertex, shown);
-		r = import_one(build, names->items[i], &problem);
+		r = import_one(build, &caches->items[i], &problem);
 		vertex_end(build, &vertex, r < 0 ? &problem : NULL);
 		if (r < 0 && problem.kind == ERR_CANCELED)
 			return error_move(err, &problem);
@@ -206,7 +265,30 @@ int inline_cache_import(struct build *build, struct error *err)
 	return 0;
 }
 
-int inline_cache_find(struct build_result *out_result, struct build *build, const struct digest *key, struct error *err)
+/* 1: its layers are here now; 0: they cannot be had, which is told. */
+static int bring_layers(struct build *build, struct node *node, const struct imported_step *step, struct error *err)
+{
+	AUTO(error_clear) struct error problem = { 0 };
+	struct layer layer;
+	int r;
+
+	if (!digest_is_set(&step->result.chain_id))
+		return 1;
+	lease_add(build->lease, &step->result.chain_id);
+	r = layer_find(&layer, build->store, &step->result.chain_id, err);
+	if (r != 0 || !step->cache)
+		return r;
+	if (remote_cache_fetch(step->cache, build, step->layer, &problem) == 0)
+		return 1;
+	if (problem.kind == ERR_CANCELED)
+		return error_move(err, &problem);
+	if (node)
+		node_print(build, node, "[Warning] a cached result cannot be had: %s\n", problem.message);
+	return 0;
+}
+
+int inline_cache_find(struct build_result *out_result, struct build *build, struct node *node, const struct digest *key,
+		      struct error *err)
 {
 	for (size_t i = 0; i < build->imported.count; i++) {
 		const struct imported_step *step = &build->imported.items[i];
@@ -215,14 +297,16 @@ int inline_cache_find(struct build_result *out_result, struct build *build, cons
 
 		if (!digest_equal(&step->key, key))
 			continue;
-		if (digest_is_set(&step->result.chain_id)) {
-			lease_add(build->lease, &step->result.chain_id);
-			r = layer_find(&layer, build->store, &step->result.chain_id, err);
-			if (r <= 0)
-				return r;
-		}
+		r = bring_layers(build, node, step, err);
+		if (r < 0)
+			return -1;
+		if (r == 0)
+			continue;
+		if (digest_is_set(&step->result.diff_id) &&
+		    layer_find(&layer, build->store, &step->result.chain_id, err) < 0)
+			return -1;
 		*out_result = step->result;
-		out_result->size_bytes = digest_is_set(&step->result.diff_id) ? layer.size : 0;
+		out_result->size_bytes = layer.size;
 		return 1;
 	}
 	return 0;

@@ -150,7 +150,7 @@ static int find_cached(struct build *build, struct node *node, struct error *err
 	if (r < 0)
 		return -1;
 	if (r == 0) {
-		r = inline_cache_find(&node->result, build, &node->key, err);
+		r = inline_cache_find(&node->result, build, node, &node->key, err);
 		if (r <= 0)
 			return r;
 		return build_cache_put(build->store, &node->key, node->description, &node->result, err) < 0 ? -1 : 1;
@@ -322,7 +322,7 @@ static int date_step(struct build *build, const struct stage *stage, struct step
 	bool imported = false;
 
 	if (r == 0 && !stage->no_cache) {
-		r = inline_cache_find(&result, build, &step->key, err);
+		r = inline_cache_find(&result, build, NULL, &step->key, err);
 		imported = r > 0;
 	}
 	if (r < 0 || (imported && build_cache_put(build->store, &step->key, step->text, &result, err) < 0))

@@ -69,6 +69,16 @@ static int read_field(struct build_output *output, const char *field, struct err
 	return 0;
 }
 
+static struct build_output *add(struct build_outputs *outputs)
+{
+	struct build_output *output;
+
+	outputs->items = xgrow(outputs->items, &outputs->capacity, outputs->count + 1, sizeof(*outputs->items));
+	output = &outputs->items[outputs->count++];
+	*output = (struct build_output){ 0 };
+	return output;
+}
+
 int build_outputs_add(struct build_outputs *outputs, const char *value, struct error *err)
 {
 	AUTO(text_list_fini) struct text_list fields = { 0 };
@@ -76,9 +86,7 @@ int build_outputs_add(struct build_outputs *outputs, const char *value, struct e
 
 	if (spec_csv(&fields, value, err) < 0)
 		return -1;
-	outputs->items = xgrow(outputs->items, &outputs->capacity, outputs->count + 1, sizeof(*outputs->items));
-	output = &outputs->items[outputs->count++];
-	*output = (struct build_output){ 0 };
+	output = add(outputs);
 	if (fields.count == 1 && !text_has_prefix(fields.items[0], "type=")) {
 		output->type = xstrdup(text_equal(fields.items[0], "-") ? "tar" : "local");
 		output->dest = xstrdup(fields.items[0]);
@@ -90,6 +98,29 @@ int build_outputs_add(struct build_outputs *outputs, const char *value, struct e
 	if (!output->type)
 		return error_set(err, ERR_INVALID, "type is required for output");
 	complete(output);
+	return 0;
+}
+
+int build_caches_add(struct build_outputs *caches, const char *value, struct error *err)
+{
+	AUTO(text_list_fini) struct text_list fields = { 0 };
+	struct build_output *cache;
+
+	if (spec_csv(&fields, value, err) < 0)
+		return -1;
+	cache = add(caches);
+	if (fields.count == 1 && !strchr(fields.items[0], '=')) {
+		cache->type = xstrdup("registry");
+		text_map_set(&cache->attrs, "ref", fields.items[0]);
+		return 0;
+	}
+	for (size_t i = 0; i < fields.count; i++)
+		if (read_field(cache, fields.items[i], err) < 0)
+			return -1;
+	if (!cache->type)
+		return error_set(err, ERR_INVALID, "type required form> \"%s\"", value);
+	if (cache->dest)
+		text_map_set(&cache->attrs, "dest", cache->dest);
 	return 0;
 }
 
@@ -217,15 +248,23 @@ static int save_folder(const char *path, struct progress_stream *stream, struct 
 	return untar_into(&untar, path, err);
 }
 
-int build_outputs_take(void *arg, size_t number, struct progress_stream *stream, struct error *err)
+static int take(const struct build_output *output, struct progress_stream *stream, struct error *err)
 {
-	const struct build_outputs *outputs = arg;
-	const struct build_output *output = number < outputs->count ? &outputs->items[number] : NULL;
-
-	if (!output || !output->dest)
-		return error_set(err, ERR_INTERNAL, "the engine sends an output nobody asked for");
 	if (text_equal(output->type, "local"))
 		return save_folder(output->dest, stream, err);
 	return text_equal(output->dest, "-") ? save(STDOUT_FILENO, "standard output", stream, err)
 					     : save_file(output->dest, stream, err);
+}
+
+int build_outputs_take(void *arg, size_t number, struct progress_stream *stream, struct error *err)
+{
+	const struct build_wanted *wanted = arg;
+	const struct build_output *output = number < wanted->outputs.count ? &wanted->outputs.items[number] : NULL;
+
+	for (size_t i = 0, at = wanted->outputs.count; !output && i < wanted->caches.count; i++)
+		if (text_equal(wanted->caches.items[i].type, "local") && at++ == number)
+			output = &wanted->caches.items[i];
+	if (!output || !output->dest)
+		return error_set(err, ERR_INTERNAL, "the engine sends an output nobody asked for");
+	return take(output, stream, err);
 }

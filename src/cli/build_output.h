@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * build_output.h - kist build -o: what becomes of the result, in BuildKit's
- * words. An archive has its name only when it is whole.
+ * build_output.h - kist build -o and --cache-to: what becomes of the result, in
+ * BuildKit's words. An archive has its name only when it is whole.
  */
 #pragma once
 
@@ -36,5 +36,12 @@ bool build_outputs_use_stdout(const struct build_outputs *outputs);
 bool build_outputs_push(const struct build_outputs *outputs);
 /* [{"Type":"oci","Attrs":{...}}] for POST /build. */
 void build_outputs_json(struct text *out, const struct build_outputs *outputs);
-/* Output `number` from the stream of the build; arg: struct build_outputs. */
+/* One --cache-to: "type=registry,ref=x", or a reference. Their dest stays among the attributes too. */
+int build_caches_add(struct build_outputs *caches, const char *value, struct error *err);
+
+struct build_wanted {
+	struct build_outputs outputs;
+	struct build_outputs caches; /* those of type=local come behind the outputs */
+};
+/* Output `number` from the stream of the build; arg: struct build_wanted. */
 int build_outputs_take(void *arg, size_t number, struct progress_stream *stream, struct error *err);

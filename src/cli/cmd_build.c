@@ -33,7 +33,7 @@ struct build_options {
 	struct text_list labels;
 	struct text_list security_opts;
 	struct text_list tags;
-	struct build_outputs outputs;
+	struct build_wanted wanted;
 	struct text secrets; /* JSON object under construction */
 	struct text ulimits;
 	const char *call; /* "build", or a question */
@@ -131,18 +131,18 @@ static int read_cache_to(void *target, const char *value, struct error *err)
 {
 	struct build_options *options = target;
 
-	if (!text_equal(value, "type=inline") && !text_equal(value, "type=inline,mode=min"))
-		return error_set(err, ERR_UNSUPPORTED, "cache export %s is not supported: type=inline is, in the image",
-				 value);
-	text_list_add(&options->build_args, "BUILDKIT_INLINE_CACHE=1");
-	return 0;
+	if (text_equal(value, "type=inline") || text_equal(value, "type=inline,mode=min")) {
+		text_list_add(&options->build_args, "BUILDKIT_INLINE_CACHE=1");
+		return 0;
+	}
+	return build_caches_add(&options->wanted.caches, value, err);
 }
 
 static int read_output(void *target, const char *value, struct error *err)
 {
 	struct build_options *options = target;
 
-	return build_outputs_add(&options->outputs, value, err);
+	return build_outputs_add(&options->wanted.outputs, value, err);
 }
 
 static int read_host(void *target, const char *value, struct error *err)
@@ -158,9 +158,9 @@ static const struct option_spec build_options[] = {
 	OPTION_CALL("add-host", 0, read_host, "list", "Add a line to /etc/hosts of RUN steps (host:ip)"),
 	OPTION_LIST("build-arg", 0, T, build_args, "list", "Set a build-time variable"),
 	OPTION_LIST("cache-from", 0, T, cache_from, "stringArray",
-		    "Image whose inline cache may answer for steps (type=registry,ref=IMAGE)"),
+		    "Cache that may answer for steps (type=registry,ref=IMAGE)"),
 	OPTION_CALL("cache-to", 0, read_cache_to, "stringArray",
-		    "Where the cache goes: type=inline, into the image's config"),
+		    "Where the cache goes (type=inline; type=registry,ref=IMAGE; type=local,dest=DIR; mode=max)"),
 	OPTION_TEXT("call", 0, T, call, "string",
 		    "Ask instead of building (check, outline, targets; check,format=json)"),
 	OPTION_TEXT("cgroup-parent", 0, T, cgroup_parent, "string", "Parent cgroup of RUN steps"),
@@ -204,7 +204,8 @@ static void build_fini(void *target)
 {
 	struct build_options *options = target;
 
-	build_outputs_fini(&options->outputs);
+	build_outputs_fini(&options->wanted.outputs);
+	build_outputs_fini(&options->wanted.caches);
 	text_fini(&options->secrets);
 	text_fini(&options->ulimits);
 	text_list_fini(&options->extra_hosts);
@@ -259,11 +260,17 @@ static void add_list(struct text *path, const char *key, const struct text_list 
 static void fill_path(struct text *path, const struct build_options *options, const struct context *context)
 {
 	text_add(path, "/build");
-	if (options->outputs.count > 0) {
+	if (options->wanted.outputs.count > 0) {
 		AUTO(text_fini) struct text outputs = { 0 };
 
-		build_outputs_json(&outputs, &options->outputs);
+		build_outputs_json(&outputs, &options->wanted.outputs);
 		query_add(path, "outputs", outputs.data);
+	}
+	if (options->wanted.caches.count > 0) {
+		AUTO(text_fini) struct text caches = { 0 };
+
+		build_outputs_json(&caches, &options->wanted.caches);
+		query_add(path, "cacheto", caches.data);
 	}
 	query_add(path, "dockerfile", context->dockerfile);
 	add_list(path, "t", &options->tags);
@@ -318,8 +325,30 @@ static char *from_image(const char *line)
 	return *line ? xstrndup(line, strcspn(line, " \t\r")) : NULL;
 }
 
-/* Credentials of the registries the Dockerfile names: nobody else needs to know more. */
-static int add_credentials(struct text_list *headers, struct cli *cli, const char *dockerfile, struct error *err)
+/* The user's credentials for an image's registry, once. */
+static int add_credential(struct text *json, struct text_list *seen, struct cli *cli, const char *image,
+			  struct error *err)
+{
+	AUTO(credential_fini) struct credential auth = { 0 };
+	AUTO_FREE char *registry = text_empty(image) ? NULL : config_registry_of(image);
+	AUTO_FREE char *member = NULL;
+	int r;
+
+	if (!registry || text_list_contains(seen, registry))
+		return 0;
+	text_list_add(seen, registry);
+	r = config_find_auth(&auth, &cli->config, registry, err);
+	if (r <= 0)
+		return r;
+	member = config_auth_json(&auth, registry);
+	members_key(json, registry);
+	text_add(json, member);
+	return 0;
+}
+
+/* Of the registries the Dockerfile and the caches name: nobody else needs to know more. */
+static int add_credentials(struct text_list *headers, struct cli *cli, const struct build_options *options,
+			   const char *dockerfile, struct error *err)
 {
 	AUTO(text_list_fini) struct text_list lines = { 0 };
 	AUTO(text_list_fini) struct text_list seen = { 0 };
@@ -329,24 +358,22 @@ static int add_credentials(struct text_list *headers, struct cli *cli, const cha
 	text_list_split(&lines, text_or_empty(dockerfile), '\n');
 	text_add_char(&json, '{');
 	for (size_t i = 0; i < lines.count; i++) {
-		AUTO(credential_fini) struct credential auth = { 0 };
 		AUTO_FREE char *image = from_image(lines.items[i]);
-		AUTO_FREE char *registry = image ? config_registry_of(image) : NULL;
-		AUTO_FREE char *member = NULL;
-		int r;
 
-		if (!registry || text_list_contains(&seen, registry))
-			continue;
-		text_list_add(&seen, registry);
-		r = config_find_auth(&auth, &cli->config, registry, err);
-		if (r < 0)
+		if (add_credential(&json, &seen, cli, image, err) < 0)
 			return -1;
-		if (r == 0)
-			continue;
-		member = config_auth_json(&auth, registry);
-		members_key(&json, registry);
-		text_add(&json, member);
 	}
+	for (size_t i = 0; i < options->cache_from.count; i++) {
+		const char *ref = strstr(options->cache_from.items[i], "ref=");
+		AUTO_FREE char *image = ref ? xstrndup(ref + 4, strcspn(ref + 4, ",")) : NULL;
+
+		if (add_credential(&json, &seen, cli, image, err) < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < options->wanted.caches.count; i++)
+		if (add_credential(&json, &seen, cli, text_map_get(&options->wanted.caches.items[i].attrs, "ref"),
+				   err) < 0)
+			return -1;
 	text_add_char(&json, '}');
 	encoded = base64_encode_url(json.data, json.size);
 	text_list_addf(headers, "X-Registry-Config: %s", encoded);
@@ -363,7 +390,7 @@ static int write_id(const char *path, const char *id, struct error *err)
 /* Where the progress is shown. */
 static FILE *out_of(const struct build_options *options)
 {
-	return build_outputs_use_stdout(&options->outputs) ? stderr : stdout;
+	return build_outputs_use_stdout(&options->wanted.outputs) ? stderr : stdout;
 }
 
 static int send(struct progress_result *result, struct cli *cli, const struct build_options *options,
@@ -383,7 +410,7 @@ static int send(struct progress_result *result, struct cli *cli, const struct bu
 	struct client *client = cli_client(cli, err);
 	int r;
 
-	if (!client || add_credentials(&headers, cli, context->text, err) < 0)
+	if (!client || add_credentials(&headers, cli, options, context->text, err) < 0)
 		return -1;
 	if (options->secrets.size > 0) {
 		AUTO_FREE char *json = xasprintf("%s}", options->secrets.data);
@@ -484,7 +511,7 @@ static int run_question(struct cli *cli, const struct build_options *options, co
 /* The image of every -t, once it is here. */
 static int push_all(struct cli *cli, const struct build_options *options, struct error *err)
 {
-	if (!options->push && !build_outputs_push(&options->outputs))
+	if (!options->push && !build_outputs_push(&options->wanted.outputs))
 		return 0;
 	for (size_t i = 0; i < options->tags.count; i++)
 		if (push_image(cli, options->tags.items[i], out_of(options), options->quiet, err) < 0)
@@ -494,15 +521,15 @@ static int push_all(struct cli *cli, const struct build_options *options, struct
 
 static int check_outputs(struct build_options *options, struct error *err)
 {
-	bool stored = options->outputs.count == 0;
+	bool stored = options->wanted.outputs.count == 0;
 
-	for (size_t i = 0; i < options->outputs.count; i++)
-		stored = stored || text_equal(options->outputs.items[i].type, "image");
-	if (options->push && !stored && build_outputs_add(&options->outputs, "type=image", err) < 0)
+	for (size_t i = 0; i < options->wanted.outputs.count; i++)
+		stored = stored || text_equal(options->wanted.outputs.items[i].type, "image");
+	if (options->push && !stored && build_outputs_add(&options->wanted.outputs, "type=image", err) < 0)
 		return -1;
-	if (build_outputs_check(&options->outputs, err) < 0)
+	if (build_outputs_check(&options->wanted.outputs, err) < 0)
 		return -1;
-	if ((options->push || build_outputs_push(&options->outputs)) && options->tags.count == 0)
+	if ((options->push || build_outputs_push(&options->wanted.outputs)) && options->tags.count == 0)
 		return error_set(err, ERR_INVALID, "tag is needed when pushing to registry");
 	return 0;
 }
@@ -526,7 +553,7 @@ static int run_build(struct cli *cli, void *target, const struct text_list *oper
 	struct build_options *options = target;
 	AUTO_FREE char *call = NULL;
 	bool json = false;
-	struct progress_result result = { .output = build_outputs_take, .arg = &options->outputs };
+	struct progress_result result = { .output = build_outputs_take, .arg = &options->wanted };
 	int r = check_trust(&options->no_trust, err);
 
 	if (r == 0)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/image_auth.h"
 
+#include "engine/image_agent.h"
+
 #include <string.h>
 
 #include "json/json.h"
@@ -28,4 +30,20 @@ void image_auth_fini(struct image_auth *auth)
 struct session_auth image_auth_session(const struct image_auth *auth)
 {
 	return (struct session_auth){ auth->username, auth->password, auth->identity_token, auth->registry_token };
+}
+
+int image_agent_open(struct agent **out_agent, const struct image_agent_options *options, struct error *err)
+{
+	AUTO(image_auth_fini) struct image_auth auth = { 0 };
+	struct session_auth session_auth;
+
+	if (image_auth_decode(&auth, options->auth, err) < 0)
+		return -1;
+	session_auth = image_auth_session(&auth);
+	return agent_open(out_agent,
+			  &(struct agent_options){ .reference = options->reference,
+						   .auth = &session_auth,
+						   .settings = options->registry,
+						   .cancel_fd = options->cancel_fd },
+			  err);
 }

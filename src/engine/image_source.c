@@ -106,7 +106,8 @@ static void load_manifest(struct image_source *source, struct engine *engine, co
 
 /* ---- layers ---- */
 
-static int sniff(enum layer_packing *out_packing, struct store *store, const struct digest *blob, struct error *err)
+int image_blob_packing(enum layer_packing *out_packing, struct store *store, const struct digest *blob,
+		       struct error *err)
 {
 	AUTO_CLOSE int fd = blob_open(store_blobs(store), blob, err);
 	unsigned char magic[MAGIC_SIZE] = { 0 };
@@ -156,7 +157,7 @@ static int find_other(struct image_source *source, size_t index, struct store *s
 		return error_set(err, ERR_CONFLICT,
 				 "layer %s is stored as files only, not as an archive: pull or load the image again",
 				 digest_text(&part->diff_id, text));
-	if (r < 0 || sniff(&packing, store, &layer.blob, err) < 0)
+	if (r < 0 || image_blob_packing(&packing, store, &layer.blob, err) < 0)
 		return -1;
 	image_source_replace(source, index, &layer.blob, size, packing);
 	return 0;

@@ -44,3 +44,6 @@ void image_source_replace(struct image_source *source, size_t index, const struc
 /* Its exact bytes, yours, and digest. */
 char *image_source_manifest(const struct image_source *source, struct digest *out_digest);
 const char *image_source_media_type(const struct image_source *source);
+/* How a layer's blob is compressed, by its first bytes. */
+int image_blob_packing(enum layer_packing *out_packing, struct store *store, const struct digest *blob,
+		       struct error *err);

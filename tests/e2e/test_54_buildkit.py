@@ -669,9 +669,10 @@ def test_buildx_push(own, buildx, registry, context, tmp_path):
 @pytest.mark.parametrize(
     "cache, said",
     [
-        (bk.message(f4=bk.message(f1="registry", f2={"ref": "x"})), "cache export type=registry is not supported"),
+        (bk.message(f4=bk.message(f1="gha", f2={"url": "x"})), "cache export type=gha is not supported"),
+        (bk.message(f4=bk.message(f1="registry")), "registry cache exporter requires ref"),
         (bk.message(f4=bk.message(f1="inline", f2={"mode": "max"})), "cache export type=inline: mode=max is not"),
-        (bk.message(f5=bk.message(f1="local", f2={"src": "x"})), "cache import type=local is not supported"),
+        (bk.message(f5=bk.message(f1="s3", f2={"bucket": "x"})), "cache import type=s3 is not supported"),
     ],
 )
 def test_caches_refused(own, cache, said):
@@ -693,8 +694,19 @@ def test_buildx_caches(own, buildx, registry, context, tmp_path):
     assert f"importing cache manifest from {names[1]}" in done.stderr and "CACHED" in done.stderr, done.stderr
     done = buildx("buildx", "build", "--progress", "plain", "--cache-from", names[0], folder)
     assert "the image has no inline cache" in done.stderr and "ERROR" in done.stderr
-    done = buildx("buildx", "build", "--cache-to", f"type=local,dest={tmp_path}/cache", folder, check=False)
-    assert "cache export type=local is not supported: type=inline is" in done.stderr
+    # In a folder of the client, and in a registry.
+    for to, source in [
+        (f"type=local,dest={tmp_path}/cache", f"type=local,src={tmp_path}/cache"),
+        (f"type=registry,ref={names[0]}-cache", f"type=registry,ref={names[0]}-cache"),
+    ]:
+        buildx("buildx", "build", "--cache-to", to + ",mode=max", folder)
+        buildx("buildx", "build", "--cache-to", to + ",mode=max", folder)
+        own.docker("builder", "prune", "-af")
+        done = buildx("buildx", "build", "--progress", "plain", "--cache-from", source, folder)
+        assert "importing cache manifest from" in done.stderr and "CACHED" in done.stderr, done.stderr
+    assert (tmp_path / "cache" / "index.json").exists()
+    done = buildx("buildx", "build", "--cache-from", f"type=local,src={tmp_path}/none", folder)
+    assert done.returncode == 0
 
 
 @needs_buildx

@@ -216,20 +216,6 @@ def test_a_cache_counts_where_it_is_named(shared, registry, remote_base, context
         assert "[Warning]" in done.stdout and said in done.stdout, done.stdout
 
 
-@pytest.mark.parametrize(
-    "args, said",
-    [
-        (("--cache-to", "type=registry,ref=x"), "cache export type=registry,ref=x is not supported: type=inline is"),
-        (("--cache-to", "type=local,dest=x"), "cache export type=local,dest=x is not supported"),
-        (("--cache-from", "type=local,src=x"), "cache import type=local,src=x is not supported: type=registry"),
-        (("--cache-from", "type=gha"), "cache import type=gha is not supported"),
-    ],
-)
-def test_other_caches_are_refused(shared, context, args, said):
-    failed = shared.kist("build", *args, context, check=False)
-    assert failed.returncode != 0 and said in failed.stderr, failed.stderr
-
-
 # ---- builder du, builder history ----
 
 

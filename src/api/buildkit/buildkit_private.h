@@ -101,7 +101,7 @@ struct frontend {
 	struct text_map labels;
 	struct text_map args;
 	struct text_map contexts;
-	struct text_list cache_from;
+	struct build_caches cache_from;
 	struct text_list no_cache_stages;
 	struct host_config host;
 	char *dockerfile;
@@ -127,8 +127,17 @@ DEFINE_AUTO(struct frontend, frontend_free)
 /* ERR_UNSUPPORTED names what is not. */
 int caches_check(const struct bk_solve_request *request, struct error *err);
 bool caches_want_inline(const struct bk_solve_request *request);
-/* The images that a frontend's attributes name. */
-int caches_read(struct text_list *names, const struct text_map *attrs, struct error *err);
+/* Makes what is not inside of the image; fills what the client is told. */
+int caches_export(struct frontend *frontend, const struct bk_solve_request *request, struct text_map *answer,
+		  struct error *err);
+/* Those that a frontend's attributes name. */
+int caches_read(struct build_caches *caches, const struct text_map *attrs, struct error *err);
+
+/* ---- content.c ---- */
+
+/* build_client's open_folder() with a frontend. */
+int content_open(void *arg, struct place *out_place, const char *folder, const char *digest, int cancel_fd,
+		 struct error *err);
 
 /* ---- exporters.c ---- */
 

@@ -138,7 +138,9 @@ static int solve(struct job *job, const struct bk_solve_request *request, struct
 	}
 	if (!frontend)
 		return 0;
-	return frontend_export(frontend, request, response, grpc_cancel_fd(stream), err);
+	if (frontend_export(frontend, request, response, grpc_cancel_fd(stream), err) < 0)
+		return -1;
+	return caches_export(frontend, request, &response->exporter_response, err);
 }
 
 BUILDKIT_CALL(control_solve)

@@ -166,7 +166,7 @@ void frontend_free(struct frontend *frontend)
 	text_map_fini(&frontend->labels);
 	text_map_fini(&frontend->args);
 	text_map_fini(&frontend->contexts);
-	text_list_fini(&frontend->cache_from);
+	build_caches_fini(&frontend->cache_from);
 	text_list_fini(&frontend->no_cache_stages);
 	json_free_fields(&frontend->host, host_config_fields);
 	free(frontend->dockerfile);
@@ -193,7 +193,8 @@ static struct frontend *frontend_new(struct job *job)
 						  .secret = on_secret,
 						  .agent_start = on_agent,
 						  .agent_stop = agent_stop,
-						  .credentials = on_credentials };
+						  .credentials = on_credentials,
+						  .open_folder = content_open };
 	frontend->options.watch = &frontend->watch;
 	frontend->options.client = &frontend->client;
 	frontend->options.registry = &engine_settings(job->buildkit->engine)->registry;

@@ -334,3 +334,50 @@ const struct proto_field bk_secret_request_fields[] = {
 	PROTO_TEXT(1, struct bk_secret_request, id),
 	PROTO_END,
 };
+
+/* ---- content ---- */
+
+const struct proto_field bk_content_info_request_fields[] = {
+	PROTO_TEXT(1, struct bk_content_info_request, digest),
+	PROTO_END,
+};
+
+static const struct proto_field content_info_fields[] = {
+	PROTO_TEXT(1, struct bk_content_info, digest),
+	PROTO_I64(2, struct bk_content_info, size),
+	PROTO_END,
+};
+
+const struct proto_field bk_content_info_fields[] = {
+	PROTO_INLINE(1, content_info_fields),
+	PROTO_END,
+};
+
+const struct proto_field bk_content_read_fields[] = {
+	PROTO_TEXT(1, struct bk_content_read, digest),
+	PROTO_I64(2, struct bk_content_read, offset),
+	PROTO_I64(3, struct bk_content_read, size),
+	PROTO_END,
+};
+
+const struct proto_field bk_content_data_fields[] = {
+	PROTO_I64(1, struct bk_content_data, offset),
+	PROTO_BYTES(2, struct bk_content_data, data),
+	PROTO_END,
+};
+
+const struct proto_field bk_content_write_fields[] = {
+	PROTO_I32(1, struct bk_content_write, action),
+	PROTO_TEXT(2, struct bk_content_write, ref),
+	PROTO_I64(3, struct bk_content_write, total),
+	PROTO_TEXT(4, struct bk_content_write, expected),
+	PROTO_I64(5, struct bk_content_write, offset),
+	PROTO_BYTES(6, struct bk_content_write, data),
+	PROTO_END,
+};
+
+const struct proto_field bk_content_written_fields[] = {
+	PROTO_I32(1, struct bk_content_written, action),
+	PROTO_I64(4, struct bk_content_written, offset),
+	PROTO_END,
+};

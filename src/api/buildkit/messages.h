@@ -302,3 +302,45 @@ struct bk_secret_request {
 	char *id;
 };
 extern const struct proto_field bk_secret_request_fields[];
+
+/* ---- containerd.services.content.v1: a folder of the client ---- */
+
+struct bk_content_info_request {
+	char *digest;
+};
+extern const struct proto_field bk_content_info_request_fields[];
+
+struct bk_content_info {
+	char *digest;
+	int64_t size;
+};
+extern const struct proto_field bk_content_info_fields[];
+
+struct bk_content_read {
+	char *digest;
+	int64_t offset;
+	int64_t size; /* 0: to the end */
+};
+extern const struct proto_field bk_content_read_fields[];
+
+struct bk_content_data {
+	int64_t offset;
+	struct proto_bytes data;
+};
+extern const struct proto_field bk_content_data_fields[];
+
+struct bk_content_write {
+	int32_t action;
+	char *ref;
+	int64_t total;
+	char *expected;
+	int64_t offset;
+	struct proto_bytes data;
+};
+extern const struct proto_field bk_content_write_fields[];
+
+struct bk_content_written {
+	int32_t action;
+	int64_t offset;
+};
+extern const struct proto_field bk_content_written_fields[];

@@ -24,7 +24,8 @@ struct build_query {
 	struct text_map args;
 	struct text_map secrets;
 	struct host_config host;
-	struct text_list cache_from; /* images with inline caches */
+	struct build_caches cache_from;
+	struct build_caches cache_to;
 	char *registry_config;
 	bool foreign_cache; /* --cache-from names images, and none of them is here */
 };
@@ -35,7 +36,8 @@ static void build_query_fini(struct build_query *query)
 	text_map_fini(&query->labels);
 	text_map_fini(&query->args);
 	text_map_fini(&query->secrets);
-	text_list_fini(&query->cache_from);
+	build_caches_fini(&query->cache_from);
+	build_caches_fini(&query->cache_to);
 	json_free_fields(&query->host, host_config_fields);
 	free(query->registry_config);
 }
@@ -184,19 +186,59 @@ static int check_unsupported(const struct http_request *request, struct error *e
 	return 0;
 }
 
-/* 1: the image of "type=registry,ref=x" is asked for its inline cache; 0: a plain name. */
-static int read_cache_image(struct build_query *query, const char *name, struct error *err)
+/* 1: "type=registry,ref=x", one of BuildKit's caches; 0: a plain name. */
+static int read_cache(struct build_query *query, const char *text, struct error *err)
 {
-	const char *ref = text_after(name, "type=registry,ref=");
+	AUTO(text_list_fini) struct text_list fields = { 0 };
+	struct build_cache *cache;
 
-	if (!ref && text_has_prefix(name, "type="))
+	if (!text_has_prefix(text, "type="))
+		return 0;
+	text_list_split(&fields, text, ',');
+	cache = build_caches_add(&query->cache_from, fields.items[0] + strlen("type="));
+	for (size_t i = 1; i < fields.count; i++) {
+		char *value = strchr(fields.items[i], '=');
+
+		if (value)
+			*value++ = '\0';
+		text_map_set(&cache->attrs, fields.items[i], text_or_empty(value));
+	}
+	if (text_equal(cache->type, "local"))
 		return error_set(err, ERR_UNSUPPORTED,
-				 "cache import %s is not supported: type=registry,ref=IMAGE is, of an image with an "
-				 "inline cache",
-				 name);
-	if (ref)
-		text_list_add(&query->cache_from, ref);
-	return ref != NULL;
+				 "cache import type=local is not supported here: type=registry,ref=REPOSITORY is");
+	return build_check_cache_import(cache, err) < 0 ? -1 : 1;
+}
+
+static void add_image(struct build_query *query, const char *name)
+{
+	text_map_set(&build_caches_add(&query->cache_from, "registry")->attrs, "ref", name);
+}
+
+/* kist's own: [{"Type":"registry","Attrs":{"ref":"x"}}] */
+static int read_cache_to(struct build_query *query, const struct http_request *request, struct error *err)
+{
+	const char *text = http_query(request, "cacheto");
+	AUTO(json_value_freep) struct json_value *items = NULL;
+
+	if (text_empty(text))
+		return 0;
+	if (json_value_parse(&items, text, strlen(text), err) < 0)
+		return error_prefix(err, "error reading cache-to");
+	for (size_t i = 0; i < json_value_count(items); i++) {
+		const struct json_value *item = json_value_at(items, i);
+		const struct json_value *attrs = json_value_get(item, "Attrs");
+		struct build_cache *cache = build_caches_add(
+			&query->cache_to, text_or_empty(json_value_text(json_value_get(item, "Type"))));
+		AUTO(text_list_fini) struct text_list keys = { 0 };
+
+		json_value_keys(&keys, attrs, false);
+		for (size_t j = 0; j < keys.count; j++)
+			text_map_set(&cache->attrs, keys.items[j],
+				     text_or_empty(json_value_text(json_value_get(attrs, keys.items[j]))));
+		if (build_check_cache_export(cache, err) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 /* As in dockerd's builder: with --cache-from, steps are only taken from images that are named. */
@@ -213,13 +255,13 @@ static int read_cache_from(struct build_query *query, struct docker_api *api, co
 		return error_prefix(err, "error reading cache-from");
 	for (size_t i = 0; i < json_value_count(names); i++) {
 		const char *name = text_or_empty(json_value_text(json_value_at(names, i)));
-		int r = read_cache_image(query, name, err);
+		int r = read_cache(query, name, err);
 
 		if (r < 0)
 			return -1;
 		/* BuildKit's caches only add to ours. */
 		if (r == 0 && is_version_2(request))
-			text_list_add(&query->cache_from, name);
+			add_image(query, name);
 		else if (r == 0)
 			text_list_add(&local, name);
 	}
@@ -245,7 +287,8 @@ static int read_query(struct build_query *query, struct build_options *options, 
 	read_repeated(&query->tags, request, "t");
 	if (check_unsupported(request, err) < 0 || read_map(&query->labels, request, "labels", err) < 0 ||
 	    read_map(&query->args, request, "buildargs", err) < 0 || read_secrets(&query->secrets, request, err) < 0 ||
-	    read_host(&query->host, request, err) < 0 || read_cache_from(query, api, request, err) < 0)
+	    read_host(&query->host, request, err) < 0 || read_cache_from(query, api, request, err) < 0 ||
+	    read_cache_to(query, request, err) < 0)
 		return -1;
 	/* A broken header counts as none, as it does for a pull. */
 	if (!text_empty(header) && base64_decode(&query->registry_config, &size, header) < 0)
@@ -336,7 +379,8 @@ static bool has_outputs(const char *text)
 }
 
 static int build_version_1(struct docker_api *api, const struct http_request *request, struct http_response *response,
-			   struct build_options *options, struct build_failure *failure, struct error *err)
+			   const struct build_query *query, struct build_options *options,
+			   struct build_failure *failure, struct error *err)
 {
 	const char *outputs = text_or_empty(http_query(request, "outputs"));
 	struct job *record = buildkit_record_begin(api->buildkit, options);
@@ -345,8 +389,13 @@ static int build_version_1(struct docker_api *api, const struct http_request *re
 	int r;
 
 	options->counts = &counts;
-	r = has_outputs(outputs) ? build_with_outputs(api->engine, options, outputs, response, failure, err)
-				 : build_run(&id, failure, api->engine, options, err);
+	if (has_outputs(outputs) || query->cache_to.count > 0)
+		r = build_with_outputs(api->engine,
+				       &(struct build_outputs_wanted){
+					       .options = options, .outputs = outputs, .caches = &query->cache_to },
+				       response, failure, err);
+	else
+		r = build_run(&id, failure, api->engine, options, err);
 	buildkit_record_end(record, &counts, err);
 	return r;
 }
@@ -372,7 +421,7 @@ DOCKER_HANDLER(docker_build)
 	if (is_version_2(request))
 		r = build_version_2(api, request, response, &options, err);
 	else
-		r = build_version_1(api, request, response, &options, &failure, err);
+		r = build_version_1(api, request, response, &query, &options, &failure, err);
 	if (r == 0)
 		return 0;
 	/* Not its own credentials: a 401 would make docker's client ask for a user name. */

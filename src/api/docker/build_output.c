@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "builder/exporter.h"
+#include "builder/place.h"
 #include "json/value.h"
 
 #define OUTPUTS_MAX 16
@@ -35,6 +36,10 @@ static int parse(struct outputs *outputs, const char *text, struct error *err)
 {
 	AUTO(json_value_freep) struct json_value *value = NULL;
 
+	if (!*text || text_equal(text, "null") || text_equal(text, "[]")) {
+		outputs->items[outputs->count++].type = xstrdup("image");
+		return 0;
+	}
 	if (json_value_parse(&value, text, strlen(text), err) < 0)
 		return error_prefix(err, "error reading outputs");
 	if (json_value_count(value) > OUTPUTS_MAX)
@@ -104,6 +109,16 @@ static int write_files(void *arg, int fd, struct error *err)
 	return size < 0 ? error_set_errno(err, ERR_INTERNAL, errno, "read the files") : 0;
 }
 
+/* After the last piece, or the failure. */
+static int end_output(const struct making *making, int r, struct error *err)
+{
+	AUTO(error_clear) struct error ignored = { 0 };
+
+	if (r < 0 && making->begun)
+		write_size(making->response, PIECE_BROKEN, &ignored);
+	return r < 0 ? -1 : write_size(making->response, 0, err);
+}
+
 /* ---- outputs ---- */
 
 static void making_fini(struct making *making)
@@ -114,7 +129,6 @@ static void making_fini(struct making *making)
 
 static int send_output(struct making *making, const struct output *output, struct error *err)
 {
-	AUTO(error_clear) struct error ignored = { 0 };
 	const struct build_archive archive = { .docker = text_equal(output->type, "docker"),
 					       .tags = &making->tags,
 					       .annotations = &making->annotations,
@@ -127,12 +141,9 @@ static int send_output(struct making *making, const struct output *output, struc
 		r = build_read_files(making->build, write_files, making, err);
 	else
 		r = build_write_archive(&id, making->build, &archive, err);
-	if (r < 0) {
-		if (making->begun)
-			write_size(making->response, PIECE_BROKEN, &ignored);
-		return -1;
-	}
-	return write_piece(making, NULL, 0, err) < 0 ? -1 : write_size(making->response, 0, err);
+	if (r == 0)
+		r = write_piece(making, NULL, 0, err);
+	return end_output(making, r, err);
 }
 
 static int make(struct build *build, const struct build_options *options, const struct output *output, size_t number,
@@ -158,19 +169,53 @@ static int make(struct build *build, const struct build_options *options, const 
 	return send_output(&making, output, err);
 }
 
-int build_with_outputs(struct engine *engine, const struct build_options *options, const char *text,
-		       struct http_response *response, struct build_failure *failure, struct error *err)
+/* ---- caches ---- */
+
+/* The folder's files as a tar. */
+static int send_cache(struct build *build, const struct build_cache *cache, struct making *making, struct error *err)
+{
+	AUTO(text_list_fini) struct text_list names = { 0 };
+	AUTO(place_close) struct place place = { 0 };
+	const char *tag = text_map_get(&cache->attrs, "tag");
+	AUTO_FREE char *manifest = NULL;
+
+	text_list_add(&names, text_empty(tag) ? "latest" : tag);
+	place_open_archive(&place, &(struct place_archive){ .names = &names, .write = write_piece, .arg = making });
+	return end_output(making, build_export_cache(&manifest, build, cache, &place, err), err);
+}
+
+static int export_caches(struct build *build, const struct build_outputs_wanted *wanted, size_t number,
+			 struct http_response *response, struct error *err)
+{
+	for (size_t i = 0; i < wanted->caches->count; i++) {
+		const struct build_cache *cache = &wanted->caches->items[i];
+		struct making making = { .build = build, .options = wanted->options, .response = response };
+		AUTO_FREE char *manifest = NULL;
+
+		if (text_equal(cache->type, "local")) {
+			making.number = number++;
+			if (send_cache(build, cache, &making, err) < 0)
+				return -1;
+		} else if (build_export_cache(&manifest, build, cache, NULL, err) < 0) {
+			return -1;
+		}
+	}
+	return 0;
+}
+
+int build_with_outputs(struct engine *engine, const struct build_outputs_wanted *wanted, struct http_response *response,
+		       struct build_failure *failure, struct error *err)
 {
 	AUTO(outputs_fini) struct outputs outputs = { .count = 0 };
 	AUTO(build_freep) struct build *build = NULL;
 
-	if (parse(&outputs, text, err) < 0)
+	if (parse(&outputs, wanted->outputs, err) < 0)
 		return -1;
-	build = build_new(engine, options, failure);
+	build = build_new(engine, wanted->options, failure);
 	if (build_solve(build, err) < 0)
 		return -1;
 	for (size_t i = 0; i < outputs.count; i++)
-		if (make(build, options, &outputs.items[i], i, response, err) < 0)
+		if (make(build, wanted->options, &outputs.items[i], i, response, err) < 0)
 			return -1;
-	return 0;
+	return export_caches(build, wanted, text_empty(wanted->outputs) ? 0 : outputs.count, response, err);
 }

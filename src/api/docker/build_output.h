@@ -12,6 +12,10 @@
 
 struct engine;
 
-/* text: [{"Type":"oci","Attrs":{...}}], checked before anything is built. */
-int build_with_outputs(struct engine *engine, const struct build_options *options, const char *text,
-		       struct http_response *response, struct build_failure *failure, struct error *err);
+struct build_outputs_wanted {
+	const struct build_options *options;
+	const char *outputs; /* [{"Type":"oci","Attrs":{...}}], checked before anything is built; "": the image */
+	const struct build_caches *caches; /* of --cache-to; those of type=local are the outputs behind the others */
+};
+int build_with_outputs(struct engine *engine, const struct build_outputs_wanted *wanted, struct http_response *response,
+		       struct build_failure *failure, struct error *err);
