@@ -44,6 +44,13 @@ static int decode(char **out, const char *text, size_t size, bool plus_is_blank)
 	return 0;
 }
 
+char *http_uri_decode(const char *text)
+{
+	char *decoded = NULL;
+
+	return decode(&decoded, text, strlen(text), false) < 0 ? NULL : decoded;
+}
+
 static int add_pair(struct http_uri *uri, const char *pair, size_t size)
 {
 	const char *equals = memchr(pair, '=', size);

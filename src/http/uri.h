@@ -19,6 +19,8 @@ struct http_uri {
 
 /* 0 or -EINVAL (uri stays empty). */
 int http_uri_parse(struct http_uri *uri, const char *target);
+/* A part of a URL with its escapes undone, yours; NULL if one is broken or a NUL. */
+char *http_uri_decode(const char *text);
 void http_uri_fini(struct http_uri *uri);
 /* Value of the index-th use of the key; NULL if there is none. */
 const char *http_uri_query(const struct http_uri *uri, const char *key, size_t index);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kist-transfer: one pull, push or login, any number of fetches, or a repository, for the engine at the other end of
+ * kist-transfer: one pull, push, login or file, any number of fetches, or a repository, for the engine at the other end of
  * descriptor 3 (session.h). Reads its request, loads certificates, locks itself
  * in, does the work, says how it ended.
  */
@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "http/remote.h"
 #include "transfer/fetch.h"
+#include "transfer/get.h"
 #include "transfer/login.h"
 #include "transfer/pull.h"
 #include "transfer/push.h"
@@ -72,6 +73,12 @@ static int do_fetch(struct channel *channel, const struct message_request *reque
 	return fetch_run(fetch, err);
 }
 
+static int do_get(struct channel *channel, const struct message_request *request, struct message_event *end,
+		  struct error *err)
+{
+	return sandbox_enter(err) < 0 ? -1 : get_run(channel, request, end, err);
+}
+
 static int do_serve(struct channel *channel, const struct message_request *request, struct error *err)
 {
 	AUTO(serve_freep) struct serve *serve = NULL;
@@ -94,6 +101,8 @@ static int act(struct channel *channel, struct message_event *end, struct error 
 		r = do_fetch(channel, &request, err);
 	else if (r == 0 && text_equal(request.action, "login"))
 		r = do_login(&request, end, err);
+	else if (r == 0 && text_equal(request.action, "get"))
+		r = do_get(channel, &request, end, err);
 	else if (r == 0 && text_equal(request.action, "serve"))
 		r = do_serve(channel, &request, err);
 	else if (r == 0)

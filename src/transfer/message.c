@@ -35,6 +35,9 @@ const struct json_field message_request_fields[] = {
 	JSON_U64("unpackedLimit", struct message_request, unpacked_limit, JSON_OMIT_EMPTY),
 	JSON_TEXT_LIST("known", struct message_request, known, JSON_OMIT_EMPTY),
 	JSON_ARRAY("blobs", struct message_request, blobs, blob_fields, JSON_OMIT_EMPTY),
+	JSON_TEXT("url", struct message_request, url, JSON_OMIT_EMPTY),
+	JSON_TEXT("etag", struct message_request, etag, JSON_OMIT_EMPTY),
+	JSON_TEXT("authorization", struct message_request, authorization, JSON_OMIT_EMPTY),
 	JSON_END,
 };
 
@@ -51,6 +54,9 @@ const struct json_field message_event_fields[] = {
 	JSON_U64("current", struct message_event, current, JSON_OMIT_EMPTY),
 	JSON_U64("total", struct message_event, total, JSON_OMIT_EMPTY),
 	JSON_TEXT("identityToken", struct message_event, identity_token, JSON_OMIT_EMPTY),
+	JSON_I64("code", struct message_event, code, JSON_OMIT_EMPTY),
+	JSON_TEXT("etag", struct message_event, etag, JSON_OMIT_EMPTY),
+	JSON_TEXT("modified", struct message_event, modified, JSON_OMIT_EMPTY),
 	JSON_TEXT("errorKind", struct message_event, error_kind, JSON_OMIT_EMPTY),
 	JSON_TEXT("errorMessage", struct message_event, error_message, JSON_OMIT_EMPTY),
 	JSON_I64("errorNumber", struct message_event, error_number, JSON_OMIT_EMPTY),

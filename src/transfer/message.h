@@ -27,7 +27,7 @@ struct message_blob {
 
 struct message_request {
 	/* "pull", "look" (the first documents of a pull, no layer), "push", "login", "fetch" (message_fetch follow), "serve"
-	 * (ask.h) */
+	 * (ask.h), "get" (one file of any server: url, etag, authorization, unpacked_limit) */
 	char *action;
 	char *reference;
 	char *server;
@@ -45,11 +45,15 @@ struct message_request {
 	uint64_t unpacked_limit;
 	struct text_list known; /* digests this name had before: the engine may still have the documents */
 	JSON_ARRAY_OF(struct message_blob) blobs;
+	char *url;
+	char *etag;
+	char *authorization;
 };
 
 struct message_event {
 	/* "document" kind descriptor text; "limit" text; "known" digest; "which"; "layer" index again; "progress" index status current total;
 	 * "done" index; "unpack_broke" index; "end" digest media_type identity_token | error_*
+	 * of a get: "file" asks for where the bytes go; "progress"; "end" code etag modified
 	 * of a push: "blob" index asks for the bytes; "packed" index digest size; "manifest" asks for it; "progress" */
 	char *event;
 	char *kind;
@@ -63,6 +67,9 @@ struct message_event {
 	uint64_t current;
 	uint64_t total;
 	char *identity_token;
+	int64_t code; /* HTTP */
+	char *etag;
+	char *modified;
 	char *error_kind;
 	char *error_message;
 	int64_t error_number;
