@@ -72,6 +72,11 @@ void build_send_id(struct build *build, const struct digest *id);
 void node_print(struct build *build, struct node *node, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void node_print_output(struct build *build, struct node *node, int stream, const void *data, size_t size);
 
+/* ---- run_mount.c ---- */
+
+/* What --secret gave: 1 and its bytes (yours, with a NUL behind them), 0 if there is none of that id. */
+int build_secret(char **out_data, size_t *out_size, const struct build *build, const char *id, struct error *err);
+
 /* ---- named.c ---- */
 
 int named_load(struct build *build, struct error *err);
@@ -185,6 +190,8 @@ int run_copy(struct build *build, struct node *node, struct build_result *out_re
 int run_directory(struct build *build, struct node *node, struct build_result *out_result, struct error *err);
 /* Copies a node's sources into a new snapshot without layers below; *out_key is yours, snapshot_remove() it. */
 int copy_apart(char **out_key, struct build *build, const struct node *node, struct error *err);
+/* A pattern that means this name only, yours. */
+char *copy_escape_pattern(const char *name);
 /* What the sources of a COPY contain now. */
 int copy_digest(struct build *build, const struct node *node, struct digest *out_digest, struct error *err);
 

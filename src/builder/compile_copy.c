@@ -4,7 +4,7 @@
 #include "archive/owner.h"
 #include "base/alloc.h"
 #include "base/path.h"
-#include "builder/build_private.h"
+#include "builder/origin.h"
 
 struct copy_flags {
 	char *from;
@@ -15,6 +15,7 @@ struct copy_flags {
 	bool parents;
 	bool keep_git_dir;
 	bool unpack;
+	bool unpack_said;
 	struct text_list excludes;
 };
 
@@ -44,30 +45,78 @@ static int read_flags(struct copy_flags *flags, const struct compiler *compiler,
 	};
 
 	flags->unpack = is_add;
+	for (size_t i = 0; i < compiler->instruction->flags.count; i++)
+		flags->unpack_said = flags->unpack_said ||
+				     text_has_prefix(compiler->instruction->flags.items[i], "--unpack");
 	return compiler_flags(compiler, is_add ? add_specs : copy_specs, err);
 }
 
-static bool is_remote(const char *source)
+/* ---- sources from elsewhere ---- */
+
+static bool is_url(const char *source)
 {
-	return text_has_prefix(source, "http://") || text_has_prefix(source, "https://") ||
-	       text_has_prefix(source, "git://") || text_has_prefix(source, "ssh://") ||
-	       text_has_prefix(source, "git@");
+	return text_has_prefix(source, "http://") || text_has_prefix(source, "https://");
 }
 
-static int check_sources(const struct copy_data *copy, const struct copy_flags *flags, bool is_add, struct error *err)
+/* A part of its own; the first one is the instruction's. */
+static struct copy_data *add_part(struct copy_data *copy, enum copy_source kind)
 {
-	for (size_t i = 0; i < copy->sources.count; i++) {
-		if (copy->source_kind == COPY_HEREDOC || !is_remote(copy->sources.items[i]))
-			continue;
-		if (!is_add)
-			return error_set(err, ERR_INVALID, "source can't be a URL for COPY");
-		return error_set(err, ERR_UNSUPPORTED, "ADD %s: fetching from the network is not supported yet",
-				 copy->sources.items[i]);
+	while (copy->more)
+		copy = copy->more;
+	if (copy->sources.count > 0) {
+		copy->more = xcalloc(1, sizeof(*copy->more));
+		copy = copy->more;
 	}
+	copy->source_kind = kind;
+	return copy;
+}
+
+/* 1: the word names something in the network, and is a part now; 0: a path. */
+static int take_remote(struct copy_data *copy, struct compiler *compiler, const struct copy_flags *flags,
+		       const char *word, struct error *err)
+{
+	AUTO(git_ref_fini) struct git_ref ref = { 0 };
+	struct origin *origin = NULL;
+	int git = git_ref_parse(&ref, word, err);
+
+	if (git < 0)
+		return -1;
+	git = git && !ref.like_local;
+	if (!git && !is_url(word))
+		return 0;
+	if (!copy->is_add)
+		return error_set(err, ERR_INVALID, "source can't be a %s for COPY", git ? "git ref" : "URL");
+	if (git)
+		return error_set(err, ERR_UNSUPPORTED, "ADD %s: git sources are not supported yet", word);
+	if (origin_new_url(&origin, compiler->build, word, NULL, flags->checksum, err) < 0)
+		return -1;
+	copy = add_part(copy, COPY_ORIGIN);
+	copy->origin = origin;
+	copy->unpack = flags->unpack_said && flags->unpack;
+	text_list_add(&copy->sources, word);
+	return 1;
+}
+
+static int take_word(struct copy_data *copy, struct compiler *compiler, const struct copy_flags *flags,
+		     const char *word, struct error *err)
+{
+	AUTO_FREE char *source = NULL;
+	struct copy_data *last = copy;
+	int r;
+
+	if (compiler_expand(&source, compiler, word, err) < 0)
+		return -1;
+	r = take_remote(copy, compiler, flags, source, err);
+	if (r != 0)
+		return r < 0 ? -1 : 0;
 	if (flags->checksum)
-		return error_set(err, ERR_INVALID, "checksum can't be specified for local sources");
-	if (flags->keep_git_dir)
-		return error_set(err, ERR_UNSUPPORTED, "ADD --keep-git-dir: git sources are not supported");
+		return error_set(err, ERR_INVALID, "checksum requires HTTP(S) or Git sources");
+	while (last->more)
+		last = last->more;
+	if (last->source_kind != COPY_CONTEXT)
+		last = add_part(copy, COPY_CONTEXT);
+	last->unpack = copy->is_add && flags->unpack;
+	text_list_add_take(&last->sources, take_ptr(source));
 	return 0;
 }
 
@@ -91,6 +140,7 @@ static int take_heredocs(struct copy_data *copy, struct compiler *compiler, stru
 	struct expand_scope scope;
 
 	compiler_scope(compiler, &scope);
+	copy = add_part(copy, COPY_HEREDOC);
 	for (size_t i = 0; i < instruction->heredoc_count; i++) {
 		const struct heredoc *heredoc = &instruction->heredocs[i];
 		char *body = NULL;
@@ -102,7 +152,6 @@ static int take_heredocs(struct copy_data *copy, struct compiler *compiler, stru
 		text_list_add(&copy->sources, heredoc->name);
 		text_list_add_take(&copy->bodies, body);
 	}
-	copy->source_kind = COPY_HEREDOC;
 	return 0;
 }
 
@@ -112,40 +161,62 @@ static bool is_heredoc_word(const char *word)
 	return text_has_prefix(word, "<<");
 }
 
-static int read_arguments(struct copy_data *copy, struct compiler *compiler, struct error *err)
+static int read_destination(struct copy_data *copy, struct compiler *compiler, struct error *err)
 {
 	const struct instruction *instruction = compiler->instruction;
 	const struct text_list *args = &instruction->args;
-	bool is_add = text_equal(instruction->keyword, "add");
 	AUTO_FREE char *destination = NULL;
-	size_t heredocs = 0;
+	AUTO_FREE char *absolute = NULL;
+	bool directory;
 
 	if (args->count < 2)
 		return error_set(err, ERR_INVALID,
 				 "%s requires at least two arguments, but only one was provided. Destination could not "
 				 "be determined",
-				 is_add ? "ADD" : "COPY");
-	for (size_t i = 0; i + 1 < args->count; i++)
-		heredocs += instruction->heredoc_count > 0 && is_heredoc_word(args->items[i]);
+				 copy->is_add ? "ADD" : "COPY");
 	if (instruction->heredoc_count > 0 && is_heredoc_word(args->items[args->count - 1]))
 		return error_set(err, ERR_INVALID, "a heredoc cannot be the destination");
-	if (heredocs > 0 && heredocs < args->count - 1)
-		return error_set(err, ERR_UNSUPPORTED, "heredocs and files in one instruction: use two");
 	if (compiler_expand(&destination, compiler, args->items[args->count - 1], err) < 0)
 		return -1;
 	if (!*destination)
 		return error_set(err, ERR_INVALID, "the destination is empty");
-	copy->destination = absolute_destination(compiler, destination);
-	if (heredocs > 0)
-		return take_heredocs(copy, compiler, err);
-	for (size_t i = 0; i + 1 < args->count; i++) {
-		char *source = NULL;
-
-		if (compiler_expand(&source, compiler, args->items[i], err) < 0)
-			return -1;
-		text_list_add_take(&copy->sources, source);
-	}
+	absolute = absolute_destination(compiler, destination);
+	/* What comes in parts cannot see that there are several. */
+	directory = args->count > 2 && !text_has_suffix(absolute, "/");
+	copy->destination = xasprintf("%s%s", absolute, directory ? "/" : "");
 	return 0;
+}
+
+static int read_sources(struct copy_data *copy, struct compiler *compiler, const struct copy_flags *flags,
+			struct error *err)
+{
+	const struct instruction *instruction = compiler->instruction;
+	const struct text_list *args = &instruction->args;
+
+	if (flags->checksum && args->count > 2)
+		return error_set(err, ERR_INVALID, "checksum can't be specified for multiple sources");
+	for (size_t i = 0; i + 1 < args->count; i++) {
+		if (instruction->heredoc_count > 0 && is_heredoc_word(args->items[i]))
+			continue;
+		if (take_word(copy, compiler, flags, args->items[i], err) < 0)
+			return -1;
+	}
+	return instruction->heredoc_count > 0 ? take_heredocs(copy, compiler, err) : 0;
+}
+
+/* What counts for all parts alike. */
+static void share(struct copy_data *copy, const struct copy_flags *flags)
+{
+	for (struct copy_data *part = copy; part; part = part->more) {
+		text_list_add_all(&part->excludes, &flags->excludes);
+		part->parents = flags->parents;
+		if (part == copy)
+			continue;
+		part->is_add = copy->is_add;
+		part->destination = xstrdup(copy->destination);
+		part->chown = xstrdup(copy->chown);
+		part->chmod = xstrdup(copy->chmod);
+	}
 }
 
 int compile_source(struct copy_data *copy, struct compiler *compiler, const char *from, struct error *err)
@@ -185,6 +256,19 @@ static int find_source(struct copy_data *copy, struct compiler *compiler, const 
 	return compile_source(copy, compiler, from, err);
 }
 
+static int expand_checksum(struct copy_flags *flags, struct compiler *compiler, struct error *err)
+{
+	AUTO_FREE char *written = take_ptr(flags->checksum);
+
+	if (!written)
+		return 0;
+	if (compiler_expand(&flags->checksum, compiler, written, err) < 0)
+		return -1;
+	if (!*flags->checksum)
+		free(take_ptr(flags->checksum));
+	return 0;
+}
+
 static int expand_owner(struct copy_data *copy, struct compiler *compiler, const struct copy_flags *flags,
 			struct error *err)
 {
@@ -209,8 +293,9 @@ static char *history_text(const struct compiler *compiler, const struct copy_dat
 		    text_has_prefix(flag, "--parents"))
 			text_addf(&out, " %s", flag);
 	}
-	for (size_t i = 0; i < copy->sources.count; i++)
-		text_addf(&out, copy->source_kind == COPY_HEREDOC ? " <<%s" : " %s", copy->sources.items[i]);
+	for (; copy; copy = copy->more)
+		for (size_t i = 0; i < copy->sources.count; i++)
+			text_addf(&out, copy->source_kind == COPY_HEREDOC ? " <<%s" : " %s", copy->sources.items[i]);
 	text_addf(&out, " %s # buildkit", compiler->instruction->args.items[compiler->instruction->args.count - 1]);
 	return text_take(&out);
 }
@@ -224,13 +309,12 @@ int compile_copy(struct compiler *compiler, struct error *err)
 
 	node->description = xstrdup(compiler->instruction->original);
 	compiler_set_place(node, compiler);
-	if (read_flags(&flags, compiler, is_add, err) < 0 || read_arguments(copy, compiler, err) < 0 ||
-	    check_sources(copy, &flags, is_add, err) < 0 || find_source(copy, compiler, flags.from, err) < 0 ||
-	    expand_owner(copy, compiler, &flags, err) < 0)
+	copy->is_add = is_add;
+	if (read_flags(&flags, compiler, is_add, err) < 0 || expand_checksum(&flags, compiler, err) < 0 ||
+	    read_destination(copy, compiler, err) < 0 || read_sources(copy, compiler, &flags, err) < 0 ||
+	    find_source(copy, compiler, flags.from, err) < 0 || expand_owner(copy, compiler, &flags, err) < 0)
 		return -1;
-	text_list_add_all(&copy->excludes, &flags.excludes);
-	copy->parents = flags.parents;
-	copy->unpack = is_add && flags.unpack;
+	share(copy, &flags);
 	compiler->step->node = node;
 	compiler->step->created_by = history_text(compiler, copy, is_add);
 	compiler->stage->rootfs = node;

@@ -252,11 +252,13 @@ static bool is_wanted(const struct build *build, const struct named_context *nam
 	for (size_t i = 0; i < build->graph.count; i++) {
 		const struct node *node = build->graph.nodes[i];
 
-		if (node->kind != NODE_COPY || node->copy.source_kind != COPY_CONTEXT || node->copy.named != named)
-			continue;
-		wanted = true;
-		if (request->paths && !add_paths(paths, &node->copy))
-			request->paths = NULL;
+		for (const struct copy_data *copy = &node->copy; copy && node->kind == NODE_COPY; copy = copy->more) {
+			if (copy->source_kind != COPY_CONTEXT || copy->named != named)
+				continue;
+			wanted = true;
+			if (request->paths && !add_paths(paths, copy))
+				request->paths = NULL;
+		}
 	}
 	text_list_sort(paths);
 	return wanted;

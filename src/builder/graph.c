@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "builder/origin.h"
 
 struct node *graph_add(struct graph *graph, enum node_kind kind, struct node *input)
 {
@@ -60,6 +61,11 @@ static void copy_fini(struct copy_data *copy)
 	free(copy->destination);
 	free(copy->chown);
 	free(copy->chmod);
+	origin_free(copy->origin);
+	if (copy->more) {
+		copy_fini(copy->more);
+		free(copy->more);
+	}
 }
 
 void graph_fini(struct graph *graph)

@@ -60,12 +60,13 @@ struct exec_data {
 	char *shown; /* for errors: "/bin/sh -c make" */
 };
 
-enum copy_source { COPY_CONTEXT, COPY_NODE, COPY_HEREDOC };
+enum copy_source { COPY_CONTEXT, COPY_NODE, COPY_HEREDOC, COPY_ORIGIN };
 
 struct copy_data {
 	enum copy_source source_kind;
 	struct node *source;	     /* COPY_NODE */
 	struct named_context *named; /* COPY_CONTEXT: not the main one (borrowed); NULL */
+	struct origin *origin;	     /* COPY_ORIGIN: owned */
 	struct text_list sources;
 	struct text_list bodies; /* COPY_HEREDOC: one for each source */
 	char *destination;	 /* absolute; '/' at the end kept */
@@ -73,7 +74,9 @@ struct copy_data {
 	char *chmod;
 	struct text_list excludes;
 	bool parents;
-	bool unpack; /* ADD: archives are unpacked */
+	bool is_add;
+	bool unpack;		/* ADD: archives are unpacked */
+	struct copy_data *more; /* of the same instruction, from elsewhere; to the same place; owned */
 };
 
 enum node_state { NODE_UNWANTED, NODE_WAITING, NODE_RUNNING, NODE_SOLVED, NODE_FAILED };

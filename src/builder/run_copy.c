@@ -9,7 +9,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/random.h"
-#include "builder/build_private.h"
+#include "builder/origin.h"
 #include "engine/image_make.h"
 #include "oci/hasher.h"
 #include "store/files.h"
@@ -62,6 +62,12 @@ static int finish(struct build *build, const struct scratch *scratch, struct bui
 	return 0;
 }
 
+/* Where files are copied from, fetched first if they come from the network (borrowed). */
+static int directory_of(struct build *build, const struct copy_data *copy, struct error *err)
+{
+	return copy->origin ? origin_open(copy->origin, err) : context_fd_of(build, copy);
+}
+
 /* ---- requests ---- */
 
 static void add_options(struct text_list *request, const struct copy_data *copy)
@@ -75,8 +81,10 @@ static void add_options(struct text_list *request, const struct copy_data *copy)
 
 static void add_selection(struct text_list *request, const struct copy_data *copy)
 {
+	/* A file of an origin is alone in its directory; of a repository all is wanted. */
 	for (size_t i = 0; i < copy->sources.count; i++)
-		text_list_addf(request, "source=%s", copy->sources.items[i]);
+		text_list_addf(request, "source=%s",
+			       copy->origin ? origin_source(copy->origin) : copy->sources.items[i]);
 	for (size_t i = 0; i < copy->excludes.count; i++)
 		text_list_addf(request, "exclude=%s", copy->excludes.items[i]);
 	if (copy->parents)
@@ -132,9 +140,9 @@ static bool is_archive(const uint8_t *magic, size_t size)
 }
 
 /* The file, if it looks like an archive; -1 with err clean if not. */
-static int open_archive(const struct build *build, const char *path)
+static int open_archive(int source_fd, const char *path)
 {
-	AUTO_CLOSE int seen = open_in_root(context_fd(build), *path ? path : ".", O_PATH, 0);
+	AUTO_CLOSE int seen = open_in_root(source_fd, *path ? path : ".", O_PATH, 0);
 	AUTO_CLOSE int fd = -1;
 	uint8_t magic[MAGIC_SIZE];
 	struct stat st;
@@ -142,7 +150,7 @@ static int open_archive(const struct build *build, const char *path)
 
 	if (seen < 0 || fstat(seen, &st) < 0 || !S_ISREG(st.st_mode))
 		return -1;
-	fd = open_in_root(context_fd(build), path, O_RDONLY | O_NONBLOCK, 0);
+	fd = open_in_root(source_fd, path, O_RDONLY | O_NONBLOCK, 0);
 	if (fd < 0)
 		return -1;
 	size = read_full(fd, magic, sizeof(magic));
@@ -152,7 +160,7 @@ static int open_archive(const struct build *build, const char *path)
 }
 
 /* A name as it is, for a place that takes patterns. */
-static char *escape_pattern(const char *name)
+char *copy_escape_pattern(const char *name)
 {
 	struct text out = { 0 };
 
@@ -207,14 +215,20 @@ static int add_archive(struct build *build, const struct scratch *scratch, const
 }
 
 /* ADD looks at every file: archives are unpacked, the others copied. */
-static int add_sources(struct build *build, const struct scratch *scratch, const struct node *node, struct error *err)
+static int add_sources(struct build *build, const struct scratch *scratch, const struct copy_data *copy,
+		       struct error *err)
 {
-	struct copy_data into = node->copy;
+	struct copy_data into = *copy;
 	AUTO_FREE char *directory = NULL;
-	struct copy_settings settings = { .source_fd = context_fd(build), .sources = node->copy.sources };
 	AUTO(text_list_fini) struct text_list paths = { 0 };
+	struct copy_settings settings = { .sources = copy->sources };
 
-	if (copy_find_sources(&paths, &settings, err) < 0)
+	settings.source_fd = directory_of(build, copy, err);
+	if (settings.source_fd < 0)
+		return -1;
+	if (copy->origin)
+		text_list_add(&paths, copy->origin->name);
+	else if (copy_find_sources(&paths, &settings, err) < 0)
 		return -1;
 	/* With several sources the destination is a directory. */
 	if (paths.count > 1 && !text_has_suffix(into.destination, "/")) {
@@ -222,12 +236,12 @@ static int add_sources(struct build *build, const struct scratch *scratch, const
 		into.destination = directory;
 	}
 	for (size_t i = 0; i < paths.count; i++) {
-		AUTO_FREE char *plain = escape_pattern(paths.items[i]);
-		AUTO_CLOSE int archive_fd = open_archive(build, paths.items[i]);
+		AUTO_FREE char *plain = copy_escape_pattern(paths.items[i]);
+		AUTO_CLOSE int archive_fd = open_archive(settings.source_fd, paths.items[i]);
 		int r = archive_fd >= 0 ? add_archive(build, scratch, &into, archive_fd, err) : 0;
 
 		if (r == 0)
-			r = copy_from(build, scratch, &into, plain, context_fd(build), false, err);
+			r = copy_from(build, scratch, &into, plain, settings.source_fd, false, err);
 		if (r < 0)
 			return -1;
 	}
@@ -236,11 +250,11 @@ static int add_sources(struct build *build, const struct scratch *scratch, const
 
 /* ---- COPY ---- */
 
-static int copy_sources(struct build *build, const struct scratch *scratch, const struct node *node, struct error *err)
+static int copy_sources(struct build *build, const struct scratch *scratch, const struct copy_data *copy,
+			struct error *err)
 {
 	AUTO(layer_writer_freep) struct layer_writer *heredocs = NULL;
 	AUTO(text_list_fini) struct text_list request = { 0 };
-	const struct copy_data *copy = &node->copy;
 	struct files_result ignored;
 	int source_fd = -1;
 
@@ -251,8 +265,10 @@ static int copy_sources(struct build *build, const struct scratch *scratch, cons
 		    write_heredocs(layer_writer_fd(heredocs), copy, err) < 0)
 			return -1;
 		source_fd = layer_writer_fd(heredocs);
-	} else if (copy->source_kind == COPY_CONTEXT) {
-		source_fd = context_fd_of(build, copy);
+	} else if (copy->source_kind != COPY_NODE) {
+		source_fd = directory_of(build, copy, err);
+		if (source_fd < 0)
+			return -1;
 	} else {
 		text_list_add(&request, "keep-owner=1");
 		if (add_node_source(&request, build, copy, err) < 0)
@@ -269,7 +285,20 @@ static int name_failure(const struct node *node, struct error *err)
 {
 	if (err->kind == ERR_CANCELED)
 		return -1;
-	return error_prefix(err, "%s failed", !node->input ? "RUN --mount" : node->copy.unpack ? "ADD" : "COPY");
+	return error_prefix(err, "%s failed", !node->input ? "RUN --mount" : node->copy.is_add ? "ADD" : "COPY");
+}
+
+static int copy_parts(struct build *build, const struct scratch *scratch, const struct copy_data *copy,
+		      struct error *err)
+{
+	for (; copy; copy = copy->more) {
+		bool archives = copy->unpack && copy->source_kind != COPY_HEREDOC && copy->source_kind != COPY_NODE;
+		int r = archives ? add_sources(build, scratch, copy, err) : copy_sources(build, scratch, copy, err);
+
+		if (r < 0)
+			return -1;
+	}
+	return 0;
 }
 
 int run_copy(struct build *build, struct node *node, struct build_result *out_result, struct error *err)
@@ -279,10 +308,7 @@ int run_copy(struct build *build, struct node *node, struct build_result *out_re
 
 	if (scratch_init(&scratch, build, node, err) < 0)
 		return -1;
-	if (node->copy.unpack && node->copy.source_kind == COPY_CONTEXT)
-		r = add_sources(build, &scratch, node, err);
-	else
-		r = copy_sources(build, &scratch, node, err);
+	r = copy_parts(build, &scratch, &node->copy, err);
 	if (r < 0)
 		return name_failure(node, err);
 	return finish(build, &scratch, out_result, err);
@@ -299,7 +325,7 @@ int copy_apart(char **out_key, struct build *build, const struct node *node, str
 	scratch.key = xasprintf("build-%s", hex);
 	r = snapshot_create(build->store, scratch.key, &nothing, err);
 	if (r == 0)
-		r = copy_sources(build, &scratch, node, err);
+		r = copy_sources(build, &scratch, &node->copy, err);
 	if (r < 0) {
 		scratch_fini(&scratch);
 		return name_failure(node, err);
@@ -340,12 +366,11 @@ static int hash_stream(struct hasher *hasher, int fd, struct error *err)
 	return got < 0 ? error_set_errno(err, ERR_INTERNAL, errno, "read the files to copy") : 0;
 }
 
-static int hash_sources(struct build *build, const struct node *node, struct digest *out_digest, struct error *err)
+static int hash_sources(struct build *build, const struct copy_data *copy, struct digest *out_digest, struct error *err)
 {
 	AUTO(hasher_freep) struct hasher *hasher = hasher_new(DIGEST_SHA256);
 	AUTO(text_list_fini) struct text_list request = { 0 };
 	AUTO(files_freep) struct files *files = NULL;
-	const struct copy_data *copy = &node->copy;
 	struct files_result ignored;
 	int source_fd = -1;
 
@@ -374,7 +399,7 @@ static void hash_list(struct hasher *hasher, const struct text_list *list)
 }
 
 /* What a stack of layers holds at some paths does not change: looked at once. */
-static int hash_node(struct build *build, const struct node *node, struct digest *out_digest, struct error *err)
+static int hash_node(struct build *build, const struct copy_data *copy, struct digest *out_digest, struct error *err)
 {
 	AUTO(hasher_freep) struct hasher *hasher = hasher_new(DIGEST_SHA256);
 	AUTO(build_result_fini) struct build_result memo = { 0 };
@@ -383,36 +408,71 @@ static int hash_node(struct build *build, const struct node *node, struct digest
 	int r;
 
 	hasher_add(hasher, "kist.content.1", 15);
-	digest_text(&node->copy.source->result.chain_id, text);
+	digest_text(&copy->source->result.chain_id, text);
 	hasher_add(hasher, text, strlen(text) + 1);
-	hash_list(hasher, &node->copy.sources);
-	hash_list(hasher, &node->copy.excludes);
+	hash_list(hasher, &copy->sources);
+	hash_list(hasher, &copy->excludes);
 	hasher_digest(hasher, &key);
 	r = build_cache_find(&memo, build->store, &key, err);
 	if (r < 0)
 		return -1;
 	if (r > 0 && memo.text)
 		return digest_parse(out_digest, memo.text, err);
-	if (hash_sources(build, node, out_digest, err) < 0)
+	if (hash_sources(build, copy, out_digest, err) < 0)
 		return -1;
 	free(memo.text);
 	memo = (struct build_result){ .text = xstrdup(digest_text(out_digest, text)) };
 	return build_cache_put(build->store, &key, "content of a stage", &memo, err);
 }
 
-int copy_digest(struct build *build, const struct node *node, struct digest *out_digest, struct error *err)
+static int hash_part(struct build *build, const struct copy_data *copy, struct digest *out_digest, struct error *err)
 {
 	AUTO(hasher_freep) struct hasher *hasher = NULL;
-	int r;
 
-	if (node->copy.source_kind == COPY_HEREDOC) {
+	switch (copy->source_kind) {
+	case COPY_HEREDOC:
 		hasher = hasher_new(DIGEST_SHA256);
-		hash_list(hasher, &node->copy.sources);
-		hash_list(hasher, &node->copy.bodies);
+		hash_list(hasher, &copy->sources);
+		hash_list(hasher, &copy->bodies);
 		hasher_digest(hasher, out_digest);
 		return 0;
+	case COPY_ORIGIN:
+		if (origin_resolve(copy->origin, err) < 0)
+			return -1;
+		*out_digest = copy->origin->digest;
+		return 0;
+	case COPY_NODE:
+		return hash_node(build, copy, out_digest, err);
+	case COPY_CONTEXT:
+		break;
 	}
-	r = node->copy.source_kind == COPY_NODE ? hash_node(build, node, out_digest, err)
-						: hash_sources(build, node, out_digest, err);
+	return hash_sources(build, copy, out_digest, err);
+}
+
+/* Several parts: what each contains, and what it is called. */
+static int hash_parts(struct build *build, const struct copy_data *copy, struct digest *out_digest, struct error *err)
+{
+	AUTO(hasher_freep) struct hasher *hasher = hasher_new(DIGEST_SHA256);
+
+	for (; copy; copy = copy->more) {
+		struct digest digest;
+		char text[DIGEST_TEXT_MAX];
+
+		if (hash_part(build, copy, &digest, err) < 0)
+			return -1;
+		digest_text(&digest, text);
+		hasher_add(hasher, text, strlen(text) + 1);
+		hash_list(hasher, &copy->sources);
+		hasher_add(hasher, copy->unpack ? "unpack" : "", copy->unpack ? 7 : 1);
+	}
+	hasher_digest(hasher, out_digest);
+	return 0;
+}
+
+int copy_digest(struct build *build, const struct node *node, struct digest *out_digest, struct error *err)
+{
+	int r = node->copy.more ? hash_parts(build, &node->copy, out_digest, err)
+				: hash_part(build, &node->copy, out_digest, err);
+
 	return r < 0 ? name_failure(node, err) : 0;
 }

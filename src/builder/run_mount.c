@@ -189,8 +189,7 @@ static int write_secret(const char *path, const char *data, size_t size, const s
 	return r < 0 ? error_set_errno(err, ERR_INTERNAL, r, "write a secret") : 0;
 }
 
-/* 1 and its bytes, 0 if it was not given. */
-static int find_secret(char **out_data, size_t *out_size, const struct build *build, const char *id, struct error *err)
+int build_secret(char **out_data, size_t *out_size, const struct build *build, const char *id, struct error *err)
 {
 	const struct build_options *options = build->options;
 	const struct build_client *client = options->client;
@@ -209,7 +208,7 @@ static int prepare_secret(struct mounts *mounts, struct build *build, const stru
 	AUTO_FREE char *path = xasprintf("%s/secret%zu", folder, index);
 	AUTO_FREE char *data = NULL;
 	size_t size = 0;
-	int found = find_secret(&data, &size, build, mount->id, err);
+	int found = build_secret(&data, &size, build, mount->id, err);
 
 	if (found < 0)
 		return -1;

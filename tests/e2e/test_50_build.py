@@ -422,7 +422,7 @@ BAD = [
     ("FROM bb a b c\n", "FROM requires either one or three arguments"),
     ("FROM\n", "FROM requires either one or three arguments"),
     ("FROM bb\nHEALTHCHECK MAYBE x\n", 'Unknown type "MAYBE" in HEALTHCHECK (try CMD)'),
-    ("FROM bb\nADD https://example.invalid/x /x\n", "not supported yet"),
+    ("FROM bb\nADD https://example.invalid/x /x\n", "look up example.invalid: no such host"),
     ("FROM bb\nUSER nosuchuser\nRUN true\n", "unable to find user nosuchuser"),
     ('FROM bb\nRUN ["/nosuch"]\n', "no such file or directory"),
     ("FROM bb\nCOPY Dockerfile /etc/passwd/x/\n", "is not a directory"),
