@@ -177,23 +177,42 @@ static int keep_manifest(const struct asked *asked, const struct fetch_head *hea
 }
 
 /* 1: it is here now; 0: the registry does not have it. */
-static int get_manifest(const struct asked *asked, struct error *err)
+static int get_manifest_from(struct fetch_head *out_head, const struct asked *asked, size_t from, struct error *err)
 {
 	AUTO_FREE char *path = xasprintf("%s/manifests/%s", asked->path, asked->reference);
-	AUTO(fetch_head_fini) struct fetch_head head = { 0 };
 	AUTO(buffer_fini) struct buffer body;
 
 	buffer_init(&body, CACHE_DOCUMENT_MAX);
-	if (upstream_send(&head, asked->upstream,
+	if (upstream_send(out_head, asked->upstream,
 			  &(struct fetch_call){ .method = "GET",
 						.path = path,
 						.scope = asked->scope,
 						.manifest = true,
+						.from = from,
 						.on_bytes = take_bytes,
 						.arg = &body },
 			  err) < 0)
-		return cache_judge(&head, err);
-	return keep_manifest(asked, &head, &body, err) < 0 ? -1 : 1;
+		return cache_judge(out_head, err);
+	return keep_manifest(asked, out_head, &body, err) < 0 ? -1 : 1;
+}
+
+/* From the first source that sends a manifest, and the one that was asked for. */
+static int get_manifest(const struct asked *asked, struct error *err)
+{
+	size_t from = 0;
+
+	for (;;) {
+		AUTO(fetch_head_fini) struct fetch_head head = { 0 };
+		int r = get_manifest_from(&head, asked, from, err);
+
+		if (r >= 0 || !head.mirror || head.status / 100 != 2 ||
+		    (err->kind != ERR_INVALID && err->kind != ERR_UNAVAILABLE))
+			return r;
+		log_warn(asked->cache->log, "a mirror gave a wrong manifest; asking the next", F("mirror", head.mirror),
+			 F("repository", asked->repository), F("error", err->message));
+		error_clear(err);
+		from = head.source + 1;
+	}
 }
 
 /* Is the tag what it was? 1 yes, 2 no: get it; 0 it is gone. */

@@ -5,7 +5,8 @@
  *
  * Bytes are hashed here, whoever fetched them: what is not what its digest says
  * gets neither a name nor a client all of it (the last byte is kept back until
- * the digest is proven). One blob is fetched once, however many ask for it. A
+ * the digest is proven); a mirror's bytes get no client at all before that, for
+ * the next source may have the right ones. One blob is fetched once, however many ask for it. A
  * tag is what it was for tag-life, then asked for again by HEAD; when its
  * registry does not answer, what is here is served.
  * Threads: share it freely. Lock order: cache -> catalog.

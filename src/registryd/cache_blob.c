@@ -3,7 +3,8 @@
  * How it works: the first who asks for a blob starts a thread that fetches it
  * into a blob_writer; everybody reads the same file behind it. The thread and
  * each reader hold a reference; the map lends the blob to newcomers until it is
- * whole or has failed.
+ * whole or has failed. What a mirror sends is read by nobody before it is whole:
+ * if it is wrong, the next source is asked, and no client has seen any of it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,10 +23,12 @@ struct cache_blob {
 	char *url; /* of an object, or NULL */
 	struct digest digest;
 	struct blob_writer *writer; /* the thread's */
-	int fd;			    /* of the same file */
+	int fd;			    /* of the same file; changes only while `held` */
+	bool wrong;		    /* the thread's: these bytes are not what the digest says */
 	/* Guarded by the cache's lock: */
 	size_t references;
 	bool headed;
+	bool held; /* it comes from a mirror */
 	bool has_size;
 	uint64_t size;
 	uint64_t written;
@@ -77,6 +80,7 @@ static int on_head(void *arg, const struct fetch_head *head, struct error *err)
 	(void)err;
 	mutex_lock(&cache->lock);
 	blob->headed = true;
+	blob->held = head->mirror != NULL;
 	blob->has_size = head->has_size && head->size > 0;
 	blob->size = head->size;
 	condition_broadcast(&cache->changed);
@@ -89,8 +93,10 @@ static int on_bytes(void *arg, const void *data, size_t size, struct error *err)
 	struct cache_blob *blob = arg;
 	struct cache *cache = blob->cache;
 
-	if (blob->has_size && size > blob->size - blob->written)
+	if (blob->has_size && size > blob->size - blob->written) {
+		blob->wrong = true;
 		return error_set(err, ERR_UNAVAILABLE, "more bytes came than were announced");
+	}
 	if (blob_writer_write(blob->writer, data, size, err) < 0)
 		return -1;
 	mutex_lock(&cache->lock);
@@ -101,32 +107,70 @@ static int on_bytes(void *arg, const void *data, size_t size, struct error *err)
 }
 
 /* 1: whole and in the catalog; 0: the registry does not have it. */
-static int fetch(struct cache_blob *blob, struct error *err)
+static int fetch_once(struct fetch_head *out_head, struct cache_blob *blob, size_t from, struct error *err)
 {
 	char text[DIGEST_TEXT_MAX];
 	AUTO_FREE char *scope = blob->url ? NULL : cache_scope(blob->path);
 	AUTO_FREE char *path = blob->url ? NULL
 					 : xasprintf("%s/blobs/%s", blob->path, digest_text(&blob->digest, text));
-	AUTO(fetch_head_fini) struct fetch_head head = { 0 };
 
-	if (upstream_send(&head, blob->upstream,
+	if (upstream_send(out_head, blob->upstream,
 			  &(struct fetch_call){ .method = "GET",
 						.path = path,
 						.scope = scope,
 						.url = blob->url,
 						.resume = true,
+						.from = from,
 						.on_head = on_head,
 						.on_bytes = on_bytes,
 						.arg = blob },
 			  err) < 0)
-		return cache_judge(&head, err);
-	if (blob_writer_commit(blob->writer, &blob->digest, err) < 0)
+		return cache_judge(out_head, err);
+	if (blob_writer_commit(blob->writer, &blob->digest, err) < 0) {
+		blob->wrong = err->kind == ERR_INVALID;
 		return error_prefix(err, "upstream %s", upstream_config_of(blob->upstream)->name);
+	}
 	if (!blob->repository) {
 		catalog_folder_grew(blob->cache->catalog);
 		return 1;
 	}
 	return catalog_link_blob(blob->cache->catalog, blob->repository, &blob->digest, err) < 0 ? -1 : 1;
+}
+
+/* An empty file for the next source's bytes. Nobody has read the old one: it was held. */
+static int start_again(struct cache_blob *blob, struct error *err)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&blob->cache->lock);
+
+	blob_writer_free(take_ptr(blob->writer));
+	close(take_fd(&blob->fd));
+	blob->wrong = false;
+	blob->headed = false;
+	blob->written = 0;
+	if (blob_writer_new(&blob->writer, catalog_blobs(blob->cache->catalog), BLOB_NO_LIMIT, err) < 0)
+		return -1;
+	blob->fd = fcntl(blob_writer_fd(blob->writer), F_DUPFD_CLOEXEC, 0);
+	return blob->fd < 0 ? error_set_errno(err, ERR_EXHAUSTED, errno, "read a blob that is being fetched") : 0;
+}
+
+/* From the first source whose bytes are right. */
+static int fetch(struct cache_blob *blob, struct error *err)
+{
+	size_t from = 0;
+
+	for (;;) {
+		AUTO(fetch_head_fini) struct fetch_head head = { 0 };
+		int r = fetch_once(&head, blob, from, err);
+
+		if (r >= 0 || !blob->wrong || !head.mirror)
+			return r;
+		log_warn(blob->cache->log, "a mirror gave wrong bytes; asking the next", F("mirror", head.mirror),
+			 F("repository", blob->repository), F("error", err->message));
+		error_clear(err);
+		from = head.source + 1;
+		if (start_again(blob, err) < 0)
+			return -1;
+	}
 }
 
 static void *fetch_thread(void *arg)
@@ -195,7 +239,7 @@ static int wait_head(struct cache_blob *blob, struct error *err)
 	struct cache *cache = blob->cache;
 
 	mutex_assert_held(&cache->lock);
-	while (!blob->done && !blob->failed && !(blob->headed && blob->has_size))
+	while (!blob->done && !blob->failed && !(blob->headed && blob->has_size && !blob->held))
 		condition_wait(&cache->changed, &cache->lock);
 	if (blob->missing)
 		return 0;

@@ -37,6 +37,7 @@ struct flow {
 	int send_fd; /* the same: none to send */
 	bool headed;
 	bool begun;	  /* bytes of this try came */
+	size_t source;	  /* asked now; once there are bytes, whose the first are */
 	uint64_t written; /* of all tries */
 	uint64_t skip;	  /* of a body that starts at zero although we asked for less */
 };
@@ -90,6 +91,26 @@ static void describe(struct message_fetched *answer, const struct remote_respons
 		answer->size.set = true;
 }
 
+/* Mirrors say what a tag means, or give what a digest names, or both; for all else they are not asked. */
+static bool may_ask(const struct source *source, const struct message_fetch *question)
+{
+	const char *what = strrchr(question->path, '/');
+	bool reads = text_equal(question->method, "GET") || text_equal(question->method, "HEAD");
+
+	return source->pushes || (reads && what && (strchr(what, ':') ? source->digests : source->tags));
+}
+
+/* Whose bytes they are; what they are worth is seen by who hashes them, and he may want another's. */
+static void describe_source(struct message_fetched *answer, const struct flow *flow)
+{
+	const struct source_list *sources = &flow->fetch->sources;
+
+	answer->source = flow->source;
+	for (size_t i = flow->source + 1; text_empty(flow->question->url) && i < sources->count; i++)
+		if (!answer->mirror && may_ask(&sources->items[i], flow->question))
+			answer->mirror = xstrdup(sources->hosts.items[flow->source].address);
+}
+
 static int send_head(struct flow *flow, const struct remote_response *response, struct error *err)
 {
 	struct message_fetched answer = { 0 };
@@ -97,6 +118,7 @@ static int send_head(struct flow *flow, const struct remote_response *response, 
 
 	flow->headed = true;
 	describe(&answer, response);
+	describe_source(&answer, flow);
 	r = send_answer(flow->fetch, &answer, err);
 	json_free_fields(&answer, message_fetched_fields);
 	return r;
@@ -208,15 +230,6 @@ static int get_from(struct flow *flow, const struct source *source, struct remot
 	}
 }
 
-/* Mirrors say what a tag means, or give what a digest names, or both; for all else they are not asked. */
-static bool may_ask(const struct source *source, const struct message_fetch *question)
-{
-	const char *what = strrchr(question->path, '/');
-	bool reads = text_equal(question->method, "GET") || text_equal(question->method, "HEAD");
-
-	return source->pushes || (reads && what && (strchr(what, ':') ? source->digests : source->tags));
-}
-
 /* From the first source that has it; if none has, what the last one said counts. */
 static int get(struct flow *flow, struct remote_response *response, struct error *err)
 {
@@ -224,10 +237,12 @@ static int get(struct flow *flow, struct remote_response *response, struct error
 	bool asked = false;
 	int r = 0;
 
-	for (size_t i = 0; i < sources->count; i++) {
+	for (size_t i = flow->question->from; i < sources->count; i++) {
 		if (!may_ask(&sources->items[i], flow->question))
 			continue;
 		asked = true;
+		if (!flow->headed)
+			flow->source = i;
 		remote_response_fini(response);
 		error_clear(err);
 		r = get_from(flow, &sources->items[i], response, err);
@@ -249,6 +264,7 @@ static int answer_one(struct fetch *fetch, const struct message_fetch *question,
 
 	if (r == 0) {
 		describe(&answer, &response);
+		describe_source(&answer, &flow);
 		if (response.status / 100 != 2)
 			refusal_error(&response, NULL, &problem);
 	}

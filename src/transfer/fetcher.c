@@ -70,6 +70,7 @@ void fetch_head_fini(struct fetch_head *head)
 	free(head->link);
 	free(head->filters);
 	free(head->etag);
+	free(head->mirror);
 	*head = (struct fetch_head){ 0 };
 }
 
@@ -85,6 +86,8 @@ static void take_head(struct fetch_head *out_head, struct message_fetched *answe
 		.link = take_ptr(answer->link),
 		.filters = take_ptr(answer->filters),
 		.etag = take_ptr(answer->etag),
+		.source = answer->source,
+		.mirror = take_ptr(answer->mirror),
 	};
 }
 
@@ -97,6 +100,7 @@ static int send_question(struct fetcher *fetcher, const struct fetch_call *call,
 						.body = fd >= 0,
 						.resume = call->resume,
 						.once = call->once,
+						.from = call->from,
 						.url = message_text(call->url),
 						.text = message_text(call->text),
 						.send_size = { .set = call->send_size > 0, .value = call->send_size },

@@ -38,6 +38,8 @@ struct fetch_head {
 	char *link;    /* owned, or NULL */
 	char *filters; /* owned, or NULL: OCI-Filters-Applied */
 	char *etag;    /* owned, or NULL */
+	size_t source; /* whose the first bytes are */
+	char *mirror;  /* owned: its address, if another may be asked after it; else NULL */
 };
 void fetch_head_fini(struct fetch_head *head);
 
@@ -48,6 +50,7 @@ struct fetch_call {
 	bool manifest;
 	bool resume; /* content-addressed: after a cut it goes on where it was */
 	bool once;
+	size_t from;	  /* sources that are not asked: fetch_head.source + 1 if that one's bytes were wrong */
 	const char *url;  /* instead of path: anywhere, with `text` as its body and these headers */
 	const char *text; /* may be NULL */
 	int send_fd;	  /* with send_size: a part of this file (borrowed) is the body */

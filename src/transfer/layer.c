@@ -409,8 +409,10 @@ static int judge(struct flow *flow, struct error *err)
 	descriptor_digest(fetch->descriptor, &expected);
 	hasher_digest(flow->hasher, &got);
 	if (!digest_equal(&expected, &got)) {
-		if (flow->resumed || flow->peered || fetch->others)
+		if (flow->resumed || flow->peered)
 			return LAYER_BROKEN;
+		if (fetch->others)
+			return LAYER_LIED;
 		return error_set(err, ERR_INVALID,
 				 "filesystem layer verification failed for digest %s: the registry sent %s",
 				 fetch->descriptor->digest, digest_text(&got, text));

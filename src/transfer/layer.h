@@ -20,7 +20,7 @@ struct layer_fetch {
 	const struct source_list *sources;
 	const struct peer_list *peers; /* asked before them; NULL: none */
 	size_t first;		       /* of them: that had the manifest, so it is asked first */
-	bool others;		       /* wrong bytes are LAYER_BROKEN: another source will be tried */
+	bool others;		       /* wrong bytes are LAYER_LIED: another source will be tried */
 	struct remote *remote;
 	const struct descriptor *descriptor;
 	const char *diff_id; /* NULL: not checked */
@@ -34,7 +34,8 @@ struct layer_fetch {
 
 enum layer_outcome {
 	LAYER_PROVEN,
-	LAYER_BROKEN,	   /* the file's old part, or a source, was wrong: start again with an empty one */
+	LAYER_BROKEN,	   /* the file's old part, or a peer's, was wrong: start again with an empty one */
+	LAYER_LIED,	   /* the source was wrong: the same, and with the next one */
 	LAYER_UNPACK_BROKE /* nobody reads unpack_fd any more */
 };
 

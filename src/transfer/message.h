@@ -96,6 +96,7 @@ struct message_fetch {
 	bool body;		       /* a pipe for the bytes comes with it */
 	bool resume;		       /* the bytes never change: go on after a cut */
 	bool once;		       /* do not try again */
+	uint64_t from;		       /* how many sources not to ask: what they gave was wrong */
 	char *url;		       /* instead of path, anywhere */
 	char *text;		       /* to send; absent: nothing */
 	struct optional_u64 send_size; /* so many bytes of a file that comes with it, from send_offset on, instead */
@@ -113,6 +114,8 @@ struct message_fetched {
 	char *link;
 	char *filters;
 	char *etag;
+	uint64_t source; /* whose the first bytes are */
+	char *mirror;	 /* its address, if another may be asked after it */
 	char *error_kind;
 	char *error_message;
 };

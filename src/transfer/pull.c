@@ -356,17 +356,18 @@ static int fetch_layer(void *arg, struct remote *remote, size_t index, struct er
 	struct pull *pull = arg;
 	struct layer_job job = { .pull = pull, .index = index };
 	struct message_event event = { .index = index };
-	size_t tries = pull->sources.count;
-	int outcome = LAYER_BROKEN;
+	size_t lies = 0;
+	bool again = false;
+	int outcome;
 
 	if (index < pull->which.have.count && pull->which.have.items[index].value)
 		return 0;
-	for (size_t again = 0; again <= tries && outcome == LAYER_BROKEN; again++) {
+	do {
 		AUTO_CLOSE int file = -1;
 		struct layer_fetch fetch = { .sources = &pull->sources,
-					     .first = (size_t)(pull->source - pull->sources.items) + again,
+					     .first = (size_t)(pull->source - pull->sources.items) + lies,
 					     .peers = again ? NULL : &pull->peers,
-					     .others = again + 1 < tries,
+					     .others = lies + 1 < pull->sources.count,
 					     .remote = remote,
 					     .descriptor = &pull->manifest.layers.items[index],
 					     .diff_id = pull->config.rootfs.diff_ids.items[index],
@@ -375,7 +376,7 @@ static int fetch_layer(void *arg, struct remote *remote, size_t index, struct er
 					     .stop = &pull->stop,
 					     .progress = on_progress,
 					     .arg = &job };
-		int r = ask_layer(pull, index, again > 0, &file, &fetch.unpack_fd, err);
+		int r = ask_layer(pull, index, again, &file, &fetch.unpack_fd, err);
 
 		if (r <= 0)
 			return r;
@@ -383,9 +384,11 @@ static int fetch_layer(void *arg, struct remote *remote, size_t index, struct er
 		outcome = layer_fetch(&fetch, err);
 		if (outcome < 0)
 			return -1;
-	}
-	if (outcome == LAYER_BROKEN)
-		return error_set(err, ERR_INTERNAL, "the engine gave a file that is not empty");
+		if (outcome == LAYER_BROKEN && again)
+			return error_set(err, ERR_INTERNAL, "the engine gave a file that is not empty");
+		lies += outcome == LAYER_LIED;
+		again = true;
+	} while (outcome == LAYER_BROKEN || outcome == LAYER_LIED);
 	if (outcome == LAYER_PROVEN)
 		on_progress(&job, "Download complete", 0, 0);
 	event.event = message_text(outcome == LAYER_PROVEN ? "done" : "unpack_broke");

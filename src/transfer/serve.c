@@ -127,15 +127,16 @@ static int do_blob(struct job *job, struct error *err)
 					       .media_type = message_text(text_or_empty(job->ask.media_type)),
 					       .size = job->ask.size,
 					       .urls = job->ask.urls };
-	size_t tries = job->serve->sources.count;
-	int outcome = LAYER_BROKEN;
+	size_t lies = 0;
+	bool again = false;
+	int outcome;
 
 	if (!digest_is_valid(job->ask.digest))
 		return error_set(err, ERR_INVALID, "\"%s\" is no digest", text_or_empty(job->ask.digest));
-	for (size_t again = 0; again <= tries && outcome == LAYER_BROKEN; again++) {
+	do {
 		struct layer_fetch fetch = { .sources = &job->serve->sources,
-					     .first = first_source(job->serve) + again,
-					     .others = again + 1 < tries,
+					     .first = first_source(job->serve) + lies,
+					     .others = lies + 1 < job->serve->sources.count,
 					     .remote = job->remote,
 					     .descriptor = &descriptor,
 					     .file_fd = job->fd,
@@ -146,9 +147,11 @@ static int do_blob(struct job *job, struct error *err)
 		if (again && ftruncate(job->fd, 0) < 0)
 			return error_set(err, ERR_INTERNAL, "empty the file of %s", job->ask.digest);
 		outcome = layer_fetch(&fetch, err);
-	}
-	if (outcome == LAYER_BROKEN)
-		return error_set(err, ERR_INTERNAL, "the file of %s cannot be emptied", job->ask.digest);
+		if (outcome == LAYER_BROKEN && again)
+			return error_set(err, ERR_INTERNAL, "the file of %s cannot be emptied", job->ask.digest);
+		lies += outcome == LAYER_LIED;
+		again = true;
+	} while (outcome == LAYER_BROKEN || outcome == LAYER_LIED);
 	return outcome == LAYER_PROVEN ? 0 : -1;
 }
 

@@ -113,6 +113,29 @@ def test_a_mirror_that_is_down_or_lies(pull, fakes):
     assert len(asked(liar, "blobs")) >= 1 and len(asked(good, "blobs")) == 2
 
 
+def test_mirrors_that_lie_about_documents(pull, fakes):
+    """A manifest under another's digest, in a list too, a page instead of one, wrong configs: the next one is asked."""
+    first, second, good = fakes
+    put(first, second, good)
+    manifest = good.manifests["1"][1]
+    entry = {"mediaType": good.manifests["1"][0], "digest": sha(manifest), "size": len(manifest), "platform": PLATFORM}
+    index = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [entry]}
+    for server in fakes:
+        server.put_manifest(["list"], index, index["mediaType"])
+    for liar in (first, second):
+        liar.manifests[sha(manifest)] = (entry["mediaType"], manifest + b" ")
+        for digest in liar.blobs:
+            liar.blobs[digest] = b"{}"
+    first.manifests["page"] = first.manifests["1"] = ("text/html", b"<html>log in first</html>")
+    good.manifests["page"] = good.manifests["1"]
+    hosts = f'server = "http://{good.address}"\n[host."http://{first.address}"]\n[host."http://{second.address}"]\n'
+    for reference in (f"img@{sha(manifest)}", "img:list", "img:page", "img:1"):
+        good.requests.clear()
+        got = pull("origin.example/team/" + reference, hosts=hosts)
+        assert got.documents["manifest"]["text"].encode() == manifest
+        assert len(set(asked(good, "blobs"))) == 2, reference
+
+
 def test_registries_conf(pull, fakes):
     mirror, other, good = fakes
     put(mirror, good)

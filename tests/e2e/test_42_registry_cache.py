@@ -313,3 +313,71 @@ def test_mirrors_of_an_upstream(start_registry, tmp_root, upstreams, monkeypatch
     assert server.request("GET", "/v2/origin.test/team/web/manifests/2").data == origin.manifests["2"][1]
     assert server.request("GET", f"/v2/origin.test/team/web/blobs/{layer}").data == origin.blobs[layer]
     assert server.request("GET", "/v2/origin.test/team/web/manifests/3").status == 404
+
+
+def bend(fake, digest, how):
+    """The same name, other bytes."""
+    good = fake.blobs[digest]
+    fake.blobs[digest] = {
+        "changed": good[:-1] + bytes([good[-1] ^ 1]),
+        "longer": good + b"x",
+        "shorter": good[:-1],
+        "page": b"<html>log in first</html>",
+    }[how]
+
+
+@pytest.mark.parametrize("how", ["changed", "longer", "shorter", "page"])
+def test_mirrors_that_lie(start_registry, tmp_root, upstreams, how):
+    """Two of them in a row: what they send is neither kept nor seen by a client; the registry itself is asked."""
+    second, origin = upstreams
+    first = FakeRegistry()
+    try:
+        manifest, layer = add(origin, size=3_000_000)
+        config = manifest["config"]["digest"]
+        by_digest = sha(origin.manifests["1"][1])
+        for liar in (first, second):
+            liar.digest_header = True
+            liar.blobs.update(origin.blobs)
+            liar.manifests.update(origin.manifests)
+            for digest in (layer, config):
+                bend(liar, digest, how)
+            # A tag may mean what a mirror says; a digest means one thing.
+            liar.manifests[by_digest] = (liar.manifests["1"][0], liar.manifests["1"][1].replace(b"amd64", b"arm64") + b" ")
+        first.cuts = [1_000_000]
+        (tmp_root / "certs/origin.test").mkdir(parents=True)
+        (tmp_root / "certs/origin.test/hosts.toml").write_text(
+            f'server = "http://{origin.address}"\n[host."http://{first.address}"]\n[host."http://{second.address}"]\n'
+        )
+        server = start_registry({"upstreams": [{"name": "origin.test", "certificates": str(tmp_root / "certs")}]}, folder="c")
+        reply = server.request("GET", f"/v2/origin.test/web/manifests/{by_digest}")
+        assert (reply.status, reply.data) == (200, origin.manifests["1"][1])
+        got = []
+        threads = [
+            threading.Thread(target=lambda: got.append(server.request("GET", f"/v2/origin.test/web/blobs/{layer}"))) for _ in range(3)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [(reply.status, reply.data == origin.blobs[layer]) for reply in got] == [(200, True)] * 3
+        assert server.request("GET", f"/v2/origin.test/web/blobs/{config}").data == origin.blobs[config]
+        assert paths(first, "GET", layer) and paths(second, "GET", layer) and len(paths(origin, "GET", layer)) == 1
+        kept = {path.name for path in (tmp_root / "c/data/blobs/sha256").iterdir()}
+        assert kept == {name.removeprefix("sha256:") for name in (layer, config, by_digest)}
+        assert list((tmp_root / "c/data/tmp").iterdir()) == []
+        log = (tmp_root / "c/log").read_text()
+        assert all(f"mirror={liar.address}" in log for liar in (first, second)), log
+    finally:
+        first.stop()
+
+
+def test_a_page_instead_of_a_tag(start_registry, tmp_root, upstreams):
+    """Who stands before a mirror and asks for a login answers with a page, and with 200."""
+    mirror, origin = upstreams
+    add(origin)
+    mirror.manifests["1"] = ("text/html", b"<html>log in first</html>")
+    (tmp_root / "certs/origin.test").mkdir(parents=True)
+    (tmp_root / "certs/origin.test/hosts.toml").write_text(f'server = "http://{origin.address}"\n[host."http://{mirror.address}"]\n')
+    server = start_registry({"upstreams": [{"name": "origin.test", "certificates": str(tmp_root / "certs")}]}, folder="c")
+    assert server.request("GET", "/v2/origin.test/web/manifests/1").data == origin.manifests["1"][1]
+    assert paths(mirror, "GET", "manifests/1")

@@ -119,6 +119,24 @@ def test_wrong_bytes_of_a_peer_are_fetched_anew(registries, pull):
     assert child.asked_again == [0] and blobs_asked(peer) == [layers[0]]
 
 
+def test_peer_and_mirror_that_lie(registries, program, tmp_path):
+    """The registry that has the manifest is asked for what the peer had wrong, before a mirror that has it wrong too."""
+    fake, peer = registries
+    liar = FakeRegistry()
+    try:
+        tars, layers = make(registries, 1)
+        for server in (peer, liar):
+            server.blobs[layers[0]] = b"x" * len(fake.blobs[layers[0]])
+        (tmp_path / "certs/origin.test").mkdir(parents=True)
+        (tmp_path / "certs/origin.test/hosts.toml").write_text(f'server = "http://{fake.address}"\n[host."http://{liar.address}"]\n')
+        child = Transfer(program("kist-transfer"), tmp_path)
+        child.run(action="pull", reference="origin.test/img:1", peers=[peer.address], peerPatience=100_000, certs=[str(tmp_path / "certs")])
+        check(child, tars)
+        assert child.asked_again == [0] and blobs_asked(peer) == layers and layers[0] in blobs_asked(fake)
+    finally:
+        liar.stop()
+
+
 # ---- kistd --serve ----
 
 
