@@ -37,6 +37,8 @@ static const char *const steps[] = {
 	 "ALTER TABLE tag ADD COLUMN checked_ns INTEGER NOT NULL DEFAULT 0;"),
 	/* For quotas; -1: not known. */
 	"ALTER TABLE blob ADD COLUMN size INTEGER NOT NULL DEFAULT -1;",
+	/* Digests whose object may be in the object storage although no row needs it; parts: maybe in pieces. */
+	"CREATE TABLE unsure (digest TEXT PRIMARY KEY, parts INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;",
 };
 
 /* A blob that somebody asks for is young again, at most this often: no write for each request. */
@@ -167,7 +169,6 @@ void catalog_close(struct catalog *catalog)
 	database_close(catalog->database);
 	blob_store_close(catalog->blobs);
 	mutex_fini(&catalog->lock);
-	text_list_fini(&catalog->unwanted);
 	free(catalog);
 }
 
@@ -320,8 +321,6 @@ int catalog_drop_bytes(struct catalog *catalog, const struct digest *digest, boo
 		return -1;
 	if (was_row)
 		catalog->bytes -= (int64_t)size;
-	if (catalog->objects)
-		text_list_add(&catalog->unwanted, text);
 	return 0;
 }
 

@@ -118,7 +118,7 @@ int catalog_room(uint64_t *out_bytes, struct catalog *catalog, const char *repos
 struct objects;
 
 /* Borrowed; before anything else. */
-void catalog_set_objects(struct catalog *catalog, struct objects *objects);
+int catalog_set_objects(struct catalog *catalog, struct objects *objects, struct error *err);
 struct objects *catalog_objects(const struct catalog *catalog);
 /* Of a blob that is in the folder or the storage: 1, or 0 if it is in neither. */
 int catalog_blob_size(uint64_t *out_size, struct catalog *catalog, const struct digest *digest, struct error *err);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How it works: a digest is held while its object is put and its first row made,
- * and while it is removed after its last. What was not removed when the program
- * was killed stays in the storage, without need and without harm.
+ * and while it is removed after its last. Before either, the table `unsure` has
+ * it, so that a program that was killed in between leaves nothing for ever: what
+ * is there and has no row is removed from the storage, soon or after the start.
  */
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -13,11 +14,21 @@
 #include "registryd/objects.h"
 
 #define CACHE_DEFAULT ((int64_t)1 << 30)
+/* At a time; the rest the next. */
+#define UNSURE_MAX 256
 
-void catalog_set_objects(struct catalog *catalog, struct objects *objects)
+int catalog_set_objects(struct catalog *catalog, struct objects *objects, struct error *err)
 {
 	catalog->objects = objects;
 	atomic_store(&catalog->folder_grew, true);
+	/* In the transaction that deletes, whoever deletes. */
+	return objects ? database_run(catalog->database,
+				      "CREATE TEMP TRIGGER blob_unsure AFTER DELETE ON main.blob BEGIN "
+				      "INSERT OR IGNORE INTO unsure (digest) VALUES (old.digest); END; "
+				      "CREATE TEMP TRIGGER manifest_unsure AFTER DELETE ON main.manifest BEGIN "
+				      "INSERT OR IGNORE INTO unsure (digest) VALUES (old.digest); END;",
+				      err)
+		       : 0;
 }
 
 void catalog_folder_grew(struct catalog *catalog)
@@ -64,6 +75,20 @@ void catalog_hold_fini(struct catalog_hold *hold)
 	hold->objects = NULL;
 }
 
+static int write_down(struct catalog *catalog, const char *digest, bool parts, struct error *err)
+{
+	AUTO(transaction_freep) struct transaction *transaction = NULL;
+
+	if (transaction_begin(&transaction, catalog->database, FILE_SYNC_ALL, err) < 0 ||
+	    catalog_run_two(
+		    catalog,
+		    parts ? "INSERT INTO unsure (digest, parts) VALUES (?1, 1) ON CONFLICT DO UPDATE SET parts = 1"
+			  : "INSERT OR IGNORE INTO unsure (digest) VALUES (?1)",
+		    digest, NULL, err) < 0)
+		return -1;
+	return transaction_commit(transaction, err);
+}
+
 int catalog_send_object(struct catalog_hold *out_hold, struct catalog *catalog, const struct digest *digest,
 			struct error *err)
 {
@@ -85,6 +110,8 @@ int catalog_send_object(struct catalog_hold *out_hold, struct catalog *catalog, 
 	fd = blob_open(catalog->blobs, digest, &gone);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return 0;
+	if (write_down(catalog, text, objects_in_parts((uint64_t)st.st_size), err) < 0)
+		return -1;
 	return objects_put(catalog->objects, digest, fd, (uint64_t)st.st_size, err);
 }
 
@@ -117,43 +144,57 @@ int catalog_read(char **out_text, size_t *out_size, struct catalog *catalog, con
 
 /* ---- tidy ---- */
 
-static int remove_object(struct catalog *catalog, const char *name, struct error *err)
+/* 1: it is not in the storage, or there is a row; 0: somebody is at it. */
+static int settle(struct catalog *catalog, const struct digest *digest, const char *name, bool parts, struct error *err)
 {
 	AUTO(catalog_hold_fini) struct catalog_hold hold = { 0 };
-	struct digest digest;
 	int known;
 
-	if (digest_parse(&digest, name, err) < 0)
+	if (!objects_try_hold(catalog->objects, digest))
+		return 0;
+	hold = (struct catalog_hold){ catalog->objects, *digest };
+	if (parts && objects_drop_parts(catalog->objects, digest, err) < 0)
 		return -1;
-	objects_hold(catalog->objects, &digest);
-	hold = (struct catalog_hold){ catalog->objects, digest };
 	known = catalog_is_known(catalog, name, err);
-	/* Pushed again meanwhile. */
-	if (known != 0)
-		return known < 0 ? -1 : 0;
-	return objects_remove(catalog->objects, &digest, err);
+	if (known < 0 || (known == 0 && objects_remove(catalog->objects, digest, err) < 0))
+		return -1;
+	return catalog_run_two(catalog, "DELETE FROM unsure WHERE digest = ?1", name, NULL, err) < 0 ? -1 : 1;
 }
 
-static int remove_unwanted(struct catalog *catalog, struct error *err)
-{
-	AUTO(text_list_fini) struct text_list names = { 0 };
-	int r = 0;
+struct unsure {
+	char *name;
+	bool parts;
+};
 
-	mutex_lock(&catalog->lock);
-	names = catalog->unwanted;
-	catalog->unwanted = (struct text_list){ 0 };
-	mutex_unlock(&catalog->lock);
-	for (size_t i = 0; i < names.count; i++) {
-		if (r == 0)
-			r = remove_object(catalog, names.items[i], err);
-		if (r == 0)
-			continue;
-		/* The next time. */
-		mutex_lock(&catalog->lock);
-		text_list_add(&catalog->unwanted, names.items[i]);
-		mutex_unlock(&catalog->lock);
-	}
+static int list_unsure(struct unsure *items, size_t *out_count, struct catalog *catalog, struct error *err)
+{
+	AUTO(query_freep) struct query *query = NULL;
+	int r;
+
+	if (query_new(&query, catalog->database, "SELECT digest, parts FROM unsure LIMIT ?1", err) < 0)
+		return -1;
+	query_bind_i64(query, 1, UNSURE_MAX);
+	for (*out_count = 0; (r = query_next(query, err)) > 0; (*out_count)++)
+		items[*out_count] = (struct unsure){ query_text_copy(query, 0), query_i64(query, 1) != 0 };
 	return r;
+}
+
+static int settle_unsure(struct catalog *catalog, struct error *err)
+{
+	struct unsure items[UNSURE_MAX];
+	size_t count = 0;
+	int r = list_unsure(items, &count, catalog, err);
+
+	for (size_t i = 0; i < count; i++) {
+		struct digest digest;
+
+		if (r >= 0)
+			r = digest_parse(&digest, items[i].name, err);
+		if (r >= 0)
+			r = settle(catalog, &digest, items[i].name, items[i].parts, err);
+		free(items[i].name);
+	}
+	return r < 0 ? -1 : 0;
 }
 
 struct kept {
@@ -216,7 +257,7 @@ int catalog_tidy(struct catalog *catalog, struct error *err)
 	uint64_t limit;
 	int r;
 
-	if (!catalog->objects || remove_unwanted(catalog, err) < 0)
+	if (!catalog->objects || settle_unsure(catalog, err) < 0)
 		return catalog->objects ? -1 : 0;
 	if (!atomic_exchange(&catalog->folder_grew, false))
 		return 0;

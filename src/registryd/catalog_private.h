@@ -16,7 +16,6 @@ struct catalog {
 	int64_t bytes;		   /* of all rows, each digest once */
 	struct objects *objects;   /* borrowed; NULL: the folder is all there is */
 	atomic_bool folder_grew;   /* since it was last looked at for what is more than it may keep */
-	struct text_list unwanted; /* digests that may be in the object storage without need; guarded by lock */
 };
 
 #define WHOLLY_KNOWN(row)                                                                                              \
@@ -40,7 +39,10 @@ struct catalog_hold {
 	struct digest digest;
 };
 void catalog_hold_fini(struct catalog_hold *hold);
-/* Puts a blob that no row speaks of into the object storage, if there is one. */
+/*
+ * Puts a blob that no row speaks of into the object storage, if there is one. Written down first: whatever becomes of us
+ * before there is a row, catalog_tidy() finds it.
+ */
 int catalog_send_object(struct catalog_hold *out_hold, struct catalog *catalog, const struct digest *digest,
 			struct error *err);
 

@@ -317,7 +317,8 @@ static int open_parts(struct api *api, const struct registry_config *config, con
 	api->uploads = upload_table_new(catalog_blobs(api->catalog));
 	if (config->s3 && objects_new(&api->objects, config->s3, log, err) < 0)
 		return error_prefix(err, "s3.secret-file");
-	catalog_set_objects(api->catalog, api->objects);
+	if (catalog_set_objects(api->catalog, api->objects, err) < 0)
+		return -1;
 	if (config->upstreams.count || config->s3)
 		api->cache = cache_new(api->catalog, log, config->upstreams.items, config->upstreams.count);
 	if (config->webhooks.count) {

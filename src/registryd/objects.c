@@ -18,6 +18,7 @@
 #define TRIES_MAX 4
 #define PAUSE_FIRST_MS 200
 #define ANSWER_MAX (64 * 1024)
+#define LIST_MAX (4 * 1024 * 1024)
 
 struct objects {
 	const struct s3_config *config; /* borrowed */
@@ -93,6 +94,18 @@ void objects_hold(struct objects *objects, const struct digest *digest)
 	map_set(&objects->held, text, objects);
 }
 
+bool objects_try_hold(struct objects *objects, const struct digest *digest)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&objects->lock);
+	char text[DIGEST_TEXT_MAX];
+
+	digest_text(digest, text);
+	if (map_get(&objects->held, text))
+		return false;
+	map_set(&objects->held, text, objects);
+	return true;
+}
+
 void objects_release(struct objects *objects, const struct digest *digest)
 {
 	AUTO_UNLOCK struct mutex *held = mutex_hold(&objects->lock);
@@ -102,15 +115,22 @@ void objects_release(struct objects *objects, const struct digest *digest)
 	condition_broadcast(&objects->released);
 }
 
-static char *url_of(struct objects *objects, const char *method, const struct digest *digest, const char *query)
+/* Behind the prefix; yours. */
+static char *name_of(const struct digest *digest)
 {
 	char text[DIGEST_TEXT_MAX];
-	AUTO_FREE char *name = NULL;
 	size_t algorithm;
 
 	digest_text(digest, text);
 	algorithm = strcspn(text, ":");
-	name = xasprintf("blobs/%.*s/%s", (int)algorithm, text, text + algorithm + 1);
+	return xasprintf("blobs/%.*s/%s", (int)algorithm, text, text + algorithm + 1);
+}
+
+/* digest NULL: of the bucket. */
+static char *url_of(struct objects *objects, const char *method, const struct digest *digest, const char *query)
+{
+	AUTO_FREE char *name = digest ? name_of(digest) : xstrdup("");
+
 	return s3_url(objects->config, objects->secret,
 		      &(struct s3_request){ .method = method,
 					    .name = name,
@@ -275,10 +295,15 @@ static int put_parts(struct objects *objects, const struct digest *digest, int f
 	return r;
 }
 
+bool objects_in_parts(uint64_t size)
+{
+	return size > PART_BYTES;
+}
+
 int objects_put(struct objects *objects, const struct digest *digest, int fd, uint64_t size, struct error *err)
 {
-	int r = size > PART_BYTES ? put_parts(objects, digest, fd, size, err)
-				  : put_whole(objects, digest, fd, size, err);
+	int r = objects_in_parts(size) ? put_parts(objects, digest, fd, size, err)
+				       : put_whole(objects, digest, fd, size, err);
 
 	if (r == 0)
 		return 0;
@@ -288,6 +313,40 @@ int objects_put(struct objects *objects, const struct digest *digest, int fd, ui
 }
 
 /* ---- remove, read ---- */
+
+/* Who may put need not be allowed to list: then the storage's own rules about unfinished uploads must do. */
+static int judge_list(struct objects *objects, const struct fetch_head *head, struct error *err)
+{
+	if (head->status / 100 != 4 && head->status != 501)
+		return error_prefix(err, "object storage");
+	log_warn(objects->log, "parts of blobs that were never put together may be in the object storage",
+		 F("error", err->message));
+	error_clear(err);
+	return 0;
+}
+
+int objects_drop_parts(struct objects *objects, const struct digest *digest, struct error *err)
+{
+	AUTO_FREE char *name = name_of(digest);
+	AUTO_FREE char *whole = xasprintf("%s%s", text_or_empty(objects->config->prefix), name);
+	AUTO_FREE char *prefix = s3_encode(whole);
+	AUTO_FREE char *query = xasprintf("prefix=%s&uploads=", prefix);
+	AUTO_FREE char *url = url_of(objects, "GET", NULL, query);
+	AUTO(fetch_head_fini) struct fetch_head head = { 0 };
+	AUTO(buffer_fini) struct buffer body;
+
+	buffer_init(&body, LIST_MAX);
+	if (send_again(objects, &head, &(struct fetch_call){ .method = "GET", .url = url }, &body, err) < 0)
+		return judge_list(objects, &head, err);
+	for (const char *at = text_or_empty(buffer_text(&body)); (at = strstr(at, "<UploadId>")); at++) {
+		AUTO_FREE char *plain = xml_value(at, "UploadId");
+		AUTO_FREE char *id = plain ? s3_encode(plain) : NULL;
+
+		if (id)
+			drop_parts(objects, digest, id);
+	}
+	return 0;
+}
 
 int objects_remove(struct objects *objects, const struct digest *digest, struct error *err)
 {

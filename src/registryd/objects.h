@@ -29,9 +29,15 @@ struct upstream *objects_upstream(struct objects *objects);
 
 /* Nobody else puts or removes this one meanwhile. */
 void objects_hold(struct objects *objects, const struct digest *digest);
+/* false: somebody else does. */
+bool objects_try_hold(struct objects *objects, const struct digest *digest);
 void objects_release(struct objects *objects, const struct digest *digest);
 
+/* Is one of this size put in several requests? */
+bool objects_in_parts(uint64_t size);
 int objects_put(struct objects *objects, const struct digest *digest, int fd, uint64_t size, struct error *err);
+/* Ends what was put in parts and never put together, by whomever. */
+int objects_drop_parts(struct objects *objects, const struct digest *digest, struct error *err);
 /* 0 also if it was not there. */
 int objects_remove(struct objects *objects, const struct digest *digest, struct error *err);
 /* A URL to get it from for a while, yours. */

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """kist-registry over an S3-compatible storage: one of ours that checks signatures, and moto's (pip install 'moto[server]')."""
+import contextlib
+import http.client
+import json
 import os
 import shutil
 import subprocess
+import threading
 import urllib.request
 
 import pytest
@@ -112,6 +116,91 @@ def test_a_large_blob_goes_in_parts(serve, storage):
     assert storage.parts == {}
 
 
+def kill_within(ours, storage, method, where, act):
+    """kill -9 while the storage has done such a request but not answered it."""
+    gate = threading.Event()
+    storage.held.clear()
+    storage.hold = (method, where, gate)
+
+    def run():
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            act()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert storage.held.wait(120)
+    ours.kill()
+    storage.hold = None
+    gate.set()
+    thread.join()
+    ours.start()
+
+
+@pytest.mark.parametrize("size", [300_000, 66 << 20])
+def test_killed_within_an_upload(serve, storage, size):
+    """What was acknowledged stays, what was not leaves no object and no parts, and the next push does it."""
+    ours = serve(storage.endpoint)
+    kept, manifest = ours.push_image("team/web", "1", layer=b"kept" * 1000)
+    before = storage.names()
+    data = os.urandom(1 << 16) * (size >> 16)
+    places = [("PUT", sha(data)[7:])] if size < 64 << 20 else [("POST", "uploads="), ("PUT", "partNumber=2"), ("POST", "uploadId=")]
+    for method, where in places:
+        kill_within(ours, storage, method, where, lambda: ours.push_blob("team/web", data))
+        wait_for(lambda: storage.names() == before and not storage.parts)
+        assert ours.request("GET", f"/v2/team/web/blobs/{sha(data)}").status == 404
+    ours.push_blob("team/web", data)
+    forget_local(ours)
+    assert ours.request("GET", f"/v2/team/web/blobs/{sha(data)}").data == data
+    assert ours.request("GET", f"/v2/team/web/manifests/{kept}").data == manifest
+
+
+def collect(ours, tmp_root, on):
+    """Starts it with a collector that waits for nobody, or without one."""
+    config = json.loads((tmp_root / "registry.json").read_text())
+    config["garbage"] = {"on": on, "delay": 0, "interval": 1}
+    (tmp_root / "registry.json").write_text(json.dumps(config))
+    ours.kill()
+    ours.start()
+
+
+@pytest.mark.parametrize("by", ["hand", "collector"])
+def test_killed_within_a_removal(serve, storage, tmp_root, by):
+    """The rows are gone, the storage does not answer: the objects go after the next start, and no others."""
+    ours = serve(storage.endpoint)
+    kept, manifest = ours.push_image("team/web", "1")
+    stays = storage.names()
+    digest, _ = ours.push_image("b", "1", layer=b"other")
+    assert len(storage.names()) == len(stays) + 2
+    storage.failures = 1_000_000
+    if by == "collector":
+        # Only now: it would take what a push has not named yet.
+        collect(ours, tmp_root, on=True)
+    assert ours.request("DELETE", f"/v2/b/manifests/{digest}").status == 202
+    if by == "hand":
+        for data in (b"other", b"{}"):
+            assert ours.request("DELETE", f"/v2/b/blobs/{sha(data)}").status == 202
+    wait_for(lambda: ours.request("GET", f"/v2/b/blobs/{sha(b'other')}").status == 404)
+    assert len(storage.names()) == len(stays) + 2
+    storage.failures = 0
+    collect(ours, tmp_root, on=False)
+    wait_for(lambda: storage.names() == stays)
+    forget_local(ours)
+    assert ours.request("GET", f"/v2/team/web/manifests/{kept}").data == manifest
+    assert ours.request("GET", f"/v2/team/web/blobs/{sha(b'layer')}").data == b"layer"
+    assert ours.push_image("b", "1", layer=b"other")[0] == digest and len(storage.names()) == len(stays) + 2
+
+
+def test_parts_that_cannot_be_listed(serve, storage):
+    """A key that may put but not list: the log says what may stay, and all else goes on."""
+    ours = serve(storage.endpoint)
+    data = os.urandom(1 << 16) * 1056
+    storage.may_list = False
+    kill_within(ours, storage, "PUT", "partNumber=2", lambda: ours.push_blob("a", data))
+    wait_for(lambda: "parts of blobs that were never put together may be" in (ours.root / "log").read_text())
+    ours.push_blob("a", data)
+    assert storage.objects[name_of(sha(data))] == data
+
+
 def test_wrong_secret(serve, storage, tmp_root):
     ours = serve(storage.endpoint)
     ours.stop()
@@ -144,6 +233,11 @@ def moto(tmp_root):
     process.wait()
 
 
+def listed(moto, query):
+    with urllib.request.urlopen(f"{moto}/{BUCKET}?{query}", timeout=60) as answer:
+        return answer.read().decode()
+
+
 def test_moto(serve, moto):
     ours = serve(moto)
     layer = os.urandom(1 << 20) * 66
@@ -153,3 +247,24 @@ def test_moto(serve, moto):
     assert ours.request("GET", f"/v2/team/web/manifests/{digest}").data == manifest
     ours.request("DELETE", f"/v2/team/web/blobs/{sha(layer)}")
     assert ours.request("GET", f"/v2/team/web/blobs/{sha(layer)}").status == 404
+    # Killed somewhere within an upload in parts, and within a removal.
+    more = os.urandom(1 << 20) * 130
+
+    def push():
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            ours.push_blob("team/web", more)
+
+    thread = threading.Thread(target=push)
+    thread.start()
+    wait_for(lambda: "<UploadId>" in listed(moto, "uploads="))
+    ours.kill()
+    thread.join()
+    ours.start()
+    wait_for(lambda: "<UploadId>" not in listed(moto, "uploads=") and sha(more)[7:] not in listed(moto, "list-type=2"))
+    ours.push_blob("team/web", more)
+    assert sha(more)[7:] in listed(moto, "list-type=2")
+    ours.request("DELETE", f"/v2/team/web/blobs/{sha(more)}")
+    ours.kill()
+    ours.start()
+    wait_for(lambda: sha(more)[7:] not in listed(moto, "list-type=2"))
+    assert ours.request("GET", f"/v2/team/web/manifests/{digest}").data == manifest

@@ -32,6 +32,10 @@ class FakeS3:
     def __init__(self):
         self.objects = {}
         self.parts = {}
+        self.uploads = {}  # id -> name
+        self.may_list = True
+        self.hold = None  # (method, what the target holds, an Event): such requests are done, then wait before their answer
+        self.held = threading.Event()
         self.requests = []  # (method, name)
         self.failures = 0  # so many requests get 503
         self.lock = threading.Lock()
@@ -79,6 +83,9 @@ class FakeS3:
                 reply = (403, b"<Error><Code>SignatureDoesNotMatch</Code></Error>", {})
             else:
                 reply = getattr(self, handler.command.lower())(name, names, body, handler.headers.get("Range"))
+        if self.hold and handler.command == self.hold[0] and self.hold[1] in handler.path:
+            self.held.set()
+            self.hold[2].wait(120)
         status, data, headers = reply
         handler.send_response(status)
         for key, value in headers.items():
@@ -88,6 +95,12 @@ class FakeS3:
         handler.wfile.write(data)
 
     def get(self, name, names, body, wanted):
+        if not name and "uploads" in names:
+            if not self.may_list:
+                return 403, b"<Error><Code>AccessDenied</Code></Error>", {}
+            found = [(upload, key) for upload, key in self.uploads.items() if key.startswith(names["prefix"])]
+            listed = "".join(f"<Upload><Key>{key}</Key><UploadId>{upload}</UploadId></Upload>" for upload, key in found)
+            return 200, f"<ListMultipartUploadsResult>{listed}</ListMultipartUploadsResult>".encode(), {}
         data = self.objects.get(name)
         if data is None:
             return 404, b"<Error><Code>NoSuchKey</Code></Error>", {}
@@ -109,8 +122,10 @@ class FakeS3:
         if "uploads" in names:
             upload = f"{uuid.uuid4()}+/="
             self.parts[upload] = {}
+            self.uploads[upload] = name
             return 200, f"<InitiateMultipartUploadResult><UploadId>{upload}</UploadId></InitiateMultipartUploadResult>".encode(), {}
         parts = self.parts.pop(names["uploadId"])
+        self.uploads.pop(names["uploadId"])
         for number, (_, etag) in parts.items():
             assert f"<PartNumber>{number}</PartNumber><ETag>{etag}</ETag>".encode() in body
         self.objects[name] = b"".join(parts[number][0] for number in sorted(parts))
@@ -119,6 +134,7 @@ class FakeS3:
     def delete(self, name, names, body, wanted):
         if "uploadId" in names:
             self.parts.pop(names["uploadId"], None)
+            self.uploads.pop(names["uploadId"], None)
         else:
             self.objects.pop(name, None)
         return 204, b"", {}
