@@ -49,6 +49,9 @@ struct daemon_flags {
 	struct text_list address_pools;
 	struct text_list registry_mirrors;
 	struct text_list serve;
+	const char *serve_certificate;
+	const char *serve_key;
+	const char *serve_authorities;
 	struct text_list peers;
 	struct optional_bool tls;
 	struct optional_bool tls_verify;
@@ -153,8 +156,11 @@ static const struct option_spec flag_table[] = {
 	OPTION_TEXT("pidfile", 'p', T, pidfile, "string", "Path of the PID file (default EXEC-ROOT/kistd.pid)"),
 	OPTION_FLAG("recover", 0, T, recover, "Make a new database of what can be read of an unreadable one, and exit"),
 	OPTION_LIST("registry-mirror", 0, T, registry_mirrors, "list", "Mirror tried first for docker.io"),
-	OPTION_LIST("serve", 0, T, serve, "host:port", "Serve our images to peers, read-only, without TLS"),
-	OPTION_LIST("peer", 0, T, peers, "host:port", "Ask this kistd --serve for layers before any registry"),
+	OPTION_LIST("serve", 0, T, serve, "host:port", "Serve our images to peers, read-only"),
+	OPTION_TEXT("serve-tls-certificate", 0, T, serve_certificate, "path", "Serve them with TLS and this certificate (PEM)"),
+	OPTION_TEXT("serve-tls-key", 0, T, serve_key, "path", "and this key"),
+	OPTION_TEXT("serve-tls-client-authorities", 0, T, serve_authorities, "path", "and only to peers with a certificate signed by these"),
+	OPTION_LIST("peer", 0, T, peers, "[https://]host:port", "Ask this kistd --serve for layers before any registry"),
 	OPTION_OPT_I64("shutdown-timeout", 0, T, shutdown_timeout_s, "Seconds that requests get to end at a shutdown (default 15)"),
 	OPTION_TEXT("socket-policy", 0, T, socket_policy, "file", "What clients of each socket may ask for"),
 	OPTION_OPT_BOOL("tls", 0, T, tls, "Speak TLS on tcp:// sockets; implied by --tlsverify; --tls=false: plain, to everybody"),
@@ -248,6 +254,9 @@ static const struct json_field config_fields[] = {
 	JSON_TEXT("pidfile", T, pidfile, 0),
 	JSON_TEXT_LIST("registry-mirrors", T, registry_mirrors, 0),
 	JSON_TEXT_LIST("serve", T, serve, 0),
+	JSON_TEXT("serve-tls-certificate", T, serve_certificate, 0),
+	JSON_TEXT("serve-tls-key", T, serve_key, 0),
+	JSON_TEXT("serve-tls-client-authorities", T, serve_authorities, 0),
 	JSON_TEXT_LIST("peers", T, peers, 0),
 	JSON_MAP("runtimes", T, runtimes, daemon_runtime_fields, 0),
 	JSON_OPT_I64("shutdown-timeout", T, shutdown_timeout_s, 0),
@@ -528,6 +537,9 @@ static int merge(struct daemon_config *config, const struct daemon_flags *flags,
 	merge_list(&config->insecure_registries, &flags->insecure_registries, "insecure-registries", &conflicts);
 	merge_list(&config->registry_mirrors, &flags->registry_mirrors, "registry-mirrors", &conflicts);
 	merge_list(&config->serve, &flags->serve, "serve", &conflicts);
+	merge_text(&config->serve_certificate, flags->serve_certificate, "serve-tls-certificate", &conflicts);
+	merge_text(&config->serve_key, flags->serve_key, "serve-tls-key", &conflicts);
+	merge_text(&config->serve_authorities, flags->serve_authorities, "serve-tls-client-authorities", &conflicts);
 	merge_list(&config->peers, &flags->peers, "peers", &conflicts);
 	merge_text(&config->tls_authorities, flags->tls_authorities, "tlscacert", &conflicts);
 	merge_text(&config->tls_certificate, flags->tls_certificate, "tlscert", &conflicts);
@@ -636,6 +648,28 @@ static int check_hosts(const struct daemon_config *config, struct error *err)
 	return 0;
 }
 
+static int check_serve(const struct daemon_config *config, struct error *err)
+{
+	if (!config->serve_certificate != !config->serve_key)
+		return error_set(err, ERR_INVALID, "serve-tls-certificate and serve-tls-key belong together");
+	if (config->serve_authorities && !config->serve_certificate)
+		return error_set(err, ERR_INVALID, "serve-tls-client-authorities needs serve-tls-certificate");
+	if (config->serve_certificate && config->serve.count == 0)
+		return error_set(err, ERR_INVALID, "serve-tls-certificate is for serve, and serve names no address");
+	for (size_t i = 0; i < config->peers.count; i++) {
+		const char *peer = config->peers.items[i];
+		const char *scheme = strstr(peer, "://");
+		const char *host = scheme ? scheme + strlen("://") : peer;
+
+		if ((scheme && !text_has_prefix(peer, "https://") && !text_has_prefix(peer, "http://")) || !*host ||
+		    strpbrk(host, "/ @?#"))
+			return error_set(err, ERR_INVALID,
+					 "invalid peer %s: expected host:port, http://host:port or https://host:port",
+					 peer);
+	}
+	return 0;
+}
+
 static int check_range(struct optional_i64 value, int64_t min, int64_t max, const char *name, struct error *err)
 {
 	if (value.set && (value.value < min || value.value > max))
@@ -673,7 +707,7 @@ static int check_words(const struct daemon_config *config, struct error *err)
 		if (!strchr(config->labels.items[i], '='))
 			return error_set(err, ERR_INVALID, "bad attribute format: %s: key=value is wanted",
 					 config->labels.items[i]);
-	return check_ranges(config, err);
+	return check_serve(config, err) < 0 ? -1 : check_ranges(config, err);
 }
 
 static int check_tables(const struct daemon_config *config, struct error *err)
@@ -704,7 +738,8 @@ static int check_values(const struct daemon_config *config, struct error *err)
 	if (config->live_restore.set && !config->live_restore.value)
 		return error_set(err, ERR_INVALID,
 				 "live-restore cannot be turned off: containers always outlive kistd");
-	if (check_hosts(config, err) < 0 || check_words(config, err) < 0 || check_tables(config, err) < 0)
+	if (check_hosts(config, err) < 0 || check_words(config, err) < 0 ||
+	    check_tables(config, err) < 0)
 		return -1;
 	return log_options_check(config->log_driver, &config->log_options, err);
 }

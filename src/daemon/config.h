@@ -98,9 +98,12 @@ struct daemon_config {
 	char *log_format;
 	struct text_list insecure_registries;
 	struct text_list registry_mirrors;
-	struct text_list serve; /* host:port: our store for peers */
-	struct text_list peers; /* host:port of theirs */
-	char *tls_authorities;	/* tlscacert, tlscert, tlskey: set whenever tls or tlsverify is */
+	struct text_list serve;	 /* host:port: our store for peers */
+	char *serve_certificate; /* with serve_key: TLS there; NULL: plain */
+	char *serve_key;
+	char *serve_authorities; /* NULL: peers need no certificate */
+	struct text_list peers;	 /* [http[s]://]host:port of theirs */
+	char *tls_authorities;	 /* tlscacert, tlscert, tlskey: set whenever tls or tlsverify is */
 	char *tls_certificate;
 	char *tls_key;
 	struct optional_bool tls;

@@ -310,6 +310,13 @@ static int listen_metrics(struct daemon *daemon, struct error *err)
 	return 0;
 }
 
+static struct http_tls serve_tls(const struct daemon_config *config)
+{
+	return (struct http_tls){ .certificate = config->serve_certificate,
+				  .key = config->serve_key,
+				  .client_authorities = config->serve_authorities };
+}
+
 static int listen_peers(struct daemon *daemon, struct error *err)
 {
 	const struct http_server_options options = {
@@ -323,6 +330,7 @@ static int listen_peers(struct daemon *daemon, struct error *err)
 		.direct = true,
 	};
 	const struct text_list *addresses = &daemon->config.serve;
+	const struct http_tls tls = serve_tls(&daemon->config);
 
 	if (addresses->count == 0)
 		return 0;
@@ -330,8 +338,10 @@ static int listen_peers(struct daemon *daemon, struct error *err)
 		return -1;
 	for (size_t i = 0; i < addresses->count; i++) {
 		AUTO_FREE char *address = xasprintf("tcp://%s", addresses->items[i]);
+		int r = tls.certificate ? http_server_listen_tls(daemon->peer_server, address, &tls, err)
+					: http_server_listen(daemon->peer_server, address, (gid_t)-1, err);
 
-		if (http_server_listen(daemon->peer_server, address, (gid_t)-1, err) < 0)
+		if (r < 0)
 			return error_prefix(err, "serve");
 	}
 	return 0;
@@ -396,6 +406,16 @@ static void log_all(struct daemon *daemon, const char *message, const char *key,
 		log_warn(&daemon->log, message, F(key, values->items[i]));
 }
 
+/* A certificate has a short life: who renews it says so by a signal. */
+static void reload_serve_tls(struct daemon *daemon)
+{
+	const struct http_tls tls = serve_tls(&daemon->config);
+	AUTO(error_clear) struct error err = { 0 };
+
+	if (tls.certificate && http_server_reload_tls(daemon->peer_server, &tls, &err) < 0)
+		log_error(&daemon->log, "the certificate of serve stays what it was", F("error", err.message));
+}
+
 /* The command line and the file again: what cannot be used leaves everything as it is. */
 static void reload(struct daemon *daemon)
 {
@@ -423,6 +443,7 @@ static void reload(struct daemon *daemon)
 	__atomic_store_n(&daemon->api.policies, settings->policies, __ATOMIC_RELEASE);
 	engine_reload(daemon->engine, &settings->engine, &attributes);
 	collector_reload(daemon->collector, &settings->collector);
+	reload_serve_tls(daemon);
 	log_info(&daemon->log, "configuration reloaded", F("debug", settings->engine.debug ? "true" : "false"));
 }
 

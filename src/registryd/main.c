@@ -32,6 +32,7 @@ struct settings {
 	const char *log_level;
 	const char *certificate;
 	const char *key;
+	const char *client_authorities;
 	const char *htpasswd;
 	bool sparse;
 	bool read_only;
@@ -49,6 +50,8 @@ static const struct option_spec options[] = {
 	OPTION_TEXT("htpasswd", 0, T, htpasswd, "path", "Users and their bcrypt hashes (htpasswd -B)"),
 	OPTION_TEXT("tls-certificate", 0, T, certificate, "path", "Serve TLS with this certificate (PEM)"),
 	OPTION_TEXT("tls-key", 0, T, key, "path", "and this key"),
+	OPTION_TEXT("tls-client-authorities", 0, T, client_authorities, "path",
+		    "and only to clients with a certificate signed by these"),
 	OPTION_TEXT("log-level", 'l', T, log_level, "string", "debug, info, warn or error"),
 	OPTION_FLAG("read-only", 0, T, read_only, "Refuse everything that would change something"),
 	OPTION_FLAG("sparse", 0, T, sparse, "Take image manifests whose blobs are not here"),
@@ -221,6 +224,7 @@ static int load_config(struct registry_config *config, const struct settings *se
 	replace(&config->log_level, settings->log_level);
 	replace(&config->tls.certificate, settings->certificate);
 	replace(&config->tls.key, settings->key);
+	replace(&config->tls.client_authorities, settings->client_authorities);
 	replace(&config->auth.htpasswd, settings->htpasswd);
 	config->sparse |= settings->sparse;
 	config->read_only |= settings->read_only;

@@ -38,7 +38,7 @@ struct message_request {
 	bool verify; /* nothing is insecure, not even loopback */
 	struct text_list mirrors;
 	int64_t peer_patience_ms; /* 0: 20 */
-	struct text_list peers;	  /* host:port of engines that are asked for layers first */
+	struct text_list peers;	  /* [http[s]://]host:port of engines that are asked for layers first */
 	struct text_list certs;
 	struct text_list folders; /* certificates for this registry alone, instead of certs */
 	int64_t parallel;

@@ -11,8 +11,34 @@
 
 static const struct message_auth anonymous;
 
-void peer_list_load(struct peer_list *out_list, const struct reference *reference,
-		    const struct message_request *request, const atomic_bool *stop)
+/* Who listens to us learns what is run here: what shall be encrypted is, with a certificate that is good. */
+static int add(struct peer *peer, const char *address, const struct message_request *request, const atomic_bool *stop,
+	       struct error *err)
+{
+	struct source *source = &peer->source;
+	bool tls = text_has_prefix(address, "https://");
+	const char *scheme = strstr(address, "://");
+	const char *host = scheme ? scheme + strlen("://") : address;
+
+	if (tls && trust_load(&source->trust,
+			      &(struct trust_options){ .host = host,
+						       .folders = &request->certs,
+						       .own = &request->folders,
+						       .insecure = !remote_is_loopback(host) &&
+								   trust_is_insecure(&request->insecure, host) },
+			      err) < 0)
+		return error_prefix(err, "peer %s", address);
+	source->registry = registry_new(&(struct registry_options){ .host = host,
+								    .auth = &anonymous,
+								    .trust = &source->trust.remote,
+								    .stop = stop,
+								    .plain = !tls,
+								    .tls_only = tls });
+	return 0;
+}
+
+int peer_list_load(struct peer_list *out_list, const struct reference *reference, const struct message_request *request,
+		   const atomic_bool *stop, struct error *err)
 {
 	*out_list = (struct peer_list){ .items = xcalloc(request->peers.count + 1, sizeof(struct peer)) };
 	for (size_t i = 0; i < request->peers.count; i++) {
@@ -20,11 +46,8 @@ void peer_list_load(struct peer_list *out_list, const struct reference *referenc
 
 		out_list->items[i].patience_ms = (int)(request->peer_patience_ms ? request->peer_patience_ms
 										 : PATIENCE_MS);
-		source->registry = registry_new(&(struct registry_options){ .host = request->peers.items[i],
-									    .auth = &anonymous,
-									    .trust = &source->trust.remote,
-									    .stop = stop,
-									    .plain = true });
+		if (add(&out_list->items[i], request->peers.items[i], request, stop, err) < 0)
+			return -1;
 		source->repository = xasprintf("%s/%s", reference->domain, reference->path);
 		/* A domain with a port is no path; the digest is what counts. */
 		if (strchr(source->repository, ':')) {
@@ -34,6 +57,7 @@ void peer_list_load(struct peer_list *out_list, const struct reference *referenc
 		source->scope = source_scope(source, "pull");
 		source->digests = true;
 	}
+	return 0;
 }
 
 void peer_list_fini(struct peer_list *list)

@@ -24,9 +24,12 @@ struct peer_list {
 	size_t count;
 };
 
-/* request->peers: "host:port". All borrowed for the life of the list. */
-void peer_list_load(struct peer_list *out_list, const struct reference *reference,
-		    const struct message_request *request, const atomic_bool *stop);
+/*
+ * request->peers: "host:port" or "http://host:port", plain, and "https://host:port", with the certificates that
+ * request->certs have for it. All borrowed for the life of the list.
+ */
+int peer_list_load(struct peer_list *out_list, const struct reference *reference, const struct message_request *request,
+		   const atomic_bool *stop, struct error *err);
 void peer_list_fini(struct peer_list *list);
 /* Does it have this blob? Takes patience_ms (20) at most. */
 bool peer_has(struct peer *peer, struct remote *remote, const struct descriptor *blob);

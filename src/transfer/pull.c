@@ -427,8 +427,8 @@ int pull_open(struct pull **out_pull, const struct message_request *request, str
 		platform_copy(&pull->platform, request->platform);
 	else
 		platform_host(&pull->platform);
-	peer_list_load(&pull->peers, &pull->reference, request, &pull->stop);
-	if (source_list_load(&pull->sources, &pull->reference, request, &pull->stop, err) < 0)
+	if (peer_list_load(&pull->peers, &pull->reference, request, &pull->stop, err) < 0 ||
+	    source_list_load(&pull->sources, &pull->reference, request, &pull->stop, err) < 0)
 		return -1;
 	pull->remote = remote_new(&(struct remote_options){ .stop = &pull->stop });
 	*out_pull = take_ptr(pull);

@@ -245,15 +245,16 @@ def make_certificates(folder):
         openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-out", f"{name}.crt", "-extfile", "ext")  # fmt: skip
 
 
-@pytest.mark.parametrize("mutual", [False, True])
+@pytest.mark.parametrize("mutual", [False, "file", "flags"])
 def test_tls(tmp_root, program, mutual, busybox_layout):
     make_certificates(tmp_root)
     tls = {"certificate": str(tmp_root / "server.crt"), "key": str(tmp_root / "server.key")}
     if mutual:
         tls["client-authorities"] = str(tmp_root / "ca.crt")
     port = free_port()
-    path = write_config(tmp_root, tls=tls, root=str(tmp_root / "r"), listen=[f"127.0.0.1:{port}"])
-    server = subprocess.Popen([program("kist-registry"), "--config", str(path)], stderr=subprocess.PIPE, text=True)
+    flags = [word for name, path in tls.items() for word in (f"--tls-{name}", path)] if mutual == "flags" else []
+    path = write_config(tmp_root, **({} if flags else {"tls": tls}), root=str(tmp_root / "r"), listen=[f"127.0.0.1:{port}"])
+    server = subprocess.Popen([program("kist-registry"), "--config", str(path), *flags], stderr=subprocess.PIPE, text=True)
     try:
         while "registry is ready" not in server.stderr.readline():
             assert server.poll() is None

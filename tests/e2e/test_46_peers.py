@@ -4,17 +4,21 @@ import http.client
 import io
 import os
 import random
+import signal
 import socket
+import ssl
 import subprocess
 import tarfile
 import threading
 
 import pytest
 
+from lib.authority import Authority
 from lib.daemon import Daemon
 from lib.fake_registry import FakeRegistry, sha
 from lib.ports import free_port
-from lib.transfer import Transfer
+from lib.transfer import Refused, Transfer
+from lib.wait import wait_for
 
 
 def noise(seed, size):
@@ -32,11 +36,11 @@ def registries():
 
 @pytest.fixture
 def pull(program, tmp_path):
-    def run(fake, peers, patience=100_000):
+    def run(fake, peers, patience=100_000, **request):
         """patience in ms: a slow machine's peer may take longer than the 20 that it has by default."""
         child = Transfer(program("kist-transfer"), tmp_path)
         more = {"peerPatience": patience} if patience else {}
-        child.run(action="pull", reference=f"{fake.address}/img:1", peers=peers, **more)
+        child.run(action="pull", reference=f"{fake.address}/img:1", peers=peers, **more, **request)
         return child
 
     return run
@@ -195,3 +199,93 @@ def test_serve(serving, registries, pull, tmp_path):
     # And skopeo an image.
     subprocess.run(["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{address}/img@{sha(data)}"],
                    check=True, capture_output=True, env=dict(os.environ, HOME=str(tmp_path)))  # fmt: skip
+
+
+# ---- with TLS ----
+
+
+def ask_tls(address, folder, client=None):
+    """(status, the server's certificate)"""
+    context = ssl.create_default_context(cafile=folder / "ca.pem")
+    if client:
+        context.load_cert_chain(client / "cert.pem", client / "key.pem")
+    connection = http.client.HTTPSConnection(address, context=context, timeout=120)
+    connection.request("GET", "/v2/")
+    certificate = connection.sock.getpeercert(True)
+    return connection.getresponse().status, certificate
+
+
+def test_serve_with_tls(tmp_root, program, registries, pull, tmp_path):
+    """Only peers with a certificate get layers, also by --peer https://; the registry has lost them. SIGHUP renews ours."""
+    ours, theirs = Authority(tmp_path / "ours"), Authority(tmp_path / "theirs")
+    server, client, stranger = ours.issue("server", "serverAuth"), ours.issue("client", "clientAuth"), theirs.issue("client", "clientAuth")
+    address = f"127.0.0.1:{free_port()}"
+    daemon = Daemon(tmp_root, program, ["--serve", address, "--serve-tls-certificate", server / "cert.pem", "--serve-tls-key",
+                                        server / "key.pem", "--serve-tls-client-authorities", server / "ca.pem"])  # fmt: skip
+    daemon.start()
+    try:
+        fake, _ = registries
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as archive:
+            entry = tarfile.TarInfo("noise")
+            entry.size = 50_000
+            archive.addfile(entry, io.BytesIO(noise(2, 50_000)))
+        layer = fake.add_image(["1"], [packed.getvalue()])["layers"][0]["digest"]
+        daemon.docker("pull", f"{fake.address}/img:1")
+        status, before = ask_tls(address, server, client)
+        assert status == 200
+        for other in (None, stranger):
+            with pytest.raises((ssl.SSLError, ConnectionError, http.client.HTTPException)):
+                ask_tls(address, server, other)
+        del fake.blobs[layer]
+        certs = tmp_path / "certs" / address
+        certs.mkdir(parents=True)
+        run = {"certs": [str(tmp_path / "certs")]}
+        # Without its authority, without a certificate of our own, or in plain: it is no help.
+        for files in ({}, {"ca.crt": server / "ca.pem"}):
+            for name, path in files.items():
+                (certs / name).write_bytes(path.read_bytes())
+            with pytest.raises(Refused):
+                pull(fake, [f"https://{address}"], **run)
+        (certs / "us.cert").write_bytes((client / "cert.pem").read_bytes())
+        with pytest.raises(Refused, match="us.key"):
+            pull(fake, [f"https://{address}"], **run)
+        (certs / "us.key").write_bytes((client / "key.pem").read_bytes())
+        with pytest.raises(Refused):
+            pull(fake, [address], **run)
+        child = pull(fake, [f"https://{address}"], **run)
+        assert child.path_of(0).with_suffix(".tar").read_bytes() == packed.getvalue()
+        again = ours.issue("renewed", "serverAuth")
+        for name in ("cert.pem", "key.pem"):
+            (server / name).write_bytes((again / name).read_bytes())
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: ask_tls(address, server, client)[1] != before)
+    finally:
+        daemon.finish()
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (["--serve", "127.0.0.1:1", "--serve-tls-certificate", "c"], "serve-tls-certificate and serve-tls-key belong together"),
+        (["--serve", "127.0.0.1:1", "--serve-tls-key", "k"], "serve-tls-certificate and serve-tls-key belong together"),
+        (["--serve", "127.0.0.1:1", "--serve-tls-client-authorities", "a"], "serve-tls-client-authorities needs serve-tls-certificate"),
+        (["--serve-tls-certificate", "c", "--serve-tls-key", "k"], "serve names no address"),
+        (["--peer", "ftp://a:1"], "invalid peer ftp://a:1: expected host:port, http://host:port or https://host:port"),
+        (["--peer", "https://"], "invalid peer https://"),
+        (["--peer", "https://a:1/v2"], "invalid peer https://a:1/v2"),
+    ],
+)
+def test_what_is_half_given(program, tmp_path, options, words):
+    (tmp_path / "daemon.json").write_text("{}")
+    run = subprocess.run([program("kistd"), "--validate", "--config-file", tmp_path / "daemon.json", *options], capture_output=True,
+                         text=True, timeout=120, check=False)  # fmt: skip
+    assert run.returncode != 0 and words in run.stderr, run.stderr
+
+
+def test_unusable_certificates_are_named(tmp_root, program, tmp_path):
+    server = Authority(tmp_path / "ours").issue("server", "serverAuth")
+    run = subprocess.run([program("kistd"), "--data-root", tmp_root / "d", "--exec-root", tmp_root / "x", "--bridge", "none", "--serve",
+                          f"127.0.0.1:{free_port()}", "--serve-tls-certificate", server / "none.pem", "--serve-tls-key",
+                          server / "key.pem"], capture_output=True, text=True, timeout=120, check=False)  # fmt: skip
+    assert run.returncode == 1 and "serve: " in run.stderr and "none.pem" in run.stderr
