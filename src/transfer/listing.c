@@ -6,15 +6,12 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
-#include "oci/manifest.h"
-#include "transfer/document.h"
 #include "transfer/refusal.h"
 #include "json/json.h"
 
 #define PAGE_BYTES_MAX (8 * 1024 * 1024)
 /* Bounds a registry that never ends: also what fits into one answer. */
 #define NAMES_MAX 200000
-#define EMPTY_INDEX "{\"schemaVersion\":2,\"mediaType\":\"" MEDIA_OCI_INDEX "\",\"manifests\":[]}"
 
 struct page {
 	struct text_list tags;
@@ -27,8 +24,8 @@ static const struct json_field page_fields[] = {
 	JSON_END,
 };
 
-/* RFC 8288: </v2/_catalog?last=b&n=2>; rel="next". The URL of the next page (yours), or NULL. */
-static char *next_page(const struct remote_response *response)
+/* RFC 8288: </v2/_catalog?last=b&n=2>; rel="next". */
+char *listing_next_page(const struct remote_response *response)
 {
 	const char *link = remote_header(response, "link");
 	const char *start = link ? strchr(link, '<') : NULL;
@@ -76,7 +73,7 @@ static int list_pages(struct text_list *out_names, const struct source *source, 
 			return refusal_error(&response, NULL, err);
 		more = take_page(out_names, &response, err);
 		free(url);
-		url = next_page(&response);
+		url = listing_next_page(&response);
 		if (more > 0 && !url)
 			more = 0;
 	}
@@ -118,49 +115,6 @@ int listing_search(char **out_text, const struct source *source, struct remote *
 		return -1;
 	if (response.status == 404 || response.status == 405 || response.status == 410 || response.status == 501)
 		return 0;
-	if (response.status != 200)
-		return refusal_error(&response, NULL, err);
-	*out_text = xstrdup(buffer_text(&response.body));
-	return 0;
-}
-
-/* ---- referrers ---- */
-
-/* distribution-spec, "Referrers tag schema": sha256:abc is at the tag sha256-abc. */
-static int fallback(char **out_text, const struct source *source, struct remote *remote, const char *digest,
-		    struct error *err)
-{
-	AUTO(remote_response_fini) struct remote_response response = { 0 };
-	AUTO_FREE char *tag = xstrdup(digest);
-	char *colon = strchr(tag, ':');
-
-	if (colon)
-		*colon = '-';
-	if (document_request(&response, source, remote, "GET", tag, err) < 0)
-		return -1;
-	if (response.status != 200 && response.status != 404)
-		return refusal_error(&response, NULL, err);
-	*out_text = xstrdup(response.status == 200 ? buffer_text(&response.body) : EMPTY_INDEX);
-	return 0;
-}
-
-int listing_referrers(char **out_text, const struct source *source, struct remote *remote, const char *digest,
-		      struct error *err)
-{
-	AUTO(remote_response_fini) struct remote_response response = { 0 };
-	AUTO_FREE char *path = xasprintf("%s/referrers/%s", source->repository, digest);
-	const char *type;
-
-	if (!digest_is_valid(digest))
-		return error_set(err, ERR_INVALID, "\"%s\" is no digest", digest);
-	if (registry_send(
-		    &response, source->registry, remote,
-		    &(struct registry_call){ .path = path, .scope = source->scope, .body_limit = MANIFEST_SIZE_MAX },
-		    err) < 0)
-		return -1;
-	type = text_or_empty(remote_header(&response, "content-type"));
-	if (response.status == 404 || (response.status == 200 && !text_has_prefix(type, MEDIA_OCI_INDEX)))
-		return fallback(out_text, source, remote, digest, err);
 	if (response.status != 200)
 		return refusal_error(&response, NULL, err);
 	*out_text = xstrdup(buffer_text(&response.body));

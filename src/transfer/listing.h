@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * listing.h - inside kist-transfer: what a registry lists: tags, repositories
- * (page by page, as its Link headers say) and referrers.
+ * listing.h - inside kist-transfer: what a registry lists: tags and repositories
+ * (page by page, as its Link headers say).
  */
 #pragma once
 
@@ -16,6 +16,5 @@ int listing_catalog(struct text_list *out_names, const struct source *source, st
  */
 int listing_search(char **out_text, const struct source *source, struct remote *remote, const char *domain,
 		   const char *term, uint64_t limit, struct error *err);
-/* The text of an index (yours): from the referrers API, or what the fallback tag holds, or an empty one. */
-int listing_referrers(char **out_text, const struct source *source, struct remote *remote, const char *digest,
-		      struct error *err);
+/* The URL of the next page (yours), as a Link header says it, or NULL. */
+char *listing_next_page(const struct remote_response *response);

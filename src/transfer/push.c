@@ -20,6 +20,7 @@
 #include "oci/reference.h"
 #include "transfer/crew.h"
 #include "transfer/pack.h"
+#include "transfer/referrers.h"
 #include "transfer/refusal.h"
 #include "transfer/source.h"
 #include "transfer/upload.h"
@@ -244,7 +245,10 @@ static int put_manifest(struct push *push, const struct message_reply *reply, st
 	end->digest = xstrdup(digest_name);
 	end->media_type = xstrdup(reply->media_type);
 	end->size = strlen(text);
-	return 0;
+	return referrers_note(
+		push->source, remote,
+		&(struct referrers_put){ .text = text, .media_type = reply->media_type, .scope = push->scope },
+		&response, err);
 }
 
 static int push_manifest(struct push *push, struct message_event *end, struct error *err)

@@ -18,6 +18,7 @@
 #include "transfer/document.h"
 #include "transfer/layer.h"
 #include "transfer/listing.h"
+#include "transfer/referrers.h"
 #include "transfer/refusal.h"
 #include "transfer/upload.h"
 
@@ -209,15 +210,23 @@ static int call_manifest(struct job *job, const char *method, const char *action
 static int do_put_manifest(struct job *job, struct error *err)
 {
 	AUTO(remote_response_fini) struct remote_response response = { 0 };
+	AUTO_FREE char *scope = NULL;
 
 	if (!job->ask.text)
 		return error_set(err, ERR_INVALID, "no manifest to put");
 	if (call_manifest(job, "PUT", "pull,push", &response, err) < 0)
 		return -1;
-	if (response.status / 100 == 2)
-		return 0;
-	refusal_error(&response, NULL, err);
-	return error_prefix(err, "push the manifest");
+	if (response.status / 100 != 2) {
+		refusal_error(&response, NULL, err);
+		return error_prefix(err, "push the manifest");
+	}
+	scope = source_scope(job->serve->own, "pull,push");
+	return referrers_note(job->serve->own, job->remote,
+			      &(struct referrers_put){ .text = job->ask.text,
+						       .media_type = job->ask.media_type,
+						       .digest = digest_is_valid(job->ask.what) ? job->ask.what : NULL,
+						       .scope = scope },
+			      &response, err);
 }
 
 static int do_delete(struct job *job, struct error *err)
@@ -270,7 +279,7 @@ static int do_search(struct job *job, struct error *err)
 
 static int do_referrers(struct job *job, struct error *err)
 {
-	return listing_referrers(&job->answer.text, reading_source(job), job->remote, job->ask.what, err);
+	return referrers_list(&job->answer.text, reading_source(job), job->remote, job->ask.what, err);
 }
 
 static const struct {

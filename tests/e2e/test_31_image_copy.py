@@ -222,6 +222,20 @@ def test_referrers(kist, fake):
     assert found == f"{sha(b'1')} application/spdx+json\n"
 
 
+def test_referrers_in_pages(kist, fake):
+    """As a registry gives them that has thousands; one that sends the same page for ever is left."""
+    manifest = fake.add_image(["1"], [tar_of({"f": b"x"})])
+    path = f"/v2/img/referrers/{sha(json.dumps(manifest).encode())}"
+    entries = [{"mediaType": MANIFEST, "digest": sha(bytes([i])), "size": 1, "artifactType": f"text/{i}"} for i in range(5)]
+    for page, (first, more) in enumerate([(0, 1), (2, 2), (4, 2)]):
+        body = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries[first : first + 2]}).encode()
+        target = path if page == 0 else f"{path}?page={page}"
+        fake.answers[target] = ({"Content-Type": INDEX, "Link": f'<{path}?page={more}>; rel="next"'}, body)
+    found = kist("image", "referrers", f"{fake.address}/img:1").stdout
+    assert found.splitlines() == [f"{entry['digest']} {entry['artifactType']}" for entry in entries]
+    assert kist("image", "referrers", "--artifact-type", "text/4", f"{fake.address}/img:1").stdout == f"{sha(bytes([4]))} text/4\n"
+
+
 def test_validate_an_artifact(kist, fake):
     """What oras pushes: files that are called layers and are none, and a config that is no image's."""
     file, config = b"hello", b"{}"

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from lib import needs
+from lib.crane import find as find_crane
 from lib.kist_registry import KistRegistry
 
 CONTAINERD = """
@@ -38,8 +39,8 @@ def source(ours, busybox_layout):
 
 
 def need(program):
-    """crane and oras are no packages of Debian 12: they are asked where somebody has put them into $PATH."""
-    if program in ("crane", "oras") and not shutil.which(program):
+    """oras is no package of Debian 12: it is asked where somebody has put it into $PATH."""
+    if program == "oras" and not shutil.which(program):
         pytest.skip(f"Debian 12 has no {program}, and none is in $PATH")
     needs.programs(program)
 
@@ -139,14 +140,14 @@ def test_containerd(ours, source, ctr, tmp_root, program):
 
 
 def test_crane(ours, source):
-    need("crane")
+    crane = find_crane()
     target = f"{ours.address}/crane/back:2"
-    subprocess.run(["crane", "--insecure", "copy", source, target], check=True, capture_output=True, timeout=300)
+    subprocess.run([crane, "--insecure", "copy", source, target], check=True, capture_output=True, timeout=300)
     assert digest_of(ours, "crane/back", "2") == digest_of(ours, "source/busybox", "1")
-    listed = subprocess.run(["crane", "--insecure", "ls", f"{ours.address}/crane/back"], check=True, capture_output=True,
+    listed = subprocess.run([crane, "--insecure", "ls", f"{ours.address}/crane/back"], check=True, capture_output=True,
                             text=True, timeout=300)  # fmt: skip
     assert listed.stdout.split() == ["2"]
-    subprocess.run(["crane", "--insecure", "validate", "--remote", target], check=True, capture_output=True, timeout=300)
+    subprocess.run([crane, "--insecure", "validate", "--remote", target], check=True, capture_output=True, timeout=300)
 
 
 def test_oras(ours, tmp_root):

@@ -39,6 +39,7 @@ class FakeRegistry:
         self.extra = {}  # headers of every manifest
         self.rate = None  # bytes a second of each connection
         self.digest_header = False
+        self.answers = {}  # target -> (headers, bytes): said before anything else is looked at
         self.lock = threading.Lock()
         owner = self
 
@@ -126,6 +127,8 @@ class FakeRegistry:
         with self.lock:
             self.requests.append((handler.command, handler.path, dict(handler.headers)))
             status = self.statuses.pop(0) if self.statuses else None
+        if handler.path in self.answers:
+            return self._send(handler, 200, *self.answers[handler.path])
         if status:
             return self._error(handler, status[0], "UNAVAILABLE", status[1])
         if self.login and (path.path == "/token" or not self.token_server) and not self._is_known(handler):
