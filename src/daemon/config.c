@@ -738,8 +738,7 @@ static int check_values(const struct daemon_config *config, struct error *err)
 	if (config->live_restore.set && !config->live_restore.value)
 		return error_set(err, ERR_INVALID,
 				 "live-restore cannot be turned off: containers always outlive kistd");
-	if (check_hosts(config, err) < 0 || check_words(config, err) < 0 ||
-	    check_tables(config, err) < 0)
+	if (check_hosts(config, err) < 0 || check_words(config, err) < 0 || check_tables(config, err) < 0)
 		return -1;
 	return log_options_check(config->log_driver, &config->log_options, err);
 }
