@@ -143,3 +143,18 @@ int attributes_copy_xattrs(int from, int to, bool foreign, const char *path, str
 			return -1;
 	return 0;
 }
+
+int attributes_copy_fd(int from, int to, const struct stat *st, const char *path, struct error *err)
+{
+	struct timespec times[2];
+
+	to_times(times, &st->st_mtim);
+	/* A change of the owner would take capabilities away: it comes before the xattrs. */
+	if (fchown(to, st->st_uid, st->st_gid) < 0)
+		return tree_fail(err, errno, "change the owner of", path);
+	if (attributes_copy_xattrs(from, to, false, path, err) < 0)
+		return -1;
+	if (fchmod(to, st->st_mode & 07777) < 0)
+		return tree_fail(err, errno, "change the mode of", path);
+	return futimens(to, times) < 0 ? tree_fail(err, errno, "set the times of", path) : 0;
+}

@@ -40,5 +40,7 @@ int attributes_set_times(int dir_fd, const char *name, const struct timespec *mt
  * whose word about trust and labels means nothing here.
  */
 int attributes_copy_xattrs(int from, int to, bool foreign, const char *path, struct error *err);
+/* Everything an open regular file or directory has, to another: owner, xattrs, mode, times. */
+int attributes_copy_fd(int from, int to, const struct stat *st, const char *path, struct error *err);
 /* overlay's own words, which a layer must not say: trusted.overlay.*, user.overlay.* */
 bool attributes_xattr_is_private(const char *name);

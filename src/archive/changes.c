@@ -109,6 +109,17 @@ static int list_below(struct listing *listing, int dir_fd, const char *path, str
 	return r;
 }
 
+void changes_write(struct text *out, const struct text_list *lines)
+{
+	for (size_t i = 0; i < lines->count; i++) {
+		const char *mark = strrchr(lines->items[i], '\1');
+
+		text_add_char(out, mark[1]);
+		text_add_bytes(out, lines->items[i], (size_t)(mark - lines->items[i]));
+		text_add_char(out, '\0');
+	}
+}
+
 int changes_list(struct text *out, const struct mount_point_search *search, const struct map *skip, struct error *err)
 {
 	struct listing listing = { .search = search, .skip = skip };
@@ -117,13 +128,7 @@ int changes_list(struct text *out, const struct mount_point_search *search, cons
 	map_init(&listing.known, NULL);
 	r = list_below(&listing, search->upper_fd, "", err);
 	text_list_sort(&listing.lines);
-	for (size_t i = 0; i < listing.lines.count; i++) {
-		const char *mark = strrchr(listing.lines.items[i], '\1');
-
-		text_add_char(out, mark[1]);
-		text_add_bytes(out, listing.lines.items[i], (size_t)(mark - listing.lines.items[i]));
-		text_add_char(out, '\0');
-	}
+	changes_write(out, &listing.lines);
 	text_list_fini(&listing.lines);
 	map_fini(&listing.known);
 	return r;

@@ -10,4 +10,6 @@
 #include "base/text.h"
 
 /* Adds "A/path", "C/path" or "D/path", each followed by a NUL, sorted by path. `skip`: paths that do not count. */
+/* The same for lines that were found another way (differences.h). */
+void changes_write(struct text *out, const struct text_list *lines);
 int changes_list(struct text *out, const struct mount_point_search *search, const struct map *skip, struct error *err);

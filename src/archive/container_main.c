@@ -51,6 +51,7 @@ struct request {
 	bool running;	     /* the root comes as a descriptor */
 	bool user_namespace; /* and its user namespace as the next one: owners are what they are there */
 	bool read_only;
+	bool whole;	 /* the upper directory holds everything: no overlay */
 	bool keep_kinds; /* a directory never replaces anything else, nor the other way round */
 	const char *upper;
 	const char *work;
@@ -83,9 +84,8 @@ static bool take_key(struct request *request, const char *key, const char *value
 		const char *key;
 		bool *target;
 	} flags[] = {
-		{ "running", &request->running },
-		{ "user-namespace", &request->user_namespace },
-		{ "read-only", &request->read_only },
+		{ "running", &request->running },	{ "user-namespace", &request->user_namespace },
+		{ "read-only", &request->read_only },	{ "whole", &request->whole },
 		{ "keep-kinds", &request->keep_kinds },
 	};
 
@@ -99,6 +99,9 @@ static bool take_key(struct request *request, const char *key, const char *value
 			*flags[i].target = true;
 			return true;
 		}
+	/* What only kist-files wants to know of a tree. */
+	if (text_equal(key, "since"))
+		return true;
 	if (text_equal(key, "lower"))
 		text_list_add(&request->lower, value);
 	else if (text_equal(key, "mount"))
@@ -150,7 +153,7 @@ static int mount_layers(const struct request *request, bool look, struct error *
 
 	if (!request->upper)
 		return usage(err);
-	if (request->lower.count == 0)
+	if (request->lower.count == 0 || request->whole)
 		return bind_layer(request->upper, err);
 	data = look ? xasprintf("lowerdir=%s:%s", request->upper, lowers)
 		    : xasprintf("lowerdir=%s,upperdir=%s,workdir=%s,index=off,redirect_dir=off,metacopy=off", lowers,

@@ -3,14 +3,16 @@
  * kist-files - work on files that strangers named: COPY into an image, the
  * changes of a container as a layer. Run by store/files.c only:
  *
- *   kist-files copy|hash|mkdir|diff|changes
+ *   kist-files copy|hash|mkdir|diff|changes|size|clone|merge
  *
  * Descriptors: 0 the request, "key=value" texts each ended by a NUL; 1 the
  * output (hash, diff: a tar stream; changes: see changes.h); 3 the report;
  * 4 the source directory, if the request says "source-fd=1". Paths of layers
  * in the request are kistd's own; everything else is looked up inside roots.
  * The overlay of a target or source is mounted detached: it has no path and
- * goes with this process. The report is 'R' and struct files_report, or 'E' and
+ * goes with this process; with "whole=1" there is none, the upper directory holds
+ * everything. clone fills it from the source, merge puts the rest of `from` below
+ * what `to` has (compose.h), both folders below `base`. The report is 'R' and struct files_report, or 'E' and
  * the error.
  */
 #include <errno.h>
@@ -22,9 +24,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "archive/attributes.h"
 #include "archive/changes.h"
 #include "archive/clamp.h"
+#include "archive/compose.h"
 #include "archive/copy.h"
+#include "archive/differences.h"
 #include "archive/jail.h"
 #include "archive/mount_points.h"
 #include "archive/pack.h"
@@ -32,6 +37,7 @@
 #include "archive/tree.h"
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "sys/mount_api.h"
 
@@ -48,6 +54,13 @@ struct request {
 	const char *work;
 	const char *path; /* mkdir */
 	struct text_list mounts;
+	const char *base; /* merge */
+	const char *to;
+	const char *from;
+	struct map hidden;
+	struct map opaque;
+	struct timespec since; /* when an upper directory that is whole had nothing changed */
+	bool whole;
 	bool source_is_fd;
 	bool remove_mount_points;
 	bool hash_owners;
@@ -70,6 +83,8 @@ static bool set_text(struct request *request, const char *key, const char *value
 		{ "upper", &request->upper },	   { "work", &request->work },
 		{ "path", &request->path },	   { "destination", &request->copy.destination },
 		{ "chown", &request->copy.chown }, { "chmod", &request->copy.chmod },
+		{ "base", &request->base },	   { "to", &request->to },
+		{ "from", &request->from },
 	};
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
@@ -110,7 +125,7 @@ static bool set_flag(struct request *request, const char *key)
 	} flags[] = {
 		{ "source-fd", &request->source_is_fd },     { "remove-mount-points", &request->remove_mount_points },
 		{ "keep-owner", &request->copy.keep_owner }, { "parents", &request->copy.parents },
-		{ "hash-owners", &request->hash_owners },
+		{ "hash-owners", &request->hash_owners },    { "whole", &request->whole },
 	};
 
 	for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++) {
@@ -120,6 +135,33 @@ static bool set_flag(struct request *request, const char *key)
 		}
 	}
 	return false;
+}
+
+static int parse_since(struct timespec *out_since, const char *value)
+{
+	int64_t nanoseconds;
+
+	if (text_parse_i64(&nanoseconds, value, 0, INT64_MAX) < 0)
+		return -1;
+	*out_since = (struct timespec){ nanoseconds / CLOCK_SECOND, nanoseconds % CLOCK_SECOND };
+	return 0;
+}
+
+static int set_other(struct request *request, const char *key, const char *value, struct error *err)
+{
+	if (text_equal(key, "exclude"))
+		return pattern_list_add(&request->copy.excludes, value, err);
+	if (text_equal(key, "latest"))
+		return text_parse_i64(&request->latest_s, value, INT64_MIN, INT64_MAX) < 0 ? usage(err) : 0;
+	if (text_equal(key, "since"))
+		return parse_since(&request->since, value) < 0 ? usage(err) : 0;
+	if (text_equal(key, "hidden"))
+		map_set(&request->hidden, value, request);
+	else if (text_equal(key, "opaque"))
+		map_set(&request->opaque, value, request);
+	else if (!set_text(request, key, value) && !add_item(request, key, value) && !set_flag(request, key))
+		return usage(err);
+	return 0;
 }
 
 /* data ends with a NUL of its own behind the last text's. */
@@ -135,16 +177,8 @@ static int parse_request(struct request *request, char *data, size_t size, struc
 		if (!value)
 			return usage(err);
 		*value++ = '\0';
-		if (text_equal(key, "exclude")) {
-			if (pattern_list_add(&request->copy.excludes, value, err) < 0)
-				return -1;
-		} else if (text_equal(key, "latest")) {
-			if (text_parse_i64(&request->latest_s, value, INT64_MIN, INT64_MAX) < 0)
-				return usage(err);
-		} else if (!set_text(request, key, value) && !add_item(request, key, value) &&
-			   !set_flag(request, key)) {
-			return usage(err);
-		}
+		if (set_other(request, key, value, err) < 0)
+			return -1;
 	}
 	return 0;
 }
@@ -177,6 +211,13 @@ static int mount_tree(const struct text_list *lower, const char *upper, const ch
 			 err);
 }
 
+static int open_target(const struct request *request, struct error *err)
+{
+	static const struct text_list none;
+
+	return mount_tree(request->whole ? &none : &request->lower, request->upper, request->work, err);
+}
+
 static int open_source(const struct request *request, struct error *err)
 {
 	int fd = SOURCE_FD;
@@ -195,7 +236,7 @@ static int run_copy(struct request *request, struct files_report *report, struct
 	request->copy.source_fd = open_source(request, err);
 	if (request->copy.source_fd < 0)
 		return -1;
-	request->copy.target_fd = mount_tree(&request->lower, request->upper, request->work, err);
+	request->copy.target_fd = open_target(request, err);
 	if (request->copy.target_fd < 0 || jail_confine(&request->copy.target_fd, err) < 0)
 		return -1;
 	report->changed = 1;
@@ -209,7 +250,7 @@ static int run_mkdir(struct request *request, struct files_report *report, struc
 
 	if (!request->upper || !request->path)
 		return usage(err);
-	target_fd = mount_tree(&request->lower, request->upper, request->work, err);
+	target_fd = open_target(request, err);
 	if (target_fd < 0 || jail_confine(&target_fd, err) < 0)
 		return -1;
 	r = copy_make_directory(target_fd, request->path, request->copy.chown, err);
@@ -245,7 +286,8 @@ static int open_search(struct mount_point_search *search, int *lower_fds, const 
 	if (!request->upper || request->lower.count > LOWER_MAX)
 		return usage(err);
 	search->upper_fd = open_path(request->upper, err);
-	if (search->upper_fd < 0 || jail_lock_directory(&search->upper_fd, !request->remove_mount_points, err) < 0)
+	if (search->upper_fd < 0 ||
+	    jail_lock_directory(&search->upper_fd, !request->remove_mount_points || request->whole, err) < 0)
 		return -1;
 	for (size_t i = 0; i < request->lower.count; i++) {
 		lower_fds[i] = open_path(request->lower.items[i], err);
@@ -270,10 +312,15 @@ static bool root_changed(const struct mount_point_search *search)
 }
 
 static int pack_upper(const struct request *request, const struct mount_point_search *search,
-		      const struct map *mount_points, struct files_report *report, struct error *err)
+		      const struct map *mount_points, const struct differences *only, struct files_report *report,
+		      struct error *err)
 {
 	const struct pack_settings settings = {
-		.out_fd = STDOUT_FILENO, .overlay = true, .latest_s = request->latest_s, .skip = mount_points
+		.out_fd = STDOUT_FILENO,
+		.overlay = !request->whole,
+		.latest_s = request->latest_s,
+		.skip = mount_points,
+		.only = only,
 	};
 	AUTO(pack_freep) struct pack *pack = pack_new(&settings);
 	struct pack_counts counts;
@@ -305,7 +352,7 @@ static int run_upper(struct request *request, bool list, struct files_report *re
 	if (r == 0 && request->remove_mount_points && request->latest_s >= 0)
 		r = clamp_times(search.upper_fd, request->latest_s, err);
 	if (r == 0 && !list)
-		r = pack_upper(request, &search, &mount_points, report, err);
+		r = pack_upper(request, &search, &mount_points, NULL, report, err);
 	if (r == 0 && list)
 		r = changes_list(&out, &search, &mount_points, err);
 	map_fini(&mount_points);
@@ -317,6 +364,87 @@ static int run_upper(struct request *request, bool list, struct files_report *re
 	return r;
 }
 
+enum wanted { WANTED_DIFF, WANTED_CHANGES, WANTED_SIZE };
+
+/* An upper directory that holds everything: what is in it is no change, what is different is. */
+static int run_whole(const struct request *request, enum wanted wanted, struct files_report *report, struct error *err)
+{
+	AUTO(differences_fini) struct differences found = { .bytes = 0 };
+	AUTO(text_fini) struct text out = { 0 };
+	struct mount_point_search search = { .upper_fd = -1 };
+	struct differences_search compared = { .lower_fd = -1, .since = request->since };
+	int lower_fds[LOWER_MAX];
+	struct map mount_points;
+	int r;
+
+	if (open_search(&search, lower_fds, request, err) < 0)
+		return -1;
+	map_init(&mount_points, NULL);
+	compared.upper_fd = search.upper_fd;
+	compared.skip = &mount_points;
+	if (search.lower_count > 0)
+		compared.lower_fd = openat(lower_fds[0], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	r = mount_points_find(&mount_points, &search, err);
+	if (r == 0)
+		r = differences_find(&found, &compared, err);
+	report->bytes = found.bytes;
+	if (r == 0 && wanted == WANTED_DIFF)
+		r = pack_upper(request, &search, &mount_points, &found, report, err);
+	if (r == 0 && wanted == WANTED_CHANGES)
+		changes_write(&out, &found.lines);
+	map_fini(&mount_points);
+	if (r == 0 && out.size > 0 && write_full(STDOUT_FILENO, out.data, out.size) < 0)
+		return error_set(err, ERR_CANCELED, "nobody reads the list");
+	return r;
+}
+
+/* A container's tree, from the one its image has. */
+static int run_clone(const struct request *request, struct error *err)
+{
+	struct compose_settings settings = { .to_fd = -1 };
+	struct stat st;
+
+	if (!request->upper || request->source_lower.count != 1)
+		return usage(err);
+	settings.to_fd = open_path(request->upper, err);
+	settings.from_fd = settings.to_fd < 0 ? -1 : open_path(request->source_lower.items[0], err);
+	if (settings.from_fd < 0 || jail_lock_directory(&settings.from_fd, true, err) < 0 ||
+	    jail_lock_directory(&settings.to_fd, false, err) < 0 || jail_confine(&settings.to_fd, err) < 0)
+		return -1;
+	settings.from_fd = openat(settings.from_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (settings.from_fd < 0 || fstat(settings.from_fd, &st) < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "open %s", request->source_lower.items[0]);
+	if (compose_run(&settings, err) < 0)
+		return -1;
+	return attributes_copy_fd(settings.from_fd, settings.to_fd, &st, "/", err);
+}
+
+/* Links go from one folder to the other: both are below one mount, and nothing else is. */
+static int run_merge(const struct request *request, struct error *err)
+{
+	const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	struct compose_settings settings = { .link = true, .hidden = &request->hidden, .opaque = &request->opaque };
+	int base;
+
+	if (!request->base || !request->to || !request->from)
+		return usage(err);
+	base = open_path(request->base, err);
+	if (base < 0 || jail_lock_directory(&base, false, err) < 0 || jail_confine(&base, err) < 0)
+		return -1;
+	settings.to_fd = openat(base, request->to, flags);
+	settings.from_fd = openat(base, request->from, flags);
+	if (settings.to_fd < 0 || settings.from_fd < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "open %s and %s", request->to, request->from);
+	return compose_run(&settings, err);
+}
+
+static int run_changes(struct request *request, enum wanted wanted, struct files_report *report, struct error *err)
+{
+	if (request->whole)
+		return run_whole(request, wanted, report, err);
+	return wanted == WANTED_SIZE ? usage(err) : run_upper(request, wanted == WANTED_CHANGES, report, err);
+}
+
 static int run(struct files_report *report, int argc, char **argv, struct error *err)
 {
 	struct request request = { .latest_s = -1 };
@@ -324,6 +452,8 @@ static int run(struct files_report *report, int argc, char **argv, struct error 
 	size_t size;
 	int r;
 
+	map_init(&request.hidden, NULL);
+	map_init(&request.opaque, NULL);
 	if (argc != 2)
 		return usage(err);
 	/* Never freed: the request points into it, and the process ends with it. */
@@ -339,9 +469,15 @@ static int run(struct files_report *report, int argc, char **argv, struct error 
 	if (text_equal(argv[1], "hash"))
 		return run_hash(&request, report, err);
 	if (text_equal(argv[1], "diff"))
-		return run_upper(&request, false, report, err);
+		return run_changes(&request, WANTED_DIFF, report, err);
 	if (text_equal(argv[1], "changes"))
-		return run_upper(&request, true, report, err);
+		return run_changes(&request, WANTED_CHANGES, report, err);
+	if (text_equal(argv[1], "size"))
+		return run_changes(&request, WANTED_SIZE, report, err);
+	if (text_equal(argv[1], "clone"))
+		return run_clone(&request, err);
+	if (text_equal(argv[1], "merge"))
+		return run_merge(&request, err);
 	return usage(err);
 }
 

@@ -98,19 +98,6 @@ static bool look_below(struct found *found, const struct lowers *lowers, const c
 
 /* ---- copying what was found ---- */
 
-static int copy_attributes(int from, int to, const struct stat *st, const char *path, struct error *err)
-{
-	struct attributes attributes = {
-		.uid = st->st_uid, .gid = st->st_gid, .mode = st->st_mode & 07777, .mtime = st->st_mtim
-	};
-
-	if (fchown(to, st->st_uid, st->st_gid) < 0)
-		return tree_fail(err, errno, "change the owner of", path);
-	if (attributes_copy_xattrs(from, to, false, path, err) < 0)
-		return -1;
-	return attributes_apply_fd(to, &attributes, false, path, err);
-}
-
 static int copy_bytes(int from, int to, const char *path, struct error *err)
 {
 	AUTO_FREE char *block = NULL;
@@ -145,7 +132,7 @@ static int copy_file(const struct found *found, const struct tree_place *place, 
 		return tree_fail(err, errno, "create", path);
 	if (copy_bytes(from, to, path, err) < 0)
 		return -1;
-	return copy_attributes(from, to, &found->st, path, err);
+	return attributes_copy_fd(from, to, &found->st, path, err);
 }
 
 static int copy_symlink(const struct found *found, const struct tree_place *place, const char *path, struct error *err)
@@ -211,7 +198,7 @@ static int finish_directory(const struct tree *tree, const struct lowers *lowers
 		return 0; /* a later entry replaced it */
 	if (from < 0 || to < 0)
 		return tree_fail(err, from < 0 ? errno : to, "open", path);
-	return copy_attributes(from, to, &found.st, path, err);
+	return attributes_copy_fd(from, to, &found.st, path, err);
 }
 
 /* The text that starts at *at, and moves behind it; NULL if it does not end. */
@@ -231,6 +218,9 @@ static int finish_record(struct tree *tree, const struct lowers *lowers, const c
 {
 	const char *target;
 
+	/* What a tree without marks hides is compose.h's work. */
+	if (path[0] == UNPACK_HIDDEN || path[0] == UNPACK_OPAQUE)
+		return 0;
 	if (path[0] == 'D')
 		return finish_directory(tree, lowers, path + 1, err);
 	target = path[0] == 'L' && *at < end ? next_text(at, end) : NULL;

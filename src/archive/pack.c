@@ -351,6 +351,7 @@ static int add_taken_back(struct pack *pack, int dir_fd, const char *name, const
 static int add_entry(struct pack *pack, int dir_fd, const char *name, const char *path, struct error *err)
 {
 	bool left_out = is_left_out(pack, path);
+	const struct stat nobody = { .st_mtim = { 0, 0 } };
 	AUTO_CLOSE int fd = -1;
 	struct tar_entry entry;
 	struct stat st;
@@ -358,6 +359,8 @@ static int add_entry(struct pack *pack, int dir_fd, const char *name, const char
 
 	if (left_out && !(pack->settings.excludes && pack->settings.excludes->any_taken_back))
 		return 0;
+	if (pack->settings.only && map_get(&pack->settings.only->gone, path))
+		return add_whiteout(pack, path, &nobody, err);
 	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : tree_fail(err, errno, "look at", path);
 	if (left_out)
@@ -394,11 +397,15 @@ int pack_add_opened(struct pack *pack, int fd, const char *path, struct error *e
 int pack_add_below(struct pack *pack, int dir_fd, const char *path, struct error *err)
 {
 	AUTO(text_list_fini) struct text_list names = { 0 };
+	const struct text_list *listed;
 	int r = 0;
 
 	if (pack->depth >= TREE_DEPTH_MAX)
 		return error_set(err, ERR_INVALID, "%.64s...: more than %d directories deep", path, TREE_DEPTH_MAX);
-	if (names_load(&names, dir_fd, path, err) < 0)
+	listed = pack->settings.only ? map_get(&pack->settings.only->listed, path) : NULL;
+	if (listed)
+		text_list_add_all(&names, listed);
+	else if (names_load(&names, dir_fd, path, err) < 0)
 		return -1;
 	pack->depth++;
 	for (size_t i = 0; i < names.count && r == 0; i++) {

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "archive/differences.h"
 #include "archive/pattern.h"
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -26,6 +27,7 @@ struct pack_settings {
 	int64_t latest_s;		     /* later times become this one; negative: no such bound */
 	const struct pattern_list *excludes; /* of paths below the one given to pack_add_opened(); NULL */
 	const struct map *skip;		     /* paths in the stream that are left out, with all below; NULL */
+	const struct differences *only;	     /* what goes in, with its parents and marks of what is gone; NULL: all */
 	const struct map *hollow;	     /* directories of which only the entry goes in; NULL */
 };
 

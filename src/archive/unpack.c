@@ -61,6 +61,7 @@ struct unpack {
 	struct directory_time *times;
 	size_t time_count;
 	size_t time_capacity;
+	size_t implied_count; /* of the tree's, that have a time */
 };
 
 int unpack_devices_parse(enum unpack_devices *out_devices, const char *text)
@@ -305,6 +306,21 @@ static int add_symlink(struct unpack *unpack, const struct tree_place *place, co
 	return attributes_apply_at(place, attributes, true, path, err);
 }
 
+static void defer_mark(struct unpack *unpack, char kind, const char *path)
+{
+	text_add_char(unpack->deferred, kind);
+	text_add(unpack->deferred, path);
+	text_add_char(unpack->deferred, '\0');
+}
+
+static int hide(struct unpack *unpack, const struct tree_place *place, const char *path, struct error *err)
+{
+	if (!unpack->settings->marks_apart)
+		return tree_whiteout(&unpack->tree, place, err);
+	defer_mark(unpack, UNPACK_HIDDEN, path);
+	return 0;
+}
+
 static int add_node(struct unpack *unpack, const struct tree_place *place, const struct attributes *attributes,
 		    mode_t type, const char *path, struct error *err)
 {
@@ -315,7 +331,7 @@ static int add_node(struct unpack *unpack, const struct tree_place *place, const
 	if (type != S_IFIFO && unpack->settings->devices == UNPACK_DEVICES_REFUSE)
 		return error_set(err, ERR_FORBIDDEN, "entry %s is a device; devices are not allowed here", path);
 	if (type == S_IFCHR && device == 0)
-		return unpack->settings->lowest ? 0 : tree_whiteout(&unpack->tree, place, err);
+		return unpack->settings->lowest ? 0 : hide(unpack, place, path, err);
 	if (tree_clear(&unpack->tree, place, err) < 0)
 		return -1;
 	if (mknodat(place->dir_fd, place->name, type | (attributes->mode & 0777), device) < 0)
@@ -385,6 +401,10 @@ static int hide_all(struct unpack *unpack, const char *path, const char *slash, 
 	/* Makes the directory, if it was not mentioned. */
 	if (tree_place(&unpack->tree, &place, path, err) < 0)
 		return -1;
+	if (unpack->settings->marks_apart) {
+		defer_mark(unpack, UNPACK_OPAQUE, directory);
+		return 1;
+	}
 	return tree_make_opaque(&unpack->tree, directory, err) < 0 ? -1 : 1;
 }
 
@@ -411,7 +431,7 @@ static int apply_mark(struct unpack *unpack, const char *path, struct error *err
 		       : xstrdup(name + strlen(WHITEOUT));
 	if (tree_place(&unpack->tree, &place, hidden, err) < 0)
 		return -1;
-	return tree_whiteout(&unpack->tree, &place, err) < 0 ? -1 : 1;
+	return hide(unpack, &place, hidden, err) < 0 ? -1 : 1;
 }
 
 /* ---- entries ---- */
@@ -487,14 +507,27 @@ static int handle_entry(struct unpack *unpack, struct error *err)
 	return add_entry(unpack, path, &attributes, err);
 }
 
+/* Directories that only the path of an entry names: its time is theirs, so that the same layer is always the same. */
+static void time_implied(struct unpack *unpack)
+{
+	const struct timespec mtime = { .tv_sec = archive_entry_mtime(unpack->entry) };
+	const struct text_list *implied = &unpack->tree.implied;
+
+	for (; unpack->implied_count < implied->count; unpack->implied_count++)
+		if (!unpack->settings->plain)
+			remember_time(unpack, implied->items[unpack->implied_count], &mtime);
+}
+
 static int read_entries(struct unpack *unpack, struct error *err)
 {
 	ssize_t got;
 	int r;
 
-	while ((r = archive_read_next_header(unpack->archive, &unpack->entry)) == ARCHIVE_OK || r == ARCHIVE_WARN)
+	while ((r = archive_read_next_header(unpack->archive, &unpack->entry)) == ARCHIVE_OK || r == ARCHIVE_WARN) {
 		if (error_is_set(err) || handle_entry(unpack, err) < 0)
 			return -1;
+		time_implied(unpack);
+	}
 	if (r != ARCHIVE_EOF || error_is_set(err))
 		return archive_fail(unpack, err);
 	/* The digest counts what is behind the end mark too: its writer must be able to finish. */

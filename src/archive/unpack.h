@@ -33,6 +33,7 @@ struct unpack_settings {
 	int tee_fd;		   /* gets the uncompressed stream too; 0: none */
 	bool any_compression;	   /* an archive of ADD: bzip2 and xz too */
 	bool lowest;		   /* no layer lies below: no whiteouts, nothing is put off */
+	bool marks_apart;	   /* no marks in the tree: they are deferred records, for compose.h */
 	bool plain;		   /* an archive of files, not a layer: .wh. is a name as any other */
 	bool keep_kinds;	   /* a directory and anything else do not replace each other: ERR_INVALID */
 	const struct owner *owner; /* of everything; NULL: as the stream says */
@@ -44,7 +45,11 @@ struct unpack_counts {
 	bool has_root;	/* the layer says what the root directory is like */
 };
 
-/* Reads stream_fd to its end. *deferred (start {0}) gets "D<path>\0" and "L<path>\0<target>\0" records. */
+/* Records of marks_apart: this path of what lies below is hidden; everything below in this directory ("": the root) is. */
+#define UNPACK_HIDDEN 'W'
+#define UNPACK_OPAQUE 'O'
+
+/* Reads stream_fd to its end. *deferred (start {0}) gets "D<path>\0", "L<path>\0<target>\0", "W..", "O.." records. */
 int unpack_stream(struct unpack_counts *out_counts, struct text *deferred, int stream_fd, int root_fd,
 		  const struct unpack_settings *settings, struct error *err);
 

@@ -39,7 +39,8 @@ static int usage(struct error *err)
 static int run_unpack(struct unpack_counts *counts, struct text *deferred, char **argv, struct error *err)
 {
 	struct unpack_settings settings = { .limit_entries = ENTRIES_MAX,
-					    .lowest = !text_equal(argv[4], "above"),
+					    .lowest = !text_equal(argv[4], "above") && !text_equal(argv[4], "whole"),
+					    .marks_apart = text_equal(argv[4], "whole"),
 					    .any_compression = text_equal(argv[4], "archive"),
 					    .tee_fd = text_equal(argv[5], "tee") ? TEE_FD : 0 };
 	int target_fd = TARGET_FD;
