@@ -78,7 +78,9 @@ static void check_kernel(struct checkup *checkup)
 	if (file_has("/proc/filesystems", "overlay"))
 		say(checkup, GOOD, "overlay file system");
 	else
-		say(checkup, BAD, "no overlay file system: `modprobe overlay`");
+		say(checkup, SO_SO,
+		    "no overlay file system: `modprobe overlay`, or containers are copies of their images "
+		    "(--storage-driver copy)");
 	if (access("/proc/self/ns/user", F_OK) != 0)
 		say(checkup, SO_SO, "no user namespaces: containers cannot have their own users");
 	if (!file_has("/proc/self/status", "Seccomp:"))

@@ -15,6 +15,7 @@
 #include "daemon/known.h"
 #include "daemon/runtimes.h"
 #include "logs/options.h"
+#include "store/driver.h"
 #include "json/json.h"
 #include "json/value.h"
 
@@ -25,6 +26,7 @@ struct daemon_flags {
 	const char *config_file;
 	const char *data_root;
 	const char *exec_root;
+	const char *storage_driver;
 	const char *pidfile;
 	const char *group;
 	const char *bridge;
@@ -163,6 +165,7 @@ static const struct option_spec flag_table[] = {
 	OPTION_LIST("peer", 0, T, peers, "[https://]host:port", "Ask this kistd --serve for layers before any registry"),
 	OPTION_OPT_I64("shutdown-timeout", 0, T, shutdown_timeout_s, "Seconds that requests get to end at a shutdown (default 15)"),
 	OPTION_TEXT("socket-policy", 0, T, socket_policy, "file", "What clients of each socket may ask for"),
+	OPTION_TEXT("storage-driver", 's', T, storage_driver, "string", "How images are kept: overlay2 or copy (default: as before, else overlay2 where it can be had)"),
 	OPTION_OPT_BOOL("tls", 0, T, tls, "Speak TLS on tcp:// sockets; implied by --tlsverify; --tls=false: plain, to everybody"),
 	OPTION_TEXT("tlscacert", 0, T, tls_authorities, "path", "Trust client certificates signed by these (default \"" TLS_FOLDER "/ca.pem\")"),
 	OPTION_TEXT("tlscert", 0, T, tls_certificate, "path", "TLS certificate (default \"" TLS_FOLDER "/cert.pem\")"),
@@ -236,6 +239,7 @@ static const struct json_field config_fields[] = {
 	JSON_TEXT("default-runtime", T, default_runtime, 0),
 	JSON_OBJECT("image-gc", T, image_gc, daemon_image_gc_fields, 0),
 	JSON_TEXT("exec-root", T, exec_root, 0),
+	JSON_TEXT("storage-driver", T, storage_driver, 0),
 	JSON_TEXT("group", T, group, 0),
 	JSON_TEXT_LIST("hosts", T, hosts, 0),
 	JSON_TEXT("cni-bin-dir", T, cni_plugin_dirs, 0),
@@ -518,6 +522,7 @@ static int merge(struct daemon_config *config, const struct daemon_flags *flags,
 
 	merge_text(&config->data_root, flags->data_root, "data-root", &conflicts);
 	merge_text(&config->exec_root, flags->exec_root, "exec-root", &conflicts);
+	merge_text(&config->storage_driver, flags->storage_driver, "storage-driver", &conflicts);
 	merge_text(&config->pidfile, flags->pidfile, "pidfile", &conflicts);
 	merge_text(&config->group, flags->group, "group", &conflicts);
 	merge_text(&config->bridge, flags->bridge, "bridge", &conflicts);
@@ -692,6 +697,7 @@ static int check_words(const struct daemon_config *config, struct error *err)
 {
 	const char *cgroupns = config->cgroupns_mode;
 	const char *ipc = config->ipc_mode;
+	enum store_driver driver;
 
 	if (cgroupns && !text_equal(cgroupns, "host") && !text_equal(cgroupns, "private"))
 		return error_set(err, ERR_INVALID,
@@ -703,6 +709,8 @@ static int check_words(const struct daemon_config *config, struct error *err)
 				 "IPC mode (%s) is not supported as default value; use \"shareable\" or "
 				 "\"private\"",
 				 ipc);
+	if (config->storage_driver && store_driver_parse(&driver, config->storage_driver, err) < 0)
+		return -1;
 	for (size_t i = 0; i < config->labels.count; i++)
 		if (!strchr(config->labels.items[i], '='))
 			return error_set(err, ERR_INVALID, "bad attribute format: %s: key=value is wanted",
@@ -823,7 +831,6 @@ static struct option_spec *all_options(void)
 			continue;
 		all[count++] = (struct option_spec){
 			.name = known->flag,
-			.letter = text_equal(known->flag, "storage-driver") ? 's' : 0,
 			.kind = known->is_bool ? OPTION_KIND_OPT_BOOL : OPTION_KIND_TEXT,
 			.offset = known->is_bool ? offsetof(struct daemon_flags, known_bools) +
 							   i * sizeof(struct optional_bool)

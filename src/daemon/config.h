@@ -78,6 +78,7 @@ struct daemon_image_gc {
 struct daemon_config {
 	char *data_root;
 	char *exec_root;
+	char *storage_driver;
 	struct text_list hosts;
 	char *pidfile;
 	char *group;

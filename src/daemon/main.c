@@ -231,6 +231,7 @@ static int open_engine(struct daemon *daemon, struct error *err)
 	engine_options_init(&options);
 	options.data_root = config->data_root;
 	options.exec_root = config->exec_root;
+	options.storage_driver = config->storage_driver;
 	options.bridge = config->bridge;
 	options.nft_table = config->firewall_table;
 	options.cgroup_parent = config->cgroup_parent;

@@ -166,6 +166,7 @@ void daemon_settings_unchanged(struct text_list *out_names, const struct daemon_
 		const char *after;
 	} fixed[] = {
 		{ "data-root", before->data_root, after->data_root },
+		{ "storage-driver", before->storage_driver, after->storage_driver },
 		{ "exec-root", before->exec_root, after->exec_root },
 		{ "pidfile", before->pidfile, after->pidfile },
 		{ "bridge", before->bridge, after->bridge },

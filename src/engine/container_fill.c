@@ -284,7 +284,7 @@ static int fill_volume(struct container *container, const struct container_mount
 	if (r == 0)
 		return 0;
 	r = r > 0 ? 0 : r;
-	for (size_t i = stack->count; i > 0 && r == 0; i--) {
+	for (size_t i = stack->trees; i > 0 && r == 0; i--) {
 		AUTO_CLOSE int layer_fd = layer_open(container->engine->store, &stack->items[i - 1], err);
 
 		if (layer_fd < 0)

@@ -190,7 +190,7 @@ static void view_locked(struct container_inspect *to, struct container *containe
 	to->image = xstrdup(document->image_id);
 	to->name = xasprintf("/%s", document->name);
 	to->restart_count = document->restart_count;
-	to->driver = xstrdup("overlay2");
+	to->driver = xstrdup(store_driver_name(store_driver(container->engine->store)));
 	to->platform = xstrdup("linux");
 	container_exec_ids(container, &to->exec_ids);
 	json_copy_fields(&to->host, &document->host, host_config_fields);
@@ -221,7 +221,7 @@ static void view_storage(struct container_inspect *to, struct container *contain
 	AUTO(error_clear) struct error err = { 0 };
 	struct snapshot_mount mount = { 0 };
 
-	to->graph_driver.name = xstrdup("overlay2");
+	to->graph_driver.name = xstrdup(store_driver_name(store_driver(container->engine->store)));
 	text_map_set(&to->graph_driver.data, "ID", container->id);
 	if (snapshot_mount(&mount, container->engine->store, container->id, &err) < 0)
 		return;

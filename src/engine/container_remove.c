@@ -54,8 +54,8 @@ int container_destroy(struct container *container, bool with_volumes, struct err
 	container_save(container);
 	if (snapshot_remove(container->engine->store, container->id, err) < 0) {
 		set_removing(container, false, false);
-		return error_prefix(err, "container %s: driver \"overlay2\" failed to remove root filesystem",
-				    container->id);
+		return error_prefix(err, "container %s: driver \"%s\" failed to remove root filesystem", container->id,
+				    store_driver_name(store_driver(container->engine->store)));
 	}
 	image_mounts_remove(container);
 	bundle_remove(container->bundle);

@@ -472,13 +472,11 @@ static int recover(struct engine *engine, struct error *err)
 
 static void warn_of_lacks(struct engine *engine)
 {
-	bool overlays;
-	const char *name = store_file_system(&overlays, engine->store);
-	AUTO_FREE char *words = xasprintf(SYSTEM_NO_OVERLAY, name);
+	AUTO_FREE char *words = system_storage_warning(engine->store);
 
 	if (landlock_version() == 0)
 		log_warn(engine->log, SYSTEM_NO_LANDLOCK);
-	if (!overlays)
+	if (words)
 		log_warn(engine->log, words);
 }
 
@@ -490,8 +488,9 @@ int engine_open(struct engine **out_engine, const struct engine_options *options
 	if (engine->closing_fd < 0)
 		return error_set_errno(err, ERR_INTERNAL, errno, "open engine: eventfd");
 	if (user_namespace_remap(&engine->remap, options->userns_remap, err) < 0 || make_folders(engine, err) < 0 ||
-	    store_open(&engine->store, engine->data_root, err) < 0 || engine_migrate(engine, err) < 0 ||
-	    load_ids(engine, err) < 0 || open_network(engine, options, err) < 0 || recover(engine, err) < 0)
+	    store_open(&engine->store, engine->data_root, options->storage_driver, err) < 0 ||
+	    engine_migrate(engine, err) < 0 || load_ids(engine, err) < 0 || open_network(engine, options, err) < 0 ||
+	    recover(engine, err) < 0)
 		return -1;
 	if (engine->log)
 		warn_of_lacks(engine);

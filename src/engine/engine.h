@@ -33,6 +33,7 @@ struct text_map;
 
 struct engine_options {
 	const char *data_root;		  /* /var/lib/kist */
+	const char *storage_driver;	  /* see store/driver.h; NULL: what suits */
 	const char *exec_root;		  /* /run/kist; short: sockets lie below it */
 	const char *bridge;		  /* "kist0"; "none": only host, none and container: networks */
 	const char *nft_table;		  /* "kist" */

@@ -80,61 +80,7 @@ int image_read_stream(int fd, int cancel_fd, int (*take)(void *arg, const void *
 
 /* ---- commit ---- */
 
-/* A directory of each layer below `top`, highest first; yours to close. */
-static int open_below(int *fds, const struct image_layers_new *layers, size_t top, struct store *store,
-		      struct error *err)
-{
-	for (size_t i = 0; i < top; i++) {
-		struct layer layer;
-		int r = layer_find(&layer, store, &layers->items[top - 1 - i].chain_id, err);
-
-		if (r == 0)
-			error_set(err, ERR_INTERNAL, "the layer below went away");
-		fds[i] = r > 0 ? layer_open(store, &layer, err) : -1;
-		if (fds[i] < 0)
-			return -1;
-	}
-	return 0;
-}
-
-/* Overlay shows the highest layer's root directory; one that does not mention it must not change it. */
-static int copy_root(int from, int to, struct error *err)
-{
-	struct timespec times[2];
-	struct stat st;
-
-	if (fstat(from, &st) < 0 || fchown(to, st.st_uid, st.st_gid) < 0 || fchmod(to, st.st_mode & 07777) < 0)
-		return error_set_errno(err, ERR_INTERNAL, errno, "copy the root directory of the layer below");
-	times[0] = st.st_mtim;
-	times[1] = st.st_mtim;
-	if (futimens(to, times) < 0)
-		return error_set_errno(err, ERR_INTERNAL, errno, "copy the times of the root directory");
-	return 0;
-}
-
-static int finish_layer(const struct image_layers_new *layers, size_t index, struct store *store, struct error *err)
-{
-	struct image_layer *layer = &layers->items[index];
-	AUTO_FREE int *fds = NULL;
-	int r;
-
-	if (layer->unpacked.deferred_size == 0 && (index == 0 || layer->unpacked.has_root))
-		return 0;
-	fds = xcalloc(index + 1, sizeof(*fds));
-	for (size_t i = 0; i < index; i++)
-		fds[i] = -1;
-	r = open_below(fds, layers, index, store, err);
-	if (r == 0 && index > 0 && !layer->unpacked.has_root)
-		r = copy_root(fds[0], layer_writer_fd(layer->writer), err);
-	if (r == 0)
-		r = unpack_finish_below(layer_writer_fd(layer->writer), fds, index, &layer->unpacked, err);
-	for (size_t i = 0; i < index; i++)
-		if (fds[i] >= 0)
-			close(fds[i]);
-	return r;
-}
-
-static int commit_layer(const struct image_layers_new *layers, size_t index, struct store *store, struct error *err)
+static int commit_layer(const struct image_layers_new *layers, size_t index, struct error *err)
 {
 	struct image_layer *new_layer = &layers->items[index];
 	struct layer layer = { .chain_id = new_layer->chain_id,
@@ -144,17 +90,17 @@ static int commit_layer(const struct image_layers_new *layers, size_t index, str
 
 	if (index > 0)
 		layer.parent = layers->items[index - 1].chain_id;
-	if (finish_layer(layers, index, store, err) < 0)
+	if (layer_writer_finish(new_layer->writer, &layer.parent, &new_layer->unpacked, err) < 0)
 		return -1;
 	return layer_commit(new_layer->writer, &layer, err);
 }
 
-int image_layers_commit(struct image_layers_new *layers, struct store *store, struct error *err)
+int image_layers_commit(struct image_layers_new *layers, struct error *err)
 {
 	char text[DIGEST_TEXT_MAX];
 
 	for (size_t i = 0; i < layers->count; i++)
-		if (layers->items[i].writer && commit_layer(layers, i, store, err) < 0)
+		if (layers->items[i].writer && commit_layer(layers, i, err) < 0)
 			return error_prefix(err, "layer %s", digest_text(&layers->items[i].diff_id, text));
 	return 0;
 }

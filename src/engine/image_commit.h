@@ -32,7 +32,7 @@ void image_layers_fini(struct image_layers_new *layers);
 int image_read_stream(int fd, int cancel_fd, int (*take)(void *arg, const void *data, size_t size, struct error *err),
 		      void *arg, struct error *err);
 /* Does the deferred work from the lowest up, then names every new layer. */
-int image_layers_commit(struct image_layers_new *layers, struct store *store, struct error *err);
+int image_layers_commit(struct image_layers_new *layers, struct error *err);
 /* The row of an image whose config, manifest and layers are stored. */
 int image_commit_record(struct store *store, const struct digest *id, const struct digest *manifest,
 			const struct image_config *config, const struct image_layers_new *layers,

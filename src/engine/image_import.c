@@ -159,7 +159,7 @@ static int commit(struct digest *out_id, struct import *import, struct error *er
 	import->layers.items[0].writer = take_ptr(import->writer);
 	import->layers.items[0].unpacked = import->unpacked;
 	import->unpacked = (struct unpack_result){ 0 };
-	if (image_layers_commit(&import->layers, import->store, err) < 0)
+	if (image_layers_commit(&import->layers, err) < 0)
 		return -1;
 	return image_commit_named(import->store, out_id, &manifest, &import->config, &import->layers,
 				  &import->reference, import->reference.path ? 1 : 0, NULL, err);

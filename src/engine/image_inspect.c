@@ -104,10 +104,10 @@ static int fill_driver(struct image_driver *driver, struct engine *engine, const
 	AUTO(layer_stack_fini) struct layer_stack stack = { 0 };
 	struct text lower = { 0 };
 
-	driver->name = xstrdup("overlay2");
+	driver->name = xstrdup(store_driver_name(store_driver(engine_store(engine))));
 	if (layer_stack_load(&stack, engine_store(engine), chain_id, err) < 0)
 		return -1;
-	if (stack.count == 0)
+	if (stack.count == 0 || store_driver(engine_store(engine)) == STORE_COPY)
 		return 0;
 	for (size_t i = 1; i < stack.count; i++) {
 		AUTO_FREE char *path = directory_of(engine, &stack.items[i], "fs");

@@ -188,7 +188,10 @@ static int take_unpacked(void *arg, const void *data, size_t size, struct error 
 
 static int run_unpack(struct image_layer *layer, struct hashing *hashing, bool lowest, struct error *err)
 {
-	struct unpack_options options = { .stream_fd = hashing->stream_fd, .lowest = lowest, .tee = true };
+	struct unpack_options options = { .stream_fd = hashing->stream_fd,
+					  .lowest = lowest,
+					  .marks_apart = store_driver(hashing->load->store) == STORE_COPY,
+					  .tee = true };
 	AUTO(unpack_freep) struct unpack *unpack = NULL;
 	AUTO_CLOSE int tee_fd = -1;
 	AUTO(error_clear) struct error stream_err = { 0 };
@@ -281,7 +284,7 @@ static int load_layers(struct loading *loading, struct error *err)
 	for (size_t i = 0; i < wanted; i++)
 		if (load_layer(loading, i, err) < 0)
 			return -1;
-	return image_layers_commit(&loading->layers, loading->load->store, err);
+	return image_layers_commit(&loading->layers, err);
 }
 
 /* ---- config and manifest ---- */

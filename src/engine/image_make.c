@@ -58,7 +58,9 @@ static int copy_files(struct image_layer *layer, struct store *store, const stru
 {
 	AUTO(unpack_freep) struct unpack *unpack = NULL;
 	AUTO_CLOSE int blob_fd = blob_open(store_blobs(store), &layer->diff_id, err);
-	struct unpack_options unpack_options = { .stream_fd = blob_fd, .lowest = lowest };
+	struct unpack_options unpack_options = { .stream_fd = blob_fd,
+						 .lowest = lowest,
+						 .marks_apart = store_driver(store) == STORE_COPY };
 
 	if (blob_fd < 0 || layer_writer_new(&layer->writer, store, err) < 0)
 		return -1;
@@ -106,7 +108,7 @@ static int commit_changes(struct layer_made *made, struct engine *engine, const 
 	r = layer_find(&there, store, &made->chain_id, err);
 	if (r != 0)
 		return r < 0 ? -1 : 0;
-	if (options->keep) {
+	if (options->keep || !layer_takes_snapshots(store)) {
 		if (copy_files(top, store, options, layers.count == 1, err) < 0)
 			return -1;
 	} else {
@@ -115,7 +117,7 @@ static int commit_changes(struct layer_made *made, struct engine *engine, const 
 		top->unpacked.bytes = made->size_bytes;
 		top->unpacked.has_root = true;
 	}
-	return image_layers_commit(&layers, store, err);
+	return image_layers_commit(&layers, err);
 }
 
 int layer_make(struct layer_made *out_made, struct engine *engine, const struct layer_make *options, struct error *err)

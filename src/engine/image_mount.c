@@ -5,6 +5,7 @@
 #include "engine/engine_private.h"
 #include "engine/image.h"
 #include "engine/image_use.h"
+#include "store/layer.h"
 #include "store/snapshot.h"
 
 static char *key_of(const struct container *container, size_t number)
@@ -28,6 +29,20 @@ static void add_layers(struct container_mount *mount, const struct snapshot_moun
 		       text_or_empty(lower));
 }
 
+/* A tree that is whole needs no overlay. */
+static int add_tree(struct container_mount *mount, struct store *store, const struct digest *chain_id,
+		    struct error *err)
+{
+	AUTO(layer_stack_fini) struct layer_stack stack = { 0 };
+	AUTO_FREE char *path = NULL;
+
+	if (layer_stack_load(&stack, store, chain_id, err) < 0)
+		return -1;
+	path = layer_path(store, &stack.items[0]);
+	text_list_addf(&mount->options, IMAGE_MOUNT_TREE "=%s", path);
+	return 0;
+}
+
 int image_mount_make(struct container *container, struct container_mount *mount, const char *source, struct error *err)
 {
 	struct store *store = container->engine->store;
@@ -37,11 +52,13 @@ int image_mount_make(struct container *container, struct container_mount *mount,
 	bool overlay;
 
 	if (image_resolve(&image, container->engine, source, err) < 0 ||
-	    snapshot_create(store, key, &image.chain_id, err) < 0)
+	    snapshot_hold(store, key, &image.chain_id, err) < 0)
 		return -1;
 	mount->source = xstrdup(source);
 	mount->name = xstrdup(key);
 	mount->rw = false;
+	if (store_driver(store) == STORE_COPY && digest_is_set(&image.chain_id))
+		return add_tree(mount, store, &image.chain_id, err);
 	if (snapshot_mount(&layers, store, key, err) < 0)
 		return -1;
 	overlay = text_equal(layers.type, "overlay");

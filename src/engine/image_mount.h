@@ -7,6 +7,9 @@
  */
 #pragma once
 
+/* The option of a mount that is one folder, no overlay. */
+#define IMAGE_MOUNT_TREE "tree"
+
 #include "base/error.h"
 #include "engine/container_document.h"
 

@@ -230,7 +230,10 @@ static int check_space(const struct pull *pull, const struct arrival *arrival, c
 static int start_unpack(struct arrival *arrival, struct image_layer *layer, const struct pull *pull, size_t index,
 			struct error *err)
 {
-	struct unpack_options options = { .stream_fd = -1, .lowest = index == 0, .limit_bytes = pull->unpacked_limit };
+	struct unpack_options options = { .stream_fd = -1,
+					  .lowest = index == 0,
+					  .marks_apart = store_driver(pull->store) == STORE_COPY,
+					  .limit_bytes = pull->unpacked_limit };
 
 	unpack_free(take_ptr(arrival->unpack));
 	layer_writer_free(take_ptr(layer->writer));
@@ -330,7 +333,9 @@ static int unpack_repeat(struct pull *pull, size_t index, struct error *err)
 	struct image_layer *layer = &pull->layers.items[index];
 	AUTO(unpack_freep) struct unpack *unpack = NULL;
 	AUTO_CLOSE int fd = blob_open(store_blobs(pull->store), &layer->blob, err);
-	struct unpack_options options = { .stream_fd = fd, .limit_bytes = pull->unpacked_limit };
+	struct unpack_options options = { .stream_fd = fd,
+					  .marks_apart = store_driver(pull->store) == STORE_COPY,
+					  .limit_bytes = pull->unpacked_limit };
 
 	if (fd < 0 || layer_writer_new(&layer->writer, pull->store, err) < 0)
 		return -1;
@@ -386,7 +391,7 @@ static int commit(struct pull *pull, const struct session_pulled *pulled, struct
 	if (syncfs(blob_store_root(store_blobs(pull->store))) < 0)
 		return error_set_errno(err, ERR_INTERNAL, errno, "sync");
 	if (commit_blobs(pull, err) < 0 || unpack_repeats(pull, err) < 0 ||
-	    image_layers_commit(&pull->layers, pull->store, err) < 0 || note_archives(pull, err) < 0)
+	    image_layers_commit(&pull->layers, err) < 0 || note_archives(pull, err) < 0)
 		return -1;
 	return commit_record(pull, pulled->digest, err);
 }

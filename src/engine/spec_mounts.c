@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "engine/image_mount.h"
 #include "engine/spec.h"
 
 static struct spec_mount *add_mount(struct spec *spec, const char *destination, const char *type, const char *source,
@@ -122,6 +123,18 @@ static void add_tmpfs_options(struct text_list *options, const struct container_
 	}
 }
 
+static void add_image_mount(struct spec *spec, const struct container_mount *from)
+{
+	const char *tree = text_list_env(&from->options, IMAGE_MOUNT_TREE);
+	struct spec_mount *mount = tree ? add_mount(spec, from->destination, "bind", tree, "ro")
+					: add_mount(spec, from->destination, "overlay", "overlay", "ro");
+
+	if (tree)
+		text_list_add(&mount->options, "bind");
+	else
+		text_list_add_all(&mount->options, &from->options);
+}
+
 static void add_user_mount(struct spec *spec, const struct spec_input *input, const struct container_mount *from)
 {
 	bool tmpfs = text_equal(from->type, "tmpfs");
@@ -136,8 +149,7 @@ static void add_user_mount(struct spec *spec, const struct spec_input *input, co
 		source = xstrdup(from->source);
 	remove_destination(spec, from->destination);
 	if (text_equal(from->type, "image")) {
-		mount = add_mount(spec, from->destination, "overlay", "overlay", "ro");
-		text_list_add_all(&mount->options, &from->options);
+		add_image_mount(spec, from);
 		return;
 	}
 	mount = add_mount(spec, from->destination, tmpfs ? "tmpfs" : "bind", source, "");

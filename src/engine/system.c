@@ -319,17 +319,30 @@ static void add_status(struct system_info *info, const char *key, const char *va
 	text_list_add(&pair->values, value);
 }
 
-static void fill_driver(struct system_info *info, struct store *store)
+char *system_storage_warning(struct store *store)
 {
 	bool overlays;
-	const char *name = store_file_system(&overlays, store);
+	const char *name = store_driver_file_system(&overlays, store_root_fd(store));
 
-	info->driver = xstrdup("overlay2");
+	if (store_driver(store) == STORE_COPY)
+		return overlays ? NULL : xasprintf(SYSTEM_COPIES, name);
+	return overlays ? NULL : xasprintf(SYSTEM_NO_OVERLAY, name);
+}
+
+static void fill_driver(struct system_info *info, struct store *store)
+{
+	AUTO_FREE char *warning = system_storage_warning(store);
+	bool overlays;
+	const char *name = store_driver_file_system(&overlays, store_root_fd(store));
+
+	info->driver = xstrdup(store_driver_name(store_driver(store)));
 	add_status(info, "Backing Filesystem", name);
-	add_status(info, "Supports d_type", "true");
-	add_status(info, "Native Overlay Diff", overlays ? "true" : "false");
-	if (!overlays)
-		text_list_add_take(&info->warnings, xasprintf(SYSTEM_NO_OVERLAY, name));
+	if (store_driver(store) != STORE_COPY) {
+		add_status(info, "Supports d_type", "true");
+		add_status(info, "Native Overlay Diff", overlays ? "true" : "false");
+	}
+	if (warning)
+		text_list_add(&info->warnings, warning);
 }
 
 static void add_insecure(struct system_info *info, const char *name)

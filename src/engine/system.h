@@ -27,6 +27,13 @@ struct engine;
 #define SYSTEM_NO_OVERLAY                                                                                              \
 	"WARNING: The data root is on %s, which cannot hold containers' layers (overlay): images can be kept, pulled " \
 	"and pushed, but no container starts"
+#define SYSTEM_COPIES                                                                                                  \
+	"WARNING: The data root is on %s, which cannot hold overlays: each container is a copy of its image (storage " \
+	"driver copy)"
+
+struct store;
+/* One of the two, yours, or NULL. */
+char *system_storage_warning(struct store *store);
 
 struct version_component {
 	char *name;

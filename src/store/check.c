@@ -105,13 +105,14 @@ static int check_blobs(struct check *check, struct error *err)
 
 /* ---- layers ---- */
 
+/* The lower ones first: a whole tree is compared with one made from what it stands on. */
 static int list_layers(struct digest_list *list, struct store *store, struct error *err)
 {
 	AUTO(query_freep) struct query *query = NULL;
 	struct digest digest;
 	int r;
 
-	if (query_new(&query, store_database(store), "SELECT chain_id FROM layer", err) < 0)
+	if (query_new(&query, store_database(store), "SELECT chain_id FROM layer ORDER BY rowid", err) < 0)
 		return -1;
 	while ((r = query_next(query, err)) > 0) {
 		query_digest(query, 0, &digest);
@@ -122,17 +123,16 @@ static int list_layers(struct digest_list *list, struct store *store, struct err
 
 /* A second copy of the layer, in writer; 0 if its blob is not there. */
 static int unpack_again(struct layer_writer **out_writer, bool *out_has_root, struct check *check,
-			const struct layer *layer, const struct layer_stack *stack, struct error *err)
+			const struct layer *layer, struct error *err)
 {
 	AUTO(layer_writer_freep) struct layer_writer *writer = NULL;
 	AUTO(unpack_freep) struct unpack *unpack = NULL;
 	AUTO(unpack_result_fini) struct unpack_result result = { 0 };
 	AUTO(error_clear) struct error missing = { 0 };
 	AUTO_CLOSE int blob = blob_open(store_blobs(check->store), &layer->blob, &missing);
-	AUTO_FREE int *below = xcalloc(stack->count, sizeof(*below));
-	struct unpack_options options = { .stream_fd = blob, .lowest = stack->count == 1 };
-	size_t opened = 0;
-	int r = 0;
+	struct unpack_options options = { .stream_fd = blob,
+					  .lowest = !digest_is_set(&layer->parent),
+					  .marks_apart = store_driver(check->store) == STORE_COPY };
 
 	if (blob < 0)
 		return missing.kind == ERR_NOT_FOUND ? 0 : error_move(err, &missing);
@@ -140,17 +140,8 @@ static int unpack_again(struct layer_writer **out_writer, bool *out_has_root, st
 		return -1;
 	options.target_fd = layer_writer_fd(writer);
 	if (unpack_start(&unpack, &options, err) < 0 ||
-	    unpack_wait(&result, unpack, check->options->cancel_fd, err) < 0)
-		return -1;
-	for (; r == 0 && opened + 1 < stack->count; opened++) {
-		below[opened] = layer_open(check->store, &stack->items[opened + 1], err);
-		if (below[opened] < 0)
-			break;
-	}
-	r = opened + 1 < stack->count ? -1 : unpack_finish_below(layer_writer_fd(writer), below, opened, &result, err);
-	for (size_t i = 0; i < opened; i++)
-		close(below[i]);
-	if (r < 0)
+	    unpack_wait(&result, unpack, check->options->cancel_fd, err) < 0 ||
+	    layer_writer_finish(writer, &layer->parent, &result, err) < 0)
 		return -1;
 	*out_has_root = result.has_root;
 	*out_writer = take_ptr(writer);
@@ -195,7 +186,7 @@ static int compare_layer(struct check *check, const struct layer *layer, struct 
 
 	if (layer_stack_load(&stack, check->store, &layer->chain_id, err) < 0)
 		return -1;
-	r = unpack_again(&writer, &has_root, check, layer, &stack, err);
+	r = unpack_again(&writer, &has_root, check, layer, err);
 	if (r == 0)
 		check->counts.unchecked_layers++;
 	if (r <= 0)

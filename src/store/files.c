@@ -28,7 +28,7 @@ static void add_layers(struct text_list *request, struct store *store, const str
 {
 	char path[DIRECTORY_PATH_MAX];
 
-	for (size_t i = 0; i < stack->count; i++)
+	for (size_t i = 0; i < stack->trees; i++)
 		text_list_addf(request, "%s=%s/%s", key, store_root(store),
 			       store_directory(path, stack->items[i].directory, false, "/fs"));
 }
@@ -57,6 +57,10 @@ int files_add_snapshot(struct text_list *request, struct store *store, const cha
 	add_layers(request, store, &stack, "lower");
 	text_list_addf(request, "upper=%s", upper);
 	text_list_addf(request, "work=%s/work", parent);
+	if (store_driver(store) == STORE_COPY) {
+		text_list_add(request, "whole=1");
+		text_list_addf(request, "since=%lld", (long long)snapshot_whole_since(store, key));
+	}
 	return 0;
 }
 

@@ -34,7 +34,7 @@ int files_add_source(struct text_list *request, struct store *store, const struc
 /* A request as a file in memory, for whoever starts a program of this kind by himself; or fails. */
 int files_request(const struct text_list *request, struct error *err);
 
-/* verb: "copy", "mkdir", "hash", "diff", "changes". source_fd: a directory (borrowed), or -1. */
+/* verb: see archive/files_main.c. source_fd: a directory (borrowed), or -1. */
 int files_start(struct files **out_files, const char *verb, const struct text_list *request, int source_fd,
 		struct error *err);
 /* What the child writes (borrowed): read it to its end, or nothing moves. */

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/alloc.h"
+#include "base/path.h"
 #include "store/disk.h"
 #include "store/store_internal.h"
 
@@ -87,6 +88,16 @@ int layer_writer_adopt(struct layer_writer **out_writer, struct store *store, in
 		return disk_fail(err, errno, "open %s", to);
 	*out_writer = take_ptr(writer);
 	return 0;
+}
+
+struct store *layer_writer_store(const struct layer_writer *writer)
+{
+	return writer->store;
+}
+
+int64_t layer_writer_directory(const struct layer_writer *writer)
+{
+	return writer->directory;
 }
 
 int layer_writer_fd(const struct layer_writer *writer)
@@ -223,6 +234,18 @@ int layer_set_blob(struct store *store, const struct digest *chain_id, const str
 
 /* ---- read ---- */
 
+bool layer_takes_snapshots(const struct store *store)
+{
+	return store_driver(store) == STORE_OVERLAY;
+}
+
+char *layer_path(struct store *store, const struct layer *layer)
+{
+	char path[DIRECTORY_PATH_MAX];
+
+	return path_join(store_root(store), store_directory(path, layer->directory, false, "/fs"));
+}
+
 int layer_open(struct store *store, const struct layer *layer, struct error *err)
 {
 	char path[DIRECTORY_PATH_MAX];
@@ -256,6 +279,7 @@ int layer_stack_load(struct layer_stack *out_stack, struct store *store, const s
 		stack.size += stack.items[stack.count].size;
 		stack.count++;
 	}
+	stack.trees = store_driver(store) == STORE_COPY && stack.count > 0 ? 1 : stack.count;
 	*out_stack = stack;
 	stack = (struct layer_stack){ 0 };
 	return 0;

@@ -3,9 +3,10 @@
  * layer.h - unpacked image layers, read-only, named by chain id.
  *
  * A layer directory holds one layer's own changes in overlay's form (whiteouts
- * are 0/0 devices, opaque directories carry trusted.overlay.opaque), so layers
- * are unpacked in any order and side by side. A layer that has a row in the
- * database is whole; layer_commit() syncs the files before it makes the row.
+ * are 0/0 devices, opaque directories carry trusted.overlay.opaque), or, with
+ * copies (driver.h), everything up to it. Layers are unpacked in any order and
+ * side by side. One that has a row in the database is whole; layer_commit()
+ * syncs the files before it makes the row.
  *
  * On disk:  <root>/snapshots/<n>/fs
  * Threads:  share the store; keep a layer_writer to one thread.
@@ -40,6 +41,14 @@ void layer_writer_free(struct layer_writer *writer);
 DEFINE_AUTO(struct layer_writer, layer_writer_free)
 
 /*
+ * What the unpacking put off, for want of the layers below; `parent` (not set: none) and all below it must be there.
+ * Before layer_commit() and layer_replace().
+ */
+struct unpack_result;
+int layer_writer_finish(struct layer_writer *writer, const struct digest *parent, const struct unpack_result *result,
+			struct error *err);
+
+/*
  * Gives the directory its chain id; layer->directory is ignored. The parent must be there. If the chain id exists
  * already, this directory is dropped. Calls syncfs(2): commit lowest first, and only the last pays.
  */
@@ -51,12 +60,18 @@ int layer_replace(struct layer_writer *writer, const struct layer *layer, struct
 /* The blob it can be had from is another now: compressed, or pulled again. */
 int layer_set_blob(struct store *store, const struct digest *chain_id, const struct digest *blob, struct error *err);
 
+/* Whether a snapshot's own files can become a layer as they are. */
+bool layer_takes_snapshots(const struct store *store);
+
+/* Absolute path of a layer's files, yours. */
+char *layer_path(struct store *store, const struct layer *layer);
 /* An O_PATH descriptor of a layer's files, yours. */
 int layer_open(struct store *store, const struct layer *layer, struct error *err);
 
 struct layer_stack {
 	struct layer *items; /* highest first, as overlay's lowerdir= */
 	size_t count;
+	size_t trees;  /* of the first items: what the files are made of; all, or the highest alone if it is whole */
 	uint64_t size; /* of all together */
 };
 

@@ -3,13 +3,22 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
+#include "base/file.h"
 #include "base/path.h"
 #include "store/disk.h"
+#include "store/files.h"
 #include "store/layer.h"
 #include "store/store_internal.h"
+
+/* Beside the files of a snapshot that is a copy. */
+#define MARK "/whole"
+#define MARK_MAX 32
 
 struct snapshot {
 	struct digest chain_id;
@@ -105,7 +114,48 @@ static int make_directories(struct store *store, const struct digest *chain_id, 
 	return copy_root_attributes(store, chain_id, directory, err);
 }
 
-int snapshot_create(struct store *store, const char *key, const struct digest *chain_id, struct error *err)
+static char *directory_path(struct store *store, int64_t directory, const char *suffix)
+{
+	char path[DIRECTORY_PATH_MAX];
+
+	return path_join(store_root(store), store_directory(path, directory, false, suffix));
+}
+
+/* The time of the copy is kept as a text: a copy of the data root has other change times. */
+static int write_mark(struct store *store, int64_t directory, struct error *err)
+{
+	char path[DIRECTORY_PATH_MAX];
+	AUTO_FREE char *text = NULL;
+	AUTO_CLOSE int fd = -1;
+	struct stat st;
+
+	store_directory(path, directory, false, MARK);
+	fd = openat(store_root_fd(store), path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return disk_fail(err, errno, "make %s", path);
+	text = xasprintf("%lld", (long long)(st.st_ctim.tv_sec * CLOCK_SECOND + st.st_ctim.tv_nsec));
+	if (write_full(fd, text, strlen(text)) < 0 || syncfs(fd) < 0)
+		return disk_fail(err, errno, "write %s", path);
+	return 0;
+}
+
+/* A whole tree of its own. */
+static int copy_layers(struct store *store, const struct digest *chain_id, int64_t directory, struct error *err)
+{
+	AUTO(text_list_fini) struct text_list request = { 0 };
+	AUTO_FREE char *upper = directory_path(store, directory, "/fs");
+	struct files_result ignored;
+
+	if (digest_is_set(chain_id)) {
+		text_list_addf(&request, "upper=%s", upper);
+		if (files_add_source(&request, store, chain_id, err) < 0 ||
+		    files_run(&ignored, "clone", &request, -1, -1, err) < 0)
+			return error_prefix(err, "copy the image's files");
+	}
+	return write_mark(store, directory, err);
+}
+
+static int create(struct store *store, const char *key, const struct digest *chain_id, bool held, struct error *err)
 {
 	AUTO(error_clear) struct error ignored = { 0 };
 	int64_t directory = store_next_directory(store);
@@ -113,7 +163,8 @@ int snapshot_create(struct store *store, const char *key, const struct digest *c
 	char text[DIGEST_TEXT_MAX];
 	int r;
 
-	if (make_directories(store, chain_id, directory, err) < 0) {
+	if (make_directories(store, chain_id, directory, err) < 0 ||
+	    (store_driver(store) == STORE_COPY && !held && copy_layers(store, chain_id, directory, err) < 0)) {
 		store_discard(store, store_directory(path, directory, false, ""), &ignored);
 		return -1;
 	}
@@ -126,14 +177,17 @@ int snapshot_create(struct store *store, const char *key, const struct digest *c
 	return error_prefix(err, "create snapshot %s", key);
 }
 
-/* ---- mount ---- */
-
-static char *directory_path(struct store *store, int64_t directory, const char *suffix)
+int snapshot_create(struct store *store, const char *key, const struct digest *chain_id, struct error *err)
 {
-	char path[DIRECTORY_PATH_MAX];
-
-	return path_join(store_root(store), store_directory(path, directory, false, suffix));
+	return create(store, key, chain_id, false, err);
 }
+
+int snapshot_hold(struct store *store, const char *key, const struct digest *chain_id, struct error *err)
+{
+	return create(store, key, chain_id, true, err);
+}
+
+/* ---- mount ---- */
 
 static void add_overlay_options(struct snapshot_mount *mount, struct store *store, const struct layer_stack *stack,
 				int64_t directory)
@@ -164,7 +218,7 @@ int snapshot_mount(struct snapshot_mount *out_mount, struct store *store, const 
 
 	if (get(&snapshot, store, key, err) < 0 || layer_stack_load(&stack, store, &snapshot.chain_id, err) < 0)
 		return -1;
-	if (stack.count == 0) {
+	if (stack.count == 0 || store_driver(store) == STORE_COPY) {
 		mount.type = xstrdup("bind");
 		mount.source = directory_path(store, snapshot.directory, "/fs");
 		text_list_add(&mount.options, "rbind");
@@ -249,6 +303,35 @@ static uint64_t tree_size(int dir_fd, const char *name, unsigned depth)
 	return bytes;
 }
 
+int64_t snapshot_whole_since(struct store *store, const char *key)
+{
+	AUTO(error_clear) struct error ignored = { 0 };
+	char path[DIRECTORY_PATH_MAX];
+	struct snapshot snapshot;
+	AUTO_FREE char *text = NULL;
+	int64_t since;
+	size_t size;
+
+	if (find(&snapshot, store, key, &ignored) <= 0 ||
+	    file_read(&text, &size, store_root_fd(store), store_directory(path, snapshot.directory, false, MARK),
+		      MARK_MAX) < 0 ||
+	    text_parse_i64(&since, text, 0, INT64_MAX) < 0)
+		return 0;
+	return since;
+}
+
+/* Of what is not as it was copied. */
+static int differences_size(uint64_t *out_bytes, struct store *store, const char *key, struct error *err)
+{
+	AUTO(text_list_fini) struct text_list request = { 0 };
+	struct files_result result;
+
+	if (files_add_snapshot(&request, store, key, err) < 0 || files_run(&result, "size", &request, -1, -1, err) < 0)
+		return -1;
+	*out_bytes = result.bytes;
+	return 0;
+}
+
 int snapshot_size(uint64_t *out_bytes, struct store *store, const char *key, struct error *err)
 {
 	char path[DIRECTORY_PATH_MAX];
@@ -256,6 +339,8 @@ int snapshot_size(uint64_t *out_bytes, struct store *store, const char *key, str
 
 	if (get(&snapshot, store, key, err) < 0)
 		return -1;
+	if (store_driver(store) == STORE_COPY)
+		return differences_size(out_bytes, store, key, err);
 	*out_bytes = tree_size(store_root_fd(store), store_directory(path, snapshot.directory, false, "/fs"), 0);
 	return 0;
 }

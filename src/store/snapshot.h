@@ -17,7 +17,7 @@
 
 /* As containerd's Mount: fill CreateTaskRequest.rootfs with it. */
 struct snapshot_mount {
-	char *type; /* "overlay", or "bind" when there is no layer below */
+	char *type; /* "overlay", or "bind" when there is no layer below, or the files are all its own (driver.h) */
 	char *source;
 	/* "lowerdir=<highest>:...:<lowest>", "upperdir=..", "workdir=..", "index=off". lowerdir may be longer than a page:
 	 * use the new mount API's "lowerdir+" per item, or mount from inside snapshot_root() with relative names. */
@@ -26,6 +26,8 @@ struct snapshot_mount {
 
 /* `key` is the container's id; `chain_id` the image's top layer (not set: an empty root). ERR_CONFLICT if it exists. */
 int snapshot_create(struct store *store, const char *key, const struct digest *chain_id, struct error *err);
+/* The same for whoever only reads the layers: it has no files of its own. */
+int snapshot_hold(struct store *store, const char *key, const struct digest *chain_id, struct error *err);
 /* ERR_NOT_FOUND if there is none. */
 int snapshot_mount(struct snapshot_mount *out_mount, struct store *store, const char *key, struct error *err);
 void snapshot_mount_fini(struct snapshot_mount *mount);
@@ -37,6 +39,8 @@ int snapshot_size(uint64_t *out_bytes, struct store *store, const char *key, str
 int snapshot_parent_size(uint64_t *out_bytes, struct store *store, const char *key, struct error *err);
 /* Absolute path of the writable layer's files ("<root>/snapshots/<n>/fs"), yours. */
 char *snapshot_upper_path(struct store *store, const char *key, struct error *err);
+/* With copies: when it had nothing changed, in nanoseconds by the file system's clock; 0: nobody knows. */
+int64_t snapshot_whole_since(struct store *store, const char *key);
 /* The top layer below it; not set: none. */
 int snapshot_chain_id(struct digest *out_chain_id, struct store *store, const char *key, struct error *err);
 /* Keys of all snapshots, for the engine's recovery: remove those it does not know. */

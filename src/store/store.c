@@ -3,13 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
-#include <sys/vfs.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -32,6 +30,7 @@ struct store {
 	char *root;
 	struct blob_store *blobs;
 	struct database *database;
+	enum store_driver driver;
 	_Atomic int64_t last_directory;
 
 	struct mutex lease_mutex;
@@ -73,6 +72,7 @@ static const char *const schema[] = {
 	" size INTEGER NOT NULL, created_ns INTEGER NOT NULL, text TEXT, description TEXT NOT NULL,"
 	" used_ns INTEGER NOT NULL, use_count INTEGER NOT NULL);"
 	"CREATE INDEX build_cache_chain ON build_cache(chain_id);",
+	"CREATE TABLE snapshotter(driver TEXT NOT NULL);",
 };
 
 /* ---- shared by the files of store/ ---- */
@@ -103,6 +103,11 @@ struct database *store_database(struct store *store)
 	return store->database;
 }
 
+enum store_driver store_driver(const struct store *store)
+{
+	return store->driver;
+}
+
 const char *store_root(const struct store *store)
 {
 	return store->root;
@@ -121,31 +126,6 @@ void query_digest(struct query *query, int column, struct digest *out_digest)
 	*out_digest = (struct digest){ 0 };
 	if (text && *text)
 		digest_parse(out_digest, text, &ignored);
-}
-
-const char *store_file_system(bool *out_overlays, struct store *store)
-{
-	static const struct {
-		unsigned long magic;
-		const char *name;
-		bool overlays;
-	} known[] = {
-		{ EXT4_SUPER_MAGIC, "extfs", true },   { XFS_SUPER_MAGIC, "xfs", true },
-		{ BTRFS_SUPER_MAGIC, "btrfs", true },  { TMPFS_MAGIC, "tmpfs", true },
-		{ F2FS_SUPER_MAGIC, "f2fs", true },    { OVERLAYFS_SUPER_MAGIC, "overlayfs", false },
-		{ NFS_SUPER_MAGIC, "nfs", false },     { ECRYPTFS_SUPER_MAGIC, "ecryptfs", false },
-		{ MSDOS_SUPER_MAGIC, "msdos", false }, { EXFAT_SUPER_MAGIC, "exfat", false },
-		{ SMB2_SUPER_MAGIC, "smb", false },    { CIFS_SUPER_MAGIC, "smb", false },
-	};
-	struct statfs st;
-
-	*out_overlays = true;
-	for (size_t i = 0; fstatfs(store_root_fd(store), &st) == 0 && i < sizeof(known) / sizeof(known[0]); i++)
-		if ((unsigned long)st.f_type == known[i].magic) {
-			*out_overlays = known[i].overlays;
-			return known[i].name;
-		}
-	return "unknown";
 }
 
 int store_free_bytes(uint64_t *out_bytes, struct store *store, struct error *err)
@@ -428,7 +408,7 @@ static int recover(struct store *store, struct error *err)
 	return ingest_expire(&expired, store->blobs, INGEST_MAX_AGE_S, err);
 }
 
-static int prepare(struct store *store, struct error *err)
+static int prepare(struct store *store, const char *driver, struct error *err)
 {
 	AUTO_FREE char *path = path_join(store->root, "meta.db");
 	int r = mkdir_all(store_root_fd(store), "snapshots", 0711);
@@ -448,7 +428,9 @@ static int prepare(struct store *store, struct error *err)
 		return err->kind == ERR_INTERNAL ? error_prefix(err, "unreadable (`kist system recover` helps)") : -1;
 	if (repair_check(store->database, store->root, err) < 0)
 		return -1;
-	return database_migrate(store->database, "store", schema, sizeof(schema) / sizeof(*schema), err);
+	if (database_migrate(store->database, "store", schema, sizeof(schema) / sizeof(*schema), err) < 0)
+		return -1;
+	return store_driver_choose(&store->driver, store->database, store_root_fd(store), store->root, driver, err);
 }
 
 /* Copies of the database, for the day it cannot be read: now, and every hour in which something has changed. */
@@ -478,7 +460,7 @@ static void *copy_main(void *arg)
 	return NULL;
 }
 
-int store_open(struct store **out_store, const char *root, struct error *err)
+int store_open(struct store **out_store, const char *root, const char *driver, struct error *err)
 {
 	AUTO(store_closep) struct store *store = xcalloc(1, sizeof(*store));
 
@@ -491,7 +473,8 @@ int store_open(struct store **out_store, const char *root, struct error *err)
 	store->root = path_absolute(root);
 	if (!store->root)
 		return error_set_errno(err, ERR_INTERNAL, errno, "find the current directory");
-	if (blob_store_open(&store->blobs, store->root, err) < 0 || prepare(store, err) < 0 || recover(store, err) < 0)
+	if (blob_store_open(&store->blobs, store->root, err) < 0 || prepare(store, driver, err) < 0 ||
+	    recover(store, err) < 0)
 		return error_prefix(err, "open store");
 	if (thread_start(&store->trash_thread, "trash", trash_main, store, err) < 0)
 		return -1;

@@ -17,12 +17,14 @@
 #include "oci/digest.h"
 #include "store/blob.h"
 #include "store/database.h"
+#include "store/driver.h"
 
 struct store;
 struct lease;
 
 /* ERR_CONFLICT if another process has it open. */
-int store_open(struct store **out_store, const char *root, struct error *err);
+/* driver: see driver.h; NULL: as before, or what suits the file system. */
+int store_open(struct store **out_store, const char *root, const char *driver, struct error *err);
 void store_close(struct store *store);
 DEFINE_AUTO(struct store, store_close)
 
@@ -30,12 +32,8 @@ DEFINE_AUTO(struct store, store_close)
 struct blob_store *store_blobs(struct store *store);
 struct database *store_database(struct store *store);
 const char *store_root(const struct store *store);
+int store_root_fd(const struct store *store); /* a readable directory */
 
-/*
- * What the store lies on, in docker's words ("extfs"; "unknown"). *out_overlays: containers' layers can lie there; else
- * images can be kept, pulled and pushed, and no container starts.
- */
-const char *store_file_system(bool *out_overlays, struct store *store);
 /* Bytes free for us on the store's file system. */
 int store_free_bytes(uint64_t *out_bytes, struct store *store, struct error *err);
 

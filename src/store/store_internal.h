@@ -19,13 +19,13 @@
 int64_t store_next_directory(struct store *store);
 /* "snapshots/<n><suffix>", or "snapshots/new-<n><suffix>". Returns out. */
 const char *store_directory(char out[DIRECTORY_PATH_MAX], int64_t number, bool is_new, const char *suffix);
-/* <root>, readable directory (borrowed). */
-int store_root_fd(const struct store *store);
 /* Moves a path below <root> out of sight and wakes the thread that deletes. Not there is fine. */
 int store_discard(struct store *store, const char *path, struct error *err);
 
 /* A writer over snapshots/<n>, which has no row any more. */
 struct layer_writer;
+struct store *layer_writer_store(const struct layer_writer *writer);
+int64_t layer_writer_directory(const struct layer_writer *writer);
 int layer_writer_adopt(struct layer_writer **out_writer, struct store *store, int64_t directory, struct error *err);
 
 /* For the collector: nothing can be leased between the two. */

@@ -105,9 +105,10 @@ int unpack_start(struct unpack **out_unpack, const struct unpack_options *option
 			       "unpack",
 			       limit,
 			       options->devices ? options->devices : "allow",
-			       options->archive	 ? "archive"
-			       : options->lowest ? "lowest"
-						 : "above",
+			       options->archive	      ? "archive"
+			       : options->lowest      ? "lowest"
+			       : options->marks_apart ? "whole"
+						      : "above",
 			       options->tee ? "tee" : NULL,
 			       NULL };
 	int fds[3] = { options->target_fd, -1, -1 };

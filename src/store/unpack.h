@@ -21,10 +21,11 @@
 struct unpack;
 
 struct unpack_options {
-	int stream_fd; /* the layer, compressed or not (borrowed); -1: a pipe is made, see unpack_take_stream_fd() */
-	int target_fd; /* empty directory (borrowed) */
-	bool archive;  /* no layer: as lowest, and bzip2 and xz are undone too */
-	bool lowest;   /* nothing lies below: whiteouts are dropped, nothing is put off */
+	int stream_fd;	  /* the layer, compressed or not (borrowed); -1: a pipe is made, see unpack_take_stream_fd() */
+	int target_fd;	  /* empty directory (borrowed) */
+	bool archive;	  /* no layer: as lowest, and bzip2 and xz are undone too */
+	bool lowest;	  /* nothing lies below: whiteouts are dropped, nothing is put off */
+	bool marks_apart; /* the tree will be whole (driver.h): layer_writer_finish() wants to know what is hidden */
 	uint64_t limit_bytes; /* of the decompressed stream; 0: no limit */
 	bool tee;	      /* give the uncompressed stream back: unpack_take_tee_fd() */
 	const char *devices;  /* "allow", "skip" or "refuse"; NULL: allow */

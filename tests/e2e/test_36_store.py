@@ -210,16 +210,16 @@ def two_layers_low():
 
 
 def test_a_file_system_without_overlays(tmp_root, program, busybox_rootfs):
-    """An overlay's own: images are kept there, no container starts, and that is said before."""
+    """An overlay's own: whoever insists on overlays keeps images there, no container starts, and that is said before."""
     for name in ("lower", "upper", "work", "d"):
         (tmp_root / name).mkdir()
     options = f"lowerdir={tmp_root}/lower,upperdir={tmp_root}/upper,workdir={tmp_root}/work"
     subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, tmp_root / "d"], check=True)
     try:
-        server = Daemon(tmp_root, program)
+        server = Daemon(tmp_root, program, ["--storage-driver", "overlay2"])
         server.start()
         info = json.loads(server.kist("info", "--format", "{{json .}}").stdout)
-        assert ["Backing Filesystem", "overlayfs"] in info["DriverStatus"]
+        assert info["Driver"] == "overlay2" and ["Backing Filesystem", "overlayfs"] in info["DriverStatus"]
         assert any("no container starts" in line for line in info["Warnings"])
         assert "no container starts" in server.log.read_text()
         (tmp_root / "bb.tar").write_bytes(images.tar_of(busybox_rootfs))

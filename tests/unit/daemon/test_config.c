@@ -152,7 +152,7 @@ static void test_bad_values(void **state)
 	expect_refused("{}", FLAGS("--no-such"), "unknown flag: --no-such");
 	expect_refused("{}", FLAGS("--mtu", "7"), "invalid mtu 7");
 	expect_refused("{\"labels\":[\"x\"]}", FLAGS(), "key=value is wanted");
-	expect_refused("{\"storage-driver\":\"zfs\"}", FLAGS(), "storage-driver zfs is not supported: images");
+	expect_refused("{\"storage-driver\":\"zfs\"}", FLAGS(), "storage driver zfs: there are overlay2");
 	expect_refused("{\"iptables\":false}", FLAGS(), "iptables false is not supported");
 	expect_refused("{}", FLAGS("-H", "tcp://1.2.3.4:5"), "use --tlsverify with certificates, or say --tls=false");
 	expect_refused("{}", FLAGS("--tls=false", "--tlsverify"), "tlsverify needs TLS");
@@ -213,7 +213,7 @@ static void test_written_for_dockerd(void **state)
 
 	(void)state;
 	assert_no_error(load(&config,
-			     "{\"storage-driver\":\"overlay2\",\"exec-opts\":[\"native.cgroupdriver=cgroupfs\"],"
+			     "{\"exec-opts\":[\"native.cgroupdriver=cgroupfs\"],"
 			     "\"features\":{\"buildkit\":true},\"default-ulimits\":{\"nofile\":{\"Name\":\"nofile\","
 			     "\"Hard\":64,\"Soft\":32}},\"userland-proxy\":false,\"dns\":[\"192.0.2.1\"],"
 			     "\"proxies\":{\"http-proxy\":\"http://p:1\"},\"labels\":[\"a=b\"]}",
@@ -223,6 +223,7 @@ static void test_written_for_dockerd(void **state)
 			&err);
 	assert_int_equal(config.warnings.count, 1);
 	assert_non_null(strstr(config.warnings.items[0], "--containerd"));
+	assert_string_equal(config.storage_driver, "overlay2");
 	assert_string_equal(config.ulimits.items[0].name, "nofile");
 	assert_int_equal(config.ulimits.items[0].hard, 64);
 	assert_string_equal(config.dns.items[0], "192.0.2.1");

@@ -46,7 +46,7 @@ static void test_a_late_save_brings_no_row_back(void **state)
 	struct engine engine = { .exec_root = folder, .data_root = folder };
 
 	(void)state;
-	assert_no_error(store_open(&engine.store, folder, &err), &err);
+	assert_no_error(store_open(&engine.store, folder, "overlay2", &err), &err);
 	assert_no_error(engine_migrate(&engine, &err), &err);
 	container = container_new(&engine, ID);
 	container->document.id = xstrdup(ID);

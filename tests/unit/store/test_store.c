@@ -25,7 +25,7 @@ static struct store *open_store(void)
 	AUTO(error_clear) struct error err = { 0 };
 	struct store *store = NULL;
 
-	assert_no_error(store_open(&store, tmp_root, &err), &err);
+	assert_no_error(store_open(&store, tmp_root, "overlay2", &err), &err);
 	return store;
 }
 
