@@ -112,7 +112,9 @@ static int run_unpack(struct image_layer *layer, struct engine *engine, const st
 	AUTO(unpack_freep) struct unpack *unpack = NULL;
 	AUTO_CLOSE int fd = blob_open(store_blobs(store), &layer->blob, err);
 	AUTO_CLOSE int tee_fd = -1;
-	struct unpack_options options = { .stream_fd = fd, .lowest = lowest, .tee = true };
+	struct unpack_options options = {
+		.stream_fd = fd, .lowest = lowest, .marks_apart = store_driver(store) == STORE_COPY, .tee = true
+	};
 	uint64_t free_bytes;
 
 	if (fd < 0 || store_free_bytes(&free_bytes, store, err) < 0 || layer_writer_new(&layer->writer, store, err) < 0)
@@ -168,7 +170,7 @@ static int fetch_claimed(struct image_layers_new *layers, struct engine *engine,
 	for (size_t i = 0; i < layers->count; i++)
 		if (fetch_layer(layers, i, engine, fetch, err) < 0)
 			return -1;
-	return image_layers_commit(layers, engine_store(engine), err);
+	return image_layers_commit(layers, err);
 }
 
 int layers_fetch(struct engine *engine, const struct layers_fetch *fetch, struct error *err)
