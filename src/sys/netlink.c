@@ -64,21 +64,54 @@ static bool name_is_valid(const char *name)
 	return *name && strlen(name) < IFNAMSIZ;
 }
 
-static int create_simple(int fd, const char *name, const char *kind, uint32_t mtu)
-{
+/* A link to be made: what all kinds have in common, and the request, open where the kind's own settings are put. */
+struct new_link {
+	const char *name;
+	const char *kind;
+	int parent;	    /* 0: none */
+	const uint8_t *mac; /* NULL: the kernel's choice */
+	uint32_t mtu;	    /* 0: the kernel's choice */
+	int netns_fd;	    /* >0: it is born there */
 	struct request request;
 	size_t info;
+	size_t data;
+};
 
-	if (!name_is_valid(name))
+static int new_link_start(struct new_link *link)
+{
+	struct request *request = &link->request;
+
+	if (!name_is_valid(link->name))
 		return -EINVAL;
-	start_link(&request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0);
-	request_put_text(&request, IFLA_IFNAME, name);
-	if (mtu)
-		request_put_u32(&request, IFLA_MTU, mtu);
-	info = request_nest(&request, IFLA_LINKINFO);
-	request_put_text(&request, IFLA_INFO_KIND, kind);
-	request_unnest(&request, info);
-	return request_exchange(fd, &request, NULL, NULL);
+	start_link(request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0);
+	request_put_text(request, IFLA_IFNAME, link->name);
+	if (link->parent)
+		request_put_u32(request, IFLA_LINK, (uint32_t)link->parent);
+	if (link->mac)
+		request_put(request, IFLA_ADDRESS, link->mac, 6);
+	if (link->mtu)
+		request_put_u32(request, IFLA_MTU, link->mtu);
+	if (link->netns_fd > 0)
+		request_put_u32(request, IFLA_NET_NS_FD, (uint32_t)link->netns_fd);
+	link->info = request_nest(request, IFLA_LINKINFO);
+	request_put_text(request, IFLA_INFO_KIND, link->kind);
+	link->data = request_nest(request, IFLA_INFO_DATA);
+	return 0;
+}
+
+static int new_link_make(struct new_link *link, int fd)
+{
+	request_unnest(&link->request, link->data);
+	request_unnest(&link->request, link->info);
+	return request_exchange(fd, &link->request, NULL, NULL);
+}
+
+static int create_simple(int fd, const char *name, const char *kind, uint32_t mtu)
+{
+	struct new_link link = { .name = name, .kind = kind, .mtu = mtu };
+	int failed = new_link_start(&link);
+
+	return failed < 0 ? failed : new_link_make(&link, fd);
 }
 
 int link_create_bridge(int fd, const char *name, uint32_t mtu)
@@ -135,70 +168,45 @@ int link_create_veth(int fd, const struct link_veth *veth)
 
 int link_create_macvlan(int fd, const struct link_macvlan *macvlan)
 {
-	struct request request;
-	size_t info, data;
+	struct new_link link = { .name = macvlan->name,
+				 .kind = "macvlan",
+				 .parent = macvlan->parent,
+				 .mac = macvlan->mac,
+				 .mtu = macvlan->mtu,
+				 .netns_fd = macvlan->netns_fd };
+	int failed = new_link_start(&link);
 
-	if (!name_is_valid(macvlan->name))
-		return -EINVAL;
-	start_link(&request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0);
-	request_put_text(&request, IFLA_IFNAME, macvlan->name);
-	request_put_u32(&request, IFLA_LINK, (uint32_t)macvlan->parent);
-	if (macvlan->mac)
-		request_put(&request, IFLA_ADDRESS, macvlan->mac, 6);
-	if (macvlan->mtu)
-		request_put_u32(&request, IFLA_MTU, macvlan->mtu);
-	if (macvlan->netns_fd > 0)
-		request_put_u32(&request, IFLA_NET_NS_FD, (uint32_t)macvlan->netns_fd);
-	info = request_nest(&request, IFLA_LINKINFO);
-	request_put_text(&request, IFLA_INFO_KIND, "macvlan");
-	data = request_nest(&request, IFLA_INFO_DATA);
-	request_put_u32(&request, IFLA_MACVLAN_MODE, macvlan->mode);
-	request_unnest(&request, data);
-	request_unnest(&request, info);
-	return request_exchange(fd, &request, NULL, NULL);
+	if (failed < 0)
+		return failed;
+	request_put_u32(&link.request, IFLA_MACVLAN_MODE, macvlan->mode);
+	return new_link_make(&link, fd);
 }
 
 int link_create_vlan(int fd, const char *name, int parent, uint16_t tag)
 {
-	struct request request;
-	size_t info, data;
+	struct new_link link = { .name = name, .kind = "vlan", .parent = parent };
+	int failed = new_link_start(&link);
 
-	if (!name_is_valid(name))
-		return -EINVAL;
-	start_link(&request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0);
-	request_put_text(&request, IFLA_IFNAME, name);
-	request_put_u32(&request, IFLA_LINK, (uint32_t)parent);
-	info = request_nest(&request, IFLA_LINKINFO);
-	request_put_text(&request, IFLA_INFO_KIND, "vlan");
-	data = request_nest(&request, IFLA_INFO_DATA);
-	request_put(&request, IFLA_VLAN_ID, &tag, sizeof(tag));
-	request_unnest(&request, data);
-	request_unnest(&request, info);
-	return request_exchange(fd, &request, NULL, NULL);
+	if (failed < 0)
+		return failed;
+	request_put(&link.request, IFLA_VLAN_ID, &tag, sizeof(tag));
+	return new_link_make(&link, fd);
 }
 
 int link_create_ipvlan(int fd, const struct link_ipvlan *ipvlan)
 {
-	struct request request;
-	size_t info, data;
+	struct new_link link = { .name = ipvlan->name,
+				 .kind = "ipvlan",
+				 .parent = ipvlan->parent,
+				 .mtu = ipvlan->mtu,
+				 .netns_fd = ipvlan->netns_fd };
+	int failed = new_link_start(&link);
 
-	if (!name_is_valid(ipvlan->name))
-		return -EINVAL;
-	start_link(&request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0);
-	request_put_text(&request, IFLA_IFNAME, ipvlan->name);
-	request_put_u32(&request, IFLA_LINK, (uint32_t)ipvlan->parent);
-	if (ipvlan->mtu)
-		request_put_u32(&request, IFLA_MTU, ipvlan->mtu);
-	if (ipvlan->netns_fd > 0)
-		request_put_u32(&request, IFLA_NET_NS_FD, (uint32_t)ipvlan->netns_fd);
-	info = request_nest(&request, IFLA_LINKINFO);
-	request_put_text(&request, IFLA_INFO_KIND, "ipvlan");
-	data = request_nest(&request, IFLA_INFO_DATA);
-	request_put(&request, IFLA_IPVLAN_MODE, &ipvlan->mode, sizeof(ipvlan->mode));
-	request_put(&request, IFLA_IPVLAN_FLAGS, &ipvlan->flags, sizeof(ipvlan->flags));
-	request_unnest(&request, data);
-	request_unnest(&request, info);
-	return request_exchange(fd, &request, NULL, NULL);
+	if (failed < 0)
+		return failed;
+	request_put(&link.request, IFLA_IPVLAN_MODE, &ipvlan->mode, sizeof(ipvlan->mode));
+	request_put(&link.request, IFLA_IPVLAN_FLAGS, &ipvlan->flags, sizeof(ipvlan->flags));
+	return new_link_make(&link, fd);
 }
 
 static size_t bytes_of(const struct net_address *address)
@@ -209,28 +217,19 @@ static size_t bytes_of(const struct net_address *address)
 int link_create_vxlan(int fd, const char *name, uint32_t vni, uint16_t port, uint32_t mtu,
 		      const struct net_address *local)
 {
+	struct new_link link = { .name = name, .kind = "vxlan", .mtu = mtu };
 	uint16_t port_be = htons(port);
-	struct request request;
-	size_t info, data;
+	int failed = new_link_start(&link);
 
-	if (!name_is_valid(name))
-		return -EINVAL;
-	start_link(&request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0);
-	request_put_text(&request, IFLA_IFNAME, name);
-	if (mtu)
-		request_put_u32(&request, IFLA_MTU, mtu);
-	info = request_nest(&request, IFLA_LINKINFO);
-	request_put_text(&request, IFLA_INFO_KIND, "vxlan");
-	data = request_nest(&request, IFLA_INFO_DATA);
-	request_put_u32(&request, IFLA_VXLAN_ID, vni);
-	request_put(&request, IFLA_VXLAN_PORT, &port_be, sizeof(port_be));
-	request_put_u8(&request, IFLA_VXLAN_LEARNING, 1);
+	if (failed < 0)
+		return failed;
+	request_put_u32(&link.request, IFLA_VXLAN_ID, vni);
+	request_put(&link.request, IFLA_VXLAN_PORT, &port_be, sizeof(port_be));
+	request_put_u8(&link.request, IFLA_VXLAN_LEARNING, 1);
 	if (local->family)
-		request_put(&request, local->family == AF_INET6 ? IFLA_VXLAN_LOCAL6 : IFLA_VXLAN_LOCAL, local->bytes,
-			    bytes_of(local));
-	request_unnest(&request, data);
-	request_unnest(&request, info);
-	return request_exchange(fd, &request, NULL, NULL);
+		request_put(&link.request, local->family == AF_INET6 ? IFLA_VXLAN_LOCAL6 : IFLA_VXLAN_LOCAL,
+			    local->bytes, bytes_of(local));
+	return new_link_make(&link, fd);
 }
 
 static int change_peer(int fd, uint16_t type, uint16_t flags, int index, const struct net_address *peer)
@@ -280,6 +279,23 @@ int link_change(int fd, int index, const struct link_change *change)
 	if (change->netns_fd > 0)
 		request_put_u32(&request, IFLA_NET_NS_FD, (uint32_t)change->netns_fd);
 	return request_exchange(fd, &request, NULL, NULL);
+}
+
+int link_set_no_ipv6(int fd, int index)
+{
+	struct request request;
+	size_t families, settings;
+	int failed;
+
+	start_link(&request, RTM_NEWLINK, 0, index);
+	families = request_nest(&request, IFLA_AF_SPEC);
+	settings = request_nest(&request, AF_INET6);
+	request_put_u8(&request, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+	request_unnest(&request, settings);
+	request_unnest(&request, families);
+	failed = request_exchange(fd, &request, NULL, NULL);
+	/* A kernel, or a link, without IPv6. */
+	return failed == -EAFNOSUPPORT ? 0 : failed;
 }
 
 int link_delete(int fd, int index)

@@ -106,6 +106,8 @@ int vxlan_delete_peer(int fd, int index, const struct net_address *peer);
 /* A link that speaks with an 802.1q tag over its parent. */
 int link_create_vlan(int fd, const char *name, int parent, uint16_t tag);
 int link_change(int fd, int index, const struct link_change *change);
+/* The link gets no IPv6 address by itself, and so says nothing of its own there. 0 too where there is no IPv6. */
+int link_set_no_ipv6(int fd, int index);
 int link_delete(int fd, int index);
 /* -ENODEV if there is none. */
 int link_find(int fd, const char *name, struct link_info *out_link);
