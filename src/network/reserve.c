@@ -252,7 +252,7 @@ static int fill_endpoint_locked(struct network *network, struct endpoint *endpoi
 {
 	struct endpoint_record *record = &endpoint->record;
 	struct net_address addresses[FAMILY_COUNT] = { 0 };
-	char text[NET_ADDRESS_TEXT_MAX], mac[18], tail[8];
+	char text[NET_ADDRESS_TEXT_MAX], mac[18], tail[LINK_TAIL_BYTES * 2 + 1];
 
 	if (give_address_locked(network, bridge, FAMILY_4, request->address, &addresses[FAMILY_4], err) < 0 ||
 	    give_address_locked(network, bridge, FAMILY_6, request->address6, &addresses[FAMILY_6], err) < 0 ||
@@ -260,7 +260,7 @@ static int fill_endpoint_locked(struct network *network, struct endpoint *endpoi
 		return -1;
 	if (check_request(bridge, request, err) < 0)
 		return -1;
-	random_hex(tail, 3);
+	random_hex(tail, LINK_TAIL_BYTES);
 	record->id = xstrdup(request->id);
 	record->bridge = xstrdup(bridge->name);
 	record->rates = request->rates;

@@ -126,5 +126,6 @@ void forget_addresses_locked(struct network *network, const struct endpoint *end
 void forget_flows(const struct endpoint_record *record);
 
 #define LINK_PREFIX "veth"
+#define LINK_TAIL_BYTES 5 /* behind it in hex: other engines here take names of the same kind */
 /* connect.c: removes the host's end of a container's pair, and so the other; nothing if it is no such link. */
 void remove_link(const char *name);
