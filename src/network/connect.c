@@ -38,6 +38,18 @@ static int parse_mac(uint8_t out_mac[6], const char *text)
 	return 0;
 }
 
+/*
+ * A port of a bridge needs no IPv6 of its own. Its multicast would cost the container, and every other interface's
+ * coming and going a walk over its routes.
+ */
+static void keep_quiet(const char *link)
+{
+	AUTO(error_clear) struct error ignored = { 0 };
+	AUTO_FREE char *path = xasprintf("/proc/sys/net/ipv6/conf/%s/disable_ipv6", link);
+
+	set_kernel(path, "1", &ignored);
+}
+
 /* Both ends, the container's one born in its namespace with its final name. */
 static int make_veth(const struct endpoint_record *record, const struct bridge *bridge, const uint8_t *mac,
 		     int socket_fd, int namespace_fd, const char *name, struct error *err)
@@ -54,6 +66,7 @@ static int make_veth(const struct endpoint_record *record, const struct bridge *
 
 	if (failed < 0)
 		return error_set_errno(err, ERR_INTERNAL, failed, "make link %s of the container", name);
+	keep_quiet(record->link);
 	/* With br_netfilter a container's call to its own published port is turned round inside the bridge. */
 	failed = link_find(socket_fd, record->link, &link);
 	if (failed == 0)
@@ -115,6 +128,9 @@ static int configure_inside(const struct endpoint_record *record, const struct b
 	if (network_loopback_up(netlink_fd, err) < 0)
 		return -1;
 	failed = link_find(netlink_fd, name, &link);
+	/* As with docker no IPv6 where the network has none: its multicast would go to every neighbour. */
+	if (failed == 0 && !bridge->subnets[FAMILY_6].network.family)
+		failed = link_set_no_ipv6(netlink_fd, link.index);
 	if (failed == 0)
 		failed = add_address(netlink_fd, link.index, record->address, &bridge->subnets[FAMILY_4]);
 	if (failed == 0)

@@ -193,6 +193,20 @@ def test_modes(engine):
     assert address in shared.stdout and "hello from web" in shared.stdout
 
 
+def test_ipv6_only_where_the_network_has_it(engine):
+    """Not even addresses that the kernel gives by itself: each would be heard by all neighbours."""
+    six = ("network", "create", "--ipv6", "--subnet", f"fd57:{engine.name[:4]}::/64", engine.name)
+    engine.docker(*six)
+    addresses = ("box", "ip", "-o", "-6", "addr", "show", "dev", "eth0")
+    server(engine, "web")
+    assert inside(engine, "web", *addresses[1:]).stdout.strip() == ""
+    ports = json.loads(run("ip", "-j", "link", "show", "master", engine.bridge).stdout)
+    assert len(ports) == 1 and run("ip", "-6", "addr", "show", "dev", ports[0]["ifname"]).stdout.strip() == ""
+    wait_for(lambda: "scope link" in engine.docker("run", "--rm", "--network", engine.name, *addresses).stdout,
+             what="the container's link-local address")  # fmt: skip
+    engine.docker("network", "rm", engine.name)
+
+
 def test_files(engine):
     text = engine.docker("run", "--rm", "-h", "box1", "--add-host", "db:10.1.2.3", "--add-host", "up:host-gateway",
                          "--dns", "10.0.0.53", "--dns-search", "example.org", "box",
