@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import time
 
-from oci import run
+from oci import TOP, run
 from scale import Api, in_parallel, seconds_of
 
 SECONDS = 1
@@ -149,6 +149,13 @@ class Traffic:
             ours, theirs = (found[name][mode] - found[name]["none"] for name in ("kistd", "dockerd"))
             self.row(f"create to remove of `true`, the part of {what}", ours, theirs, self.peer(), "<= 5 ms")
 
+    def wires(self):
+        """Milliseconds of a bare link on an empty bridge, and on one with CROWD - 1."""
+        program = self.root / "wire"
+        sources = ("bench/wire.c", *(f"src/{name}.c" for name in ("sys/netlink", "sys/netlink_request", "base/alloc", "base/text")))
+        run("cc", "-O2", "-D_GNU_SOURCE", f"-I{TOP / 'src'}", "-o", program, *(TOP / name for name in sources))
+        return [float(word) for word in run(program, str(CROWD), str(LIVES)).stdout.split()]
+
     def crowd(self):
         """The cost of one more container on a bridge that has none, and on one that has a thousand. The least of each: a
         thousand processes are seldom quiet."""
@@ -158,6 +165,7 @@ class Traffic:
         body = {"Name": "kb-crowd", "Driver": "bridge", "IPAM": {"Config": [{"Subnet": "10.213.0.0/20"}]}}
         api.call("POST", "/networks/create", body)
         first = self.lives(api, ("none", "kb-crowd"), min)
+        floor = self.wires()
 
         def start(number, local):
             if not hasattr(local, "api"):
@@ -171,3 +179,4 @@ class Traffic:
         api.call("DELETE", "/networks/kb-crowd")
         for mode, what in (("kb-crowd", f"create to remove of `true`, the {CROWD}th on a bridge"), ("none", f"the same with network none, beside {CROWD - 1} others")):
             self.row(what, last[mode], first[mode], "ours, the first", "<= 1.1 x" if mode == "kb-crowd" else "-")
+        self.row(f"the kernel's part: one more link on a bridge, the {CROWD}th", floor[1], floor[0], "bench/wire.c, the first", "-")
