@@ -5,7 +5,7 @@ BUILD ?= build-release
 CHECK ?= build
 export KIST_BUILD_DIR = $(abspath $(CHECK))
 
-.PHONY: all demo test unit e2e lint bench install clean deps help
+.PHONY: all demo test self unit e2e lint bench install clean deps help
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -26,6 +26,12 @@ demo:
 test:
 	tools/deps build run test
 	tools/test
+
+# kist builds kist, in a Debian that has only what tools/deps names, and runs its unit tests there.
+self:
+	tools/deps build run demo
+	$(MAKE) all
+	tools/self $(abspath $(BUILD))
 
 unit: $(CHECK)/build.ninja
 	meson test -C $(CHECK) --suite unit --print-errorlogs
@@ -60,6 +66,7 @@ help:
 	@echo 'make            release build in $(BUILD)/'
 	@echo 'sudo make demo  install dependencies, build, show the main job'
 	@echo 'sudo make test  unit tests (gcc, clang, sanitizers), fuzz corpora, end-to-end tests'
+	@echo 'sudo make self  kist builds kist (packaging/Dockerfile), its unit tests run inside'
 	@echo 'make lint       format, layers, sizes, words, headers, clang-tidy, gcc -fanalyzer'
 	@echo 'sudo make bench figures beside the peers, written to docs/performance.md'
 	@echo 'sudo make install [DESTDIR=] [PREFIX=/usr/local]'
