@@ -28,6 +28,7 @@ static const struct {
 	{ "kist-systemd-scope", "systemd" },
 	{ "kist-transfer", "transfer" },
 	{ "kist-files", "archive" },
+	{ "kist-git", "git" },
 	{ "kist-unpack", "archive" },
 	{ "kist-resolve", "resolver" },
 	{ "kist-proxy", "network" },

@@ -11,6 +11,8 @@
  */
 #pragma once
 
+#include <sys/types.h>
+
 #include "builder/build.h"
 #include "builder/expand.h"
 #include "builder/graph.h"
@@ -74,6 +76,8 @@ void node_print_output(struct build *build, struct node *node, int stream, const
 
 /* ---- run_mount.c ---- */
 
+/* A socket there that listens, or -errno. */
+int build_listen(int dir_fd, const char *name, uid_t uid, gid_t gid, mode_t mode);
 /* What --secret gave: 1 and its bytes (yours, with a NUL behind them), 0 if there is none of that id. */
 int build_secret(char **out_data, size_t *out_size, const struct build *build, const char *id, struct error *err);
 

@@ -14,6 +14,7 @@ struct copy_flags {
 	bool link;
 	bool parents;
 	bool keep_git_dir;
+	bool keep_said;
 	bool unpack;
 	bool unpack_said;
 	struct text_list excludes;
@@ -45,9 +46,12 @@ static int read_flags(struct copy_flags *flags, const struct compiler *compiler,
 	};
 
 	flags->unpack = is_add;
-	for (size_t i = 0; i < compiler->instruction->flags.count; i++)
-		flags->unpack_said = flags->unpack_said ||
-				     text_has_prefix(compiler->instruction->flags.items[i], "--unpack");
+	for (size_t i = 0; i < compiler->instruction->flags.count; i++) {
+		const char *flag = compiler->instruction->flags.items[i];
+
+		flags->unpack_said = flags->unpack_said || text_has_prefix(flag, "--unpack");
+		flags->keep_said = flags->keep_said || text_has_prefix(flag, "--keep-git-dir");
+	}
 	return compiler_flags(compiler, is_add ? add_specs : copy_specs, err);
 }
 
@@ -71,6 +75,31 @@ static struct copy_data *add_part(struct copy_data *copy, enum copy_source kind)
 	return copy;
 }
 
+/* What the flags say beside the reference itself. */
+static int join_git(struct git_ref *ref, const struct copy_flags *flags, struct error *err)
+{
+	enum git_choice keep = !flags->keep_said ? GIT_UNSAID : flags->keep_git_dir ? GIT_YES : GIT_NO;
+
+	if (keep != GIT_UNSAID && ref->keep_git_dir != GIT_UNSAID && keep != ref->keep_git_dir)
+		return error_set(err, ERR_INVALID, "inconsistent keep-git-dir configuration");
+	if (ref->keep_git_dir == GIT_UNSAID)
+		ref->keep_git_dir = keep;
+	if (flags->checksum && ref->checksum && !text_equal(flags->checksum, ref->checksum))
+		return error_set(err, ERR_INVALID, "checksum mismatch \"%s\" != \"%s\"", flags->checksum,
+				 ref->checksum);
+	if (!ref->checksum)
+		ref->checksum = xstrdup(flags->checksum);
+	return 0;
+}
+
+static int make_origin(struct origin **out_origin, struct compiler *compiler, const struct copy_flags *flags,
+		       const char *word, struct git_ref *ref, struct error *err)
+{
+	if (!ref)
+		return origin_new_url(out_origin, compiler->build, word, NULL, flags->checksum, err);
+	return join_git(ref, flags, err) < 0 ? -1 : origin_new_git(out_origin, compiler->build, ref, err);
+}
+
 /* 1: the word names something in the network, and is a part now; 0: a path. */
 static int take_remote(struct copy_data *copy, struct compiler *compiler, const struct copy_flags *flags,
 		       const char *word, struct error *err)
@@ -86,13 +115,11 @@ static int take_remote(struct copy_data *copy, struct compiler *compiler, const 
 		return 0;
 	if (!copy->is_add)
 		return error_set(err, ERR_INVALID, "source can't be a %s for COPY", git ? "git ref" : "URL");
-	if (git)
-		return error_set(err, ERR_UNSUPPORTED, "ADD %s: git sources are not supported yet", word);
-	if (origin_new_url(&origin, compiler->build, word, NULL, flags->checksum, err) < 0)
+	if (make_origin(&origin, compiler, flags, word, git ? &ref : NULL, err) < 0)
 		return -1;
 	copy = add_part(copy, COPY_ORIGIN);
 	copy->origin = origin;
-	copy->unpack = flags->unpack_said && flags->unpack;
+	copy->unpack = origin->url && flags->unpack_said && flags->unpack;
 	text_list_add(&copy->sources, word);
 	return 1;
 }

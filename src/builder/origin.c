@@ -2,6 +2,7 @@
 #include "builder/origin.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -23,6 +24,34 @@ int origin_new_url(struct origin **out_origin, struct build *build, const char *
 	if (checksum && digest_parse(&digest, checksum, err) < 0)
 		return error_prefix(err, "invalid checksum %s", checksum);
 	*out_origin = take_ptr(origin);
+	return 0;
+}
+
+static bool is_hex(const char *text)
+{
+	return *text && strlen(text) <= 64 && strspn(text, "0123456789abcdef") == strlen(text);
+}
+
+int origin_new_git(struct origin **out_origin, struct build *build, struct git_ref *ref, struct error *err)
+{
+	struct origin *origin;
+
+	if (ref->checksum && !is_hex(ref->checksum))
+		return error_set(err, ERR_INVALID, "invalid checksum %s for Git URL, expected hex commit hash",
+				 ref->checksum);
+	if (ref->fetch_by_commit && !ref->checksum && !git_is_commit(text_or_empty(ref->ref)))
+		return error_set(err, ERR_INVALID, "fetch-by-commit requires a checksum or a commit SHA ref");
+	if (ref->fetch_by_commit && ref->checksum && !git_is_commit(ref->checksum))
+		return error_set(err, ERR_INVALID, "fetch-by-commit requires a full commit SHA checksum, got \"%s\"",
+				 ref->checksum);
+	if (ref->ref && git_is_commit(ref->ref) && ref->checksum && !text_has_prefix(ref->ref, ref->checksum))
+		return error_set(err, ERR_INVALID, "expected checksum to match %s, got %s", ref->checksum, ref->ref);
+	origin = xcalloc(1, sizeof(*origin));
+	origin->build = build;
+	origin->fd = -1;
+	origin->git = *ref;
+	*ref = (struct git_ref){ 0 };
+	*out_origin = origin;
 	return 0;
 }
 
@@ -65,15 +94,21 @@ int origin_folder(struct origin *origin, const char *key, struct error *err)
 
 int origin_resolve(struct origin *origin, struct error *err)
 {
-	if (!origin->resolved && origin_url_resolve(origin, err) < 0)
-		return -1;
-	origin->resolved = true;
-	return 0;
+	int r = 0;
+
+	if (!origin->resolved)
+		r = origin->url ? origin_url_resolve(origin, err) : origin_git_resolve(origin, err);
+	origin->resolved = origin->resolved || r == 0;
+	return r;
 }
 
 int origin_open(struct origin *origin, struct error *err)
 {
-	if (origin_resolve(origin, err) < 0 || (!origin->opened && origin_url_open(origin, err) < 0))
+	int r = origin_resolve(origin, err);
+
+	if (r == 0 && !origin->opened)
+		r = origin->url ? origin_url_open(origin, err) : origin_git_open(origin, err);
+	if (r < 0)
 		return -1;
 	origin->opened = true;
 	return origin->fd;

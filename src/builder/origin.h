@@ -20,7 +20,6 @@ struct origin {
 	char *pattern;	/* that names it */
 	char *checksum; /* "sha256:...", of a file; NULL */
 	struct git_ref git;
-	bool keep_git_dir;
 	bool resolved;
 	bool opened;
 	struct digest digest;
@@ -33,6 +32,8 @@ struct origin {
 /* A file: name NULL is the URL's own. checksum NULL: none. */
 int origin_new_url(struct origin **out_origin, struct build *build, const char *url, const char *name,
 		   const char *checksum, struct error *err);
+/* A repository; *ref is moved. */
+int origin_new_git(struct origin **out_origin, struct build *build, struct git_ref *ref, struct error *err);
 void origin_free(struct origin *origin);
 DEFINE_AUTO(struct origin, origin_free)
 
@@ -52,3 +53,8 @@ int origin_folder(struct origin *origin, const char *key, struct error *err);
 
 int origin_url_resolve(struct origin *origin, struct error *err);
 int origin_url_open(struct origin *origin, struct error *err);
+
+/* ---- origin_git.c ---- */
+
+int origin_git_resolve(struct origin *origin, struct error *err);
+int origin_git_open(struct origin *origin, struct error *err);

@@ -130,10 +130,9 @@ static int ask(struct downloaded *answer, const struct origin *origin, const str
 	       struct error *err)
 {
 	AUTO_FREE char *authorization = NULL;
-	struct download download = { .url = origin->url,
-				     .etag = head->etag,
-				     .file_fd = file_fd,
-				     .cancel_fd = origin->build->options->cancel_fd };
+	struct download download = {
+		.url = origin->url, .etag = head->etag, .file_fd = file_fd, .cancel_fd = build_cancel_fd(origin->build)
+	};
 	uint64_t free_bytes;
 
 	if (find_authorization(&authorization, origin, err) < 0 ||

@@ -231,15 +231,14 @@ static int prepare_secret(struct mounts *mounts, struct build *build, const stru
 /* ---- ssh ---- */
 
 /* A path may be longer than a socket's address: the directory's descriptor is not. */
-static int listen_in(const char *folder, const char *name, const struct run_mount *mount)
+int build_listen(int dir_fd, const char *name, uid_t uid, gid_t gid, mode_t mode)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	AUTO_CLOSE int dir_fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", dir_fd, name);
-	if (dir_fd < 0 || fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    fchownat(dir_fd, name, mount->uid, mount->gid, 0) < 0 || fchmodat(dir_fd, name, mount->mode, 0) < 0 ||
+	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    fchmodat(dir_fd, name, mode, 0) < 0 || fchownat(dir_fd, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0 ||
 	    listen(fd, 16) < 0)
 		return -errno;
 	return take_fd(&fd);
@@ -258,7 +257,9 @@ static int prepare_ssh(struct mounts *mounts, struct build *build, const struct 
 	int r = 0;
 
 	if (client && client->agent_start) {
-		fd = listen_in(folder, name, mount);
+		AUTO_CLOSE int dir_fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+		fd = dir_fd < 0 ? -errno : build_listen(dir_fd, name, mount->uid, mount->gid, mount->mode);
 		if (fd < 0)
 			return error_set_errno(err, ERR_INTERNAL, fd, "listen on %s", path);
 		r = client->agent_start(client->arg, mount->id, fd, build_cancel_fd(build), &server, err);

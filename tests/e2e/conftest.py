@@ -70,6 +70,7 @@ def program(build_dir):
         "kist-init": "init",
         "kist-archive": "archive",
         "kist-files": "archive",
+        "kist-git": "git",
         "kist-cni": "cni",
         "kist-proxy": "network",
         "kist-log": "logs",
