@@ -2,6 +2,7 @@
 #include "http/local.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -11,11 +12,13 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/process.h"
 #include "http/local_parse.h"
 
 #define READ_SIZE (32 * 1024)
+#define FULL_PAUSE_MS 20
 
 struct local_client {
 	char *path;		  /* of a unix socket, or NULL */
@@ -25,6 +28,8 @@ struct local_client {
 	char *host;		  /* as given, for messages */
 	struct text_list program; /* its arguments; none: not by a program */
 	int idle_fd;		  /* -1: none */
+	int64_t deadline_ns;	  /* 0: none, and descriptors block */
+	int cancel_fds[2];
 };
 
 struct local_response {
@@ -120,9 +125,67 @@ void local_client_free(struct local_client *client)
 	free(client);
 }
 
+void local_client_limit(struct local_client *client, int64_t deadline_ns, int cancel_fd, int other_fd)
+{
+	client->deadline_ns = deadline_ns;
+	client->cancel_fds[0] = cancel_fd;
+	client->cancel_fds[1] = other_fd;
+}
+
+/* Until fd (-1: none) is ready, or at most pause_ms (-1: no less than the limit): 0, or -1 with err. */
+static int await(const struct local_client *client, int fd, short events, int pause_ms, struct error *err)
+{
+	struct pollfd items[3] = { { .fd = fd, .events = events },
+				   { .fd = client->cancel_fds[0], .events = POLLIN },
+				   { .fd = client->cancel_fds[1], .events = POLLIN } };
+	int r;
+
+	if (!client->deadline_ns)
+		return 0;
+	do {
+		int64_t left_ms = (client->deadline_ns - clock_monotonic_ns() + CLOCK_MS - 1) / CLOCK_MS;
+
+		if (left_ms <= 0)
+			return error_set_errno(err, ERR_UNAVAILABLE, ETIMEDOUT, "%s", client->host);
+		r = poll(items, 3, (int)(pause_ms >= 0 && pause_ms < left_ms ? pause_ms : left_ms));
+	} while ((r < 0 && errno == EINTR) || (r == 0 && pause_ms < 0));
+	if (r < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "poll");
+	if (items[1].revents || items[2].revents)
+		return error_set(err, ERR_CANCELED, "%s: canceled", client->host);
+	return 0;
+}
+
 static int refuse(const struct local_client *client, int errnum, struct error *err)
 {
 	return error_set_errno(err, ERR_UNAVAILABLE, errnum, "connect to %s", client->host);
+}
+
+/* A listener whose queue is full is EAGAIN, and is tried again. */
+static int connect_limited(const struct local_client *client, int fd, const struct sockaddr *address, socklen_t size,
+			   struct error *err)
+{
+	int flags = fcntl(fd, F_GETFL);
+	socklen_t problem_size = sizeof(int);
+	int problem = 0;
+
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return refuse(client, errno, err);
+	while (connect(fd, address, size) < 0) {
+		if (errno == EAGAIN) {
+			if (await(client, -1, 0, FULL_PAUSE_MS, err) < 0)
+				return -1;
+			continue;
+		}
+		if (errno != EINPROGRESS)
+			return refuse(client, errno, err);
+		if (await(client, fd, POLLOUT, -1, err) < 0)
+			return -1;
+		if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &problem, &problem_size) < 0 || problem != 0)
+			return refuse(client, problem ? problem : errno, err);
+		break;
+	}
+	return 0;
 }
 
 static int connect_unix(const struct local_client *client, struct error *err)
@@ -131,6 +194,10 @@ static int connect_unix(const struct local_client *client, struct error *err)
 	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	memcpy(address.sun_path, client->path, strlen(client->path) + 1);
+	if (fd >= 0 && client->deadline_ns)
+		return connect_limited(client, fd, (struct sockaddr *)&address, sizeof(address), err) < 0
+			       ? -1
+			       : take_fd(&fd);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return refuse(client, errno, err);
 	return take_fd(&fd);
@@ -147,8 +214,15 @@ static int connect_tcp(const struct local_client *client, struct error *err)
 	if (r != 0)
 		return error_set(err, ERR_UNAVAILABLE, "connect to %s: %s", client->host, gai_strerror(r));
 	for (const struct addrinfo *each = found; each && fd < 0; each = each->ai_next) {
+		AUTO(error_clear) struct error problem = { 0 };
+
 		fd = socket(each->ai_family, each->ai_socktype | SOCK_CLOEXEC, each->ai_protocol);
-		if (fd >= 0 && connect(fd, each->ai_addr, each->ai_addrlen) < 0) {
+		if (fd >= 0 && client->deadline_ns) {
+			if (connect_limited(client, fd, each->ai_addr, each->ai_addrlen, &problem) == 0)
+				break;
+			errnum = problem.errnum ? problem.errnum : ECANCELED;
+			close(take_fd(&fd));
+		} else if (fd >= 0 && connect(fd, each->ai_addr, each->ai_addrlen) < 0) {
 			errnum = errno;
 			close(fd);
 			fd = -1;
@@ -198,8 +272,9 @@ int local_client_connect(struct local_client *client, struct error *err)
 
 /* ---- sending ---- */
 
-static int send_all(int fd, const void *data, size_t size)
+static int send_all(const struct local_client *client, int fd, const void *data, size_t size)
 {
+	AUTO(error_clear) struct error late = { 0 };
 	const char *at = data;
 
 	while (size > 0) {
@@ -207,6 +282,11 @@ static int send_all(int fd, const void *data, size_t size)
 
 		if (sent < 0 && errno == EINTR)
 			continue;
+		if (sent < 0 && errno == EAGAIN && client->deadline_ns) {
+			if (await(client, fd, POLLOUT, -1, &late) < 0)
+				return late.errnum ? -late.errnum : -ECANCELED;
+			continue;
+		}
 		if (sent < 0)
 			return -errno;
 		at += sent;
@@ -235,7 +315,7 @@ static void format_head(struct text *out, const struct local_client *client, con
 }
 
 /* The file as chunks. A peer that stops listening has answered: its response tells why. */
-static int send_fd(int fd, const struct local_request *request, struct error *err)
+static int send_fd(const struct local_client *client, int fd, const struct local_request *request, struct error *err)
 {
 	AUTO_FREE char *data = xmalloc(READ_SIZE);
 
@@ -250,7 +330,7 @@ static int send_fd(int fd, const struct local_request *request, struct error *er
 		text_addf(&chunk, "%zx\r\n", (size_t)size);
 		text_add_bytes(&chunk, data, (size_t)size);
 		text_add(&chunk, "\r\n");
-		if (send_all(fd, chunk.data, chunk.size) < 0 || size == 0)
+		if (send_all(client, fd, chunk.data, chunk.size) < 0 || size == 0)
 			return 0;
 		if (request->sent)
 			request->sent(request->sent_arg, (uint64_t)size);
@@ -267,11 +347,12 @@ static int send_request(struct local_response *response, const struct local_requ
 	format_head(&out, response->client, request, body_size);
 	if (request->body)
 		text_add_bytes(&out, request->body, body_size);
-	r = send_all(response->fd, out.data, out.size);
+	r = send_all(response->client, response->fd, out.data, out.size);
 	*out_sent = r == 0;
 	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
-		return error_set_errno(err, ERR_UNAVAILABLE, r, "send to %s", response->client->host);
-	return request->has_body_fd ? send_fd(response->fd, request, err) : 0;
+		return error_set_errno(err, r == -ECANCELED ? ERR_CANCELED : ERR_UNAVAILABLE, r, "send to %s",
+				       response->client->host);
+	return request->has_body_fd ? send_fd(response->client, response->fd, request, err) : 0;
 }
 
 /* ---- receiving ---- */
@@ -285,9 +366,11 @@ static int fill(struct local_response *response, struct error *err)
 		buffer_consume(&response->in, response->in_at);
 		response->in_at = 0;
 	}
-	do
+	do {
+		if (await(response->client, response->fd, POLLIN, -1, err) < 0)
+			return -1;
 		size = buffer_read_some(&response->in, response->fd, READ_SIZE);
-	while (size == -EINTR);
+	} while (size == -EINTR || (size == -EAGAIN && response->client->deadline_ns));
 	/* A reset behind the last byte is how some servers end a hijacked stream. */
 	if (size == 0 || (size == -ECONNRESET && response->upgraded)) {
 		response->eof = true;

@@ -50,6 +50,12 @@ int local_client_new_program(struct local_client **out_client, const char *host,
 /* Connects now, for use by the first request. ERR_UNAVAILABLE with errnum if nobody answers. */
 int local_client_connect(struct local_client *client, struct error *err);
 
+/*
+ * From now on nothing waits beyond deadline_ns (monotonic): ERR_UNAVAILABLE with ETIMEDOUT; nor when one of the two
+ * descriptors (borrowed; -1: none) is readable: ERR_CANCELED. Names of tcp hosts are looked up without a limit.
+ */
+void local_client_limit(struct local_client *client, int64_t deadline_ns, int cancel_fd, int other_fd);
+
 /* Sends the request and returns at the end of the response's head. Any status counts as success. */
 int local_send(struct local_response **out_response, struct local_client *client, const struct local_request *request,
 	       struct error *err);
