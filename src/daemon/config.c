@@ -35,6 +35,7 @@ struct daemon_flags {
 	const char *init_path;
 	const char *cni_config_dir;
 	const char *cni_plugin_dirs;
+	const char *plugin_dirs;
 	const char *firewall_table;
 	const char *default_shm_size;
 	const char *log_driver;
@@ -137,6 +138,7 @@ static const struct option_spec flag_table[] = {
 	OPTION_OPT_BOOL("init", 0, T, init, "Run an init in every container"),
 	OPTION_TEXT("cni-bin-dir", 0, T, cni_plugin_dirs, "path", "Folders of CNI plugins, separated by colons (default our own, \"/opt/cni/bin:/usr/lib/cni:/usr/libexec/cni\")"),
 	OPTION_TEXT("cni-conf-dir", 0, T, cni_config_dir, "path", "Lists of CNI plugins for networks of driver cni (default \"/etc/cni/net.d\")"),
+	OPTION_TEXT("plugin-dir", 0, T, plugin_dirs, "path", "Folders of sockets and addresses of volume and authorization plugins, separated by colons (default docker's, \"/run/docker/plugins:/etc/docker/plugins:/usr/lib/docker/plugins\")"),
 	OPTION_TEXT("init-path", 0, T, init_path, "string", "Program for docker run --init"),
 	OPTION_LIST("insecure-registry", 0, T, insecure_registries, "list", "Registry (host[:port] or CIDR) to use without verified TLS"),
 	OPTION_TEXT("ip", 0, T, host_ip, "ip", "Address at which ports are published (default 0.0.0.0)"),
@@ -244,6 +246,7 @@ static const struct json_field config_fields[] = {
 	JSON_TEXT_LIST("hosts", T, hosts, 0),
 	JSON_TEXT("cni-bin-dir", T, cni_plugin_dirs, 0),
 	JSON_TEXT("cni-conf-dir", T, cni_config_dir, 0),
+	JSON_TEXT("plugin-dir", T, plugin_dirs, 0),
 	JSON_TEXT("init-path", T, init_path, 0),
 	JSON_TEXT_LIST("insecure-registries", T, insecure_registries, 0),
 	JSON_OPT_BOOL("live-restore", T, live_restore, 0),
@@ -530,6 +533,7 @@ static int merge(struct daemon_config *config, const struct daemon_flags *flags,
 	merge_text(&config->cgroup_parent, flags->cgroup_parent, "cgroup-parent", &conflicts);
 	merge_text(&config->init_path, flags->init_path, "init-path", &conflicts);
 	merge_text(&config->cni_plugin_dirs, flags->cni_plugin_dirs, "cni-bin-dir", &conflicts);
+	merge_text(&config->plugin_dirs, flags->plugin_dirs, "plugin-dir", &conflicts);
 	merge_text(&config->cni_config_dir, flags->cni_config_dir, "cni-conf-dir", &conflicts);
 	merge_text(&config->firewall_table, flags->firewall_table, "firewall-table", &conflicts);
 	merge_text(&config->default_shm_size, flags->default_shm_size, "default-shm-size", &conflicts);

@@ -89,6 +89,7 @@ struct daemon_config {
 	char *init_path;
 	char *cni_config_dir;
 	char *cni_plugin_dirs;
+	char *plugin_dirs;
 	char *firewall_table;
 	char *default_shm_size;
 	char *userns_remap;

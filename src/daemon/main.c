@@ -239,6 +239,7 @@ static int open_engine(struct daemon *daemon, struct error *err)
 	options.init_path = init_path;
 	options.cni_config_dir = config->cni_config_dir;
 	options.cni_plugin_dirs = config->cni_plugin_dirs;
+	options.plugin_dirs = config->plugin_dirs;
 	options.shm_size_bytes = daemon_config_shm_size(config);
 	options.userns_remap = config->userns_remap;
 	options.cdi_folders = &config->cdi_folders;

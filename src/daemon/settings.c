@@ -174,6 +174,7 @@ void daemon_settings_unchanged(struct text_list *out_names, const struct daemon_
 		{ "cgroup-parent", before->cgroup_parent, after->cgroup_parent },
 		{ "init-path", before->init_path, after->init_path },
 		{ "cni-bin-dir", before->cni_plugin_dirs, after->cni_plugin_dirs },
+		{ "plugin-dir", before->plugin_dirs, after->plugin_dirs },
 		{ "cni-conf-dir", before->cni_config_dir, after->cni_config_dir },
 		{ "firewall-table", before->firewall_table, after->firewall_table },
 		{ "serve-tls-certificate", before->serve_certificate, after->serve_certificate },

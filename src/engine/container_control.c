@@ -15,6 +15,7 @@
 #include "engine/container_network.h"
 #include "engine/engine_private.h"
 #include "engine/settings.h"
+#include "engine/volume_mount.h"
 #include "sys/signal_name.h"
 
 #define KILL_WAIT_NS (10 * CLOCK_SECOND)
@@ -240,6 +241,7 @@ static int stop(struct container *container, const struct stop_options *options,
 
 	if (signal <= 0)
 		return error_set(err, ERR_INVALID, "invalid signal: %s", options->signal);
+	volumes_give_up(container);
 	if (!want_stop(container, manually, &exits))
 		return 0;
 	kill_event(container, signal);
@@ -317,6 +319,7 @@ int container_kill(struct engine *engine, const char *name, const char *signal_t
 		return -1;
 	if (signal <= 0)
 		return error_set(err, ERR_INVALID, "cannot kill container: %s: invalid signal: %s", name, signal_text);
+	volumes_give_up(container);
 	/* Any signal counts as a stop by hand, unless the container has a stop signal of its own and this is another. */
 	ends = signal == SIGKILL || text_empty(container->document.config.stop_signal) ||
 	       signal == stop_signal_of(container);

@@ -123,19 +123,25 @@ static void undo_volumes(void *arg)
 		const struct container_mount *mount = &container->document.mounts.items[i];
 
 		if (mount->anonymous && mount->name)
-			volume_remove(container->engine, mount->name, true, &err);
+			volume_remove(container->engine, mount->name, true, -1, &err);
 	}
 }
 
 /* What the image has at a volume's place goes to where the volume is: a server, another folder. */
 static int fill_volumes(struct container *container, const struct digest *chain_id, struct error *err)
 {
+	bool wanted = false;
 	int r;
 
-	if (volumes_mount(container, err) < 0)
+	for (size_t i = 0; i < container->document.mounts.count; i++)
+		wanted |= container->document.mounts.items[i].copy_up;
+	if (!wanted)
+		return 0;
+	if (volumes_mount_to_fill(container, err) < 0)
 		return -1;
 	r = container_fill_volumes(container, chain_id, err);
 	volumes_unmount(container);
+	volumes_release(container);
 	return r;
 }
 

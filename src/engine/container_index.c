@@ -15,6 +15,7 @@ struct container *container_new(struct engine *engine, const char *id)
 	atomic_init(&container->references, 1);
 	container->engine = engine;
 	container->netns_fd = -1;
+	container->give_up_fd = -1;
 	memcpy(container->id, id, sizeof(container->id) - 1);
 	container->bundle = xasprintf("%s/shim/%.16s", engine->exec_root, id);
 	mutex_init(&container->row);

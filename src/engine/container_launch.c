@@ -29,6 +29,7 @@
 #include "engine/spec.h"
 #include "engine/volume.h"
 #include "engine/volume_mount.h"
+#include "engine/volume_use.h"
 #include "oci/runtime_spec.h"
 #include "store/snapshot.h"
 
@@ -145,11 +146,14 @@ static int check_sources(const struct container_document *document, struct error
 {
 	for (size_t i = 0; i < document->mounts.count; i++) {
 		const struct container_mount *mount = &document->mounts.items[i];
+		bool is_volume = text_equal(mount->type, "volume");
+		AUTO_FREE char *parent = is_volume ? path_parent(mount->source) : NULL;
 		struct stat status;
 		int r;
 
+		/* Not what may be mounted on a volume: its server may be dead, and nobody would answer. */
 		if (text_equal(mount->type, "tmpfs") || text_equal(mount->type, "image") ||
-		    stat(mount->source, &status) == 0)
+		    volume_mount_is_plugins(mount) || stat(is_volume ? parent : mount->source, &status) == 0)
 			continue;
 		if (errno != ENOENT)
 			return error_set_errno(err, ERR_INVALID, errno, "error while creating mount source path '%s'",
@@ -477,6 +481,7 @@ void container_volume_events(struct container *container, bool mounted)
 static void undo_volumes(void *arg)
 {
 	volumes_unmount(arg);
+	volumes_release(arg);
 }
 
 static void undo_volume_events(void *arg)
@@ -498,11 +503,13 @@ int container_launch(struct container *container, int cancel_fd, struct error *e
 	if (container_network_reserve(container, err) < 0)
 		return error_prefix(err, "failed to set up container networking");
 	rollback_add(&undo, undo_network, &launch);
-	if (container_network_files(container, err) < 0 || make_config(container, err) < 0)
+	if (container_network_files(container, err) < 0)
 		return -1;
 	if (volumes_mount(container, err) < 0)
 		return -1;
 	rollback_add(&undo, undo_volumes, container);
+	if (make_config(container, err) < 0)
+		return -1;
 	container_volume_events(container, true);
 	rollback_add(&undo, undo_volume_events, container);
 	rollback_add(&undo, undo_task, &launch);

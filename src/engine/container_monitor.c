@@ -293,6 +293,8 @@ static bool finish_run(struct container *container, const struct run_end *end)
 	container_end_attaches(container);
 	watch_notify(&container->changes);
 	mutex_unlock(&container->mutex);
+	/* Everybody knows by now: this waits for programs of others. */
+	volumes_release(container);
 	return again;
 }
 

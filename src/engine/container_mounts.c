@@ -15,6 +15,7 @@
 #include "engine/engine_private.h"
 #include "engine/image_mount.h"
 #include "engine/volume.h"
+#include "engine/volume_row.h"
 
 static struct container_mount *find_mount(struct container_document *document, const char *destination)
 {
@@ -60,7 +61,7 @@ static int use_volume(struct container *container, struct container_mount *mount
 	struct volume_create_request request = { .name = (char *)(uintptr_t)name };
 	struct volume volume = { 0 };
 	struct error problem = { 0 };
-	bool existed = name && volume_inspect(&volume, container->engine, name, &problem) == 0;
+	bool existed = name && volume_row_find(&volume, container->engine, name, &problem) > 0;
 
 	error_clear(&problem);
 	json_free_fields(&volume, volume_fields);
@@ -77,7 +78,7 @@ static int use_volume(struct container *container, struct container_mount *mount
 		return -1;
 	mount->name = xstrdup(volume.name);
 	mount->source = xstrdup(volume.mountpoint);
-	mount->driver = xstrdup("local");
+	mount->driver = xstrdup(volume.driver);
 	mount->anonymous = !name;
 	json_free_fields(&volume, volume_fields);
 	return 0;

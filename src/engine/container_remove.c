@@ -11,6 +11,7 @@
 #include "engine/engine_private.h"
 #include "engine/image_mount.h"
 #include "engine/volume.h"
+#include "engine/volume_mount.h"
 #include "store/snapshot.h"
 
 const char *const container_prune_filter_keys[] = { "label", "label!", "until", NULL };
@@ -102,6 +103,7 @@ static int end_by_force(struct engine *engine, struct container *container, int 
 {
 	AUTO(error_clear) struct error problem = { 0 };
 
+	volumes_give_up(container);
 	if (!container_is_running(container))
 		return 0;
 	if (container_kill(engine, container->id, "KILL", cancel_fd, &problem) == 0 || problem.kind == ERR_CONFLICT ||

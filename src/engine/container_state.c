@@ -17,6 +17,10 @@ static const char *const migrations[] = {
 	"CREATE TABLE engine (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;",
 	"CREATE TABLE networks (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, created INTEGER NOT NULL,"
 	" document TEXT NOT NULL) WITHOUT ROWID;",
+	"ALTER TABLE volumes ADD COLUMN driver TEXT NOT NULL DEFAULT 'local';"
+	/* What plugins were told to mount, and have not been told to unmount. */
+	"CREATE TABLE volume_mounts (id TEXT PRIMARY KEY, container TEXT NOT NULL, destination TEXT NOT NULL,"
+	" volume TEXT NOT NULL, driver TEXT NOT NULL) WITHOUT ROWID;",
 };
 
 int engine_migrate(struct engine *engine, struct error *err)

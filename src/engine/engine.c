@@ -28,6 +28,7 @@
 #include "engine/system.h"
 #include "engine/user_namespace.h"
 #include "engine/volume_mount.h"
+#include "plugin/plugin.h"
 #include "store/snapshot.h"
 #include "sys/capability.h"
 #include "sys/cgroup.h"
@@ -65,6 +66,11 @@ struct event_bus *engine_events(struct engine *engine)
 struct store *engine_store(struct engine *engine)
 {
 	return engine->store;
+}
+
+struct plugins *engine_plugins(struct engine *engine)
+{
+	return engine->plugins;
 }
 
 const char *engine_exec_root(const struct engine *engine)
@@ -135,12 +141,14 @@ static struct engine *engine_new(const struct engine_options *options)
 									     : options->cni_config_dir);
 	engine->cni.plugin_path = cni_plugin_path(options->cni_plugin_dirs);
 	engine->cni.state_dir = path_join(engine->data_root, "cni");
+	engine->plugins = plugins_new(options->plugin_dirs);
 	engine->cgroup_v2 = cgroup_detect() == CGROUP_V2;
 	engine->capabilities = capability_bounding();
 	engine->events = event_bus_new();
 	engine->closing_fd = -1;
 	atomic_init(&engine->stopping, false);
 	mutex_init(&engine->volumes);
+	watch_init(&engine->volumes_changed);
 	mutex_init(&engine->mounts_mutex);
 	condition_init(&engine->mounts_changed);
 	map_init(&engine->mounted, NULL);
@@ -328,6 +336,42 @@ static void remove_strange_snapshots(struct engine *engine)
 	}
 }
 
+struct late_start {
+	struct engine *engine;
+	char *id;
+};
+
+static void start_and_tell(struct engine *engine, const char *id)
+{
+	AUTO(error_clear) struct error err = { 0 };
+
+	if (container_start(engine, id, -1, &err) < 0)
+		engine_log_error(engine, "a container could not be started again", id, &err);
+}
+
+static void *start_late(void *arg)
+{
+	struct late_start *start = arg;
+
+	start_and_tell(start->engine, start->id);
+	engine_thread_end(start->engine);
+	free(start->id);
+	free(start);
+	return NULL;
+}
+
+/* One whose volumes are a server's or a plugin's, which may not be there yet: nobody else waits for it. */
+static void start_behind_us(struct container *container)
+{
+	struct late_start *start = xcalloc(1, sizeof(*start));
+	AUTO(error_clear) struct error err = { 0 };
+
+	*start = (struct late_start){ .engine = container->engine, .id = xstrdup(container->id) };
+	engine_thread_begin(container->engine);
+	if (thread_start(NULL, "late-start", start_late, start, &err) < 0)
+		start_late(start);
+}
+
 static void start_by_policy(struct engine *engine, struct container **items, size_t count, const bool *wanted)
 {
 	AUTO_FREE const struct container_document **documents = xcalloc(count + 1, sizeof(struct container_document *));
@@ -338,11 +382,12 @@ static void start_by_policy(struct engine *engine, struct container **items, siz
 		documents[i] = &items[i]->document;
 	restart_order(order, documents, count);
 	for (size_t i = 0; i < count; i++) {
-		AUTO(error_clear) struct error err = { 0 };
-		const struct container *container = items[order[i]];
+		struct container *container = items[order[i]];
 
-		if (wanted[order[i]] && container_start(engine, container->id, -1, &err) < 0)
-			engine_log_error(engine, "a container could not be started again", container->id, &err);
+		if (wanted[order[i]] && volumes_are_remote(container))
+			start_behind_us(container);
+		else if (wanted[order[i]])
+			start_and_tell(engine, container->id);
 	}
 }
 
@@ -581,6 +626,9 @@ void engine_close(struct engine *engine)
 	mutex_fini(&engine->index);
 	mutex_fini(&engine->volumes);
 	volumes_mount_fini(engine);
+	text_list_fini(&engine->volumes_busy);
+	text_map_fini(&engine->volume_scopes);
+	plugins_free(engine->plugins);
 	text_list_fini(&engine->unreadable);
 	free(engine->data_root);
 	free(engine->exec_root);

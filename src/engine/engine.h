@@ -25,6 +25,7 @@ struct event_bus;
 struct network;
 struct engine_settings;
 struct network_bridge;
+struct plugins;
 struct store;
 
 struct network_pool;
@@ -42,6 +43,7 @@ struct engine_options {
 	size_t pool_count;
 	const char *cni_config_dir;		     /* lists of CNI plugins; NULL: /etc/cni/net.d */
 	const char *cni_plugin_dirs;		     /* separated by colons; NULL: our own, /opt/cni/bin and Debian's */
+	const char *plugin_dirs;		     /* of docker's plugins, separated by colons; NULL: docker's */
 	const char *cgroup_parent;		     /* "kist"; containers are <parent>/<id> */
 	const char *init_path;			     /* program for --init; NULL: none */
 	int64_t shm_size_bytes;			     /* 0: 64 MiB */
@@ -67,4 +69,5 @@ DEFINE_AUTO(struct engine, engine_close)
 /* All borrowed, never NULL after open. */
 struct event_bus *engine_events(struct engine *engine);
 struct store *engine_store(struct engine *engine);
+struct plugins *engine_plugins(struct engine *engine);
 const char *engine_exec_root(const struct engine *engine);

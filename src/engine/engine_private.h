@@ -77,7 +77,11 @@ struct engine {
 	struct mutex mounts_mutex; /* guards `mounted` */
 	struct condition mounts_changed;
 	struct map mounted;   /* see volume_mount.c */
-	struct mutex volumes; /* before `index`: volumes come and go one at a time */
+	struct mutex volumes; /* before `index`; guards the three below: volumes come and go one at a time */
+	struct watch volumes_changed;
+	struct text_list volumes_busy; /* names of those whose plugin is being asked to make or remove them */
+	struct text_map volume_scopes; /* of plugins that told theirs */
+	struct plugins *plugins;
 
 	atomic_ullong health_checks; /* health_count() */
 	atomic_ullong health_failures;
@@ -108,12 +112,14 @@ struct container {
 	bool busy;	/* somebody changes what it is: start, end, removal */
 	bool published; /* create is done */
 	bool removed;
-	bool monitored;	  /* a monitor thread serves it */
-	bool keep_once;	  /* restart: this end does not remove it */
-	bool stop_wanted; /* by stop, kill or remove: restart policies leave it */
-	int netns_fd;	  /* guarded by `busy`: kept for CNI plugins; -1 */
-	char *checkpoint; /* under `busy`, while a run is launched that goes on from it; owned by the launcher */
-	uint64_t exits;	  /* how many runs ended */
+	bool monitored;	      /* a monitor thread serves it */
+	bool keep_once;	      /* restart: this end does not remove it */
+	bool mounts_given_up; /* see volume_mount.h */
+	int give_up_fd;	      /* eventfd: while plugins mount or unmount for it; -1 */
+	bool stop_wanted;     /* by stop, kill or remove: restart policies leave it */
+	int netns_fd;	      /* guarded by `busy`: kept for CNI plugins; -1 */
+	char *checkpoint;     /* under `busy`, while a run is launched that goes on from it; owned by the launcher */
+	uint64_t exits;	      /* how many runs ended */
 	int64_t restart_delay_ms;
 	int64_t run_started_ns;	  /* monotonic */
 	struct task_client *task; /* while running; closed by the monitor only, under `busy` */

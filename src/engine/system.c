@@ -14,6 +14,7 @@
 #include "base/program.h"
 #include "engine/engine_private.h"
 #include "engine/system.h"
+#include "engine/volume.h"
 #include "logs/options.h"
 #include "store/image_record.h"
 #include "sys/cgroup.h"
@@ -400,7 +401,7 @@ static void fill_names(struct system_info *info, struct engine *engine)
 	runtime->path = path ? path : xstrdup("kist-runtime");
 	fill_runtimes(info, engine_settings(engine));
 	fill_driver(info, engine->store);
-	text_list_add(&info->plugins.volume, "local");
+	volume_drivers(&info->plugins.volume, engine);
 	text_list_add(&info->plugins.network, "bridge");
 	text_list_add(&info->plugins.network, "host");
 	text_list_add(&info->plugins.network, "null");

@@ -8,17 +8,20 @@
 #include <sys/stat.h>
 
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/file.h"
 #include "base/path.h"
 #include "base/random.h"
 #include "engine/engine_private.h"
 #include "engine/volume.h"
+#include "engine/volume_driver.h"
 #include "engine/volume_mount.h"
+#include "engine/volume_plugin.h"
+#include "engine/volume_row.h"
 
 #define FOLDER_DEPTH_MAX 128
 #define ANONYMOUS_LABEL "com.docker.volume.anonymous"
-#define REMOVED ".removed" /* no volume's name begins with a dot */
+#define REMOVE_WITH_MS (10 * 1000) /* the removal of a container waits no longer for a plugin */
+#define REMOVED ".removed"	   /* no volume's name begins with a dot */
 
 static const struct json_field volume_usage_fields[] = {
 	JSON_I64("RefCount", struct volume_usage, reference_count, 0),
@@ -34,6 +37,7 @@ const struct json_field volume_fields[] = {
 	JSON_TEXT("Name", struct volume, name, 0),
 	JSON_TEXT_MAP("Options", struct volume, options, JSON_EMPTY_NULL),
 	JSON_TEXT("Scope", struct volume, scope, 0),
+	JSON_RAW("Status", struct volume, status, JSON_OMIT_EMPTY),
 	JSON_POINTER("UsageData", struct volume, usage, volume_usage_fields, JSON_OMIT_EMPTY),
 	JSON_END,
 };
@@ -61,16 +65,6 @@ const struct json_field volume_prune_report_fields[] = {
 const char *const volume_filter_keys[] = { "dangling", "driver", "label", "name", NULL };
 const char *const volume_prune_filter_keys[] = { "label", "label!", "all", NULL };
 
-/* Labels and options are stored as JSON objects: this struct is their frame. */
-struct labels_document {
-	struct text_map labels;
-};
-
-static const struct json_field labels_document_fields[] = {
-	JSON_TEXT_MAP("labels", struct labels_document, labels, 0),
-	JSON_END,
-};
-
 static int check_name(const char *name, struct error *err)
 {
 	bool legal = isalnum((unsigned char)name[0]) && name[1] != '\0';
@@ -86,54 +80,6 @@ static int check_name(const char *name, struct error *err)
 			 name, name);
 }
 
-static void fill_map(struct text_map *out_map, const char *json)
-{
-	AUTO(error_clear) struct error err = { 0 };
-	struct labels_document document = { 0 };
-
-	if (json_decode(&document, labels_document_fields, text_or_empty(json), strlen(text_or_empty(json)), &err) == 0)
-		*out_map = document.labels;
-}
-
-static void fill(struct volume *volume, struct engine *engine, const char *name, int64_t created_s, const char *labels,
-		 const char *options)
-{
-	char time[CLOCK_TEXT_MAX];
-
-	volume->name = xstrdup(name);
-	volume->driver = xstrdup("local");
-	volume->scope = xstrdup("local");
-	volume->created_at = xstrdup(clock_format(time, created_s * CLOCK_SECOND));
-	volume->mountpoint = xasprintf("%s/volumes/%s/_data", engine->data_root, name);
-	fill_map(&volume->labels, labels);
-	fill_map(&volume->options, options);
-}
-
-/* 1 with the volume, 0 if there is none. */
-static int find(struct volume *out_volume, struct engine *engine, const char *name, struct error *err)
-{
-	AUTO(query_freep) struct query *query = NULL;
-	int r;
-
-	if (query_new(&query, store_database(engine->store),
-		      "SELECT created, labels, options FROM volumes WHERE name = ?1", err) < 0)
-		return -1;
-	query_bind_text(query, 1, name);
-	r = query_next(query, err);
-	if (r > 0 && out_volume)
-		fill(out_volume, engine, name, query_i64(query, 0), query_text(query, 1), query_text(query, 2));
-	return r;
-}
-
-static void publish(struct engine *engine, const char *action, const char *name)
-{
-	struct text_map attributes = { 0 };
-
-	text_map_set(&attributes, "driver", "local");
-	event_publish(engine->events, "volume", action, name, &attributes);
-	text_map_fini(&attributes);
-}
-
 void volume_mount_event(struct engine *engine, const struct container_mount *mount, const char *container_id,
 			bool mounted)
 {
@@ -142,39 +88,13 @@ void volume_mount_event(struct engine *engine, const struct container_mount *mou
 	text_map_set(&attributes, "container", container_id);
 	if (mounted)
 		text_map_set(&attributes, "destination", mount->destination);
-	text_map_set(&attributes, "driver", "local");
+	text_map_set(&attributes, "driver", text_empty(mount->driver) ? VOLUME_DRIVER_LOCAL : mount->driver);
 	if (mounted) {
 		text_map_set(&attributes, "propagation", text_or_empty(mount->propagation));
 		text_map_set(&attributes, "read/write", mount->rw ? "true" : "false");
 	}
 	event_publish(engine->events, "volume", mounted ? "mount" : "unmount", mount->name, &attributes);
 	text_map_fini(&attributes);
-}
-
-static int insert(struct engine *engine, const char *name, const struct text_map *labels,
-		  const struct text_map *options, struct error *err)
-{
-	AUTO(transaction_freep) struct transaction *transaction = NULL;
-	AUTO(query_freep) struct query *query = NULL;
-	const struct labels_document document = { *labels };
-	const struct labels_document chosen = { *options };
-	AUTO_FREE char *text = json_encode(&document, labels_document_fields);
-	AUTO_FREE char *options_text = json_encode(&chosen, labels_document_fields);
-
-	/* A volume's name must survive power loss: its files do. */
-	if (transaction_begin(&transaction, store_database(engine->store), FILE_SYNC_ALL, err) < 0 ||
-	    query_new(&query, store_database(engine->store),
-		      "INSERT OR IGNORE INTO volumes (name, created, labels, options) VALUES (?1, ?2, ?3, ?4)",
-		      err) < 0)
-		return -1;
-	query_bind_text(query, 1, name);
-	query_bind_i64(query, 2, clock_wall_ns() / CLOCK_SECOND);
-	query_bind_text(query, 3, text);
-	query_bind_text(query, 4, options_text);
-	if (query_run(query, err) < 0)
-		return -1;
-	query_reset(query);
-	return transaction_commit(transaction, err);
 }
 
 static int make_folder(struct engine *engine, const char *name, struct error *err)
@@ -194,55 +114,151 @@ static int make_folder(struct engine *engine, const char *name, struct error *er
 	return r < 0 ? error_set_errno(err, ERR_INTERNAL, r, "create volume %s: %s", name, path) : 0;
 }
 
-static int create_locked(struct volume *out_volume, struct engine *engine, const struct volume_create_request *request,
-			 struct error *err)
-{
-	AUTO(text_map_fini) struct text_map labels = { 0 };
-	char made_up[65];
-	const char *name = request->name;
-	int r;
+/* ---- making ---- */
 
-	mutex_assert_held(&engine->volumes);
-	if (!text_empty(request->driver) && !text_equal(request->driver, "local"))
-		return error_set(err, ERR_NOT_FOUND,
-				 "create %s: error looking up volume plugin %s: plugin \"%s\" not found",
-				 text_or_empty(name), request->driver, request->driver);
-	if (volume_options_check(&request->driver_options, err) < 0)
-		return error_prefix(err, "create %s", text_or_empty(name));
-	text_map_copy(&labels, &request->labels);
-	if (text_empty(name)) {
-		random_hex(made_up, 32);
-		name = made_up;
-		text_map_set(&labels, ANONYMOUS_LABEL, "");
-	}
-	if (check_name(name, err) < 0)
+/* One that is made, and for whom. */
+struct making {
+	struct engine *engine;
+	struct container *container; /* it uses it from the first moment on; or NULL */
+	const struct volume_create_request *request;
+	const char *name;
+	struct text_map labels;
+	int cancel_fd;
+};
+
+static void hold_locked(const struct making *making)
+{
+	mutex_assert_held(&making->engine->volumes);
+	if (making->container)
+		text_list_add(&making->container->held_volumes, making->name);
+}
+
+static int create_local(struct volume *out_volume, const struct making *making, struct error *err)
+{
+	struct engine *engine = making->engine;
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&engine->volumes);
+
+	if (volume_options_check(&making->request->driver_options, err) < 0)
+		return error_prefix(err, "create %s", text_or_empty(making->request->name));
+	if (check_name(making->name, err) < 0 || make_folder(engine, making->name, err) < 0 ||
+	    volume_row_insert(engine, making->name, VOLUME_DRIVER_LOCAL, &making->labels,
+			      &making->request->driver_options, err) < 0)
 		return -1;
-	r = find(out_volume, engine, name, err);
+	volume_publish(engine, "create", making->name, VOLUME_DRIVER_LOCAL);
+	if (volume_row_find(out_volume, engine, making->name, err) < 0)
+		return -1;
+	hold_locked(making);
+	return 0;
+}
+
+/* It is one of a plugin, made now or before. */
+static int create_by_plugin(struct volume *out_volume, const struct making *making, const char *driver,
+			    struct error *err)
+{
+	struct engine *engine = making->engine;
+	const struct volume_plugin plugin = { .engine = engine, .name = driver, .cancel_fd = making->cancel_fd };
+	int made = volume_driver_make(&plugin, making->name, &making->request->driver_options, err);
+
+	if (made < 0)
+		return -1;
+	if (volume_row_insert(engine, making->name, driver, &making->labels, &making->request->driver_options, err) < 0)
+		return -1;
+	if (made)
+		volume_publish(engine, "create", making->name, driver);
+	if (volume_driver_look(out_volume, engine, making->name, making->cancel_fd, err) < 0)
+		return -1;
+	mutex_lock(&engine->volumes);
+	hold_locked(making);
+	mutex_unlock(&engine->volumes);
+	return 0;
+}
+
+/* 1 there is one, which will do; 0 there is none (any more). */
+static int find_existing(struct volume *out_volume, const struct making *making, struct error *err)
+{
+	struct engine *engine = making->engine;
+	const char *wanted = making->request->driver;
+	AUTO(text_list_fini) struct text_list users = { 0 };
+	struct volume row = { 0 };
+	int r = volume_row_find(&row, engine, making->name, err);
+
+	if (r > 0)
+		r = volume_driver_look(out_volume, engine, making->name, making->cancel_fd, err);
+	if (r > 0 && !text_empty(wanted) && !text_equal(wanted, row.driver)) {
+		json_free_fields(out_volume, volume_fields);
+		r = error_set(err, ERR_CONFLICT, "driver '%s' already has volume '%s': volume name must be unique",
+			      row.driver, making->name);
+	}
+	mutex_lock(&engine->volumes);
+	if (r > 0)
+		hold_locked(making);
+	else if (r == 0 && row.driver)
+		volume_users_locked(&users, engine, making->name);
+	mutex_unlock(&engine->volumes);
+	if (users.count)
+		r = error_set(err, ERR_CONFLICT,
+			      "found references to volume '%s' in driver '%s' but the volume was not found in the "
+			      "driver -- you may need to remove containers referencing this volume or force remove the "
+			      "volume to re-create it: volume name must be unique",
+			      making->name, row.driver);
+	else if (r == 0 && row.driver)
+		r = volume_row_delete(engine, making->name, err);
+	json_free_fields(&row, volume_fields);
+	return r < 0 ? error_prefix(err, "create %s", making->name) : r;
+}
+
+static int create_claimed(struct volume *out_volume, const struct making *making, struct error *err)
+{
+	const char *driver = making->request->driver;
+	AUTO_FREE char *owner = NULL;
+	int r = find_existing(out_volume, making, err);
+
 	if (r != 0)
 		return r < 0 ? -1 : 0;
-	if (make_folder(engine, name, err) < 0 || insert(engine, name, &labels, &request->driver_options, err) < 0)
-		return -1;
-	publish(engine, "create", name);
-	return find(out_volume, engine, name, err) < 0 ? -1 : 0;
+	/* As dockerd: whoever has one of that name already. */
+	if (text_empty(driver) && !text_empty(making->request->name))
+		driver = owner = volume_driver_owner(making->engine, making->name, making->cancel_fd);
+	if (text_empty(driver) || text_equal(driver, VOLUME_DRIVER_LOCAL))
+		return create_local(out_volume, making, err);
+	return create_by_plugin(out_volume, making, driver, err);
+}
+
+static int create(struct volume *out_volume, struct engine *engine, struct container *container,
+		  const struct volume_create_request *request, int cancel_fd, struct error *err)
+{
+	struct making making = { .engine = engine,
+				 .container = container,
+				 .request = request,
+				 .name = request->name,
+				 .cancel_fd = cancel_fd };
+	char made_up[65];
+	int r;
+
+	text_map_copy(&making.labels, &request->labels);
+	if (text_empty(making.name)) {
+		random_hex(made_up, 32);
+		making.name = made_up;
+		text_map_set(&making.labels, ANONYMOUS_LABEL, "");
+	}
+	r = volume_claim(engine, making.name, cancel_fd, err);
+	if (r == 0) {
+		r = create_claimed(out_volume, &making, err);
+		volume_release(engine, making.name);
+	}
+	text_map_fini(&making.labels);
+	return r;
 }
 
 int volume_create(struct volume *out_volume, struct engine *engine, const struct volume_create_request *request,
-		  struct error *err)
+		  int cancel_fd, struct error *err)
 {
-	AUTO_UNLOCK struct mutex *held = mutex_hold(&engine->volumes);
-
-	return create_locked(out_volume, engine, request, err);
+	return create(out_volume, engine, NULL, request, cancel_fd, err);
 }
 
 int volume_create_for(struct volume *out_volume, struct container *container,
 		      const struct volume_create_request *request, struct error *err)
 {
-	AUTO_UNLOCK struct mutex *held = mutex_hold(&container->engine->volumes);
-
-	if (create_locked(out_volume, container->engine, request, err) < 0)
-		return -1;
-	text_list_add(&container->held_volumes, out_volume->name);
-	return 0;
+	return create(out_volume, container->engine, container, request, -1, err);
 }
 
 void volume_hold(struct container *container, const char *name)
@@ -259,34 +275,15 @@ void volumes_let_go(struct container *container)
 	text_list_fini(&container->held_volumes);
 }
 
-int volume_inspect(struct volume *out_volume, struct engine *engine, const char *name, struct error *err)
+/* ---- looking ---- */
+
+int volume_inspect(struct volume *out_volume, struct engine *engine, const char *name, int cancel_fd, struct error *err)
 {
-	int r = find(out_volume, engine, name, err);
+	int r = volume_driver_look(out_volume, engine, name, cancel_fd, err);
 
 	if (r == 0)
 		return error_set(err, ERR_NOT_FOUND, "get %s: no such volume", name);
-	return r < 0 ? -1 : 0;
-}
-
-/* Ids of the containers that use it. */
-static void users_of(struct text_list *out_ids, struct engine *engine, const char *name)
-{
-	struct container **items;
-	size_t count = container_all(&items, engine);
-
-	for (size_t i = 0; i < count; i++) {
-		AUTO_UNLOCK struct mutex *held = mutex_hold(&items[i]->mutex);
-		const struct container_document *document = &items[i]->document;
-
-		for (size_t j = 0; j < document->mounts.count; j++) {
-			if (!text_equal(document->mounts.items[j].type, "volume") ||
-			    !text_equal(document->mounts.items[j].name, name))
-				continue;
-			text_list_add(out_ids, items[i]->id);
-			break;
-		}
-	}
-	container_all_free(items, count);
+	return r < 0 ? error_prefix(err, "get %s", name) : 0;
 }
 
 static bool matches(struct engine *engine, const struct volume *volume, const struct filter_set *filters, bool dangling)
@@ -295,33 +292,34 @@ static bool matches(struct engine *engine, const struct volume *volume, const st
 
 	if (!filters)
 		return true;
-	if (!filter_match_pattern(filters, "name", volume->name) || !filter_match_exact(filters, "driver", "local") ||
+	if (!filter_match_pattern(filters, "name", volume->name) ||
+	    !filter_match_exact(filters, "driver", volume->driver) ||
 	    !filter_match_labels(filters, "label", &volume->labels))
 		return false;
 	if (!filter_has(filters, "dangling"))
 		return true;
-	users_of(&users, engine, volume->name);
+	mutex_lock(&engine->volumes);
+	volume_users_locked(&users, engine, volume->name);
+	mutex_unlock(&engine->volumes);
 	return (users.count == 0) == dangling;
 }
 
-int volume_list(struct volume_list *out_list, struct engine *engine, const struct filter_set *filters,
+int volume_list(struct volume_list *out_list, struct engine *engine, const struct filter_set *filters, int cancel_fd,
 		struct error *err)
 {
-	AUTO(query_freep) struct query *query = NULL;
 	struct volume_list all = { 0 };
 	bool dangling;
-	int r;
 
-	if (filter_bool(&dangling, filters, "dangling", false, err) < 0 ||
-	    query_new(&query, store_database(engine->store),
-		      "SELECT name, created, labels, options FROM volumes ORDER BY name", err) < 0)
+	if (filter_bool(&dangling, filters, "dangling", false, err) < 0)
 		return -1;
 	/* The database's lock ends before containers' begin. */
-	while ((r = query_next(query, err)) > 0)
-		fill(json_array_add(&all.volumes, sizeof(struct volume)), engine, query_text(query, 0),
-		     query_i64(query, 1), query_text(query, 2), query_text(query, 3));
-	query_free(take_ptr(query));
-	for (size_t i = 0; r == 0 && i < all.volumes.count; i++) {
+	if (volume_row_list(&all, engine, err) < 0) {
+		json_free_fields(&all, volume_list_fields);
+		return -1;
+	}
+	volume_drivers_add(&all, engine, filters, cancel_fd);
+	text_list_add_all(&out_list->warnings, &all.warnings);
+	for (size_t i = 0; i < all.volumes.count; i++) {
 		struct volume *volume = &all.volumes.items[i];
 
 		if (!matches(engine, volume, filters, dangling))
@@ -329,32 +327,23 @@ int volume_list(struct volume_list *out_list, struct engine *engine, const struc
 		json_copy_fields(json_array_add(&out_list->volumes, sizeof(*volume)), volume, volume_fields);
 	}
 	json_free_fields(&all, volume_list_fields);
+	return 0;
+}
+
+int volume_list_local(struct volume_list *out_list, struct engine *engine, struct error *err)
+{
+	struct volume_list all = { 0 };
+	int r = volume_row_list(&all, engine, err);
+
+	for (size_t i = 0; r == 0 && i < all.volumes.count; i++)
+		if (text_equal(all.volumes.items[i].driver, VOLUME_DRIVER_LOCAL))
+			json_copy_fields(json_array_add(&out_list->volumes, sizeof(struct volume)),
+					 &all.volumes.items[i], volume_fields);
+	json_free_fields(&all, volume_list_fields);
 	return r;
 }
 
-static int delete_row(struct engine *engine, const char *name, struct error *err)
-{
-	AUTO(query_freep) struct query *query = NULL;
-
-	if (query_new(&query, store_database(engine->store), "DELETE FROM volumes WHERE name = ?1", err) < 0)
-		return -1;
-	query_bind_text(query, 1, name);
-	return query_run(query, err) < 0 ? -1 : 0;
-}
-
-/* Of a container that is just being made: nobody else can see its mounts yet. */
-static void holders_of_locked(struct text_list *out_ids, struct engine *engine, const char *name)
-{
-	AUTO_UNLOCK struct mutex *held = mutex_hold(&engine->index);
-	const struct container *container;
-	const char *id;
-	size_t at = 0;
-
-	mutex_assert_held(&engine->volumes);
-	while ((container = map_next(&engine->by_id, &at, &id)))
-		if (text_list_contains(&container->held_volumes, name) && !text_list_contains(out_ids, id))
-			text_list_add(out_ids, id);
-}
+/* ---- removing ---- */
 
 /* Aside in one step, so that nobody ever meets half of it; a start brings it back if its row is still there. */
 static int move_aside(char **out_aside, const struct engine *engine, const char *name, struct error *err)
@@ -374,67 +363,106 @@ static int move_aside(char **out_aside, const struct engine *engine, const char 
 	return 0;
 }
 
-/* 1 if it is gone, 0 if there was none. but_id: a container whose use of it does not count, or NULL. */
+/* but_id: a container whose use of it does not count, or NULL. */
 static int take_away(char **out_aside, struct engine *engine, const char *name, const char *but_id, struct error *err)
 {
 	AUTO_UNLOCK struct mutex *held = mutex_hold(&engine->volumes);
-	AUTO(text_list_fini) struct text_list users = { 0 };
 	AUTO_FREE char *path = xasprintf("%s/volumes/%s", engine->data_root, name);
 	AUTO_FREE char *aside = NULL;
-	int r = find(NULL, engine, name, err);
 
-	if (r <= 0)
-		return r;
-	users_of(&users, engine, name);
-	holders_of_locked(&users, engine, name);
-	for (size_t i = users.count; i > 0; i--)
-		if (text_equal(users.items[i - 1], but_id))
-			text_list_remove(&users, i - 1);
-	if (users.count) {
-		AUTO_FREE char *ids = text_list_join(&users, ", ");
-
-		return error_set(err, ERR_CONFLICT, "remove %s: volume is in use - [%s]", name, ids);
-	}
-	if (move_aside(&aside, engine, name, err) < 0)
+	if (volume_check_unused_locked(engine, name, but_id, err) < 0 || move_aside(&aside, engine, name, err) < 0)
 		return -1;
-	if (delete_row(engine, name, err) < 0) {
+	if (volume_row_delete(engine, name, err) < 0) {
 		(void)rename(aside, path);
 		return -1;
 	}
 	*out_aside = take_ptr(aside);
-	return 1;
+	return 0;
 }
 
-static int remove_volume(struct engine *engine, const char *name, bool force, const char *but_id, struct error *err)
+static int remove_local(struct engine *engine, const char *name, const char *but_id, struct error *err)
 {
 	AUTO_FREE char *aside = NULL;
 	int r = take_away(&aside, engine, name, but_id, err);
 
 	if (r < 0)
 		return -1;
-	if (r == 0)
-		return force ? 0 : error_set(err, ERR_NOT_FOUND, "get %s: no such volume", name);
 	r = remove_tree(AT_FDCWD, aside);
-	if (r < 0)
-		return error_set_errno(err, ERR_INTERNAL, r, "remove %s: %s", name, aside);
-	publish(engine, "destroy", name);
-	return 0;
+	return r < 0 ? error_set_errno(err, ERR_INTERNAL, r, "remove %s: %s", name, aside) : 0;
 }
 
-int volume_remove(struct engine *engine, const char *name, bool force, struct error *err)
+static int remove_by_plugin(const struct volume_plugin *plugin, const char *name, bool force, const char *but_id,
+			    struct error *err)
 {
-	return remove_volume(engine, name, force, NULL, err);
+	struct engine *engine = plugin->engine;
+	AUTO(error_clear) struct error problem = { 0 };
+	int r;
+
+	mutex_lock(&engine->volumes);
+	r = volume_check_unused_locked(engine, name, but_id, err);
+	mutex_unlock(&engine->volumes);
+	if (r < 0)
+		return -1;
+	/* force: it is forgotten, whatever its plugin says. */
+	if (volume_plugin_remove(plugin, name, but_id ? REMOVE_WITH_MS : 0, &problem) != PLUGIN_DONE && !force) {
+		error_move(err, &problem);
+		return error_prefix(err, "remove %s", name);
+	}
+	return volume_row_delete(engine, name, err);
+}
+
+static int remove_claimed(struct engine *engine, const char *name, bool force, const char *but_id, int cancel_fd,
+			  struct error *err)
+{
+	struct volume row = { 0 };
+	AUTO_FREE char *driver = NULL;
+	int r = volume_row_find(&row, engine, name, err);
+
+	driver = r > 0 ? take_ptr(row.driver) : NULL;
+	json_free_fields(&row, volume_fields);
+	if (r < 0)
+		return -1;
+	if (!driver && !but_id)
+		driver = volume_driver_owner(engine, name, cancel_fd);
+	if (!driver)
+		return force ? 0 : error_set(err, ERR_NOT_FOUND, "get %s: no such volume", name);
+	if (text_equal(driver, VOLUME_DRIVER_LOCAL))
+		r = remove_local(engine, name, but_id, err);
+	else
+		r = remove_by_plugin(
+			&(struct volume_plugin){ .engine = engine, .name = driver, .cancel_fd = cancel_fd }, name,
+			force, but_id, err);
+	if (r == 0)
+		volume_publish(engine, "destroy", name, driver);
+	return r;
+}
+
+static int remove_volume(struct engine *engine, const char *name, bool force, const char *but_id, int cancel_fd,
+			 struct error *err)
+{
+	int r = volume_claim(engine, name, cancel_fd, err);
+
+	if (r == 0) {
+		r = remove_claimed(engine, name, force, but_id, cancel_fd, err);
+		volume_release(engine, name);
+	}
+	return r;
+}
+
+int volume_remove(struct engine *engine, const char *name, bool force, int cancel_fd, struct error *err)
+{
+	return remove_volume(engine, name, force, NULL, cancel_fd, err);
 }
 
 void volume_remove_with(struct container *container, const char *name, struct error *err)
 {
-	(void)remove_volume(container->engine, name, true, container->id, err);
+	(void)remove_volume(container->engine, name, true, container->id, -1, err);
 }
 
 static int recover_removed(struct engine *engine, int folder_fd, const char *name, struct error *err)
 {
 	AUTO_FREE char *path = xasprintf("%s/volumes/%s", engine->data_root, name);
-	int r = find(NULL, engine, name, err);
+	int r = volume_row_find(NULL, engine, name, err);
 
 	if (r < 0)
 		return -1;
@@ -497,7 +525,7 @@ int volume_prune(struct volume_prune_report *out_report, struct engine *engine, 
 	struct volume_list all = { 0 };
 	bool named_too;
 
-	if (filter_bool(&named_too, filters, "all", false, err) < 0 || volume_list(&all, engine, NULL, err) < 0)
+	if (filter_bool(&named_too, filters, "all", false, err) < 0 || volume_list_local(&all, engine, err) < 0)
 		return -1;
 	for (size_t i = 0; i < all.volumes.count; i++) {
 		AUTO(error_clear) struct error problem = { 0 };
@@ -509,7 +537,7 @@ int volume_prune(struct volume_prune_report *out_report, struct engine *engine, 
 			continue;
 		bytes = folder_bytes(AT_FDCWD, volume->mountpoint, 0);
 		/* One in use, or gone meanwhile, is simply not pruned. */
-		if (volume_remove(engine, volume->name, false, &problem) < 0)
+		if (volume_remove(engine, volume->name, false, -1, &problem) < 0)
 			continue;
 		text_list_add(&out_report->deleted, volume->name);
 		out_report->space_reclaimed += bytes;

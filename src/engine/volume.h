@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * volume.h - directories that outlive containers: <data root>/volumes/<name>/_data,
- * driver "local", whose options type, device and o are mounted there while
- * somebody uses them (volume_mount.h). One row each in meta.db.
+ * volume.h - directories that outlive containers. Those of driver "local" are <data root>/volumes/<name>/_data; their
+ * options type, device and o are mounted there while somebody uses them (volume_mount.h). Those of another driver are
+ * a plugin's (volume_plugin.h), which is asked where they are. One row each in meta.db; a plugin may have more.
+ *
+ * cancel_fd (-1: none) ends the wait for a plugin. No lock is held meanwhile: the name is claimed (volume_row.h).
  */
 #pragma once
 
@@ -32,6 +34,7 @@ struct volume {
 	char *name;
 	struct text_map options;
 	char *scope;
+	char *status; /* a plugin's: JSON */
 	struct volume_usage *usage;
 };
 extern const struct json_field volume_fields[];
@@ -67,12 +70,17 @@ void volume_mount_event(struct engine *engine, const struct container_mount *mou
 
 /* Also succeeds when it exists already. */
 int volume_create(struct volume *out_volume, struct engine *engine, const struct volume_create_request *request,
-		  struct error *err);
+		  int cancel_fd, struct error *err);
 /* ERR_NOT_FOUND "get x: no such volume". */
-int volume_inspect(struct volume *out_volume, struct engine *engine, const char *name, struct error *err);
-int volume_list(struct volume_list *out_list, struct engine *engine, const struct filter_set *filters,
+int volume_inspect(struct volume *out_volume, struct engine *engine, const char *name, int cancel_fd,
+		   struct error *err);
+int volume_list(struct volume_list *out_list, struct engine *engine, const struct filter_set *filters, int cancel_fd,
 		struct error *err);
+/* Those of driver local: what df and prune look at, as dockerd's. */
+int volume_list_local(struct volume_list *out_list, struct engine *engine, struct error *err);
+/* Names of the drivers that are in use, for info. */
+void volume_drivers(struct text_list *out_names, struct engine *engine);
 /* ERR_CONFLICT "remove x: volume is in use - [id]". force: a missing one is no error. */
-int volume_remove(struct engine *engine, const char *name, bool force, struct error *err);
+int volume_remove(struct engine *engine, const char *name, bool force, int cancel_fd, struct error *err);
 int volume_prune(struct volume_prune_report *out_report, struct engine *engine, const struct filter_set *filters,
 		 struct error *err);

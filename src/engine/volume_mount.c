@@ -5,19 +5,27 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/path.h"
 #include "base/process.h"
 #include "engine/engine_private.h"
 #include "engine/volume.h"
+#include "engine/volume_row.h"
+#include "engine/volume_use.h"
 
 #define MOUNTINFO_MAX ((size_t)64 << 20)
 #define OUTPUT_MAX 4096
+#define MOUNT_LIMIT_NS (120 * CLOCK_SECOND)
+#define STEP_MS 100
 
 /* In engine->mounted, by the volume's name. */
 struct mounted {
@@ -48,6 +56,13 @@ int volume_options_check(const struct text_map *options, struct error *err)
 
 /* ---- mount(8) ---- */
 
+static bool gave_up(struct container *container)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&container->mutex);
+
+	return container->mounts_given_up;
+}
+
 /* The kernel's nfs and cifs want addr= as a number; people write names. */
 static char *resolve_address(const char *words)
 {
@@ -72,7 +87,85 @@ static char *resolve_address(const char *words)
 	return text_list_join(&list, ",");
 }
 
-static int run_mount(const struct volume *volume, struct error *err)
+/* One that the kernel does not let go yet: nobody waits for it but this thread. */
+static void *reap(void *arg)
+{
+	struct process *process = arg;
+
+	process_fini(process);
+	free(process);
+	return NULL;
+}
+
+static void leave_to_reaper(struct process *process)
+{
+	struct process *left = xcalloc(1, sizeof(*left));
+	AUTO(error_clear) struct error err = { 0 };
+
+	*left = *process;
+	if (thread_start(NULL, "mount-reaper", reap, left, &err) < 0)
+		free(left);
+	process->pidfd = -1;
+}
+
+/* What it wrote there, for an error. */
+static void read_words(char *out, size_t size, int fd)
+{
+	ssize_t got = pread(fd, out, size - 1, 0);
+
+	out[got > 0 ? got : 0] = '\0';
+}
+
+static bool is_over(struct container *container)
+{
+	return gave_up(container) || atomic_load(&container->engine->stopping);
+}
+
+/* 1 it ended, 0 nobody waits for it any longer. */
+static int await_mount(struct process *process, struct process_end *out_end, struct container *container,
+		       struct error *err)
+{
+	int64_t deadline_ns = clock_monotonic_ns() + MOUNT_LIMIT_NS;
+	int r = 0;
+
+	while (r == 0 && clock_monotonic_ns() < deadline_ns && !is_over(container))
+		r = process_wait(process, out_end, STEP_MS, -1, err);
+	return r;
+}
+
+/* A server that does not answer is given up after a while; the container's stop or removal ends it at once. */
+static int run_limited(char *const *argv, struct container *container, struct error *err)
+{
+	AUTO_CLOSE int words_fd = memfd_create("mount", MFD_CLOEXEC);
+	struct process process = { .pidfd = -1 };
+	struct process_end end = { 0 };
+	char words[OUTPUT_MAX];
+	int r;
+
+	if (words_fd < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "memfd_create");
+	if (process_spawn(&process, &(struct process_options){ .path = argv[0], .argv = argv, .stderr_fd = words_fd },
+			  err) < 0)
+		return -1;
+	r = await_mount(&process, &end, container, err);
+	if (r <= 0) {
+		process_kill(&process, SIGKILL);
+		leave_to_reaper(&process);
+	}
+	if (r < 0)
+		return -1;
+	if (r == 0 && is_over(container))
+		return error_set(err, ERR_CANCELED, "canceled");
+	if (r == 0)
+		return error_set(err, ERR_INTERNAL, "the server did not answer within %d s",
+				 (int)(MOUNT_LIMIT_NS / CLOCK_SECOND));
+	if (!end.signaled && end.code == 0)
+		return 0;
+	read_words(words, sizeof(words), words_fd);
+	return error_set(err, ERR_INTERNAL, "%s", *text_trim(words) ? text_trim(words) : "mount(8) failed");
+}
+
+static int run_mount(struct container *container, const struct volume *volume, struct error *err)
 {
 	const char *words = text_map_get(&volume->options, "o");
 	AUTO_FREE char *resolved = resolve_address(text_or_empty(words));
@@ -90,7 +183,7 @@ static int run_mount(const struct volume *volume, struct error *err)
 	text_list_add(&argv, "--");
 	text_list_add(&argv, text_map_get(&volume->options, "device"));
 	text_list_add(&argv, volume->mountpoint);
-	if (process_run(NULL, text_list_argv(&argv), NULL, OUTPUT_MAX, err) < 0)
+	if (run_limited(text_list_argv(&argv), container, err) < 0)
 		return error_prefix(err, "error while mounting volume '%s': failed to mount local volume: mount %s:%s",
 				    volume->mountpoint, text_map_get(&volume->options, "device"), volume->mountpoint);
 	return 0;
@@ -104,18 +197,29 @@ static void detach(const char *path)
 
 /* ---- users ---- */
 
-/* Waits until nobody else is at it; from then on the caller is. */
-static struct mounted *claim(struct engine *engine, const char *name)
+static struct mounted *find_locked(struct engine *engine, const char *name)
 {
-	AUTO_UNLOCK struct mutex *held = mutex_hold(&engine->mounts_mutex);
 	struct mounted *mounted = map_get(&engine->mounted, name);
 
 	if (!mounted) {
 		mounted = xcalloc(1, sizeof(*mounted));
 		map_set(&engine->mounted, name, mounted);
 	}
-	while (mounted->busy)
-		condition_wait(&engine->mounts_changed, &engine->mounts_mutex);
+	return mounted;
+}
+
+/* Waits until nobody else is at it; from then on the caller is. container: may give up; NULL: waits on. NULL: it did. */
+static struct mounted *claim(struct engine *engine, struct container *container, const char *name)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&engine->mounts_mutex);
+	struct mounted *mounted = find_locked(engine, name);
+
+	while (mounted->busy) {
+		if (container && (gave_up(container) || atomic_load(&engine->stopping)))
+			return NULL;
+		condition_wait_until(&engine->mounts_changed, &engine->mounts_mutex,
+				     clock_monotonic_ns() + STEP_MS * CLOCK_MS);
+	}
 	mounted->busy = true;
 	return mounted;
 }
@@ -132,27 +236,35 @@ static void let_go(struct engine *engine, struct mounted *mounted)
 static int look(struct volume *out_volume, struct engine *engine, const struct container_mount *mount,
 		struct error *err)
 {
-	if (!text_equal(mount->type, "volume"))
+	int r;
+
+	if (!text_equal(mount->type, "volume") || volume_mount_is_plugins(mount))
 		return 0;
-	if (volume_inspect(out_volume, engine, mount->name, err) < 0)
-		return -1;
-	return out_volume->options.count > 0;
+	r = volume_row_find(out_volume, engine, mount->name, err);
+	if (r == 0)
+		return error_set(err, ERR_NOT_FOUND, "get %s: no such volume", mount->name);
+	return r < 0 ? -1 : out_volume->options.count > 0;
 }
 
-static int mount_one(struct engine *engine, const struct volume *volume, struct error *err)
+static int mount_one(struct container *container, const struct volume *volume, struct error *err)
 {
-	struct mounted *mounted = claim(engine, volume->name);
-	int r = mounted->users ? 0 : run_mount(volume, err);
+	struct engine *engine = container->engine;
+	struct mounted *mounted = claim(engine, container, volume->name);
+	int r;
 
+	if (!mounted)
+		return error_set(err, ERR_CANCELED, "error while mounting volume '%s': canceled", volume->mountpoint);
+	r = mounted->users ? 0 : run_mount(container, volume, err);
 	if (r == 0)
 		mounted->users++;
 	let_go(engine, mounted);
 	return r;
 }
 
+/* Whoever mounts meanwhile is an other user of it: so there are others, and nothing to unmount. */
 static void unmount_one(struct engine *engine, const struct volume *volume)
 {
-	struct mounted *mounted = claim(engine, volume->name);
+	struct mounted *mounted = claim(engine, NULL, volume->name);
 
 	if (mounted->users > 0 && --mounted->users == 0)
 		detach(volume->mountpoint);
@@ -171,26 +283,68 @@ static void unmount_first(struct container *container, size_t count)
 	}
 }
 
-int volumes_mount(struct container *container, struct error *err)
+static int mount_local(struct container *container, size_t *out_done, struct error *err)
 {
-	for (size_t i = 0; i < container->document.mounts.count; i++) {
+	for (; *out_done < container->document.mounts.count; ++*out_done) {
 		struct volume volume = { 0 };
-		int r = look(&volume, container->engine, &container->document.mounts.items[i], err);
+		int r = look(&volume, container->engine, &container->document.mounts.items[*out_done], err);
 
 		if (r > 0)
-			r = mount_one(container->engine, &volume, err);
+			r = mount_one(container, &volume, err);
 		json_free_fields(&volume, volume_fields);
-		if (r < 0) {
-			unmount_first(container, i);
+		if (r < 0)
 			return -1;
-		}
 	}
 	return 0;
+}
+
+static int mount_all(struct container *container, bool to_fill, struct error *err)
+{
+	size_t done = 0;
+
+	mutex_lock(&container->mutex);
+	container->mounts_given_up = false;
+	mutex_unlock(&container->mutex);
+	if (mount_local(container, &done, err) < 0 || volume_uses_begin(container, to_fill, err) < 0) {
+		unmount_first(container, done);
+		return -1;
+	}
+	return 0;
+}
+
+int volumes_mount(struct container *container, struct error *err)
+{
+	return mount_all(container, false, err);
+}
+
+int volumes_mount_to_fill(struct container *container, struct error *err)
+{
+	return mount_all(container, true, err);
 }
 
 void volumes_unmount(struct container *container)
 {
 	unmount_first(container, container->document.mounts.count);
+}
+
+bool volumes_are_remote(struct container *container)
+{
+	bool remote = false;
+
+	for (size_t i = 0; i < container->document.mounts.count && !remote; i++) {
+		const struct container_mount *mount = &container->document.mounts.items[i];
+		AUTO(error_clear) struct error ignored = { 0 };
+		struct volume volume = { 0 };
+
+		remote = volume_mount_is_plugins(mount);
+		if (look(&volume, container->engine, mount, &ignored) > 0) {
+			const char *type = text_or_empty(text_map_get(&volume.options, "type"));
+
+			remote = !text_equal(type, "tmpfs") && !text_equal(type, "none") && !text_equal(type, "bind");
+		}
+		json_free_fields(&volume, volume_fields);
+	}
+	return remote;
 }
 
 /* ---- recovery ---- */
@@ -202,7 +356,7 @@ static void count_users(struct container *container)
 		struct volume volume = { 0 };
 
 		if (look(&volume, container->engine, &container->document.mounts.items[i], &ignored) > 0) {
-			struct mounted *mounted = claim(container->engine, volume.name);
+			struct mounted *mounted = claim(container->engine, NULL, volume.name);
 
 			mounted->users++;
 			let_go(container->engine, mounted);
@@ -246,6 +400,7 @@ void volumes_mount_recover(struct engine *engine, struct container *const *items
 		if (items[i]->document.state.running && !items[i]->document.state.restarting)
 			count_users(items[i]);
 	unmount_unused(engine);
+	volume_uses_recover(engine, items, count);
 }
 
 void volumes_mount_fini(struct engine *engine)

@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import socket
+import subprocess
 import tempfile
 
 import pytest
@@ -51,6 +52,35 @@ def test_a_bound_volume_gets_what_the_image_has(shared, folder):
     shared.docker("run", "--rm", "--mount", f"type=volume,dst=/d,volume-opt=type=none,volume-opt=device={folder},volume-opt=o=bind",
                   "busybox", "touch", "/d/other")  # fmt: skip
     assert (folder / "other").exists()
+
+
+def test_a_server_that_is_dead_holds_nothing_else_up(tmp_root, program, busybox_tar):
+    """mount(8) is ours here, and never comes back for nfs."""
+    tools = tmp_root / "tools"
+    tools.mkdir()
+    (tools / "mount").write_text(f"#!/bin/sh\necho $$ >>{tmp_root}/mounts\nexec sleep 1000\n")
+    (tools / "mount").chmod(0o755)
+    server = Daemon(tmp_root, program)
+    server.environment["PATH"] = f"{tools}:{os.environ['PATH']}"
+    server.start()
+    server.docker("import", busybox_tar, "busybox:latest")
+    server.docker("volume", "create", "-o", "type=nfs", "-o", "device=:/x", "-o", "o=addr=127.0.0.1", "dead")
+    mount = "type=volume,src=dead,dst=/m,volume-nocopy"
+    for name in ("first", "second"):
+        server.docker("create", "--name", name, "--restart", "always", "--mount", mount, "busybox", "true")
+    starts = [subprocess.Popen(["docker", "start", name], env=server.environment, stderr=subprocess.PIPE, text=True) for name in ("first", "second")]
+    wait_for(lambda: (tmp_root / "mounts").exists(), "mount(8)")
+    assert server.docker("run", "--rm", "busybox", "echo", "alive").stdout == "alive\n"
+    server.docker("volume", "ls")
+    server.docker("stop", "first", "second")
+    for start in starts:
+        assert start.wait(60) != 0
+        assert "error while mounting volume" in start.stderr.read()
+    server.docker("rm", "-f", "first", "second")
+    server.docker("volume", "rm", "dead")
+    # Nothing of it is left, even if it ends later.
+    wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in (tmp_root / "mounts").read_text().split()), "the end of mount(8)")
+    server.finish()
 
 
 @pytest.mark.parametrize(

@@ -30,10 +30,13 @@ static int check_used_volume(const struct guarded *guarded, const char *name, st
 	const char *device;
 	int r = 0;
 
-	if (text_empty(name) || volume_inspect(&volume, guarded->api->engine, name, &missing) < 0)
+	if (text_empty(name) ||
+	    volume_inspect(&volume, guarded->api->engine, name, http_cancel_fd(guarded->request), &missing) < 0)
 		return 0;
 	device = text_map_get(&volume.options, "device");
-	if (device && path_is_absolute(device))
+	if (policy_check_volume_driver(volume.driver, err) < 0)
+		r = -1;
+	else if (device && path_is_absolute(device))
 		r = policy_check_source(guarded->policy, device, err);
 	json_free_fields(&volume, volume_fields);
 	return r < 0 ? error_prefix(err, "volume %s", name) : 0;
@@ -192,13 +195,15 @@ static int check_volume(const struct guarded *guarded, struct error *err)
 {
 	struct volume_create_request body = { 0 };
 	size_t options;
+	int r;
 
 	if (body_decode(&body, volume_create_request_fields, guarded->request, err) < 0)
 		return -1;
 	options = body.driver_options.count;
+	r = policy_check_volume_driver(body.driver, err);
 	json_free_fields(&body, volume_create_request_fields);
-	if (options == 0)
-		return 0;
+	if (r < 0 || options == 0)
+		return r;
 	return error_set(err, ERR_FORBIDDEN, "the policy of this socket does not allow volumes with driver options");
 }
 
@@ -297,12 +302,14 @@ int docker_guard(void *context, struct http_request *request, struct http_respon
 		if (!policy_is_privileged(guarded.policy) && guard_unprivileged(&guarded, err) < 0)
 			return -1;
 	}
-	return authorization_ask(&engine_settings(api->engine)->authorization, request, err);
+	return authorization_ask(engine_plugins(api->engine), &engine_settings(api->engine)->authorization, request,
+				 err);
 }
 
 int docker_review(void *context, struct http_request *request, const struct http_answer *answer, struct error *err)
 {
 	struct docker_api *api = context;
 
-	return authorization_review(&engine_settings(api->engine)->authorization, request, answer, err);
+	return authorization_review(engine_plugins(api->engine), &engine_settings(api->engine)->authorization, request,
+				    answer, err);
 }

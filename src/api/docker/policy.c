@@ -242,6 +242,13 @@ int policy_check_source(const struct policy *policy, const char *source, struct 
 	return error_set(err, ERR_FORBIDDEN, "the policy of this socket does not allow to mount %s", source);
 }
 
+int policy_check_volume_driver(const char *driver, struct error *err)
+{
+	if (text_empty(driver) || text_equal(driver, "local"))
+		return 0;
+	return refuse(err, "volumes of plugins");
+}
+
 static int check_mounts(const struct policy *policy, const struct host_config *host, struct error *err)
 {
 	for (size_t i = 0; i < host->binds.count; i++) {
@@ -251,6 +258,8 @@ static int check_mounts(const struct policy *policy, const struct host_config *h
 		if (strchr(bind, ':') && strchr(source, '/') && policy_check_source(policy, source, err) < 0)
 			return -1;
 	}
+	if (policy_check_volume_driver(host->volume_driver, err) < 0)
+		return -1;
 	for (size_t i = 0; i < host->mounts.count; i++) {
 		const struct mount_request *mount = &host->mounts.items[i];
 
@@ -260,6 +269,9 @@ static int check_mounts(const struct policy *policy, const struct host_config *h
 		if (text_equal(mount->type, "volume") && mount->volume && mount->volume->driver &&
 		    mount->volume->driver->options.count)
 			return refuse(err, "volumes with driver options");
+		if (text_equal(mount->type, "volume") && mount->volume && mount->volume->driver &&
+		    policy_check_volume_driver(mount->volume->driver->name, err) < 0)
+			return -1;
 	}
 	return host->volumes_from.count ? refuse(err, "the volumes of other containers") : 0;
 }

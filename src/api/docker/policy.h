@@ -36,5 +36,7 @@ bool policy_is_privileged(const struct policy *policy);
 const struct text_list *policy_bind_sources(const struct policy *policy);
 /* A folder or file of the host, for a bind or behind a volume. */
 int policy_check_source(const struct policy *policy, const char *source, struct error *err);
+/* NULL and "" are "local"; where a plugin's volume leads is the plugin's to say, so only the privileged have them. */
+int policy_check_volume_driver(const char *driver, struct error *err);
 /* A container with this configuration; `stored`: it is one that exists, with defaults filled in. */
 int policy_check_container(const struct policy *policy, const struct host_config *host, bool stored, struct error *err);

@@ -219,7 +219,7 @@ static int add_volumes(struct text *out, struct engine *engine, struct error *er
 	struct volume_list list = { 0 };
 	AUTO_FREE char *json = NULL;
 
-	if (volume_list(&list, engine, NULL, err) < 0)
+	if (volume_list_local(&list, engine, err) < 0)
 		return -1;
 	json = json_encode_array(&list.volumes, volume_fields, sizeof(*list.volumes.items));
 	text_addf(out, ",\"Volumes\":%s", json);

@@ -12,7 +12,7 @@ DOCKER_HANDLER(docker_volume_list)
 	struct volume_list list = { 0 };
 
 	if (query_filters(&filters, request, volume_filter_keys, err) < 0 ||
-	    volume_list(&list, api->engine, &filters, err) < 0)
+	    volume_list(&list, api->engine, &filters, http_cancel_fd(request), err) < 0)
 		return -1;
 	reply_json(response, 200, &list, volume_list_fields);
 	json_free_fields(&list, volume_list_fields);
@@ -34,7 +34,7 @@ DOCKER_HANDLER(docker_volume_create)
 
 	if (body_decode(&body, volume_create_request_fields, request, err) < 0)
 		return -1;
-	r = volume_create(&volume, api->engine, &body, err);
+	r = volume_create(&volume, api->engine, &body, http_cancel_fd(request), err);
 	json_free_fields(&body, volume_create_request_fields);
 	if (r < 0)
 		return -1;
@@ -47,7 +47,7 @@ DOCKER_HANDLER(docker_volume_inspect)
 	struct docker_api *api = context;
 	struct volume volume = { 0 };
 
-	if (volume_inspect(&volume, api->engine, http_param(request, "name"), err) < 0)
+	if (volume_inspect(&volume, api->engine, http_param(request, "name"), http_cancel_fd(request), err) < 0)
 		return -1;
 	reply_volume(response, 200, &volume);
 	return 0;
@@ -57,7 +57,8 @@ DOCKER_HANDLER(docker_volume_remove)
 {
 	struct docker_api *api = context;
 
-	if (volume_remove(api->engine, http_param(request, "name"), query_bool(request, "force"), err) < 0)
+	if (volume_remove(api->engine, http_param(request, "name"), query_bool(request, "force"),
+			  http_cancel_fd(request), err) < 0)
 		return -1;
 	http_reply_empty(response, 204);
 	return 0;
