@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/path.h"
 #include "network/firewall.h"
 #include "network/foreign.h"
 #include "network/macvlan.h"
@@ -290,12 +291,39 @@ static int fill(struct bridge *bridge, const struct network_bridge *asked, struc
 	return asked->overlay.number ? overlay_fill(bridge, &asked->overlay, err) : 0;
 }
 
-static int find_link(struct bridge *bridge, int socket_fd, struct error *err)
+/*
+ * Written before the link is made: after a crash in between, the next engine would take a link that nobody wrote down for
+ * an administrator's and leave it for ever. 1 if it was.
+ */
+static int promise_link(const struct network *network, const struct bridge *bridge, int socket_fd, struct error *err)
 {
+	AUTO_FREE char *path = path_join(network->bridges_dir, bridge->name);
+	struct bridge promised = *bridge;
+	struct link_info link;
+
+	promised.made = true;
+	if (bridge_is_on_parent(bridge) && !bridge->parent[0])
+		memcpy(promised.parent, bridge->name, sizeof(promised.parent));
+	if (link_find(socket_fd, promised.parent[0] ? promised.parent : promised.name, &link) != -ENODEV ||
+	    file_exists(AT_FDCWD, path))
+		return 0;
+	return save_record(network, &promised, err) < 0 ? -1 : 1;
+}
+
+static int find_link(const struct network *network, struct bridge *bridge, int socket_fd, struct error *err)
+{
+	int promised, r;
+
 	if (bridge->driver == NETWORK_EXTERNAL)
 		return 0;
-	return bridge_is_on_parent(bridge) ? macvlan_find_parent(bridge, socket_fd, err)
-					   : find_or_create_link(bridge, socket_fd, err);
+	promised = promise_link(network, bridge, socket_fd, err);
+	if (promised < 0)
+		return -1;
+	r = bridge_is_on_parent(bridge) ? macvlan_find_parent(bridge, socket_fd, err)
+					: find_or_create_link(bridge, socket_fd, err);
+	if (promised && !bridge->fresh)
+		record_remove(network->bridges_dir, bridge->name);
+	return r;
 }
 
 /*
@@ -326,8 +354,9 @@ int network_bridge_add(struct network *network, const struct network_bridge *ask
 		return error_set_errno(err, ERR_INTERNAL, socket_fd, "open a netlink socket");
 	if (fill(&bridge, asked, err) < 0)
 		return -1;
-	if (find_link(&bridge, socket_fd, err) < 0 || bridge_settle(network, &bridge, asked, socket_fd, err) < 0 ||
-	    check_endpoints(network, &bridge, err) < 0 || remember(network, &bridge, err) < 0 ||
+	if (find_link(network, &bridge, socket_fd, err) < 0 ||
+	    bridge_settle(network, &bridge, asked, socket_fd, err) < 0 || check_endpoints(network, &bridge, err) < 0 ||
+	    remember(network, &bridge, err) < 0 ||
 	    (bridge_is_bridge(&bridge) && (configure_link(&bridge, socket_fd, err) < 0 ||
 					   overlay_raise(network, &bridge, &asked->overlay, socket_fd, err) < 0 ||
 					   firewall_add_bridge(network, &bridge, err) < 0))) {
