@@ -7,6 +7,7 @@
 #include "network/proxy.h"
 #include "network/rate.h"
 #include "network/state.h"
+#include "network/watch.h"
 
 static bool is_alive(const char *id, char *const *alive, size_t count)
 {
@@ -176,6 +177,8 @@ int network_teardown(struct network *network, struct error *err)
 {
 	AUTO(text_list_fini) struct text_list names = { 0 };
 
+	/* It would write the rules again that go here. */
+	watch_end(network);
 	network_settle(network);
 	forget_dead(network, NULL, 0);
 	if (remove_stray_links(network, err) < 0 || record_names(&names, network->bridges_dir, err) < 0)

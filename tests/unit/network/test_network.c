@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/process.h"
 #include "base/text.h"
@@ -586,15 +587,85 @@ static void test_teardown(void **state)
 	}
 }
 
+/* Killed as soon as its link is there: the next one knows whose it is. */
+static void test_killed_while_made(void **state)
+{
+	const struct network_bridge bridge = { .name = "kist7" };
+	AUTO(error_clear) struct error err = { 0 };
+	struct network_bridge_info info;
+
+	(void)state;
+	if (!network)
+		skip();
+	for (int i = 0; i < 20; i++) {
+		pid_t child = fork();
+
+		if (child == 0)
+			_exit(network_bridge_add(network, &bridge, &info, &err) < 0);
+		while (!has_link(&host, "kist7") && waitpid(child, NULL, WNOHANG) == 0)
+			;
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+		assert_no_error(network_restore(network, NULL, 0, &err), &err);
+		assert_false(has_link(&host, "kist7"));
+	}
+	assert_no_error(network_teardown(network, &err), &err);
+}
+
+static void restored(void *arg, const char *problem)
+{
+	(void)arg;
+	(void)problem;
+}
+
+/* Rules that somebody flushed are not written again after they were to go. */
+static void test_teardown_beside_watch(void **state)
+{
+	char *const flush[] = { (char[]){ "nft" },
+				(char[]){ "flush" },
+				(char[]){ "chain" },
+				(char[]){ "inet" },
+				(char[]){ "kist" },
+				(char[]){ "forward" },
+				NULL };
+
+	(void)state;
+	if (!network)
+		skip();
+	for (int64_t i = 0; i < 30; i++) {
+		AUTO(error_clear) struct error err = { 0 };
+		AUTO_FREE char *rules = NULL;
+
+		network_close(take_ptr(network));
+		open_network();
+		assert_no_error(network_restore(network, NULL, 0, &err), &err);
+		assert_no_error(network_watch(network, restored, NULL, &err), &err);
+		assert_no_error(process_run(NULL, flush, NULL, 4096, &err), &err);
+		clock_sleep_ms(20 + i);
+		assert_no_error(network_teardown(network, &err), &err);
+		network_close(take_ptr(network));
+		rules = ruleset();
+		assert_string_equal(rules, "");
+		assert_false(has_link(&host, "kist0"));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_connect),	    cmocka_unit_test(test_reach),
-		cmocka_unit_test(test_not_reached), cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_restore),	    cmocka_unit_test(test_flushed),
-		cmocka_unit_test(test_detach),	    cmocka_unit_test(test_address_comes_back),
-		cmocka_unit_test(test_one_flow),    cmocka_unit_test(test_more_bridges),
+		cmocka_unit_test(test_connect),
+		cmocka_unit_test(test_reach),
+		cmocka_unit_test(test_not_reached),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_restore),
+		cmocka_unit_test(test_flushed),
+		cmocka_unit_test(test_detach),
+		cmocka_unit_test(test_address_comes_back),
+		cmocka_unit_test(test_one_flow),
+		cmocka_unit_test(test_more_bridges),
 		cmocka_unit_test(test_teardown),
+		cmocka_unit_test(test_killed_while_made),
+		cmocka_unit_test(test_teardown_beside_watch),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
