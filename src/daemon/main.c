@@ -35,6 +35,7 @@
 
 #define FIRST_INHERITED_FD 3
 #define DEFAULT_SHUTDOWN_TIMEOUT_S 15
+#define CLOSE_TIMEOUT_S 60 /* at least, once no client is left */
 #define PEER_CONNECTIONS 64
 /* An idle one costs three descriptors and some KiB. */
 #define API_CONNECTIONS 4096
@@ -480,20 +481,26 @@ static void wait_for_end(struct daemon *daemon)
 /* A request that does not end must not hold us: what was acknowledged is on disk, as after kill -9. */
 static void give_up(int signal_number)
 {
-	(void)signal_number;
-	_exit(0);
+	static const char word[] =
+		"kistd: gives up waiting for requests to end; the next start removes what they leave\n";
+
+	_exit(write(STDERR_FILENO, word, sizeof(word) - 1) < 0 ? signal_number : 0);
+}
+
+static void give_up_after(int64_t timeout_s)
+{
+	signal(SIGALRM, give_up);
+	alarm(timeout_s < 0 ? 0 : timeout_s == 0 ? 1 : (unsigned)timeout_s);
 }
 
 static void stop(struct daemon *daemon)
 {
-	if (daemon->server && daemon->engine) {
-		int64_t timeout = optional_i64_or(daemon->settings->config.shutdown_timeout_s,
-						  DEFAULT_SHUTDOWN_TIMEOUT_S);
+	bool serving = daemon->server && daemon->engine;
+	int64_t timeout_s = optional_i64_or(daemon->settings->config.shutdown_timeout_s, DEFAULT_SHUTDOWN_TIMEOUT_S);
 
+	if (serving) {
 		systemd_notify("STOPPING=1");
-		signal(SIGALRM, give_up);
-		if (timeout >= 0)
-			alarm(timeout ? (unsigned)timeout : 1);
+		give_up_after(timeout_s);
 	}
 	if (daemon->has_pidfile)
 		unlink(daemon->config.pidfile);
@@ -502,6 +509,9 @@ static void stop(struct daemon *daemon)
 	http_server_free(daemon->peer_server);
 	buildkit_free(daemon->buildkit);
 	collector_free(daemon->collector);
+	/* On a busy machine the clients may have taken all of it: links and rules have time of their own to go. */
+	if (serving && timeout_s >= 0 && timeout_s < CLOSE_TIMEOUT_S)
+		give_up_after(CLOSE_TIMEOUT_S);
 	engine_close(daemon->engine);
 	metrics_free(daemon->metrics);
 	if (daemon->signal_fd >= 0)
