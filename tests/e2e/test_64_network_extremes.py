@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """IPv6, the CLI of our own, macvlan, and an engine that is killed again and again while containers come and go."""
 import json
+import os
 import re
 import subprocess
 import threading
@@ -145,6 +146,10 @@ def state(engine):
     return sorted(json.dumps(i, sort_keys=True) for i in items if "metainfo" not in i), links
 
 
+# At once: KIST_KILL_CLIENTS=100 is a test by hand, too long for a run of everything.
+CLIENTS = int(os.environ.get("KIST_KILL_CLIENTS", "12"))
+
+
 @pytest.mark.parametrize("kills", [3])
 def test_killed_in_the_middle(engine, kills):
     """kill -9 of the engine in the middle of parallel starts and stops: rules and links are as before, names hold."""
@@ -154,7 +159,7 @@ def test_killed_in_the_middle(engine, kills):
     before = state(engine)
     for round_ in range(kills):
         clients = [threading.Thread(target=engine.docker, args=("run", "--rm", "--name", f"t{round_}x{i}", "--network", "net",
-                   "-p", "80", "box", "sleep", "0.2"), kwargs={"check": False}) for i in range(12)]  # fmt: skip
+                   "-p", "80", "box", "sleep", "0.2"), kwargs={"check": False}) for i in range(CLIENTS)]  # fmt: skip
         for client in clients:
             client.start()
         wait_for(lambda: leaks.ports(f"br-{network(engine, 'net')['Id'][:12]}"), "a start")
