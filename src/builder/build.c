@@ -7,11 +7,13 @@
 #include "base/clock.h"
 #include "builder/build_private.h"
 #include "builder/look.h"
+#include "builder/origin.h"
 #include "engine/engine.h"
 #include "oci/reference.h"
 
 static void build_fini(struct build *build)
 {
+	origin_free(build->origin);
 	layer_writer_free(build->context);
 	kept_context_free(build->kept);
 	named_fini(build);

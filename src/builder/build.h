@@ -127,14 +127,16 @@ struct build_options {
 	/* Asked when the stream has ended: 0 if that was all of it. */
 	int (*whole)(void *arg, struct error *err);
 	void *whole_arg;
+	const char *remote;  /* the context: a repository, or the URL of an archive or a Dockerfile; "" or NULL: none */
+	bool own_dockerfile; /* with remote: the Dockerfile comes from the client nevertheless */
 	const char *dockerfile;	      /* path in the context; "" or NULL: Dockerfile */
 	const struct text_list *tags; /* "name[:tag]" */
 	const struct text_map *labels;
-	const struct text_map *args;	       /* values of --build-arg */
-	const struct text_map *contexts;       /* name -> "docker-image://..." or "local:<source>"; NULL: none */
-	const struct text_map *secrets;	       /* id -> bytes in base64; NULL: none */
-	const char *target;		       /* stage; "" or NULL: the last */
-	const char *platform;		       /* "" or NULL: this machine */
+	const struct text_map *args;	 /* values of --build-arg */
+	const struct text_map *contexts; /* name -> "docker-image://...", "local:<source>" or as remote; NULL: none */
+	const struct text_map *secrets;	 /* id -> bytes in base64; NULL: none */
+	const char *target;		 /* stage; "" or NULL: the last */
+	const char *platform;		 /* "" or NULL: this machine */
 	const struct build_caches *cache_from; /* may answer for steps; NULL: none */
 	bool inline_cache;		       /* the image gets one */
 	bool clamp; /* with SOURCE_DATE_EPOCH: later times of files in new layers become that one */

@@ -24,8 +24,9 @@
 /* --build-context */
 struct named_context {
 	char *name;
-	char *image;  /* NULL: a folder */
-	char *source; /* of the client; NULL: an image */
+	char *image;	       /* NULL: a folder */
+	char *source;	       /* of the client; NULL: another kind */
+	struct origin *origin; /* of the network; NULL */
 	struct text_list ignored;
 	struct layer_writer *directory; /* NULL: not fetched */
 };
@@ -36,6 +37,7 @@ struct build {
 	const struct build_options *options;
 	struct lease *lease;
 	struct build_failure *failure;
+	struct origin *origin;		 /* with options.remote: the context; NULL */
 	struct layer_writer *context;	 /* NULL: none received yet */
 	struct kept_context *kept;	 /* instead, from a client that builds this folder again and again */
 	struct layer_writer *definition; /* with options.client: the Dockerfile and what is ignored */
@@ -194,6 +196,8 @@ int run_copy(struct build *build, struct node *node, struct build_result *out_re
 int run_directory(struct build *build, struct node *node, struct build_result *out_result, struct error *err);
 /* Copies a node's sources into a new snapshot without layers below; *out_key is yours, snapshot_remove() it. */
 int copy_apart(char **out_key, struct build *build, const struct node *node, struct error *err);
+/* The file, opened, if it looks like an archive; -1 if not. */
+int copy_open_archive(int directory_fd, const char *path);
 /* A pattern that means this name only, yours. */
 char *copy_escape_pattern(const char *name);
 /* What the sources of a COPY contain now. */

@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/path.h"
-#include "builder/build_private.h"
+#include "builder/origin.h"
 #include "store/unpack.h"
 #include "sys/in_root.h"
 
@@ -20,6 +20,8 @@
 
 int context_fd(const struct build *build)
 {
+	if (build->origin)
+		return origin_fd(build->origin);
 	return build->kept ? kept_context_fd(build->kept) : layer_writer_fd(build->context);
 }
 
@@ -44,9 +46,14 @@ static int unpack_context(struct build *build, struct error *err)
 }
 
 /* The client gives files when it is asked, and no stream. */
-static bool has_parts(const struct build *build)
+static bool can_fill(const struct build *build)
 {
 	return build->options->client && build->options->client->fill;
+}
+
+static bool has_parts(const struct build *build)
+{
+	return can_fill(build) && text_empty(build->options->remote);
 }
 
 /* Where the Dockerfile is. */
@@ -69,9 +76,19 @@ static int read_file(char **out_text, size_t *out_size, const struct build *buil
 	return fd_read_all(out_text, out_size, fd, limit);
 }
 
+static const char *dockerfile_path(const struct build *build)
+{
+	const struct origin *origin = build->definition ? NULL : build->origin;
+
+	/* A URL that is no archive is a Dockerfile. */
+	if (origin && origin->url && !origin->unpacked)
+		return origin->name;
+	return text_empty(build->options->dockerfile) ? "Dockerfile" : build->options->dockerfile;
+}
+
 static int read_dockerfile(struct build *build, const char **out_path, struct error *err)
 {
-	const char *path = text_empty(build->options->dockerfile) ? "Dockerfile" : build->options->dockerfile;
+	const char *path = dockerfile_path(build);
 	AUTO_FREE char *text = NULL;
 	size_t size = 0;
 	int r = read_file(&text, &size, build, path, DOCKERFILE_MAX);
@@ -81,7 +98,7 @@ static int read_dockerfile(struct build *build, const char **out_path, struct er
 		if (r == 0)
 			path = "dockerfile";
 	}
-	if ((r == -ENOENT || r == -ENOTDIR) && has_parts(build))
+	if ((r == -ENOENT || r == -ENOTDIR) && can_fill(build))
 		return error_set(err, ERR_INVALID, "failed to read dockerfile: open %s: no such file or directory",
 				 path);
 	if (r == -ENOENT || r == -ENOTDIR)
@@ -293,21 +310,47 @@ static int fetch_named(struct build *build, struct named_context *named, struct 
 	return fill(build, load, "transferring:", &request, err);
 }
 
+/* As an operation that is shown. */
+static int load_origin(struct build *build, struct origin *origin, const char *name, struct error *err)
+{
+	struct build_vertex vertex;
+	int r;
+
+	vertex_begin(build, &vertex, name);
+	r = origin_unpack(origin, err);
+	vertex_end(build, &vertex, r < 0 ? err : NULL);
+	return r < 0 ? -1 : 0;
+}
+
+static int fetch_named_origin(struct build *build, struct named_context *named, struct error *err)
+{
+	AUTO_FREE char *load = xasprintf("[context %s] load from the network", named->name);
+	AUTO(text_list_fini) struct text_list paths = { 0 };
+	struct build_fill request = { 0 };
+
+	return is_wanted(build, named, &request, &paths) ? load_origin(build, named->origin, load, err) : 0;
+}
+
 int context_fetch(struct build *build, struct error *err)
 {
-	if (!has_parts(build))
-		return 0;
-	if (fetch_main(build, err) < 0)
+	if (has_parts(build) && fetch_main(build, err) < 0)
 		return -1;
-	for (size_t i = 0; i < build->named_count; i++)
-		if (build->named[i].source && fetch_named(build, &build->named[i], err) < 0)
+	for (size_t i = 0; i < build->named_count; i++) {
+		struct named_context *named = &build->named[i];
+
+		if (named->origin && fetch_named_origin(build, named, err) < 0)
 			return -1;
+		if (named->source && can_fill(build) && fetch_named(build, named, err) < 0)
+			return -1;
+	}
 	return 0;
 }
 
 int context_fd_of(const struct build *build, const struct copy_data *copy)
 {
-	return copy->named ? layer_writer_fd(copy->named->directory) : context_fd(build);
+	if (!copy->named)
+		return context_fd(build);
+	return copy->named->origin ? origin_fd(copy->named->origin) : layer_writer_fd(copy->named->directory);
 }
 
 static int receive_parts(struct build *build, struct error *err)
@@ -319,10 +362,27 @@ static int receive_parts(struct build *build, struct error *err)
 	return fetch_ignored(build, dockerfile, err);
 }
 
+static int receive_remote(struct build *build, struct error *err)
+{
+	const char *remote = build->options->remote;
+	const char *dockerfile = NULL;
+	int r = origin_find(&build->origin, build, remote, err);
+
+	if (r == 0)
+		return error_set(err, ERR_INVALID, "remoteURL (%s) could not be recognized as URL", remote);
+	if (r < 0 || load_origin(build, build->origin, "[internal] load remote build context", err) < 0)
+		return -1;
+	if (build->options->own_dockerfile && can_fill(build) && fetch_dockerfile(build, err) < 0)
+		return -1;
+	return read_dockerfile(build, &dockerfile, err);
+}
+
 int context_receive(struct build *build, struct error *err)
 {
 	const char *dockerfile = NULL;
 
+	if (!text_empty(build->options->remote))
+		return receive_remote(build, err);
 	if (has_parts(build))
 		return receive_parts(build, err);
 	if (unpack_context(build, err) < 0)

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
-#include "builder/build_private.h"
+#include "builder/origin.h"
 #include "oci/reference.h"
 
 int named_load(struct build *build, struct error *err)
@@ -19,14 +19,21 @@ int named_load(struct build *build, struct error *err)
 		const char *source = text_after(pair->value, "local:");
 		struct named_context *named = &build->named[build->named_count];
 
-		if (!image && !source)
-			return error_set(err, ERR_UNSUPPORTED,
-					 "the context %s=%s is not supported: an image or a folder is", pair->key,
-					 pair->value);
 		*named = (struct named_context){ .name = xstrdup(pair->key),
 						 .image = xstrdup(image),
 						 .source = xstrdup(source) };
 		build->named_count++;
+		if (!image && !source) {
+			int r = origin_find(&named->origin, build, pair->value, err);
+
+			if (r < 0)
+				return -1;
+			if (r == 0)
+				return error_set(err, ERR_UNSUPPORTED,
+						 "the context %s=%s is not supported: an image, a folder, a git "
+						 "repository and a URL are",
+						 pair->key, pair->value);
+		}
 	}
 	return 0;
 }
@@ -36,6 +43,7 @@ void named_fini(struct build *build)
 	for (size_t i = 0; i < build->named_count; i++) {
 		struct named_context *named = &build->named[i];
 
+		origin_free(named->origin);
 		layer_writer_free(named->directory);
 		text_list_fini(&named->ignored);
 		free(named->name);

@@ -6,6 +6,10 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "store/unpack.h"
+
+/* Kept free: the database and the containers need some. */
+#define RESERVED_BYTES (4 * 1024 * 1024)
 
 int origin_new_url(struct origin **out_origin, struct build *build, const char *url, const char *name,
 		   const char *checksum, struct error *err)
@@ -63,6 +67,7 @@ void origin_free(struct origin *origin)
 		close(origin->fd);
 	kept_context_free(origin->kept);
 	layer_writer_free(origin->scratch);
+	layer_writer_free(origin->unpacked);
 	git_ref_fini(&origin->git);
 	free(origin->url);
 	free(origin->name);
@@ -112,4 +117,76 @@ int origin_open(struct origin *origin, struct error *err)
 		return -1;
 	origin->opened = true;
 	return origin->fd;
+}
+
+/* ---- contexts ---- */
+
+static bool is_true(const char *text)
+{
+	return text_equal(text, "1") || text_equal_ignoring_case(text, "true");
+}
+
+static void add_wishes(struct git_ref *ref, const struct build *build)
+{
+	const struct text_map *args = build->options->args;
+
+	if (args && ref->keep_git_dir == GIT_UNSAID && is_true(text_map_get(args, "BUILDKIT_CONTEXT_KEEP_GIT_DIR")))
+		ref->keep_git_dir = GIT_YES;
+	if (args && !ref->mtime_said && !text_empty(text_map_get(args, "SOURCE_DATE_EPOCH")))
+		ref->mtime_commit = true;
+}
+
+int origin_find(struct origin **out_origin, struct build *build, const char *text, struct error *err)
+{
+	AUTO(git_ref_fini) struct git_ref ref = { 0 };
+	int r = git_ref_parse(&ref, text, err);
+
+	if (r < 0)
+		return -1;
+	if (r > 0) {
+		add_wishes(&ref, build);
+		return origin_new_git(out_origin, build, &ref, err) < 0 ? -1 : 1;
+	}
+	if (!text_has_prefix(text, "http://") && !text_has_prefix(text, "https://"))
+		return 0;
+	return origin_new_url(out_origin, build, text, NULL, NULL, err) < 0 ? -1 : 1;
+}
+
+static int unpack_archive(struct origin *origin, int archive_fd, struct error *err)
+{
+	struct unpack_options options = { .stream_fd = archive_fd, .archive = true };
+	AUTO(unpack_result_fini) struct unpack_result result = { 0 };
+	AUTO(unpack_freep) struct unpack *unpack = NULL;
+	struct store *store = origin->build->store;
+	uint64_t free_bytes;
+
+	if (store_free_bytes(&free_bytes, store, err) < 0 || layer_writer_new(&origin->unpacked, store, err) < 0)
+		return -1;
+	options.limit_bytes = free_bytes > RESERVED_BYTES ? free_bytes - RESERVED_BYTES : 1;
+	options.target_fd = layer_writer_fd(origin->unpacked);
+	if (unpack_start(&unpack, &options, err) < 0 ||
+	    unpack_wait(&result, unpack, build_cancel_fd(origin->build), err) < 0)
+		return -1;
+	return 0;
+}
+
+int origin_unpack(struct origin *origin, struct error *err)
+{
+	AUTO_CLOSE int archive_fd = -1;
+
+	if (origin->unpacked)
+		return layer_writer_fd(origin->unpacked);
+	if (origin_open(origin, err) < 0)
+		return -1;
+	archive_fd = origin->url ? copy_open_archive(origin->fd, origin->name) : -1;
+	if (archive_fd < 0)
+		return origin->fd;
+	if (unpack_archive(origin, archive_fd, err) < 0)
+		return error_prefix(err, "unpack %s", origin->name);
+	return layer_writer_fd(origin->unpacked);
+}
+
+int origin_fd(const struct origin *origin)
+{
+	return origin->unpacked ? layer_writer_fd(origin->unpacked) : origin->fd;
 }

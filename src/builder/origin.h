@@ -23,10 +23,11 @@ struct origin {
 	bool resolved;
 	bool opened;
 	struct digest digest;
-	char *commit;		      /* of a repository, once resolved */
-	struct kept_context *kept;    /* where the files are, */
-	struct layer_writer *scratch; /* or here, if another build has that */
-	int fd;			      /* the directory that is copied from; owned */
+	char *commit;		       /* of a repository, once resolved */
+	struct kept_context *kept;     /* where the files are, */
+	struct layer_writer *scratch;  /* or here, if another build has that */
+	struct layer_writer *unpacked; /* origin_unpack(): an archive's files; NULL: it is none */
+	int fd;			       /* the directory that is copied from; owned */
 };
 
 /* A file: name NULL is the URL's own. checksum NULL: none. */
@@ -41,6 +42,12 @@ int origin_resolve(struct origin *origin, struct error *err);
 /* The directory (borrowed): of a file, with nothing else in it. */
 int origin_open(struct origin *origin, struct error *err);
 
+/* What a context names: 1; 0 if that is nothing of the network. */
+int origin_find(struct origin **out_origin, struct build *build, const char *text, struct error *err);
+/* The directory as a context (borrowed): an archive is unpacked. */
+int origin_unpack(struct origin *origin, struct error *err);
+/* That directory again, once it is there. */
+int origin_fd(const struct origin *origin);
 /* What is copied from there, as a pattern (borrowed). */
 const char *origin_source(const struct origin *origin);
 

@@ -139,8 +139,7 @@ static bool is_archive(const uint8_t *magic, size_t size)
 	       (size >= 3 && memcmp(magic, "BZh", 3) == 0) || (size >= 262 && memcmp(magic + 257, "ustar", 5) == 0);
 }
 
-/* The file, if it looks like an archive; -1 with err clean if not. */
-static int open_archive(int source_fd, const char *path)
+int copy_open_archive(int source_fd, const char *path)
 {
 	AUTO_CLOSE int seen = open_in_root(source_fd, *path ? path : ".", O_PATH, 0);
 	AUTO_CLOSE int fd = -1;
@@ -237,7 +236,7 @@ static int add_sources(struct build *build, const struct scratch *scratch, const
 	}
 	for (size_t i = 0; i < paths.count; i++) {
 		AUTO_FREE char *plain = copy_escape_pattern(paths.items[i]);
-		AUTO_CLOSE int archive_fd = open_archive(settings.source_fd, paths.items[i]);
+		AUTO_CLOSE int archive_fd = copy_open_archive(settings.source_fd, paths.items[i]);
 		int r = archive_fd >= 0 ? add_archive(build, scratch, &into, archive_fd, err) : 0;
 
 		if (r == 0)

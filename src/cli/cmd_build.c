@@ -272,6 +272,7 @@ static void fill_path(struct text *path, const struct build_options *options, co
 		build_outputs_json(&caches, &options->wanted.caches);
 		query_add(path, "cacheto", caches.data);
 	}
+	query_add(path, "remote", context->remote);
 	query_add(path, "dockerfile", context->dockerfile);
 	add_list(path, "t", &options->tags);
 	add_object(path, "buildargs", &options->build_args, true);
@@ -402,7 +403,7 @@ static int send(struct progress_result *result, struct cli *cli, const struct bu
 	struct progress_meter meter;
 	struct local_request request = { .method = "POST",
 					 .content_type = "application/x-tar",
-					 .has_body_fd = true,
+					 .has_body_fd = !context->remote,
 					 .body_fd = context->stream_fd,
 					 .headers = &headers,
 					 .sent = progress_meter_add,
@@ -575,7 +576,7 @@ static int run_build(struct cli *cli, void *target, const struct text_list *oper
 }
 
 const struct command command_build = {
-	.usage = "[OPTIONS] PATH | -",
+	.usage = "[OPTIONS] PATH | URL | -",
 	.summary = "Build an image from a Dockerfile",
 	.options = build_options,
 	.options_size = sizeof(struct build_options),

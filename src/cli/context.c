@@ -277,7 +277,7 @@ static bool is_url(const char *source)
 {
 	return text_has_prefix(source, "http://") || text_has_prefix(source, "https://") ||
 	       text_has_prefix(source, "git://") || text_has_prefix(source, "ssh://") ||
-	       text_has_prefix(source, "git@") || text_has_prefix(source, "github.com/");
+	       text_has_prefix(source, "git@") || (text_has_prefix(source, "github.com/") && access(source, F_OK) < 0);
 }
 
 static int check_source(const char *source, const char *file, struct error *err)
@@ -291,9 +291,7 @@ static int check_source(const char *source, const char *file, struct error *err)
 	if (text_equal(source, "-"))
 		return 0;
 	if (is_url(source))
-		return error_set(err, ERR_UNSUPPORTED,
-				 "remote build contexts are not supported (%s): fetch it and build from a directory",
-				 source);
+		return 0;
 	if (stat(source, &st) < 0)
 		return error_set(err, ERR_INVALID, "unable to prepare context: path \"%s\" not found", source);
 	if (!S_ISDIR(st.st_mode))
@@ -312,6 +310,13 @@ int context_start(struct context *context, const char *source, const char *file,
 		return -1;
 	if (text_equal(source, "-"))
 		return start_from_stdin(context, file, err);
+	if (is_url(source)) {
+		context->remote = source;
+		context->dockerfile = xstrdup(file);
+		return text_equal(file, "-") ? error_set(err, ERR_UNSUPPORTED,
+							 "the Dockerfile of a remote context cannot come from stdin")
+					     : 0;
+	}
 	r = find_dockerfile(context, &writer, source, file, err);
 	if (r == 0)
 		r = load_ignored(&writer, err);
@@ -329,6 +334,9 @@ int context_look(struct context *context, const char *source, const char *file, 
 	*context = (struct context){ .stream_fd = -1, .report_fd = -1 };
 	if (check_source(source, file, err) < 0)
 		return -1;
+	if (is_url(source))
+		return error_set(err, ERR_UNSUPPORTED, "questions about %s are not supported: fetch it and ask there",
+				 source);
 	if (text_equal(source, "-"))
 		return find_dockerfile(context, &writer, ".", "-", err);
 	if (find_dockerfile(context, &writer, source, file, err) < 0)

@@ -14,15 +14,16 @@
 #include "base/error.h"
 
 struct context {
-	pid_t pid;	  /* 0: none */
-	int stream_fd;	  /* to be sent */
-	int report_fd;	  /* of the process */
-	char *dockerfile; /* its path in the stream; owned */
-	char *text;	  /* of the Dockerfile, if it was read; owned */
-	char *ignored;	  /* context_look(): of the .dockerignore, or NULL; owned */
+	pid_t pid;	    /* 0: none */
+	int stream_fd;	    /* to be sent */
+	int report_fd;	    /* of the process */
+	const char *remote; /* URL that the engine fetches itself; NULL: there is a stream */
+	char *dockerfile;   /* its path in the stream; owned */
+	char *text;	    /* of the Dockerfile, if it was read; owned */
+	char *ignored;	    /* context_look(): of the .dockerignore, or NULL; owned */
 };
 
-/* source: a directory or "-"; file: of -f, or NULL. ERR_INVALID in docker's words. */
+/* source: a directory, "-" or a URL; file: of -f, or NULL. ERR_INVALID in docker's words. */
 int context_start(struct context *context, const char *source, const char *file, struct error *err);
 /* Only reads the Dockerfile and the .dockerignore: there is no stream. */
 int context_look(struct context *context, const char *source, const char *file, struct error *err);

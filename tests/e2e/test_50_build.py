@@ -479,7 +479,9 @@ def test_missing_dockerfile_and_image(shared, context):
     "query,status",
     [
         ("version=2", 400),
-        ("remote=https://example.invalid/x.git", 501),
+        ("remote=/etc", 400),
+        ("remote=client-session", 400),
+        ("remote=https://127.0.0.1:9/x.git", 503),
         ("isolation=hyperv", 400),
         ("squash=1", 400),
         ("buildargs=notjson", 400),

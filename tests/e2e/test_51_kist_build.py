@@ -95,7 +95,7 @@ def test_failures(shared, context, tmp_path):
     assert shared.kist("ps", "-aq").stdout == ""
     for args, said in (
         ((tmp_path / "nosuch",), "not found"),
-        (("https://example.invalid/x.git",), "remote build contexts are not supported"),
+        (("https://example.invalid/x.git",), "failed to fetch remote https://example.invalid/x.git"),
         (("-f", "Nosuch", context("FROM bb\n")), "no such file or directory"),
         (("-f", "-", "-"), "can't use stdin for both"),
         (("-t", "Bad Name", context("FROM bb\n")), "invalid tag"),

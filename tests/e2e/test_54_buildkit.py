@@ -241,8 +241,8 @@ def test_named_contexts(own, context):
     assert b"second first" in built.logs
     assert "dir" in built.session.listed and "context" in built.session.listed
     assert "[context dir] load from client" in built.vertices
-    built = build(own, folder, attrs={"context:img": "git@host:x"})
-    assert "the context img=git@host:x is not supported" in built.answer.error
+    built = build(own, folder, attrs={"context:img": "oci-layout://x"})
+    assert "the context img=oci-layout://x is not supported" in built.answer.error
 
 
 ASK = r'''

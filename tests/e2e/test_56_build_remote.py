@@ -178,6 +178,24 @@ def test_a_secret_goes_to_its_host_only(shared, site, context, tmp_path):
     assert "Authorization" not in site.headers[-1]
 
 
+def test_contexts(shared, site):
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:xz") as tar:
+        for name, content in (("Dockerfile", b"FROM bb\nCOPY f /f\n"), ("f", b"from-tar")):
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    site.files = {"/context.tar.xz": data.getvalue(), "/plain": b"FROM bb\nRUN echo text > /text\n"}
+    one, two = tag(), tag()
+    shared.kist("build", "-t", one, f"{site.url}/context.tar.xz")
+    assert sh(shared, one, "cat /f") == "from-tar"
+    shared.kist("build", "-t", two, f"{site.url}/plain")
+    assert sh(shared, two, "cat /text") == "text\n"
+    for path, said in (("none", "invalid response status 404"), ("cut", "was cut")):
+        failed = shared.kist("build", f"{site.url}/{path}", check=False)
+        assert failed.returncode != 0 and said in failed.stderr, path
+
+
 SUM = "sha256:" + "0" * 64
 BAD = [
     ("ADD {url}/none /x", "failed to load cache key: invalid response status 404"),

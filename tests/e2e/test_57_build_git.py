@@ -6,6 +6,7 @@ import subprocess
 import uuid
 
 import pytest
+from lib import buildkit as bk
 from lib.git_server import GitServer, Repository, git
 
 
@@ -145,6 +146,61 @@ def test_a_stranger_cannot_name_our_files(shared, smart, repository, context, tm
     )  # fmt: skip
     failed = shared.kist("build", context(f"FROM bb\nADD {smart.url}/hostile.git /r\n"), check=False)
     assert failed.returncode != 0 and "transport 'file' not allowed" in failed.stderr + failed.stdout
+
+
+# ---- contexts ----
+
+
+def solve(daemon, folder, attrs, name):
+    """A build as BuildKit's clients ask for it."""
+    ref, session_name = uuid.uuid4().hex, uuid.uuid4().hex
+    session = bk.Session(daemon.socket, session_name, folder, None, "")
+    session.mischief, session.agents, session.takes_tar = None, {}, False
+    try:
+        request = bk.solve_request(ref, session_name, attrs, [("moby", {"name": name})], ())
+        return bk.call(daemon.socket, bk.CONTROL + "Solve", request)
+    finally:
+        session.close()
+
+
+@pytest.fixture
+def sources(repository):
+    repository.commit(
+        {
+            "Dockerfile": "FROM bb\nCOPY a /a\nRUN cat /a > /ran\n",
+            "dir/Other": "FROM bb\nCOPY . /all\n",
+            ".dockerignore": "dir/f\n",
+        }
+    )
+    return repository
+
+
+def test_context(shared, smart, sources, context):
+    one, two = tag(), tag()
+    shared.kist("build", "-t", one, f"{smart.url}/repo.git")
+    assert sh(shared, one, "cat /ran") == "3\n"
+    shared.kist("build", "-t", two, "-f", "Other", f"{smart.url}/repo.git#main:dir")
+    assert sh(shared, two, "ls -A /all") == "Other\nf\n"
+    failed = shared.kist("build", f"{smart.url}/repo.git#v1", check=False)
+    assert failed.returncode != 0 and "Cannot locate specified Dockerfile: Dockerfile" in failed.stderr
+    failed = shared.kist("build", f"{smart.url}/none.git", check=False)
+    assert failed.returncode != 0 and "failed to fetch remote" in failed.stderr
+
+
+def test_context_of_buildkit(shared, smart, sources, context):
+    one, two = tag(), tag()
+    folder = context("FROM bb\nCOPY --from=src a /named\n")
+    answer = solve(shared, folder, {"context": f"{smart.url}/repo.git#main"}, one)
+    assert answer.status == 0, answer.error
+    assert sh(shared, one, "cat /ran") == "3\n"
+    answer = solve(shared, folder, {"context:src": f"{smart.url}/repo.git#side"}, two)
+    assert answer.status == 0, answer.error
+    assert sh(shared, two, "cat /named") == "2\n"
+    kept = {"context": f"{smart.url}/repo.git", "dockerfilekey": "dockerfile", "build-arg:BUILDKIT_CONTEXT_KEEP_GIT_DIR": "1"}
+    context("FROM bb\nCOPY .git/HEAD /head\n")
+    answer = solve(shared, folder, kept, one)
+    assert answer.status == 0, answer.error
+    assert len(sh(shared, one, "cat /head").strip()) == 40
 
 
 BAD = [

@@ -4,26 +4,26 @@
 
 #include "api/buildkit/buildkit_private.h"
 #include "base/alloc.h"
+#include "builder/git_ref.h"
 
 /* Not of the network: the client's own standard input. */
 #define UPLOAD_PREFIX "http://buildkit-session/"
 
+/* As BuildKit's frontend sees it; what is neither is a name for the client's folder. */
 static bool is_remote(const char *text)
 {
+	AUTO(error_clear) struct error wrong = { 0 };
+	AUTO(git_ref_fini) struct git_ref ref = { 0 };
+
 	return text_has_prefix(text, "http://") || text_has_prefix(text, "https://") ||
-	       text_has_prefix(text, "git://") || text_has_prefix(text, "ssh://") || text_has_prefix(text, "git@");
+	       git_ref_parse(&ref, text, &wrong) != 0;
 }
 
 /* What is asked for and cannot be done is said before anything begins. */
 static int check(const struct text_map *attrs, struct error *err)
 {
-	const char *context = text_or_empty(text_map_get(attrs, "context"));
 	const char *platform = text_or_empty(text_map_get(attrs, "platform"));
 
-	if (is_remote(context) && !text_has_prefix(context, UPLOAD_PREFIX))
-		return error_set(err, ERR_UNSUPPORTED,
-				 "remote build contexts are not supported (%s): fetch it and build from a directory",
-				 context);
 	if (strchr(platform, ','))
 		return error_set(err, ERR_UNSUPPORTED, "one platform at a time: %s", platform);
 	if (text_equal(text_map_get(attrs, "multi-platform"), "true"))
@@ -145,6 +145,10 @@ int attributes_read(struct frontend *frontend, const struct text_map *attrs, str
 	read_text(&frontend->platform, attrs, "platform");
 	if (text_has_prefix(text_map_get(attrs, "context"), UPLOAD_PREFIX))
 		read_text(&frontend->context, attrs, "context");
+	else if (is_remote(text_or_empty(text_map_get(attrs, "context"))))
+		read_text(&frontend->remote, attrs, "context");
+	options->remote = frontend->remote;
+	options->own_dockerfile = text_map_get(attrs, "dockerfilekey") != NULL;
 	options->dockerfile = frontend->dockerfile;
 	options->target = frontend->target;
 	options->platform = frontend->platform;

@@ -108,6 +108,7 @@ struct frontend {
 	char *target;
 	char *platform;
 	char *context; /* URL of an upload; NULL */
+	char *remote;  /* URL of a context in the network; NULL */
 };
 
 /* Builds what the attributes say; the frontend is yours. */

@@ -173,6 +173,7 @@ void frontend_free(struct frontend *frontend)
 	free(frontend->target);
 	free(frontend->platform);
 	free(frontend->context);
+	free(frontend->remote);
 	free(frontend->id);
 	free(frontend);
 }

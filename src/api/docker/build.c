@@ -162,6 +162,12 @@ static bool is_version_2(const struct http_request *request)
 	return text_equal(http_query(request, "version"), "2");
 }
 
+/* The context is in the session, or in another request. */
+static bool is_session(const char *remote)
+{
+	return text_equal(remote, "client-session") || text_equal(remote, "upload-request");
+}
+
 /* What cannot be done is said before anything is read. */
 static int check_unsupported(const struct http_request *request, struct error *err)
 {
@@ -173,16 +179,8 @@ static int check_unsupported(const struct http_request *request, struct error *e
 		return error_set(err, ERR_INVALID, "unsupported isolation: \"%s\"", isolation);
 	if (*version && !text_equal(version, "1") && !is_version_2(request))
 		return error_set(err, ERR_INVALID, "invalid version %s", version);
-	if (is_version_2(request))
-		return *remote && !text_equal(remote, "client-session") && !text_equal(remote, "upload-request")
-			       ? error_set(err, ERR_UNSUPPORTED,
-					   "remote build contexts are not supported (%s): build from a directory",
-					   remote)
-			       : 0;
-	if (*remote)
-		return error_set(err, ERR_UNSUPPORTED,
-				 "remote build contexts are not supported (%s): fetch it and build from a directory",
-				 remote);
+	if (text_equal(remote, "client-session") && !is_version_2(request))
+		return error_set(err, ERR_INVALID, "remoteURL (%s) could not be recognized as URL", remote);
 	return 0;
 }
 
@@ -282,6 +280,7 @@ static int read_query(struct build_query *query, struct build_options *options, 
 		      const struct http_request *request, struct error *err)
 {
 	const char *header = http_header(request, "X-Registry-Config");
+	const char *remote = text_or_empty(http_query(request, "remote"));
 	size_t size;
 
 	read_repeated(&query->tags, request, "t");
@@ -301,6 +300,7 @@ static int read_query(struct build_query *query, struct build_options *options, 
 	options->host = &query->host;
 	options->registry_config = query->registry_config;
 	options->dockerfile = http_query(request, "dockerfile");
+	options->remote = is_session(remote) ? NULL : remote;
 	options->target = http_query(request, "target");
 	options->platform = http_query(request, "platform");
 	/* With SOURCE_DATE_EPOCH files too: one word of the user for all times. BuildKit's clients say it themselves. */
