@@ -248,3 +248,10 @@ def test_caches_that_are_not_shared(shared, context, tag, sharing):
         ]
     text = "\n".join(lines + ["FROM bg"] + [f"COPY --from={name} /bin/busybox /{name}" for name in names]) + "\n"
     shared.kist("build", context(text))
+
+
+def test_a_step_without_memory(shared, context, tag):
+    path = context(f"FROM bg\nRUN echo {tag}; tail /dev/zero\n")
+    run = shared.kist("build", "--force-rm", "-m", "30m", path, check=False)
+    assert run.returncode == 137 and "returned a non-zero code: 137 (it was killed: out of memory)" in run.stderr
+    assert containers(shared) == []
