@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -26,6 +27,7 @@
 #define KILLED (128 + SIGKILL)
 #define ADDRESS_MAX 4096
 #define STOP_WAIT_S 5
+#define DYING_TRIES 100
 
 static int print_response(const char *bundle, pid_t pid, struct error *err)
 {
@@ -62,22 +64,40 @@ static char *state_root_of(const char *bundle)
 	return root;
 }
 
-/* A shim whose creator died before it made a task waits for ever: nobody but us knows of it. One with tasks stays. */
+/* 1 one that is there was told to end, 0 it is dying, -1 nobody listens. */
+static int tell_server(const char *address, const char *id, int timer)
+{
+	AUTO(task_client_closep) struct task_client *client = NULL;
+	AUTO(error_clear) struct error problem = { 0 };
+
+	if (task_client_open(&client, address, &problem) < 0)
+		return problem.errnum == ECONNREFUSED ? -1 : 1;
+	return task_shutdown(client, id, timer, &problem) == 0 || problem.kind != ERR_UNAVAILABLE;
+}
+
+/*
+ * A shim whose creator died before it made a task waits for ever: nobody but us knows of it. One with tasks stays. One
+ * that was killed left the name of its socket.
+ */
 static void stop_idle_server(const char *bundle, const char *id)
 {
 	const struct itimerspec patience = { .it_value = { .tv_sec = STOP_WAIT_S } };
 	AUTO_CLOSE int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	AUTO(task_client_closep) struct task_client *client = NULL;
-	AUTO(error_clear) struct error ignored = { 0 };
 	AUTO_FREE char *path = path_join(bundle, "address");
 	AUTO_FREE char *address = NULL;
+	const char *socket;
+	struct stat status;
 	size_t size = 0;
+	int r = 0;
 
 	if (timer < 0 || timerfd_settime(timer, 0, &patience, NULL) < 0 ||
 	    file_read(&address, &size, AT_FDCWD, path, ADDRESS_MAX) < 0)
 		return;
-	if (task_client_open(&client, address, &ignored) == 0)
-		task_shutdown(client, id, timer, &ignored);
+	for (int tries = 0; r == 0 && tries < DYING_TRIES; tries++)
+		r = tell_server(address, id, timer);
+	socket = text_after(address, "unix://");
+	if (r < 0 && socket && lstat(socket, &status) == 0 && S_ISSOCK(status.st_mode))
+		unlink(socket);
 }
 
 static void remove_sockets(const char *bundle)
