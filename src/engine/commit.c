@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "engine/engine_private.h"
 #include "engine/image_changes.h"
 #include "engine/image_lookup.h"
@@ -276,7 +277,7 @@ static int pause_for_commit(struct commit *commit)
 {
 	AUTO(error_clear) struct error ignored = { 0 };
 
-	return commit->options->pause && container_pause(commit->engine, commit->container->id, &ignored) == 0;
+	return commit->options->pause && container_pause_for_commit(commit->container, &ignored) == 0;
 }
 
 static int make_layer(struct layer_made *made, struct commit *commit, struct error *err)
@@ -309,13 +310,17 @@ static int run_commit(struct digest *out_id, struct commit *commit, struct error
 
 	if (check(commit, err) < 0 ||
 	    container_find(&commit->container, commit->engine, commit->options->container, err) < 0 ||
-	    make_layer(&made, commit, err) < 0 || load_base(commit, err) < 0 || fill_config(commit, &made, err) < 0)
+	    make_layer(&made, commit, err) < 0)
+		return -1;
+	fault_point("kistd commit: layer made");
+	if (load_base(commit, err) < 0 || fill_config(commit, &made, err) < 0)
 		return -1;
 	make.base = commit->base;
 	make.parent = commit->base;
 	make.name = commit->reference.path ? &commit->reference : NULL;
 	if (image_make(out_id, commit->engine, &make, err) < 0)
 		return -1;
+	fault_point("kistd commit: image named");
 	{
 		const char *extras[] = { "comment", text_or_empty(commit->options->comment), "imageID",
 					 digest_text(out_id, text), NULL };

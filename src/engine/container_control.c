@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "engine/checkpoint.h"
 #include "engine/container_network.h"
 #include "engine/engine_private.h"
@@ -247,6 +248,7 @@ static int stop(struct container *container, const struct stop_options *options,
 	kill_event(container, signal);
 	if (send_signal(container, signal, err) < 0)
 		return -1;
+	fault_point("kistd stop: signal sent");
 	r = await_stop(container, exits, timeout_ns, cancel_fd, err);
 	if (r == 0 && kill_and_wait(container, exits, cancel_fd, err) < 0)
 		return -1;
@@ -254,6 +256,7 @@ static int stop(struct container *container, const struct stop_options *options,
 		return -1;
 	if (manually)
 		container_save(container);
+	fault_point("kistd stop: stopped");
 	container_event(container, "stop", NULL);
 	return 1;
 }
@@ -338,17 +341,26 @@ int container_kill(struct engine *engine, const char *name, const char *signal_t
 
 /* ---- pause, resize ---- */
 
-static void mark_paused(struct container *container, bool paused)
+static void mark_pausing(struct container *container)
+{
+	mutex_lock(&container->mutex);
+	container->document.state.pausing = container->document.state.running;
+	mutex_unlock(&container->mutex);
+	container_save(container);
+}
+
+static void mark_paused(struct container *container, bool paused, bool for_commit)
 {
 	AUTO_UNLOCK struct mutex *held = mutex_hold(&container->mutex);
 
 	container->document.state.paused = paused && container->document.state.running;
+	container->document.state.pausing = container->document.state.paused && for_commit;
 	if (paused)
 		health_end_locked(container);
 	watch_notify(&container->changes);
 }
 
-static int set_paused(struct container *container, bool paused, struct error *err)
+static int set_paused(struct container *container, bool paused, bool for_commit, struct error *err)
 {
 	struct task_client *task;
 	int r;
@@ -370,36 +382,61 @@ static int set_paused(struct container *container, bool paused, struct error *er
 	task = container_borrow_task(container, err);
 	if (!task)
 		return -1;
+	mark_pausing(container);
 	r = paused ? task_pause(task, container->id, -1, err) : task_resume(task, container->id, -1, err);
 	container_return_task(container);
+	fault_point("kistd pause: done");
+	mark_paused(container, (r == 0) == paused, for_commit);
+	container_save(container);
 	if (r < 0)
 		return error_prefix(err, "Cannot %s container %s", paused ? "pause" : "unpause", container->id);
-	mark_paused(container, paused);
-	container_save(container);
 	container_event(container, paused ? "pause" : "unpause", NULL);
 	return 0;
 }
 
-static int pause_named(struct engine *engine, const char *name, bool paused, struct error *err)
+static int pause_named(struct engine *engine, const char *name, bool paused, bool for_commit, struct error *err)
 {
 	AUTO(container_unrefp) struct container *container = NULL;
 	int r;
 
 	if (container_find(&container, engine, name, err) < 0 || container_acquire(container, -1, err) < 0)
 		return -1;
-	r = set_paused(container, paused, err);
+	r = set_paused(container, paused, for_commit, err);
 	container_release(container);
 	return r;
 }
 
 int container_pause(struct engine *engine, const char *name, struct error *err)
 {
-	return pause_named(engine, name, true, err);
+	return pause_named(engine, name, true, false, err);
+}
+
+int container_pause_for_commit(struct container *container, struct error *err)
+{
+	return pause_named(container->engine, container->id, true, true, err);
+}
+
+void container_settle_pause(struct container *container)
+{
+	AUTO(error_clear) struct error err = { 0 };
+	AUTO(error_clear) struct error ignored = { 0 };
+	struct task_client *task;
+
+	if (!container->document.state.running || !container->document.state.pausing)
+		return;
+	task = container_borrow_task(container, &err);
+	if (!task)
+		return;
+	/* Refused if nothing had come of the pause. */
+	task_resume(task, container->id, container->engine->closing_fd, &ignored);
+	container_return_task(container);
+	mark_paused(container, false, false);
+	container_save(container);
 }
 
 int container_unpause(struct engine *engine, const char *name, struct error *err)
 {
-	return pause_named(engine, name, false, err);
+	return pause_named(engine, name, false, false, err);
 }
 
 int container_resize(struct engine *engine, const char *name, uint16_t height, uint16_t width, struct error *err)

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/random.h"
 #include "base/rollback.h"
@@ -17,6 +18,7 @@
 #include "engine/oci_runtime.h"
 #include "engine/user_namespace.h"
 #include "engine/volume.h"
+#include "engine/volume_making.h"
 #include "engine/volume_mount.h"
 #include "network/network.h"
 #include "store/snapshot.h"
@@ -125,6 +127,7 @@ static void undo_volumes(void *arg)
 		if (mount->anonymous && mount->name)
 			volume_remove(container->engine, mount->name, true, -1, &err);
 	}
+	volumes_made(container);
 }
 
 /* What the image has at a volume's place goes to where the volume is: a server, another folder. */
@@ -162,15 +165,20 @@ static int build(struct container *container, const struct image_ready *image, c
 	if (container_resolve_mounts(container, err) < 0)
 		return -1;
 	container_confine_mounts(container, bind_sources);
+	fault_point("kistd create: volumes made");
 	if (snapshot_create(container->engine->store, container->id, &image->chain_id, err) < 0)
 		return -1;
 	rollback_add(&undo, undo_snapshot, container);
+	fault_point("kistd create: snapshot made");
 	r = mkdir_all(AT_FDCWD, folder, 0710);
 	if (r < 0)
 		return error_set_errno(err, ERR_INTERNAL, r, "create container: %s", folder);
 	rollback_add(&undo, undo_folder, container);
+	fault_point("kistd create: folder made");
 	if (fill_volumes(container, &image->chain_id, err) < 0 || container_store(container, err) < 0)
 		return -1;
+	fault_point("kistd create: row written");
+	volumes_made(container);
 	rollback_cancel(&undo);
 	return 0;
 }

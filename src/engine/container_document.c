@@ -30,6 +30,7 @@ const struct json_field container_mount_fields[] = {
 static const struct json_field container_state_fields[] = {
 	JSON_BOOL("running", S, running, JSON_OMIT_EMPTY),
 	JSON_BOOL("paused", S, paused, JSON_OMIT_EMPTY),
+	JSON_BOOL("pausing", S, pausing, JSON_OMIT_EMPTY),
 	JSON_BOOL("restarting", S, restarting, JSON_OMIT_EMPTY),
 	JSON_BOOL("removing", S, removing, JSON_OMIT_EMPTY),
 	JSON_BOOL("removingVolumes", S, removing_volumes, JSON_OMIT_EMPTY),

@@ -40,6 +40,7 @@ struct container_mount {
 struct container_state {
 	bool running;
 	bool paused;
+	bool pausing; /* between the two, or for a commit only: an engine that finds it so resumes */
 	bool restarting;
 	bool removing;
 	bool removing_volumes; /* and its anonymous volumes go with it */

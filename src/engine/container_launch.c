@@ -16,6 +16,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/path.h"
 #include "base/process.h"
@@ -428,9 +429,11 @@ static int run_task(struct launch *launch, int cancel_fd, struct error *err)
 
 	if (create_task(launch, cancel_fd, err) < 0)
 		return error_is_set(err) && err->kind != ERR_CANCELED ? frame_task_error(err) : -1;
+	fault_point("kistd start: task created");
 	if (container_network_connect(container, err) < 0)
 		return error_prefix(err, "failed to set up container networking");
 	launch->connected = true;
+	fault_point("kistd start: network connected");
 	mutex_lock(&container->mutex);
 	container_connect_attaches(container);
 	mutex_unlock(&container->mutex);
@@ -439,6 +442,7 @@ static int run_task(struct launch *launch, int cancel_fd, struct error *err)
 			return error_prefix(err, "failed to create task for container: OCI runtime restore failed");
 		return err->kind != ERR_CANCELED ? frame_task_error(err) : -1;
 	}
+	fault_point("kistd start: task started");
 	/* What comes from a checkpoint has a process only now. */
 	mutex_lock(&container->mutex);
 	container->document.state.pid = pid;
@@ -459,6 +463,7 @@ static void set_running(struct launch *launch)
 	state->running = true;
 	state->restarting = false;
 	state->paused = false;
+	state->pausing = false;
 	state->dead = false;
 	state->oom_killed = false;
 	state->manually_stopped = false;
@@ -499,10 +504,12 @@ int container_launch(struct container *container, int cancel_fd, struct error *e
 	if (check_sources(&container->document, err) < 0 || make_bundle(container, err) < 0)
 		return -1;
 	rollback_add(&undo, remove_bundle, container);
+	fault_point("kistd start: bundle made");
 	container_end_execs(container);
 	if (container_network_reserve(container, err) < 0)
 		return error_prefix(err, "failed to set up container networking");
 	rollback_add(&undo, undo_network, &launch);
+	fault_point("kistd start: network reserved");
 	if (container_network_files(container, err) < 0)
 		return -1;
 	if (volumes_mount(container, err) < 0)
@@ -513,12 +520,16 @@ int container_launch(struct container *container, int cancel_fd, struct error *e
 	container_volume_events(container, true);
 	rollback_add(&undo, undo_volume_events, container);
 	rollback_add(&undo, undo_task, &launch);
-	if (run_shim(&address, container, "start", cancel_fd, err) < 0 ||
-	    task_client_open(&launch.task, address, err) < 0 || run_task(&launch, cancel_fd, err) < 0)
+	fault_point("kistd start: config.json written");
+	if (run_shim(&address, container, "start", cancel_fd, err) < 0)
+		return -1;
+	fault_point("kistd start: shim launched");
+	if (task_client_open(&launch.task, address, err) < 0 || run_task(&launch, cancel_fd, err) < 0)
 		return -1;
 	rollback_cancel(&undo);
 	set_running(&launch);
 	container_save(container);
+	fault_point("kistd start: row written");
 	return 0;
 }
 

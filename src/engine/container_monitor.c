@@ -17,6 +17,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/path.h"
 #include "engine/container_network.h"
@@ -251,6 +252,7 @@ static bool set_ended(struct container *container, const struct run_end *end)
 	state->oom_killed = end->oom_killed;
 	state->pid = 0;
 	state->paused = false;
+	state->pausing = false;
 	health_end_locked(container);
 	/* docker counts a container between two runs as running. */
 	state->running = again;
@@ -280,13 +282,17 @@ static bool finish_run(struct container *container, const struct run_end *end)
 	int64_t started_ns = container->document.state.started_ns;
 	bool again;
 
+	fault_point("kistd end: is known");
 	container_network_hold(container);
 	end_task(container);
+	fault_point("kistd end: shim let go");
 	container_network_detach(container, true);
+	fault_point("kistd end: network let go");
 	container_volume_events(container, false);
 	volumes_unmount(container);
 	again = set_ended(container, end);
 	container_save(container);
+	fault_point("kistd end: row written");
 	publish_end(container, end, started_ns);
 	mutex_lock(&container->mutex);
 	container->exits++;

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "engine/container_network.h"
 #include "engine/engine_private.h"
@@ -53,11 +54,13 @@ int container_destroy(struct container *container, bool with_volumes, struct err
 	with_volumes |= container->document.state.removing_volumes;
 	set_removing(container, true, with_volumes);
 	container_save(container);
+	fault_point("kistd remove: marked");
 	if (snapshot_remove(container->engine->store, container->id, err) < 0) {
 		set_removing(container, false, false);
 		return error_prefix(err, "container %s: driver \"%s\" failed to remove root filesystem", container->id,
 				    store_driver_name(store_driver(container->engine->store)));
 	}
+	fault_point("kistd remove: snapshot gone");
 	image_mounts_remove(container);
 	bundle_remove(container->bundle);
 	r = remove_tree(AT_FDCWD, folder);
@@ -65,11 +68,14 @@ int container_destroy(struct container *container, bool with_volumes, struct err
 		set_removing(container, false, false);
 		return error_set_errno(err, ERR_INTERNAL, r, "unable to remove filesystem for %s", container->id);
 	}
+	fault_point("kistd remove: folder gone");
 	/* While its row is there: a removal that is cut short here leaves none behind. */
 	if (with_volumes)
 		remove_volumes(container);
+	fault_point("kistd remove: volumes gone");
 	if (container_forget(container, err) < 0)
 		return -1;
+	fault_point("kistd remove: row gone");
 	container_end_execs(container);
 	container_leave(container);
 	container_event(container, "destroy", NULL);

@@ -27,6 +27,7 @@
 #include "engine/shim_scan.h"
 #include "engine/system.h"
 #include "engine/user_namespace.h"
+#include "engine/volume_making.h"
 #include "engine/volume_mount.h"
 #include "plugin/plugin.h"
 #include "store/snapshot.h"
@@ -482,6 +483,7 @@ static int recover(struct engine *engine, struct error *err)
 	volumes_recover(engine);
 	if (containers_load(engine, err) < 0)
 		return -1;
+	volumes_making_recover(engine);
 	count = container_all(&items, engine);
 	/* Judged before the monitors run: what ended while we were away is theirs. */
 	wanted = xcalloc(count + 1, sizeof(*wanted));
@@ -501,8 +503,10 @@ static int recover(struct engine *engine, struct error *err)
 		for (size_t i = 0; i < count; i++)
 			recover_one(items[i]);
 		await_lines(items, count);
-		for (size_t i = 0; i < count; i++)
+		for (size_t i = 0; i < count; i++) {
+			container_settle_pause(items[i]);
 			container_restore_execs(items[i]);
+		}
 		remove_strangers(engine, folders);
 		remove_strange_snapshots(engine);
 		remove_strange_bundles(engine, items, count);

@@ -238,6 +238,13 @@ void container_restore_execs(struct container *container);
 /* With container->mutex held. */
 void container_exec_ids(struct container *container, struct text_list *out_ids);
 
+/* ---- container_control.c ---- */
+
+/* An engine that is killed before it is unpaused leaves nothing paused. */
+int container_pause_for_commit(struct container *container, struct error *err);
+/* At the start: a pause or its end that was cut short, or was for a commit. */
+void container_settle_pause(struct container *container);
+
 /* ---- volume.c ---- */
 
 struct volume;

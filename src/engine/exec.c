@@ -18,6 +18,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/path.h"
 #include "base/random.h"
@@ -345,6 +346,7 @@ int exec_create(char **out_id, struct engine *engine, const char *name, const st
 	*out_id = xstrdup(exec->id);
 	exec_ref(exec);
 	save_new(exec);
+	fault_point("kistd exec: written down");
 	enter(exec);
 	exec_event(exec, "exec_create");
 	exec_unref(exec);
@@ -558,6 +560,7 @@ static void *wait_for_exec(void *arg)
 	struct task_exit deleted;
 	int r = await_exit(exec, &end);
 
+	fault_point("kistd exec: end is known");
 	/* An engine that closes knows of no end: the next one finds the exec again. */
 	if (r != 0) {
 		/* Who waits for the end finds its event published. */
@@ -565,6 +568,7 @@ static void *wait_for_exec(void *arg)
 		set_end(exec, end.exit_status);
 		save_step(exec);
 	}
+	fault_point("kistd exec: end written down");
 	if (r > 0)
 		task_delete(exec->task, container->id, exec->shim_id, &deleted, engine->closing_fd, &err);
 	if (exec->task)
@@ -631,6 +635,7 @@ static int run(struct exec *exec, struct task_client *task, struct attach *attac
 
 	if (add_to_shim(task, exec, cancel_fd, err) < 0)
 		return -1;
+	fault_point("kistd exec: added to the shim");
 	if (attach) {
 		mutex_lock(&container->mutex);
 		r = attach_open_line(attach, exec->shim_id, err);
@@ -644,11 +649,13 @@ static int run(struct exec *exec, struct task_client *task, struct attach *attac
 		abandon(exec, task);
 		return -1;
 	}
+	fault_point("kistd exec: started");
 	mutex_lock(&container->mutex);
 	exec->pid = pid;
 	exec->task = task;
 	mutex_unlock(&container->mutex);
 	save_step(exec);
+	fault_point("kistd exec: start written down");
 	exec_event(exec, "exec_start");
 	if (watch_end(exec, err) < 0) {
 		abandon(exec, task);

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/fault.h"
 #include "engine/engine.h"
 #include "engine/image_commit.h"
 #include "oci/hasher.h"
@@ -286,6 +287,7 @@ int image_make(struct digest *out_id, struct engine *engine, const struct image_
 	if (put_leased(out_id, engine, options->lease, config, err) < 0 ||
 	    put_manifest(&manifest, engine, options, out_id, strlen(config), err) < 0)
 		return -1;
+	fault_point("kistd commit: manifest written");
 	return record_and_name(store, out_id, &manifest, options, &layers, err);
 }
 

@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "engine/engine.h"
 #include "engine/image_auth.h"
 #include "engine/image_claim.h"
@@ -387,12 +388,17 @@ static int commit(struct pull *pull, const struct session_pulled *pulled, struct
 {
 	if (!pull->have_config)
 		return error_set(err, ERR_INTERNAL, "the registry gave no image config");
+	fault_point("kistd pull: arrived");
 	/* One sync of everything; the ones that follow find little to do. */
 	if (syncfs(blob_store_root(store_blobs(pull->store))) < 0)
 		return error_set_errno(err, ERR_INTERNAL, errno, "sync");
-	if (commit_blobs(pull, err) < 0 || unpack_repeats(pull, err) < 0 ||
-	    image_layers_commit(&pull->layers, err) < 0 || note_archives(pull, err) < 0)
+	if (commit_blobs(pull, err) < 0)
 		return -1;
+	fault_point("kistd pull: blobs named");
+	if (unpack_repeats(pull, err) < 0 || image_layers_commit(&pull->layers, err) < 0 ||
+	    note_archives(pull, err) < 0)
+		return -1;
+	fault_point("kistd pull: layers entered");
 	return commit_record(pull, pulled->digest, err);
 }
 
@@ -460,6 +466,7 @@ static int pull_image(struct pull *pull, const struct image_auth *auth, struct e
 	if (run_session(&pulled, pull, auth, any_platform ? NULL : &platform, err) < 0 ||
 	    commit(pull, &pulled, err) < 0)
 		return -1;
+	fault_point("kistd pull: image named");
 	report_end(pull, pulled.digest, digest_equal(&before, &pull->config_digest));
 	return 0;
 }

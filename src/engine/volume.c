@@ -14,6 +14,7 @@
 #include "engine/engine_private.h"
 #include "engine/volume.h"
 #include "engine/volume_driver.h"
+#include "engine/volume_making.h"
 #include "engine/volume_mount.h"
 #include "engine/volume_plugin.h"
 #include "engine/volume_row.h"
@@ -242,7 +243,9 @@ static int create(struct volume *out_volume, struct engine *engine, struct conta
 	}
 	r = volume_claim(engine, making.name, cancel_fd, err);
 	if (r == 0) {
-		r = create_claimed(out_volume, &making, err);
+		r = making.name == made_up && container ? volume_making_begin(engine, made_up, err) : 0;
+		if (r == 0)
+			r = create_claimed(out_volume, &making, err);
 		volume_release(engine, making.name);
 	}
 	text_map_fini(&making.labels);

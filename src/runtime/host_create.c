@@ -20,6 +20,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/path.h"
 #include "base/program.h"
@@ -457,6 +458,7 @@ static int birth(struct creation *creation, struct error *err)
 	/* Now only init holds its end: if it dies we read an end of file. */
 	close_fd(&creation->plan.sync_fd);
 	trace_mark(trace, "clone");
+	fault_point("runtime create: cloned");
 	host_seccomp_hand_over(&creation->plan, creation->process.pid);
 	creation->late_devices = creation->plan.late_namespaces;
 	if (make_net(creation, err) < 0 || creation_complete_cgroup(creation, err) < 0 ||
@@ -643,16 +645,28 @@ void creation_init(struct creation *creation)
 static int create(struct creation *creation, struct runtime_process *out_process, const struct runtime *runtime,
 		  const struct runtime_create_options *options, bool start, struct error *err)
 {
-	if (creation_begin(creation, runtime, options, err) < 0 || prepare(creation, err) < 0)
+	if (creation_begin(creation, runtime, options, err) < 0)
+		return -1;
+	fault_point("runtime create: folder made");
+	if (prepare(creation, err) < 0)
 		return -1;
 	trace_mark(runtime->trace, "filter, namespaces to join, sources of mounts");
 	if (creation_make_cgroup(creation, err) < 0 || (!start && listen_for_start(creation, err) < 0))
 		return -1;
-	if (birth(creation, err) < 0 || use_the_wait(creation, err) < 0 || follow_init(creation, err) < 0)
+	fault_point("runtime create: cgroup made");
+	if (birth(creation, err) < 0)
+		return -1;
+	fault_point("runtime create: init let go");
+	if (use_the_wait(creation, err) < 0)
+		return -1;
+	fault_point("runtime create: record prepared");
+	if (follow_init(creation, err) < 0)
 		return -1;
 	trace_mark(runtime->trace, "wait for init");
+	fault_point("runtime create: init ready");
 	if (commit(creation, err) < 0)
 		return -1;
+	fault_point("runtime create: committed");
 	if (start && start_now(creation, err) < 0)
 		return -1;
 	*out_process = creation->process;

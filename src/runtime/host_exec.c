@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/path.h"
 #include "runtime/host_check.h"
@@ -257,6 +258,7 @@ static int birth(struct execution *execution, struct error *err)
 	if (r < 0)
 		return -1;
 	close(take_fd(&plan->sync_fd));
+	fault_point("runtime exec: cloned");
 	host_seccomp_hand_over(plan, execution->made.pid);
 	if (host_process_prepare(&execution->made, plan, err) < 0 || sync_send(execution->sync_fd, SYNC_GO, err) < 0)
 		return -1;
@@ -289,6 +291,7 @@ int runtime_exec(struct runtime_process *out_process, const struct runtime *runt
 	if (plan_all(&execution, runtime, options, err) < 0 || birth(&execution, err) < 0)
 		return -1;
 	trace_mark(runtime->trace, "wait for init");
+	fault_point("runtime exec: process ready");
 	if (host_process_limit(&execution.made, &execution.plan, err) < 0 ||
 	    host_process_write_pid_file(options->process.pid_file, execution.made.pid, err) < 0 ||
 	    sync_send(execution.sync_fd, SYNC_GO, err) < 0 || host_process_await_exec(execution.sync_fd, err) < 0)

@@ -18,6 +18,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/path.h"
 #include "runtime/hook.h"
 #include "runtime/host_cgroup.h"
@@ -455,8 +456,10 @@ int runtime_delete(const struct runtime *runtime, const char *id, bool force, st
 	}
 	if (is_alive(&found) && end_init(&found, err) < 0)
 		return -1;
+	fault_point("runtime delete: init ended");
 	if (remove_cgroup(&found, err) < 0 || remove_resctrl(&found, err) < 0)
 		return -1;
+	fault_point("runtime delete: cgroup gone");
 	run_poststop(&found, runtime);
 	return record_remove_folder(runtime, id, err);
 }

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fault.h"
 #include "runtime/debug.h"
 #include "runtime/hook.h"
 #include "runtime/host_clone.h"
@@ -157,7 +158,10 @@ static int make_root(struct init *init, struct error *err)
 	const struct plan *plan = init->plan;
 	struct trace *trace = plan->runtime->trace;
 
-	if (mount_root(init, err) < 0 || use_the_wait(init, err) < 0 || init_cgroup_show(init, err) < 0 ||
+	if (mount_root(init, err) < 0)
+		return -1;
+	fault_point("init: root mounted");
+	if (use_the_wait(init, err) < 0 || init_cgroup_show(init, err) < 0 ||
 	    (plan->process->terminal && init_tty_make(init, true, err) < 0) || run_create_hooks(init, err) < 0)
 		return -1;
 	trace_mark(trace, "terminal, hooks");
@@ -167,6 +171,7 @@ static int make_root(struct init *init, struct error *err)
 	if (init_root_enter(init, err) < 0)
 		return -1;
 	trace_mark(trace, "pivot_root");
+	fault_point("init: root entered");
 	return 0;
 }
 
@@ -243,6 +248,7 @@ static int enter_namespaces(struct init *init, struct error *err)
 	if (init_kernel_namespaces(init, err) < 0)
 		return -1;
 	trace_mark(plan->runtime->trace, "namespaces");
+	fault_point("init: namespaces entered");
 	join_keyring(plan);
 	return 0;
 }
@@ -265,12 +271,14 @@ static int become_container(struct init *init, int *talk_fd, struct error *err)
 		end_on_signals();
 	if (sync_send_ready(plan->sync_fd, init->tty_master_fd, init->net_fds, err) < 0)
 		return -1;
+	fault_point("init: ready");
 	close_host_descriptors(plan);
 	if (sync_expect(plan->sync_fd, SYNC_GO, err) < 0)
 		return -1;
 	trace_mark(plan->runtime->trace, "wait for the host to commit");
 	if (plan->start_fd >= 0 && await_start(plan, talk_fd, err) < 0)
 		return -1;
+	fault_point("init: told to start");
 	/* Their programs are the image's: they have the privileges of the container's process, and no more. */
 	if (init_program_become(&program, init, err) < 0 ||
 	    run_hooks(init, &plan->spec->hooks.start_container, "startContainer", RUNTIME_CREATED, program.envp, err) <
@@ -295,6 +303,7 @@ static int join_container(struct init *init, struct error *err)
 	if (init->in_userns && init_kernel_become_root(err) < 0)
 		return -1;
 	trace_mark(plan->runtime->trace, "namespaces and cgroups");
+	fault_point("init exec: joined");
 	return 0;
 }
 
@@ -315,6 +324,7 @@ static int become_exec(struct init *init, struct error *err)
 	debug_log(plan->runtime, "setns_init: about to exec %s", program.path);
 	if (sync_send_ready(plan->sync_fd, init->tty_master_fd, NULL, err) < 0)
 		return -1;
+	fault_point("init exec: ready");
 	close_host_descriptors(plan);
 	if (sync_expect(plan->sync_fd, SYNC_GO, err) < 0)
 		return -1;

@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/path.h"
@@ -121,6 +122,7 @@ static int serve(struct server *server, const struct shim_options *options, cons
 	server->host.address = address;
 	if (open_signals(server, err) < 0 || bundle_write_shim(bundle_fd, address, err) < 0)
 		return -1;
+	fault_point("shim: shim.json written");
 	server->host.name_space = options->name_space;
 	server->host.events = events_new(&server->loop, &server->log, getenv("TTRPC_ADDRESS"), options->name_space);
 	server->service = service_new_take_fd(&server->host, LISTEN_FD);

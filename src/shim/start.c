@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/path.h"
 #include "base/process.h"
@@ -204,9 +205,12 @@ static int start(const struct shim_options *options, const struct bootstrap_para
 		return note_address(path, err) < 0 ? -1 : print_address(path, is_bootstrap, err);
 	}
 	listen_fd = open_listener(directory, name, err);
-	if (listen_fd < 0 || note_address(path, err) < 0 ||
-	    spawn_server(&server, options, bundle, path, listen_fd, err) < 0)
+	if (listen_fd < 0 || note_address(path, err) < 0)
 		return -1;
+	fault_point("shim launch: listens");
+	if (spawn_server(&server, options, bundle, path, listen_fd, err) < 0)
+		return -1;
+	fault_point("shim launch: server runs");
 	/* A shim that nobody was told of would stay for ever: whoever asked for it may be dead. */
 	if (print_address(path, is_bootstrap, err) < 0) {
 		process_fini(&server);

@@ -14,6 +14,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/path.h"
 #include "base/rollback.h"
@@ -296,9 +297,13 @@ int task_new(struct task **out_task, struct task_host *host, const struct task_c
 	    open_task(&task, host, request, &options, err) < 0)
 		return -1;
 	task->exit_fd = bundle_reserve_exit(task->bundle_fd, err);
-	if (task->exit_fd < 0 || run_create(task, request, &options, err) < 0)
+	if (task->exit_fd < 0)
+		return -1;
+	fault_point("shim create: exit.json reserved");
+	if (run_create(task, request, &options, err) < 0)
 		return -1;
 	rollback_add(&undo, undo_create, task);
+	fault_point("shim create: container made");
 	if (open_fds_socket(task, err) < 0 || bundle_write_shim(task->bundle_fd, host->address, err) < 0)
 		return -1;
 	if (!task->restore)
@@ -306,6 +311,7 @@ int task_new(struct task **out_task, struct task_host *host, const struct task_c
 	rollback_cancel(&undo);
 	publish_create(task, request);
 	list_add_last(&host->tasks, &task->node);
+	fault_point("shim create: told");
 	*out_task = take_ptr(task);
 	return 0;
 }
@@ -386,6 +392,7 @@ int task_add_exec(struct task *task, const struct task_exec_request *request, st
 	process->spec = take_ptr(spec);
 	list_add_last(&task->execs, &process->node);
 	process = NULL; /* its list owns it now */
+	fault_point("shim exec: added");
 	events_publish(task->host->events, "/tasks/exec-added", "TaskExecAdded", &event, event_task_exec_fields);
 	return 0;
 }
@@ -405,6 +412,7 @@ static int start_exec(struct task_process *process, struct error *err)
 	streams_accept(process->streams);
 	if (task_runtime_exec(&made, task, &options, err) < 0)
 		return -1;
+	fault_point("shim exec: started");
 	task_process_take(process, &made);
 	process->state = PROCESS_RUNNING;
 	spec_process_fini(process->spec);
@@ -422,6 +430,7 @@ static int start_init(struct task *task, struct error *err)
 	streams_accept(task->init.streams);
 	if ((task->restore ? task_restore_start(task, err) : task_runtime_start(task, err)) < 0)
 		return -1;
+	fault_point("shim start: started");
 	task->init.state = PROCESS_RUNNING;
 	event.pid = (uint32_t)task->init.pid;
 	events_publish(task->host->events, "/tasks/start", "TaskStart", &event, event_task_start_fields);
@@ -518,8 +527,10 @@ static int delete_init(struct task *task, struct task_exit_response *out_respons
 		return -1;
 	if (task->init.state != PROCESS_TOLD && task->init.state != PROCESS_ENDED)
 		return error_set(err, ERR_CONFLICT, "container %s is running", task->id);
+	fault_point("shim delete: asked");
 	if (task_runtime_delete(task, err) < 0)
 		return error_prefix(err, "delete container %s", task->id);
+	fault_point("shim delete: container gone");
 	/* Output that is still on its way must not hold back the exit event: it comes before delete. */
 	LIST_FOR_EACH (node, &task->execs)
 		task_process_tell_now(list_entry(node, struct task_process, node));
@@ -529,6 +540,7 @@ static int delete_init(struct task *task, struct task_exit_response *out_respons
 	out_response->pid = event.pid;
 	events_publish(task->host->events, "/tasks/delete", "TaskDelete", &event, event_task_delete_fields);
 	task_free(task);
+	fault_point("shim delete: told");
 	return 0;
 }
 
@@ -567,9 +579,11 @@ static void init_ended(struct task *task, uint32_t exit_status)
 		if (process->state == PROCESS_RUNNING)
 			pidfd_signal(process->pidfd, SIGKILL);
 	}
+	fault_point("shim end: seen");
 	if (bundle_write_exit(task->bundle_fd, &task->exit_fd, exit_status, clock_wall_ns(), task->oom_kills > 0,
 			      &err) < 0)
 		log_error(task->host->log, "exit.json not written", F("id", task->id), F("error", err.message));
+	fault_point("shim end: exit.json written");
 	task_process_ended(&task->init, exit_status);
 }
 
@@ -616,6 +630,7 @@ void task_reaped(struct task_host *host, pid_t pid, int wait_status)
 	if (!process)
 		return;
 	if (process->exec_id) {
+		fault_point("shim exec: ended");
 		task_process_ended(process, exit_status);
 		return;
 	}

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/alloc.h"
+#include "base/fault.h"
 #include "base/path.h"
 #include "store/disk.h"
 #include "store/store_internal.h"
@@ -174,6 +175,7 @@ int layer_commit(struct layer_writer *writer, const struct layer *layer, struct 
 		return disk_fail(err, errno, "rename %s to %s", from, to);
 	if (disk_sync_name(root, to, err) < 0)
 		return -1;
+	fault_point("kistd layer: folder named");
 	r = insert_layer(writer->store, layer, writer->directory, err);
 	if (r > 0)
 		writer->committed = true;
