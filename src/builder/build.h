@@ -165,6 +165,7 @@ struct build_failure {
 	int64_t code;	/* of the RUN step that failed; 0: something else */
 	unsigned first; /* lines of the Dockerfile; 0: none in particular */
 	unsigned last;
+	char container[DIGEST_TEXT_MAX]; /* what the RUN step left, to be looked at; "": none */
 };
 
 int build_run(struct digest *out_id, struct build_failure *out_failure, struct engine *engine,

@@ -81,6 +81,7 @@ void graph_fini(struct graph *graph)
 		free(node->owner);
 		build_result_fini(&node->result);
 		error_clear(&node->problem);
+		free(node->container);
 		text_list_fini(&node->printed);
 		free(node);
 	}

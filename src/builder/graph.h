@@ -111,6 +111,7 @@ struct node {
 	struct error problem;	  /* NODE_FAILED */
 	int64_t exit_code;	  /* of a RUN that failed; 0: something else */
 	bool out_of_memory;	  /* and that is why */
+	char *container;	  /* what it left; NULL: none */
 	struct shared_run *run;	  /* while other builds may follow it (share.h); NULL */
 	struct text_list printed; /* messages that are not sent yet */
 	size_t printed_bytes;

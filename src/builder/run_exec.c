@@ -230,8 +230,10 @@ static int fail(struct run *run, struct error *err)
 	AUTO(error_clear) struct error ignored = { 0 };
 
 	if (err->kind != ERR_CANCELED && run->node->exit_code != 0 && !run->build->options->force_remove &&
-	    container_keep_step(run->build->engine, run->id, &ignored) == 0)
+	    container_keep_step(run->build->engine, run->id, &ignored) == 0) {
 		run->ended = true;
+		run->node->container = xstrdup(run->id);
+	}
 	return -1;
 }
 

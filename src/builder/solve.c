@@ -444,6 +444,7 @@ static int fail(struct build *build, struct node *failed, struct error *err)
 		return error_set(err, ERR_CANCELED, "canceled");
 	tell_failed_step(build, failed);
 	build->failure->code = failed->exit_code;
+	snprintf(build->failure->container, sizeof(build->failure->container), "%s", text_or_empty(failed->container));
 	if (failed->problem.kind != ERR_CANCELED)
 		build_print_place(build, failed->line, failed->last_line);
 	return error_move(err, &failed->problem);

@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/base64.h"
 #include "base/file.h"
+#include "cli/build_debug.h"
 #include "cli/build_output.h"
 #include "cli/commands.h"
 #include "cli/context.h"
@@ -52,6 +53,7 @@ struct build_options {
 	int64_t memory_swap;
 	int64_t shm_size;
 	bool check;
+	bool debug;
 	bool force_remove;
 	bool no_cache;
 	bool pull;
@@ -174,6 +176,7 @@ static const struct option_spec build_options[] = {
 	OPTION_I64("cpu-shares", 'c', T, cpu_shares, "CPU shares (relative weight)"),
 	OPTION_TEXT("cpuset-cpus", 0, T, cpuset_cpus, "string", "CPUs RUN steps may use (0-3, 0,1)"),
 	OPTION_TEXT("cpuset-mems", 0, T, cpuset_mems, "string", "Memory nodes RUN steps may use (0-3, 0,1)"),
+	OPTION_FLAG("debug", 0, T, debug, "A shell in the files of the step that failed"),
 	OPTION_TEXT("file", 'f', T, file, "string", "Path of the Dockerfile (default: PATH/Dockerfile; - for stdin)"),
 	OPTION_FLAG("force-rm", 0, T, force_remove, "Remove the container of a step that failed too"),
 	OPTION_TEXT("iidfile", 0, T, iid_file, "string", "Write the image's id to this file"),
@@ -291,7 +294,7 @@ static void fill_path(struct text *path, const struct build_options *options, co
 	add_number(path, "memory", options->memory);
 	add_number(path, "memswap", options->memory_swap);
 	add_number(path, "shmsize", options->shm_size);
-	query_add_flag(path, "forcerm", options->force_remove);
+	query_add_flag(path, "forcerm", options->force_remove && !options->debug);
 	query_add_flag(path, "nocache", options->no_cache);
 	query_add_flag(path, "pull", options->pull);
 	query_add_flag(path, "q", options->quiet);
@@ -549,6 +552,24 @@ static int build(struct progress_result *result, struct cli *cli, const struct b
 	return r == 0 ? push_all(cli, options, err) : r;
 }
 
+/* What a step that failed has left is shown, or said how to be seen. The exit code is the step's, as it is docker's. */
+static int show_failure(struct cli *cli, const struct build_options *options, const struct progress_result *result,
+			struct error *err)
+{
+	AUTO(error_clear) struct error problem = { 0 };
+
+	fprintf(stderr, "%s\n", err->message);
+	error_clear(err);
+	if (result->container && options->debug && build_debug(cli, result->container, &problem) < 0)
+		fprintf(stderr, "%s: --debug: %s\n", cli->program, problem.message);
+	else if (result->container && !options->debug)
+		fprintf(stderr, "Its files are in container %.12s; kist build --debug gives a shell there\n",
+			result->container);
+	else if (options->debug && !result->container)
+		fprintf(stderr, "%s: --debug: the step has left no container\n", cli->program);
+	return (int)result->code;
+}
+
 static int run_build(struct cli *cli, void *target, const struct text_list *operands, struct error *err)
 {
 	struct build_options *options = target;
@@ -567,12 +588,10 @@ static int run_build(struct cli *cli, void *target, const struct text_list *oper
 		return run_question(cli, options, operands->items[0], call, json, err);
 	r = build(&result, cli, options, operands->items[0], err);
 	free(result.id);
-	if (r == 0 || result.code <= 0 || result.code > 255)
-		return r;
-	/* The exit code of the step that failed is ours, as it is docker's. */
-	fprintf(stderr, "%s\n", err->message);
-	error_clear(err);
-	return (int)result.code;
+	if (r < 0 && result.code > 0 && result.code <= 255)
+		r = show_failure(cli, options, &result, err);
+	free(result.container);
+	return r;
 }
 
 const struct command command_build = {

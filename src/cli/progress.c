@@ -116,7 +116,9 @@ static void show_message(struct display *display, const struct json_value *messa
 static void note_result(struct display *display, const struct json_value *message)
 {
 	const char *id = json_value_text(json_value_get(json_value_get(message, "aux"), "ID"));
-	const struct json_value *code = json_value_get(json_value_get(message, "errorDetail"), "code");
+	const struct json_value *detail = json_value_get(message, "errorDetail");
+	const struct json_value *code = json_value_get(detail, "code");
+	const char *container = json_value_text(json_value_get(detail, "container"));
 
 	if (!display->result)
 		return;
@@ -126,6 +128,10 @@ static void note_result(struct display *display, const struct json_value *messag
 	}
 	if (code)
 		display->result->code = json_value_integer(code);
+	if (container) {
+		free(display->result->container);
+		display->result->container = xstrdup(container);
+	}
 }
 
 /* ---- outputs: pieces with their size before them, 4 bytes in network order; 0 ends, all ones breaks off ---- */

@@ -17,8 +17,9 @@ int progress_show(struct local_response *response, FILE *out, bool quiet, struct
 /* The same for a build: what it came to. */
 struct progress_stream;
 struct progress_result {
-	char *id;	/* "sha256:...", yours; NULL: none was told */
-	long long code; /* of the step that failed; 0: none */
+	char *id;	 /* "sha256:...", yours; NULL: none was told */
+	long long code;	 /* of the step that failed; 0: none */
+	char *container; /* that it left, yours; NULL: none */
 	/* Takes the output of that number, to its end (progress_read()); NULL: none is expected. */
 	int (*output)(void *arg, size_t number, struct progress_stream *stream, struct error *err);
 	void *arg;

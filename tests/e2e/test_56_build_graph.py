@@ -255,3 +255,25 @@ def test_a_step_without_memory(shared, context, tag):
     run = shared.kist("build", "--force-rm", "-m", "30m", path, check=False)
     assert run.returncode == 137 and "returned a non-zero code: 137 (it was killed: out of memory)" in run.stderr
     assert containers(shared) == []
+
+
+# ---- a look at what failed ----
+
+
+def test_a_shell_where_a_step_failed(shared, context, tag):
+    path = context(f"FROM bg\nENV word=of-the-step\nWORKDIR /here\nRUN echo {tag} > half; exit 6\n")
+    before = shared.kist("images", "-aq").stdout
+    run = shared.kist("build", "--debug", path, check=False, input="pwd; echo $word; cat half\n")
+    assert run.returncode == 6
+    assert run.stdout.endswith(f"/here\nof-the-step\n{tag}\n"), run.stdout + run.stderr
+    assert containers(shared) == [] and shared.kist("images", "-aq").stdout == before
+    run = shared.kist("build", path, check=False)
+    assert run.returncode == 6 and "kist build --debug gives a shell there" in run.stderr
+    (left,) = containers(shared)
+    assert f"Its files are in container {left}" in run.stderr
+    shared.kist("rm", left)
+
+
+def test_no_shell_where_nothing_ran(shared, context):
+    run = shared.kist("build", "--debug", context("FROM bg\nCOPY nosuch /x\n"), check=False, input="echo shell\n")
+    assert run.returncode == 1 and "shell" not in run.stdout

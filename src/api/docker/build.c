@@ -336,6 +336,8 @@ static int send_failure(struct http_response *response, const struct build_failu
 	text_add(&json, "{\"errorDetail\":{");
 	if (failure->code)
 		text_addf(&json, "\"code\":%lld,", (long long)failure->code);
+	if (*failure->container)
+		text_addf(&json, "\"container\":\"%s\",", failure->container);
 	text_add(&json, "\"message\":");
 	quote_json(&json, message, strlen(message));
 	text_add(&json, "},\"error\":");
