@@ -193,9 +193,11 @@ class Transfers:
         amount, unit = re.search(r"Transfer/sec:\s+([\d.]+)([KMG])B", text).groups()
         return rate, float(amount) * {"K": 1 / 1024, "M": 1, "G": 1024}[unit]
 
-    def put_blobs(self, server, repository, blobs):
-        """POST, then PUT; blobs: their digests and bytes."""
+    def put_blobs(self, server, repository, blobs, gate=None):
+        """POST, then PUT; blobs: their digests and bytes. gate: passed before the first and after the last."""
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        if gate:
+            gate.wait()
         for digest, blob in blobs:
             connection.request("POST", f"/v2/{repository}/blobs/uploads/", b"")
             reply = connection.getresponse()
@@ -206,22 +208,28 @@ class Transfers:
             reply = connection.getresponse()
             reply.read()
             assert reply.status == 201, reply.status
+        if gate:
+            gate.wait()
         connection.close()
 
     def push_rate(self, server, tag):
-        """Megabytes a second of different blobs, from four processes that have hashed them before."""
+        """Megabytes a second of different blobs, from four processes that have hashed them before: their start does not count."""
         blobs = [os.urandom(4096) * 1024 for _ in range(PUSHES)]
         named = [(sha(blob), blob) for blob in blobs]
+        gate = multiprocessing.Barrier(5, timeout=300)
         clients = [
-            multiprocessing.Process(target=self.put_blobs, args=(server, f"push{tag}", named[n::4])) for n in range(4)
+            multiprocessing.Process(target=self.put_blobs, args=(server, f"push{tag}", named[n::4], gate)) for n in range(4)
         ]
-        start = time.perf_counter()
         for client in clients:
             client.start()
+        gate.wait()
+        start = time.perf_counter()
+        gate.wait()
+        took = time.perf_counter() - start
         for client in clients:
             client.join()
             assert client.exitcode == 0
-        return sum(map(len, blobs)) / 1e6 / (time.perf_counter() - start)
+        return sum(map(len, blobs)) / 1e6 / took
 
     def sendfile(self, blob):
         """A process that sends this blob to anybody, and nothing else; its place has the face of a server."""
