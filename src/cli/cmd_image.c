@@ -56,6 +56,8 @@ static const struct option_spec copy_options[] = {
 	PLATFORM_OPTION,
 	OPTION_FLAG("preserve-digests", 0, struct tool_options, preserve_digests,
 		    "Fail if a manifest would have to be changed"),
+	OPTION_FLAG("referrers", 0, struct tool_options, referrers,
+		    "Between registries: also copy what refers to it, signatures and SBOMs"),
 	OPTION_FLAG("quiet", 'q', struct tool_options, quiet, "Print digests only"),
 	OPTION_END,
 };

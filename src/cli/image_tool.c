@@ -105,6 +105,7 @@ static char *encode_request(struct image_request *request, const struct tool_opt
 
 	whole.all = options->all;
 	whole.preserve_digests = options->preserve_digests;
+	whole.referrers = options->referrers;
 	whole.quiet = options->quiet;
 	whole.raw = options->raw;
 	whole.config = options->config;

@@ -23,6 +23,7 @@ struct tool_options {
 	struct tool_access destination;
 	bool all;
 	bool preserve_digests;
+	bool referrers;
 	bool quiet;
 	bool raw;
 	bool config;

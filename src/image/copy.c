@@ -16,17 +16,21 @@
 #include "base/alloc.h"
 #include "base/thread.h"
 #include "image/convert.h"
+#include "image/place_registry.h"
 #include "image/repack.h"
 
 #define PARALLEL 4
 #define DEPTH_MAX 4
 #define SHORT_DIGITS 12
+/* Bounds a registry in which something always refers to something new. */
+#define KEPT_MAX 20000
 
 struct copy {
 	struct place *to;
 	struct place *from;
 	const struct copy_options *options;
 	struct text_list mounts;
+	struct text_list kept; /* digests of the manifests that were copied as they are */
 };
 
 /* ---- one blob ---- */
@@ -260,9 +264,21 @@ static int rewrite(const struct copy *copy, struct document *document, struct ma
 	return 0;
 }
 
+/* `before` is the digest it had at the source. */
+static int put_document(struct copy *copy, const struct document *document, const char *before, bool top,
+			struct error *err)
+{
+	if (copy->to->ops->put_document(copy->to, document, top, err) < 0)
+		return error_prefix(err, "%s", copy->to->name);
+	if (text_equal(before, document->digest) && !text_list_contains(&copy->kept, before))
+		text_list_add(&copy->kept, before);
+	return 0;
+}
+
 static int copy_manifest(struct copy *copy, struct document *document, bool top, struct error *err)
 {
 	AUTO(manifest_fini) struct manifest manifest = { 0 };
+	AUTO_FREE char *digest = xstrdup(document->digest);
 	AUTO_FREE char *before = NULL;
 	AUTO_FREE char *after = NULL;
 
@@ -274,9 +290,7 @@ static int copy_manifest(struct copy *copy, struct document *document, bool top,
 	after = manifest_encode_compact(&manifest);
 	if (rewrite(copy, document, &manifest, !text_equal(before, after), err) < 0)
 		return -1;
-	if (copy->to->ops->put_document(copy->to, document, top, err) < 0)
-		return error_prefix(err, "%s", copy->to->name);
-	return 0;
+	return put_document(copy, document, digest, top, err);
 }
 
 static int copy_document(struct copy *copy, struct document *document, bool top, int depth, struct error *err);
@@ -302,6 +316,7 @@ static int copy_entry(struct copy *copy, struct descriptor *entry, int depth, bo
 static int copy_index(struct copy *copy, struct document *document, bool top, int depth, struct error *err)
 {
 	AUTO(manifest_fini) struct manifest index = { 0 };
+	AUTO_FREE char *digest = xstrdup(document->digest);
 	bool changed = false;
 
 	if (depth > DEPTH_MAX)
@@ -313,9 +328,7 @@ static int copy_index(struct copy *copy, struct document *document, bool top, in
 			return -1;
 	if (rewrite(copy, document, &index, changed, err) < 0)
 		return -1;
-	if (copy->to->ops->put_document(copy->to, document, top, err) < 0)
-		return error_prefix(err, "%s", copy->to->name);
-	return 0;
+	return put_document(copy, document, digest, top, err);
 }
 
 static int copy_document(struct copy *copy, struct document *document, bool top, int depth, struct error *err)
@@ -368,6 +381,52 @@ int copy_resolve(struct place *from, const char *platform, struct document *out_
 	return 0;
 }
 
+/* ---- what refers to it ---- */
+
+static int copy_referrers_of(struct copy *copy, struct agent *agent, const char *digest, struct error *err)
+{
+	AUTO(manifest_fini) struct manifest index = { 0 };
+	AUTO_FREE char *text = NULL;
+
+	if (agent_referrers(&text, agent, digest, err) < 0 ||
+	    manifest_decode(&index, text, strlen(text), MEDIA_OCI_INDEX, err) < 0)
+		return error_prefix(err, "what refers to %s", digest);
+	for (size_t i = 0; i < index.manifests.count; i++) {
+		AUTO(document_fini) struct document document = { 0 };
+		const char *name = index.manifests.items[i].digest;
+
+		if (text_list_contains(&copy->kept, name))
+			continue;
+		if (copy->kept.count >= KEPT_MAX)
+			return error_set(err, ERR_EXHAUSTED, "more than %d manifests refer to it", KEPT_MAX);
+		if (place_document(copy->from, &document, name, err) < 0 ||
+		    copy_document(copy, &document, false, 0, err) < 0)
+			return error_prefix(err, "%s, which refers to %s", name, digest);
+	}
+	return 0;
+}
+
+/* Also what refers to those: `kept` grows as we go. Signatures are of bytes, so these are never converted. */
+static int copy_referrers(struct copy *copy, struct error *err)
+{
+	const struct copy_options *given = copy->options;
+	struct image_request plain = *given->request;
+	const struct copy_options options = { .request = &plain };
+	struct agent *agent = place_registry_agent(copy->from, NULL, err);
+	int r = agent ? 0 : -1;
+
+	plain.format = NULL;
+	plain.preserve_digests = true;
+	copy->options = &options;
+	for (size_t i = 0; r == 0 && i < copy->kept.count; i++) {
+		AUTO_FREE char *digest = xstrdup(copy->kept.items[i]);
+
+		r = copy_referrers_of(copy, agent, digest, err);
+	}
+	copy->options = given;
+	return r;
+}
+
 int copy_image(struct place *to, struct place *from, const struct copy_options *options, struct document *out_top,
 	       struct error *err)
 {
@@ -376,6 +435,9 @@ int copy_image(struct place *to, struct place *from, const struct copy_options *
 
 	if (options->request->preserve_digests && to->one_image)
 		return error_set(err, ERR_UNSUPPORTED, "%s keeps no manifest: digests cannot be preserved", to->name);
+	if (options->request->referrers && (!from->registry || !to->registry))
+		return error_set(err, ERR_UNSUPPORTED, "--referrers: %s has none: they are copied between registries",
+				 from->registry ? to->name : from->name);
 	r = place_document(from, out_top, NULL, err);
 	if (r == 0 && !options->request->all && !media_type_is_manifest(out_top->media_type))
 		r = select_entry(from, options->request->platform, out_top, err);
@@ -384,5 +446,8 @@ int copy_image(struct place *to, struct place *from, const struct copy_options *
 			      to->name);
 	if (r == 0)
 		r = copy_document(&copy, out_top, true, 0, err);
+	if (r == 0 && options->request->referrers)
+		r = copy_referrers(&copy, err);
+	text_list_fini(&copy.kept);
 	return r;
 }

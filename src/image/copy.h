@@ -10,7 +10,7 @@
 #include "image/place.h"
 
 struct copy_options {
-	const struct image_request *request; /* borrowed: all, platform, format, preserve_digests, quiet */
+	const struct image_request *request; /* borrowed: all, platform, format, preserve_digests, referrers, quiet */
 };
 
 /* *out_top: what the destination's name now means. The caller finishes the place. */

@@ -9,6 +9,7 @@
 #include "image/copy.h"
 #include "image/jobs.h"
 #include "image/place_registry.h"
+#include "oci/digest.h"
 #include "oci/reference.h"
 
 static int copy_between(const struct image_request *request, const char *source, const char *destination,
@@ -86,6 +87,27 @@ static int list_tags(struct text_list *out_tags, const struct image_request *req
 	return agent ? agent_tags(out_tags, agent, err) : -1;
 }
 
+/* Where there is no referrers API, sha256-<hex> is the list of what refers to sha256:<hex>: no image. */
+static bool is_referrers_tag(const char *tag)
+{
+	AUTO_FREE char *digest = xstrdup(tag);
+	char *dash = strchr(digest, '-');
+
+	if (!dash)
+		return false;
+	*dash = ':';
+	return digest_is_valid(digest);
+}
+
+static bool skips(const struct image_request *request, const char *tag)
+{
+	if (request->all || !is_referrers_tag(tag))
+		return false;
+	if (!request->referrers && !request->quiet)
+		fprintf(stderr, "%s: lists what refers to an image: left out, as --referrers was not asked for\n", tag);
+	return true;
+}
+
 int job_sync(const struct image_request *request, struct error *err)
 {
 	AUTO(text_list_fini) struct text_list tags = { 0 };
@@ -102,6 +124,8 @@ int job_sync(const struct image_request *request, struct error *err)
 		AUTO_FREE char *target = target_of(&naming, request->operands.items[1], tags.items[i]);
 		AUTO_FREE char *digest = NULL;
 
+		if (skips(request, tags.items[i]))
+			continue;
 		if (copy_between(request, source, target, &digest, &problem) == 0) {
 			printf("%s %s\n", tags.items[i], digest);
 			continue;

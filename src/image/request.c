@@ -27,6 +27,7 @@ const struct json_field image_request_fields[] = {
 	JSON_OBJECT("destination", struct image_request, destination, access_fields, JSON_OMIT_EMPTY),
 	JSON_BOOL("all", struct image_request, all, JSON_OMIT_EMPTY),
 	JSON_BOOL("preserveDigests", struct image_request, preserve_digests, JSON_OMIT_EMPTY),
+	JSON_BOOL("referrers", struct image_request, referrers, JSON_OMIT_EMPTY),
 	JSON_BOOL("quiet", struct image_request, quiet, JSON_OMIT_EMPTY),
 	JSON_BOOL("raw", struct image_request, raw, JSON_OMIT_EMPTY),
 	JSON_BOOL("config", struct image_request, config, JSON_OMIT_EMPTY),

@@ -33,6 +33,7 @@ struct image_request {
 	struct image_access destination;
 	bool all;
 	bool preserve_digests;
+	bool referrers; /* copy, sync: with what refers to it */
 	bool quiet;
 	bool raw;
 	bool config;

@@ -148,6 +148,25 @@ def test_artifacts_and_referrers(kist, pushed, server, tmp_root):
     assert kist("image", "manifest", f"{pushed}:amd64").stdout == text
     tags = set(kist("image", "ls-tags", pushed).stdout.split())
     assert tags - {sha(text.encode()).replace(":", "-")} == {"amd64", "arm64", "note"}
+    # With the image go those that speak of it, and those that speak of them.
+    data = json.dumps({**note, "artifactType": "text/sign", "annotations": {}, "subject": dict(named, annotations={})}).encode()
+    signed = layout.blob(data)
+    named = {"mediaType": MANIFEST, "digest": signed, "size": len(data), "annotations": {"org.opencontainers.image.ref.name": "n"}}
+    (tmp_root / "notes/index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [named]}))
+    kist("image", "copy", "-q", "oci:notes:n", f"docker://{pushed}:signature")
+    kist("image", "copy", "-q", "--referrers", f"docker://{pushed}:amd64", f"docker://{pushed}-copy:1")
+    assert sorted(kist("image", "referrers", f"{pushed}-copy:1").stdout.splitlines()) == sorted(found.splitlines())
+    other = f"{pushed}-copy@{digests['text/other']}"
+    assert kist("image", "referrers", other).stdout == f"{signed} text/sign\n" and "PASS" in kist("image", "validate", other).stdout
+    refused = kist("image", "copy", "--referrers", f"docker://{pushed}:amd64", "oci:x:1", check=False)
+    assert refused.returncode == 1 and "they are copied between registries" in refused.stderr
+    # Every tag; the list that stands in for the API is none of them.
+    kist("image", "sync", "-q", "--referrers", pushed, f"docker://{server.address}/synced")
+    synced = f"{server.address}/synced/{pushed.rpartition('/')[2]}"
+    assert sorted(kist("image", "referrers", f"{synced}:amd64").stdout.splitlines()) == sorted(found.splitlines())
+    assert kist("image", "manifest", f"{synced}:arm64").stdout == kist("image", "manifest", f"{pushed}:arm64").stdout
+    kist("image", "sync", "-q", pushed, "dir:tags")
+    assert len(list((tmp_root / "tags").iterdir())) == 4
 
 
 def test_deletion(kist, pushed):
