@@ -187,6 +187,50 @@ def test_sha512_and_zstd(kist, program, tmp_root):
         server.stop()
 
 
+def estargz(files):
+    """A layer as stargz-snapshotter writes it: a gzip member for each payload, a table of contents, a footer that points there."""
+    out, entries = io.BytesIO(), []
+    tar = tar_of(files)
+    with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
+        at = 0
+        for info in archive:
+            out.write(gzip.compress(tar[at : info.offset_data], mtime=0))
+            entries.append({"name": info.name, "type": "reg", "size": info.size, "offset": out.tell(), "chunkDigest": sha(files[info.name])})
+            at = info.offset_data
+    # The last payload without the two blocks that end an archive: the table comes before them.
+    end = at + (info.size + 511) // 512 * 512
+    out.write(gzip.compress(tar[at:end], mtime=0))
+    toc = json.dumps({"version": 1, "entries": entries}, indent="\t").encode()
+    place = out.tell()
+    out.write(gzip.compress(tar_of({"stargz.index.json": toc}), mtime=0))
+    footer = b"\x1f\x8b\x08\x04\0\0\0\0\0\xff\x1a\0SG\x16\0" + b"%016xSTARGZ" % place + b"\x01\0\0\xff\xff" + bytes(8)
+    assert len(footer) == 51
+    return out.getvalue() + footer, sha(toc)
+
+
+def test_estargz(kist, fake, daemon, tmp_root):
+    """Many gzip members and an empty one at the end: one layer like any, its annotations and bytes are kept."""
+    files = {"etc/a": b"a" * 3000, "etc/noise": os.urandom(300_000), "z": b"last"}
+    layer, toc = estargz(files)
+    plain = gzip.decompress(layer)
+    config = json.dumps({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [sha(plain)]}}).encode()
+    fake.blobs.update({sha(layer): layer, sha(config): config})
+    part = {"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "digest": sha(layer), "size": len(layer),
+            "annotations": {"containerd.io/snapshot/stargz/toc.digest": toc, "io.containers.estargz.uncompressed-size": str(len(plain))}}  # fmt: skip
+    manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "layers": [part],
+                "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": sha(config), "size": len(config)}}  # fmt: skip
+    digest = fake.put_manifest(["1"], manifest)
+    name = f"{fake.address}/img:1"
+    assert kist("image", "copy", f"docker://{name}", "oci:out:1").stdout.strip() == digest
+    assert (tmp_root / "out/blobs" / sha(layer).replace(":", "/")).read_bytes() == layer
+    assert "PASS" in kist("image", "validate", "oci:out:1").stdout
+    daemon.docker("pull", name)
+    assert daemon.inspect(name)["RootFS"]["Layers"] == [sha(plain)]
+    daemon.docker("export", "-o", tmp_root / "fs.tar", daemon.docker("create", name, "x").stdout.strip())
+    with tarfile.open(tmp_root / "fs.tar") as archive:
+        assert {path: archive.extractfile(path).read() for path in files} == files
+
+
 def test_what_a_registry_holds(kist, registry, tmp_root):
     repository = f"{registry.address}/holds-{secrets.token_hex(6)}"
     for tag in ("b", "a"):
