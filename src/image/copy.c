@@ -427,17 +427,25 @@ static int copy_referrers(struct copy *copy, struct error *err)
 	return r;
 }
 
+static int check_wishes(const struct place *to, const struct place *from, const struct image_request *request,
+			struct error *err)
+{
+	if (request->preserve_digests && to->one_image)
+		return error_set(err, ERR_UNSUPPORTED, "%s keeps no manifest: digests cannot be preserved", to->name);
+	if (request->referrers && (!from->registry || !to->registry))
+		return error_set(err, ERR_UNSUPPORTED, "--referrers: %s has none: they are copied between registries",
+				 from->registry ? to->name : from->name);
+	return 0;
+}
+
 int copy_image(struct place *to, struct place *from, const struct copy_options *options, struct document *out_top,
 	       struct error *err)
 {
 	struct copy copy = { .to = to, .from = from, .options = options };
 	int r;
 
-	if (options->request->preserve_digests && to->one_image)
-		return error_set(err, ERR_UNSUPPORTED, "%s keeps no manifest: digests cannot be preserved", to->name);
-	if (options->request->referrers && (!from->registry || !to->registry))
-		return error_set(err, ERR_UNSUPPORTED, "--referrers: %s has none: they are copied between registries",
-				 from->registry ? to->name : from->name);
+	if (check_wishes(to, from, options->request, err) < 0)
+		return -1;
 	r = place_document(from, out_top, NULL, err);
 	if (r == 0 && !options->request->all && !media_type_is_manifest(out_top->media_type))
 		r = select_entry(from, options->request->platform, out_top, err);
