@@ -32,6 +32,17 @@ struct endpoint_settings *endpoint_find(struct container_document *document, con
 
 /* ---- what may be asked for ---- */
 
+const char *endpoint_wanted_mac(const struct container_document *document, const struct endpoint_settings *endpoint)
+{
+	const char *mac = text_map_get(&document->wanted_macs, endpoint->network);
+
+	if (!text_empty(mac))
+		return mac;
+	return text_equal(endpoint->network, document->host.network_mode) && !text_empty(document->config.mac_address)
+		       ? document->config.mac_address
+		       : NULL;
+}
+
 static const char *wanted_address(const struct endpoint_settings *endpoint, bool ipv6)
 {
 	if (!endpoint->ipam)
@@ -174,6 +185,12 @@ void endpoint_record(struct endpoint_settings *endpoint, const struct network_en
 	endpoint->global_ipv6_prefix_len = given && *from->address6 ? from->prefix6 : 0;
 }
 
+bool endpoint_goes_before(const struct endpoint_settings *a, const struct endpoint_settings *b)
+{
+	return !b || a->gw_priority > b->gw_priority ||
+	       (a->gw_priority == b->gw_priority && strcmp(a->network, b->network) < 0);
+}
+
 struct endpoint_settings *endpoint_gateway(struct container_document *document, bool ipv6)
 {
 	struct endpoint_map *endpoints = &document->networking.endpoints;
@@ -184,8 +201,7 @@ struct endpoint_settings *endpoint_gateway(struct container_document *document, 
 
 		if (text_empty(ipv6 ? endpoint->ipv6_gateway : endpoint->gateway))
 			continue;
-		if (!best || endpoint->gw_priority > best->gw_priority ||
-		    (endpoint->gw_priority == best->gw_priority && strcmp(endpoint->network, best->network) < 0))
+		if (endpoint_goes_before(endpoint, best))
 			best = endpoint;
 	}
 	return best;

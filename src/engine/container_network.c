@@ -24,17 +24,6 @@ static bool shares_network(const struct container *container)
 
 /* ---- one place ---- */
 
-static const char *wanted_mac(const struct container_document *document, const struct endpoint_settings *endpoint)
-{
-	const char *mac = text_map_get(&document->wanted_macs, endpoint->network);
-
-	if (!text_empty(mac))
-		return mac;
-	return text_equal(endpoint->network, document->host.network_mode) && !text_empty(document->config.mac_address)
-		       ? document->config.mac_address
-		       : NULL;
-}
-
 /* The bridge may be missing: it could not be made when the engine started. */
 static int reserve_raised(struct engine *engine, const struct engine_network *network,
 			  const struct network_request *request, struct network_endpoint *out_endpoint,
@@ -61,7 +50,7 @@ static int reserve_one(struct container *container, struct endpoint_settings *en
 		.bridge = bridge,
 		.address = endpoint->ipam ? endpoint->ipam->ipv4_address : NULL,
 		.address6 = endpoint->ipam ? endpoint->ipam->ipv6_address : NULL,
-		.mac = wanted_mac(&container->document, endpoint),
+		.mac = endpoint_wanted_mac(&container->document, endpoint),
 		.ports = ports ? ports->items : NULL,
 		.port_count = ports ? ports->count : 0,
 	};
@@ -125,12 +114,12 @@ static int connect_one(struct container *container, struct endpoint_settings *en
 	const char *wish = text_map_get(&endpoint->driver_opts, "com.docker.network.endpoint.ifname");
 	char name[16];
 
-	if (network_is_cni(network))
-		return network_cni_connect(container, endpoint, network, netlink_fd, err);
 	if (wish)
 		snprintf(name, sizeof(name), "%s", wish);
 	else if (free_link_name(name, netlink_fd, network_options_prefix(network), err) < 0)
 		return -1;
+	if (network_is_cni(network))
+		return network_cni_connect(container, endpoint, network, netlink_fd, name, err);
 	if (network_connect(container->engine->network, key, netlink_fd, name, err) < 0)
 		return -1;
 	return add_link_locals(endpoint, netlink_fd, name, err);
@@ -162,11 +151,56 @@ static int set_gateways(struct container *container, int netlink_fd, struct erro
 	return network_set_gateway(container->engine->network, key, key6, netlink_fd, err);
 }
 
+/* ---- around a run ---- */
+
+static int find_network(struct engine_network *out_network, struct container *container,
+			const struct endpoint_settings *endpoint, struct error *err)
+{
+	/* By its id: a network of the same name that was made later is another. */
+	return engine_network_find(out_network, container->engine,
+				   text_empty(endpoint->network_id) ? endpoint->network : endpoint->network_id, err);
+}
+
+static bool is_external(struct container *container, const struct endpoint_settings *endpoint)
+{
+	AUTO(engine_network_fini) struct engine_network network = { 0 };
+	AUTO(error_clear) struct error gone = { 0 };
+
+	return find_network(&network, container, endpoint, &gone) == 0 && network_is_cni(&network);
+}
+
+/* The place that the ports belong to; whether plugins lead out is known only after them: they are taken at their word. */
 static struct endpoint_settings *port_endpoint(struct container *container)
 {
-	struct endpoint_settings *endpoint = endpoint_gateway(&container->document, false);
+	struct endpoint_map *endpoints = &container->document.networking.endpoints;
+	struct endpoint_settings *best = endpoint_gateway(&container->document, false);
 
-	return endpoint ? endpoint : endpoint_gateway(&container->document, true);
+	if (!best)
+		best = endpoint_gateway(&container->document, true);
+	for (size_t i = 0; i < endpoints->count; i++) {
+		struct endpoint_settings *endpoint = &endpoints->items[i];
+		bool unknown = !text_empty(endpoint->endpoint_id) && text_empty(endpoint->ip_address) &&
+			       text_empty(endpoint->global_ipv6_address);
+
+		if (unknown && endpoint_goes_before(endpoint, best) && is_external(container, endpoint))
+			best = endpoint;
+	}
+	return best;
+}
+
+/* The place that has them, or NULL. */
+static const struct endpoint_settings *port_holder(struct container *container)
+{
+	const struct endpoint_map *endpoints = &container->document.networking.endpoints;
+
+	for (size_t i = 0; container->engine->network && i < endpoints->count; i++) {
+		AUTO(network_endpoint_fini) struct network_endpoint given = { 0 };
+		AUTO_FREE char *key = endpoint_key(container, &endpoints->items[i]);
+
+		if (network_find(container->engine->network, key, &given) && given.binding_count)
+			return &endpoints->items[i];
+	}
+	return NULL;
 }
 
 /* Publishes the ports at the place they belong to now. */
@@ -186,24 +220,6 @@ static int publish_ports(struct container *container, struct error *err)
 	mutex_unlock(&container->mutex);
 	free(ports.items);
 	return r;
-}
-
-/* ---- around a run ---- */
-
-static int find_network(struct engine_network *out_network, struct container *container,
-			const struct endpoint_settings *endpoint, struct error *err)
-{
-	/* By its id: a network of the same name that was made later is another. */
-	return engine_network_find(out_network, container->engine,
-				   text_empty(endpoint->network_id) ? endpoint->network : endpoint->network_id, err);
-}
-
-static bool is_external(struct container *container, const struct endpoint_settings *endpoint)
-{
-	AUTO(engine_network_fini) struct engine_network network = { 0 };
-	AUTO(error_clear) struct error gone = { 0 };
-
-	return find_network(&network, container, endpoint, &gone) == 0 && network_is_cni(&network);
 }
 
 static int check_one(struct container *container, struct endpoint_settings *endpoint, struct error *err)
@@ -295,7 +311,7 @@ static int connect_all(struct container *container, int netlink_fd, struct error
 	struct endpoint_map *endpoints = &container->document.networking.endpoints;
 	AUTO_FREE struct endpoint_settings **order = xcalloc(endpoints->count + 1, sizeof(*order));
 	size_t count = endpoint_order(order, &container->document);
-	bool linked = false, external = false;
+	size_t linked = 0, external = 0;
 
 	for (size_t i = 0; i < count; i++) {
 		AUTO(engine_network_fini) struct engine_network network = { 0 };
@@ -304,13 +320,13 @@ static int connect_all(struct container *container, int netlink_fd, struct error
 			return -1;
 		if (!engine_network_has_links(&network))
 			continue;
-		linked = true;
-		external |= network_is_cni(&network);
+		linked++;
+		external += network_is_cni(&network);
 		if (connect_one(container, order[i], &network, netlink_fd, err) < 0)
 			return -1;
 	}
-	/* Its plugins made its routes. */
-	if (external)
+	/* Its plugins made its routes, and there are no others to choose from. */
+	if (external && linked == 1)
 		return 0;
 	return linked ? set_gateways(container, netlink_fd, err) : network_loopback_up(netlink_fd, err);
 }
@@ -350,8 +366,11 @@ void container_network_hold(struct container *container)
 	AUTO(error_clear) struct error ignored = { 0 };
 	AUTO_CLOSE int netlink_fd = -1;
 
-	if (shares_network(container) || container->netns_fd >= 0 || endpoints->count != 1 ||
-	    !is_external(container, &endpoints->items[0]))
+	bool external = false;
+
+	for (size_t i = 0; i < endpoints->count; i++)
+		external |= is_external(container, &endpoints->items[i]);
+	if (shares_network(container) || container->netns_fd >= 0 || !external)
 		return;
 	netlink_fd = attach_receive_netlink(container->bundle, &ignored);
 	network_cni_hold(container, netlink_fd);
@@ -366,6 +385,8 @@ void container_network_detach(struct container *container, bool was_connected)
 	name_server_forget(container, NULL);
 	for (size_t i = 0; i < endpoints->count; i++)
 		detach_one(container, &endpoints->items[i]);
+	if (container->engine->network)
+		network_cni_release(container);
 	mutex_lock(&container->mutex);
 	json_free_array(&container->document.bound_ports, port_bindings_fields, sizeof(struct port_bindings));
 	mutex_unlock(&container->mutex);
@@ -374,11 +395,6 @@ void container_network_detach(struct container *container, bool was_connected)
 }
 
 /* ---- at create ---- */
-
-static int refuse_beside_external(struct error *err)
-{
-	return error_set(err, ERR_INVALID, "a container on a network of driver cni can have no other network");
-}
 
 static int check_together(const struct endpoint_map *endpoints, struct error *err)
 {
@@ -440,12 +456,7 @@ int container_network_check(struct container *container, struct error *err)
 	for (size_t i = 0; i < endpoints->count; i++)
 		if (check_one(container, &endpoints->items[i], err) < 0)
 			return -1;
-	if (check_links(container, err) < 0 || check_together(endpoints, err) < 0)
-		return -1;
-	for (size_t i = 0; endpoints->count > 1 && i < endpoints->count; i++)
-		if (is_external(container, &endpoints->items[i]))
-			return refuse_beside_external(err);
-	return 0;
+	return check_links(container, err) < 0 || check_together(endpoints, err) < 0 ? -1 : 0;
 }
 
 static void rename_locked(struct container *container, const char *old_name)
@@ -479,58 +490,59 @@ void container_network_renamed(struct container *container, const char *old_name
 
 /* ---- joining and leaving ---- */
 
-/* Ports and default route where they belong now; `before`: the key of the place that had the ports, or NULL. */
-static int settle_gateways(struct container *container, const char *before, int netlink_fd, struct error *err)
+/*
+ * Ports and default route where they belong now; `before`: the place that has the ports, or NULL. Plugins hear of ports
+ * at their ADD only: what they have stays with them, and what they have not they get at the next start.
+ */
+static int settle_gateways(struct container *container, const struct endpoint_settings *before, int netlink_fd,
+			   struct error *err)
 {
 	const struct endpoint_settings *now = port_endpoint(container);
-	AUTO_FREE char *key = now ? endpoint_key(container, now) : NULL;
+	AUTO_FREE char *key = before ? endpoint_key(container, before) : NULL;
 
 	if (set_gateways(container, netlink_fd, err) < 0)
 		return -1;
-	if (text_equal(before, key))
+	if (now == before || (before && is_external(container, before)) || (now && is_external(container, now)))
 		return 0;
-	if (before && network_unpublish(container->engine->network, before, err) < 0)
+	if (key && network_unpublish(container->engine->network, key, err) < 0)
 		return -1;
 	return publish_ports(container, err);
 }
 
-/* Ports belong to its plugins' work, and to nobody else: it is the only place. */
-static int join_external(struct container *container, struct endpoint_settings *endpoint,
-			 const struct engine_network *network, struct error *err)
+static int connect_running(struct container *container, struct endpoint_settings *endpoint,
+			   const struct engine_network *network, const struct endpoint_settings *before, int netlink_fd,
+			   struct error *err)
 {
-	AUTO_CLOSE int netlink_fd = attach_receive_netlink(container->bundle, err);
-	struct port_requests ports = { 0 };
-	int r = netlink_fd < 0 ? -1 : container_ports_collect(&ports, &container->document, err);
-
-	if (r == 0)
-		r = reserve_one(container, endpoint, network, &ports, err);
-	free(ports.items);
-	if (r == 0 &&
-	    (connect_one(container, endpoint, network, netlink_fd, err) < 0 || name_server_tell(container, err) < 0)) {
-		detach_one(container, endpoint);
+	if (connect_one(container, endpoint, network, netlink_fd, err) < 0)
 		return -1;
-	}
-	return r;
+	/* With one place only its plugins made its routes. */
+	if ((!network_is_cni(network) || container->document.networking.endpoints.count > 1) &&
+	    settle_gateways(container, before, netlink_fd, err) < 0)
+		return -1;
+	return name_server_tell(container, err);
 }
 
 static int join_running(struct container *container, struct endpoint_settings *endpoint,
 			const struct engine_network *network, struct error *err)
 {
-	if (network_is_cni(network))
-		return join_external(container, endpoint, network, err);
-
 	AUTO_CLOSE int netlink_fd = attach_receive_netlink(container->bundle, err);
-	const struct endpoint_settings *had = port_endpoint(container);
-	AUTO_FREE char *before = had ? endpoint_key(container, had) : NULL;
+	const struct endpoint_settings *before = port_holder(container);
+	struct port_requests ports = { 0 };
+	int r = netlink_fd < 0 ? -1 : 0;
 
-	if (netlink_fd < 0 || reserve_one(container, endpoint, network, NULL, err) < 0)
+	if (r == 0 && network_is_cni(network) && !before)
+		r = container_ports_collect(&ports, &container->document, err);
+	if (r == 0)
+		r = reserve_one(container, endpoint, network, ports.count ? &ports : NULL, err);
+	free(ports.items);
+	if (r < 0)
 		return -1;
-	if (connect_one(container, endpoint, network, netlink_fd, err) < 0 ||
-	    settle_gateways(container, before, netlink_fd, err) < 0 || name_server_tell(container, err) < 0) {
+	if (connect_running(container, endpoint, network, before, netlink_fd, err) < 0) {
 		AUTO_FREE char *key = endpoint_key(container, endpoint);
 
 		network_unlink(container->engine->network, key, netlink_fd);
 		detach_one(container, endpoint);
+		network_cni_release(container);
 		return -1;
 	}
 	return container_network_files(container, err);
@@ -567,9 +579,6 @@ static int check_join(struct container *container, const struct engine_network *
 				 "container %s is marked for removal and cannot be connected or "
 				 "disconnected to the network",
 				 container->id);
-	for (size_t i = 0; i < endpoints->count; i++)
-		if (network_is_cni(network) || is_external(container, &endpoints->items[i]))
-			return refuse_beside_external(err);
 	if (endpoint_find(&container->document, network))
 		return error_set(err, ERR_FORBIDDEN, "endpoint with name %s already exists in network %s",
 				 container->document.name, network->name);
@@ -642,8 +651,7 @@ int engine_network_connect(struct engine *engine, const char *network_name,
 static int leave_running(struct container *container, struct endpoint_settings *endpoint, struct error *err)
 {
 	AUTO_CLOSE int netlink_fd = attach_receive_netlink(container->bundle, err);
-	const struct endpoint_settings *had = port_endpoint(container);
-	AUTO_FREE char *before = had && had != endpoint ? endpoint_key(container, had) : NULL;
+	const struct endpoint_settings *had = port_holder(container);
 	AUTO_FREE char *key = endpoint_key(container, endpoint);
 
 	if (netlink_fd < 0)
@@ -652,7 +660,8 @@ static int leave_running(struct container *container, struct endpoint_settings *
 	network_cni_hold(container, netlink_fd);
 	network_unlink(container->engine->network, key, netlink_fd);
 	detach_one(container, endpoint);
-	if (settle_gateways(container, before, netlink_fd, err) < 0)
+	network_cni_release(container);
+	if (settle_gateways(container, had != endpoint ? had : NULL, netlink_fd, err) < 0)
 		return -1;
 	return name_server_tell(container, err);
 }

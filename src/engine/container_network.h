@@ -38,6 +38,8 @@ void container_network_renamed(struct container *container, const char *old_name
 char *endpoint_key(const struct container *container, const struct endpoint_settings *endpoint);
 /* The place on a network, or NULL. Borrowed. */
 struct endpoint_settings *endpoint_find(struct container_document *document, const struct engine_network *network);
+/* The MAC address asked for there, or NULL. Borrowed. */
+const char *endpoint_wanted_mac(const struct container_document *document, const struct endpoint_settings *endpoint);
 /* ERR_INVALID in docker's words if the network cannot give what is asked for. */
 int endpoint_check(const struct endpoint_settings *endpoint, const struct engine_network *network, struct error *err);
 /* The container's names on the network: what the resolver answers to. */
@@ -48,5 +50,7 @@ void endpoint_record(struct endpoint_settings *endpoint, const struct network_en
 		     const struct engine_network *network);
 /* Of those that lead out, the one that the default route goes by; NULL: none does. */
 struct endpoint_settings *endpoint_gateway(struct container_document *document, bool ipv6);
+/* Whether `a` is asked before `b` who leads out; `b` may be NULL. */
+bool endpoint_goes_before(const struct endpoint_settings *a, const struct endpoint_settings *b);
 /* In the order of their links: the mode's own network, then by name. Room for all; returns how many. */
 size_t endpoint_order(struct endpoint_settings **out_order, struct container_document *document);

@@ -12,8 +12,6 @@
 #include "engine/network_rate.h"
 #include "sys/netlink.h"
 
-#define IFNAME "com.docker.network.endpoint.ifname"
-
 bool network_is_cni(const struct engine_network *network)
 {
 	return text_equal(network->driver, "cni");
@@ -34,11 +32,23 @@ static int timeout_s(const struct engine_network *network)
 	return chosen && text_parse_u64(&value, chosen, INT32_MAX / 1000) == 0 ? (int)value : 0;
 }
 
-static const char *interface_name(const struct endpoint_settings *endpoint)
+/* The link it has inside, or "". */
+static void find_interface(char out_name[16], const struct container *container,
+			   const struct endpoint_settings *endpoint)
 {
-	const char *wish = text_map_get(&endpoint->driver_opts, IFNAME);
+	AUTO(network_endpoint_fini) struct network_endpoint given = { 0 };
+	AUTO_FREE char *key = endpoint_key(container, endpoint);
 
-	return text_empty(wish) ? "eth0" : wish;
+	network_find(container->engine->network, key, &given);
+	snprintf(out_name, 16, "%s", given.interface);
+}
+
+static bool has_plugins_work(const struct container *container, const struct endpoint_settings *endpoint)
+{
+	char interface[16];
+
+	find_interface(interface, container, endpoint);
+	return *interface && cni_has(&container->engine->cni, container->id, interface);
 }
 
 int network_cni_check(struct engine *engine, const struct engine_network *network, struct error *err)
@@ -93,8 +103,13 @@ static char *namespace_path(const struct container *container, int fd)
 	return take_ptr(path);
 }
 
-static void let_go(struct container *container)
+void network_cni_release(struct container *container)
 {
+	const struct endpoint_map *endpoints = &container->document.networking.endpoints;
+
+	for (size_t i = 0; i < endpoints->count; i++)
+		if (has_plugins_work(container, &endpoints->items[i]))
+			return;
 	free(namespace_path(container, -1));
 	if (container->netns_fd >= 0)
 		close(take_fd(&container->netns_fd));
@@ -135,11 +150,9 @@ static void add_ip(struct text_list *ips, const char *ip)
 static int fill_request(struct cni_request *request, struct cni_bandwidth *bandwidth, const struct container *container,
 			const struct endpoint_settings *endpoint, struct error *err)
 {
-	const char *mac = text_map_get(&container->document.wanted_macs, endpoint->network);
+	const char *mac = endpoint_wanted_mac(&container->document, endpoint);
 	struct network_rates rates = { 0 };
 
-	if (text_empty(mac))
-		mac = container->document.config.mac_address;
 	request->mac = text_empty(mac) ? NULL : xstrdup(mac);
 	if (endpoint->ipam) {
 		add_ip(&request->ips, endpoint->ipam->ipv4_address);
@@ -157,7 +170,21 @@ static int fill_request(struct cni_request *request, struct cni_bandwidth *bandw
 	return 0;
 }
 
-static void take_address(struct network_endpoint *given, const struct cni_ip *ip)
+/* Without a default route nothing leads out, though there may be a gateway. */
+static const char *default_gateway(const struct cni_result *result, const struct cni_ip *ip, int family)
+{
+	for (size_t i = 0; i < result->routes.count; i++) {
+		const struct cni_route *route = &result->routes.items[i];
+		struct net_address destination;
+
+		if (net_address_parse(&destination, route->destination) == 0 && destination.family == family &&
+		    destination.prefix == 0)
+			return text_or_empty(text_empty(route->gateway) ? ip->gateway : route->gateway);
+	}
+	return "";
+}
+
+static void take_address(struct network_endpoint *given, const struct cni_result *result, const struct cni_ip *ip)
 {
 	struct net_address address;
 	char text[NET_ADDRESS_TEXT_MAX];
@@ -170,7 +197,8 @@ static void take_address(struct network_endpoint *given, const struct cni_ip *ip
 		return;
 	net_address_format(text, &address);
 	snprintf(v6 ? given->address6 : given->address, sizeof(given->address), "%s", text);
-	snprintf(v6 ? given->gateway6 : given->gateway, sizeof(given->gateway), "%s", text_or_empty(ip->gateway));
+	snprintf(v6 ? given->gateway6 : given->gateway, sizeof(given->gateway), "%s",
+		 default_gateway(result, ip, address.family));
 	*(v6 ? &given->prefix6 : &given->prefix) = address.prefix;
 }
 
@@ -181,7 +209,7 @@ static void read_result(struct network_endpoint *given, const struct cni_result 
 		const struct cni_ip *ip = &result->ips.items[i];
 
 		if (!ip->interface.set || text_equal(result->interfaces.items[ip->interface.value].name, interface))
-			take_address(given, ip);
+			take_address(given, result, ip);
 	}
 	for (size_t i = 0; i < result->interfaces.count; i++)
 		if (!text_empty(result->interfaces.items[i].sandbox) &&
@@ -197,7 +225,7 @@ static int add(struct container *container, struct endpoint_settings *endpoint, 
 	struct cni_bandwidth bandwidth;
 	struct cni_request request = { .list = list_name(network),
 				       .container = container->id,
-				       .interface = interface_name(endpoint),
+				       .interface = given->interface,
 				       .netns = path,
 				       .timeout_s = timeout_s(network) };
 	int r = fill_request(&request, &bandwidth, container, endpoint, err);
@@ -212,20 +240,19 @@ static int add(struct container *container, struct endpoint_settings *endpoint, 
 }
 
 int network_cni_connect(struct container *container, struct endpoint_settings *endpoint,
-			const struct engine_network *network, int netlink_fd, struct error *err)
+			const struct engine_network *network, int netlink_fd, const char *name, struct error *err)
 {
 	AUTO(network_endpoint_fini) struct network_endpoint given = { 0 };
 	AUTO_FREE char *key = endpoint_key(container, endpoint);
 
 	network_cni_hold(container, netlink_fd);
-	if (network_connect(container->engine->network, key, netlink_fd, interface_name(endpoint), err) < 0)
+	if (network_connect(container->engine->network, key, netlink_fd, name, err) < 0)
 		return -1;
 	if (!network_find(container->engine->network, key, &given))
 		return error_set(err, ERR_CANCELED, "endpoint %s was detached meanwhile", key);
-	if (add(container, endpoint, network, &given, err) < 0) {
-		let_go(container);
+	if (add(container, endpoint, network, &given, err) < 0 ||
+	    network_set_way_out(container->engine->network, key, given.gateway, given.gateway6, err) < 0)
 		return -1;
-	}
 	mutex_lock(&container->mutex);
 	endpoint_record(endpoint, &given, network);
 	mutex_unlock(&container->mutex);
@@ -239,13 +266,14 @@ void network_cni_disconnect(struct container *container, const struct endpoint_s
 {
 	AUTO(error_clear) struct error err = { 0 };
 	AUTO_FREE char *path = NULL;
+	char interface[16];
 
-	if (!cni_has(&container->engine->cni, container->id, interface_name(endpoint)))
+	if (!has_plugins_work(container, endpoint))
 		return;
+	find_interface(interface, container, endpoint);
 	path = namespace_path(container, container->netns_fd);
-	if (cni_delete(&container->engine->cni, container->id, interface_name(endpoint), path, &err) < 0)
+	if (cni_delete(&container->engine->cni, container->id, interface, path, &err) < 0)
 		engine_log_error(container->engine, "a CNI plugin left something behind", container->id, &err);
-	let_go(container);
 }
 
 char *network_cni_problem(const struct container *container, const struct endpoint_settings *endpoint, int netlink_fd)
@@ -253,8 +281,10 @@ char *network_cni_problem(const struct container *container, const struct endpoi
 	AUTO(error_clear) struct error err = { 0 };
 	AUTO_CLOSE int fd = netlink_namespace(netlink_fd);
 	AUTO_FREE char *path = namespace_path(container, fd);
+	char interface[16];
 
-	if (cni_check(&container->engine->cni, container->id, interface_name(endpoint), path, &err) == 0)
+	find_interface(interface, container, endpoint);
+	if (cni_check(&container->engine->cni, container->id, interface, path, &err) == 0)
 		return NULL;
 	return take_ptr(err.message);
 }

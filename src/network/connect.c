@@ -236,6 +236,39 @@ int network_connect(struct network *network, const char *id, int netlink_fd, con
 
 /* ---- the way out ---- */
 
+static void replace(char **member, const char *text)
+{
+	free(*member);
+	*member = text_empty(text) ? NULL : xstrdup(text);
+}
+
+int network_set_way_out(struct network *network, const char *id, const char *gateway, const char *gateway6,
+			struct error *err)
+{
+	AUTO_UNLOCK struct mutex *held = mutex_hold(&network->mutex);
+	struct endpoint *endpoint = map_get(&network->endpoints, id);
+
+	if (!endpoint)
+		return error_set(err, ERR_CANCELED, "endpoint %s was detached meanwhile", id);
+	replace(&endpoint->record.gateway, gateway);
+	replace(&endpoint->record.gateway6, gateway6);
+	return record_save(network->endpoints_dir, id, &endpoint->record, endpoint_record_fields, err);
+}
+
+/* Of its bridge, or what an external one was told; none: it leads nowhere. */
+static struct net_address gateway_of(const struct endpoint_record *record, const struct bridge *bridge,
+				     enum family family)
+{
+	const char *told = family == FAMILY_6 ? record->gateway6 : record->gateway;
+	struct net_address gateway = { 0 };
+
+	if (bridge->driver != NETWORK_EXTERNAL)
+		return bridge->subnets[family].gateway;
+	if (!text_empty(told))
+		net_address_parse(&gateway, told);
+	return gateway;
+}
+
 static int drop_default_routes(int netlink_fd)
 {
 	AUTO_FREE struct link_route *routes = NULL;
@@ -262,7 +295,7 @@ static int add_default_route(struct network *network, const char *id, enum famil
 		return 0;
 	if (copy_for_work(network, id, &record, &bridge, err) < 0)
 		return -1;
-	route.gateway = bridge.subnets[family].gateway;
+	route.gateway = gateway_of(&record, &bridge, family);
 	if (bridge.internal || !route.gateway.family)
 		return 0;
 	if (ipvlan_is_routed(&bridge))

@@ -30,6 +30,8 @@ const struct json_field endpoint_record_fields[] = {
 	JSON_TEXT("mac", struct endpoint_record, mac, JSON_REQUIRED),
 	JSON_TEXT("link", struct endpoint_record, link, JSON_REQUIRED),
 	JSON_TEXT("interface", struct endpoint_record, interface, 0),
+	JSON_TEXT("gateway", struct endpoint_record, gateway, JSON_OMIT_EMPTY),
+	JSON_TEXT("gateway6", struct endpoint_record, gateway6, JSON_OMIT_EMPTY),
 	JSON_U64("ingressBits", struct endpoint_record, rates.ingress_bits, JSON_OMIT_EMPTY),
 	JSON_U64("ingressBurstBits", struct endpoint_record, rates.ingress_burst_bits, JSON_OMIT_EMPTY),
 	JSON_U64("egressBits", struct endpoint_record, rates.egress_bits, JSON_OMIT_EMPTY),

@@ -23,7 +23,9 @@ struct endpoint_record {
 	char *address;	/* "172.17.0.2", or "" */
 	char *address6; /* "fd00::2", or "" */
 	char *mac;
-	char *link;	 /* host side of the veth pair; "" for macvlan */
+	char *link;    /* host side of the veth pair; "" for macvlan */
+	char *gateway; /* of an external one */
+	char *gateway6;
 	char *interface; /* the container's side, once connected */
 	struct network_rates rates;
 	bool connected;

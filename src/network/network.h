@@ -68,6 +68,7 @@ struct network_endpoint {
 	int prefix6;
 	char gateway6[64];
 	char mac[18];			  /* "02:42:ac:11:00:02" */
+	char interface[16];		  /* in the container, once it is connected */
 	struct network_binding *bindings; /* owned */
 	size_t binding_count;
 };
@@ -206,6 +207,12 @@ int network_reserve(struct network *network, const struct network_request *reque
  * ERR_CONFLICT if it has a link of this name.
  */
 int network_connect(struct network *network, const char *id, int netlink_fd, const char *name, struct error *err);
+/*
+ * Where an external endpoint leads out: what its plugins said once it was connected. NULL or "": not in this family.
+ * ERR_CANCELED if it was detached meanwhile.
+ */
+int network_set_way_out(struct network *network, const char *id, const char *gateway, const char *gateway6,
+			struct error *err);
 /* The namespace's default routes go by these endpoints' gateways from now on, one of each family; NULL: none does. */
 int network_set_gateway(struct network *network, const char *id, const char *id6, int netlink_fd, struct error *err);
 /*

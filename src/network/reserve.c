@@ -225,6 +225,7 @@ void describe_locked(const struct network *network, struct network_endpoint *out
 	snprintf(out->address, sizeof(out->address), "%s", record->address);
 	snprintf(out->address6, sizeof(out->address6), "%s", text_or_empty(record->address6));
 	snprintf(out->mac, sizeof(out->mac), "%s", record->mac);
+	snprintf(out->interface, sizeof(out->interface), "%s", text_or_empty(record->interface));
 	copy_bindings(out, record);
 	if (!bridge)
 		return;

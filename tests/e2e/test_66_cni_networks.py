@@ -139,12 +139,54 @@ def test_calls(engine):
     calls = [line.split()[0] for line in log.read_text().splitlines()]
     assert calls == ["STATUS", "ADD", "CHECK", "DEL", "ADD", "GC", "DEL"]
     assert f"ADD {container} eth0" in log.read_text()
-    # no other network beside it
-    engine.docker("network", "create", "plain")
-    both = engine.docker("create", "--network", "net", "--network", "plain", "box", "true", check=False)
-    assert both.returncode != 0 and "can have no other network" in both.stderr
-    engine.docker("run", "-d", "--name", "two", "--network", "plain", "box", "sleep", "1000")
-    assert "can have no other network" in engine.docker("network", "connect", "net", "two", check=False).stderr
+
+
+@pytest.mark.parametrize("prefix", ["", "kist-"])
+def test_beside_others(engine, prefix):
+    """Networks of plugins and of our own in one container: links, way out, ports, joining and leaving, a kill -9."""
+
+    def way_out(name):
+        return engine.docker("exec", name, "ip", "route", "show", "default").stdout.split()
+
+    def links(name):
+        return sorted(engine.docker("exec", name, "ls", "/sys/class/net").stdout.split())
+
+    for number, net in enumerate(("cni1", "cni2")):
+        conflist(engine, net, *chain(engine, prefix, f"tc{number}", f"10.219.{number}.0/24"), disableCheck=not prefix)
+        engine.docker("network", "create", "-d", "cni", net)
+    engine.docker("network", "create", "--subnet", "10.218.0.0/24", "plain")
+    serve(engine, "web", "--network", "plain", "--network", "cni1", "--network", "name=cni2,gw-priority=1", "-p", "8080:80")
+    assert links("web") == ["eth0", "eth1", "eth2", "lo"]
+    networks = engine.inspect("web")["NetworkSettings"]["Networks"]
+    assert [networks[n]["IPAddress"] for n in ("plain", "cni1", "cni2")] == ["10.218.0.2", "10.219.0.2", "10.219.1.2"]
+    assert way_out("web")[:3] == ["default", "via", "10.219.1.1"] and way_out("web").count("default") == 1
+    assert engine.get("http://10.215.0.1:8080/") == "hello from web"
+    for net in networks:
+        serve(engine, f"on-{net}", "--network", net)
+        assert lookup(engine, f"on-{net}", "web") == [networks[net]["IPAddress"]]
+        assert wget(engine, f"on-{net}", "http://web/") == "hello from web"
+    assert engine.kist("network", "doctor", "web").returncode == 0
+    engine.kill()
+    engine.start()
+    # who has the way out goes, and comes back
+    engine.docker("network", "disconnect", "cni1", "web")
+    assert leased(engine, "cni1") == ["10.219.0.3"] and "eth2" in links("web") and len(links("web")) == 3
+    engine.docker("network", "connect", "--gw-priority", "9", "cni1", "web")
+    assert len(links("web")) == 4 and way_out("web")[2] == "10.219.0.1"
+    assert wget(engine, "on-cni1", "http://web/") == "hello from web"
+    engine.docker("network", "disconnect", "cni1", "web")
+    assert way_out("web")[2] == "10.219.1.1" and engine.get("http://10.215.0.1:8080/") == "hello from web"
+    # its ports go with a plugin's network; with ours they move
+    engine.docker("network", "disconnect", "cni2", "web")
+    assert way_out("web")[2] == "10.218.0.1" and links("web") == ["eth0", "lo"]
+    assert engine.get("http://10.215.0.1:8080/") == "hello from web"
+    engine.docker("restart", "-t", "0", "web")
+    engine.docker("network", "connect", "cni2", "web")
+    assert wget(engine, "on-cni2", "http://web/") == "hello from web"
+    engine.docker("rm", "-f", "web", "on-plain", "on-cni1", "on-cni2")
+    assert leased(engine, "cni1") == leased(engine, "cni2") == []
+    wait_for(lambda: "veth" not in engine.within("ip", "link").stdout, what="the links to go")
+    assert not list((engine.root / "d" / "cni").iterdir())
 
 
 def test_bad_plugins(engine):
