@@ -193,6 +193,8 @@ int solve(struct build *build, struct error *err);
 int exec_failed(const struct build *build, const struct node *node, struct error *err);
 int run_exec(struct build *build, struct node *node, struct build_result *out_result, struct error *err);
 int run_copy(struct build *build, struct node *node, struct build_result *out_result, struct error *err);
+/* COPY --link: its layer is put on top of what is there now; nothing is copied. */
+int run_link(struct build *build, struct node *node, struct build_result *out_result, struct error *err);
 int run_directory(struct build *build, struct node *node, struct build_result *out_result, struct error *err);
 /* Copies a node's sources into a new snapshot without layers below; *out_key is yours, snapshot_remove() it. */
 int copy_apart(char **out_key, struct build *build, const struct node *node, struct error *err);

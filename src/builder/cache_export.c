@@ -234,8 +234,8 @@ static int add_node(struct exported *exported, const struct node *node, struct e
 {
 	int64_t layer = -1;
 
-	if (node->state != NODE_SOLVED ||
-	    (node->kind != NODE_EXEC && node->kind != NODE_COPY && node->kind != NODE_DIRECTORY))
+	if (node->state != NODE_SOLVED || (node->kind != NODE_EXEC && node->kind != NODE_COPY &&
+					   node->kind != NODE_DIRECTORY && node->kind != NODE_LINK))
 		return 0;
 	if (digest_is_set(&node->result.chain_id)) {
 		layer = add_stack(exported, &node->result, err);

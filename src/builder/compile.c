@@ -163,8 +163,11 @@ static int compile_instruction(struct build *build, struct stage *stage, const s
 		build->failure->last = instruction->last_line;
 		return error_prefix(err, "dockerfile parse error on line %u", instruction->line);
 	}
-	if (is_operation(instruction) && compiler.step->node)
-		compiler_show(build, stage, compiler.step->node, instruction->original);
+	if (is_operation(instruction) && compiler.step->node) {
+		struct node *node = compiler.step->node;
+
+		compiler_show(build, stage, node->kind == NODE_LINK ? node->copy.source : node, instruction->original);
+	}
 	return 0;
 }
 

@@ -327,6 +327,21 @@ static char *history_text(const struct compiler *compiler, const struct copy_dat
 	return text_take(&out);
 }
 
+/* The files are copied into nothing; the layer that gives is put on top of the stage, whatever that is then. */
+static struct node *link_layer(struct node *node, struct compiler *compiler)
+{
+	struct graph *graph = &compiler->build->graph;
+	struct node *link = graph_add(graph, NODE_LINK, node->input);
+	struct node *nothing = graph_add(graph, NODE_SCRATCH, NULL);
+
+	nothing->description = xstrdup("FROM scratch");
+	node->input = nothing;
+	link->copy.source = node;
+	link->description = xstrdup(node->description);
+	compiler_set_place(link, compiler);
+	return link;
+}
+
 int compile_copy(struct compiler *compiler, struct error *err)
 {
 	bool is_add = text_equal(compiler->instruction->keyword, "add");
@@ -342,6 +357,8 @@ int compile_copy(struct compiler *compiler, struct error *err)
 	    find_source(copy, compiler, flags.from, err) < 0 || expand_owner(copy, compiler, &flags, err) < 0)
 		return -1;
 	share(copy, &flags);
+	if (flags.link)
+		node = link_layer(node, compiler);
 	compiler->step->node = node;
 	compiler->step->created_by = history_text(compiler, copy, is_add);
 	compiler->stage->rootfs = node;

@@ -25,6 +25,7 @@ enum node_kind {
 	NODE_EXEC,	/* RUN */
 	NODE_COPY,	/* COPY, ADD */
 	NODE_DIRECTORY, /* WORKDIR */
+	NODE_LINK,	/* the layer of a COPY --link, copy.source, on top of the input */
 };
 
 enum run_mount_kind { RUN_BIND, RUN_CACHE, RUN_TMPFS, RUN_SECRET, RUN_SSH };

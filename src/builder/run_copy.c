@@ -333,6 +333,28 @@ int copy_apart(char **out_key, struct build *build, const struct node *node, str
 	return 0;
 }
 
+int run_link(struct build *build, struct node *node, struct build_result *out_result, struct error *err)
+{
+	const struct node *alone = node->copy.source;
+	const struct layer_rebase options = { .below = node->input->result.chain_id,
+					      .layer = alone->result.chain_id,
+					      .lease = build->lease,
+					      .cancel_fd = build_cancel_fd(build) };
+	struct layer_made made = { .chain_id = options.below };
+
+	if (digest_is_set(&options.layer) && layer_rebase(&made, build->engine, &options, err) < 0)
+		return err->kind == ERR_CANCELED ? -1
+						 : error_prefix(err, "%s failed", alone->copy.is_add ? "ADD" : "COPY");
+	out_result->chain_id = made.chain_id;
+	out_result->diff_id = made.diff_id;
+	out_result->size_bytes = made.size_bytes;
+	/* The image is the same whenever its layers are. */
+	out_result->created_ns = alone->result.created_ns;
+	if (alone->cached)
+		node_print(build, node, " ---> Using cache\n");
+	return 0;
+}
+
 int run_directory(struct build *build, struct node *node, struct build_result *out_result, struct error *err)
 {
 	AUTO(scratch_fini) struct scratch scratch = { 0 };

@@ -112,6 +112,10 @@ static int find_key(struct build *build, struct node *node, struct error *err)
 		add_text(hasher, node->path);
 		add_text(hasher, node->owner);
 		break;
+	case NODE_LINK:
+		add_text(hasher, "link");
+		add_digest(hasher, &node->copy.source->result.chain_id);
+		break;
 	case NODE_SCRATCH:
 	case NODE_IMAGE:
 		break;
@@ -129,6 +133,8 @@ static int run_node(struct build *build, struct node *node, struct error *err)
 		return run_exec(build, node, &node->result, err);
 	if (node->kind == NODE_COPY)
 		return run_copy(build, node, &node->result, err);
+	if (node->kind == NODE_LINK)
+		return run_link(build, node, &node->result, err);
 	return run_directory(build, node, &node->result, err);
 }
 
@@ -403,7 +409,8 @@ static void count(const struct build *build)
 	for (size_t i = 0; counts && i < build->graph.count; i++) {
 		const struct node *node = build->graph.nodes[i];
 
-		if (node->kind == NODE_SCRATCH || node->kind == NODE_IMAGE || node->state <= NODE_WAITING)
+		if (node->kind == NODE_SCRATCH || node->kind == NODE_IMAGE || node->kind == NODE_LINK ||
+		    node->state <= NODE_WAITING)
 			continue;
 		counts->total++;
 		counts->cached += node->cached;

@@ -2,8 +2,10 @@
 #include "engine/image_make.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
+#include "archive/link_tree.h"
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/fault.h"
@@ -137,6 +139,88 @@ int layer_make(struct layer_made *out_made, struct engine *engine, const struct 
 		return -1;
 	*out_made = made;
 	return options->keep ? 0 : snapshot_remove(engine_store(engine), options->key, err);
+}
+
+/* ---- a layer on other layers ---- */
+
+static int link_files(struct image_layer *top, struct store *store, const struct layer *alone, struct error *err)
+{
+	AUTO_CLOSE int path_fd = layer_open(store, alone, err);
+	AUTO_CLOSE int fd = -1;
+
+	if (path_fd < 0 || layer_writer_new(&top->writer, store, err) < 0)
+		return -1;
+	fd = openat(path_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "open a layer");
+	if (link_tree(fd, layer_writer_fd(top->writer), err) < 0)
+		return -1;
+	top->unpacked.bytes = alone->size;
+	top->unpacked.has_root = true;
+	return 0;
+}
+
+/* Where links cannot be had, or a folder holds all below too, the blob is unpacked again. */
+static int fill_rebased(struct image_layer *top, struct store *store, const struct layer *alone,
+			const struct layer_rebase *options, bool lowest, struct error *err)
+{
+	const struct layer_make copy = { .cancel_fd = options->cancel_fd };
+	AUTO(error_clear) struct error problem = { 0 };
+
+	if (layer_takes_snapshots(store)) {
+		if (link_files(top, store, alone, &problem) == 0)
+			return 0;
+		if (problem.errnum != EMLINK && problem.errnum != EXDEV && problem.errnum != EPERM)
+			return error_move(err, &problem);
+		layer_writer_free(take_ptr(top->writer));
+	}
+	return copy_files(top, store, &copy, lowest, err);
+}
+
+static int rebase(struct layer_made *made, struct engine *engine, const struct layer *alone,
+		  const struct layer_rebase *options, struct error *err)
+{
+	AUTO(image_layers_fini) struct image_layers_new layers = { 0 };
+	struct store *store = engine_store(engine);
+	struct image_layer *top;
+
+	if (add_below(&layers, store, &options->below, err) < 0)
+		return -1;
+	top = &layers.items[layers.count - 1];
+	top->chain_id = made->chain_id;
+	top->diff_id = alone->diff_id;
+	top->blob = alone->blob;
+	if (fill_rebased(top, store, alone, options, layers.count == 1, err) < 0)
+		return -1;
+	return image_layers_commit(&layers, err);
+}
+
+int layer_rebase(struct layer_made *out_made, struct engine *engine, const struct layer_rebase *options,
+		 struct error *err)
+{
+	struct store *store = engine_store(engine);
+	struct layer_made made = { .chain_id = options->below };
+	char text[DIGEST_TEXT_MAX];
+	struct layer alone;
+	struct layer there;
+	int r = layer_find(&alone, store, &options->layer, err);
+
+	if (r == 0)
+		return error_set(err, ERR_NOT_FOUND, "layer %s is not stored", digest_text(&options->layer, text));
+	if (r < 0)
+		return -1;
+	made.diff_id = alone.diff_id;
+	made.size_bytes = alone.size;
+	chain_id_add(&made.chain_id, &made.diff_id);
+	lease_add(options->lease, &made.chain_id);
+	lease_add(options->lease, &made.diff_id);
+	r = layer_find(&there, store, &made.chain_id, err);
+	if (r == 0)
+		r = rebase(&made, engine, &alone, options, err);
+	if (r < 0)
+		return -1;
+	*out_made = made;
+	return 0;
 }
 
 /* ---- an image ---- */

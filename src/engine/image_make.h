@@ -38,6 +38,17 @@ struct layer_made {
 /* Takes the snapshot away unless `keep`. */
 int layer_make(struct layer_made *out_made, struct engine *engine, const struct layer_make *options, struct error *err);
 
+/* A layer that was made of nothing, on top of others now: the same blob, the same files by hard links. */
+struct layer_rebase {
+	struct digest below; /* chain id; not set: nothing */
+	struct digest layer; /* chain id of the layer alone, which is stored */
+	struct lease *lease; /* gets the new layer and blob */
+	int cancel_fd;
+};
+
+int layer_rebase(struct layer_made *out_made, struct engine *engine, const struct layer_rebase *options,
+		 struct error *err);
+
 struct image_make {
 	const struct image_config *config;  /* complete: created, history, rootfs.diff_ids */
 	struct digest base;		    /* image whose manifest knows the lowest layers; not set: none */
