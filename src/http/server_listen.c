@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,6 +16,10 @@
 #include "http/server_tls.h"
 
 #define BACKLOG 512
+/* A client whose machine or way is gone says nothing, and a hijacked stream has no other end: half a minute later it is. */
+#define KEEPALIVE_IDLE_S 15
+#define KEEPALIVE_INTERVAL_S 5
+#define SILENCE_MS 30000
 
 /* 1: somebody answers there; 0: nobody does, and what a dead server left is gone. */
 static int probe_unix(const struct sockaddr_un *address, struct error *err)
@@ -126,6 +131,22 @@ static int open_tcp(struct listener *listener, const char *name, struct error *e
 	return listener_adopt(listener, fd, err);
 }
 
+/* Connections have it from the socket that accepts them. Of other kinds than tcp it is refused, and not needed. */
+static void watch_peers(int fd)
+{
+	const struct {
+		int level;
+		int name;
+		int value;
+	} options[] = { { SOL_SOCKET, SO_KEEPALIVE, 1 },
+			{ IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S },
+			{ IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S },
+			{ IPPROTO_TCP, TCP_USER_TIMEOUT, SILENCE_MS } };
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+		(void)setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(options[i].value));
+}
+
 int listener_adopt(struct listener *listener, int fd, struct error *err)
 {
 	struct sockaddr_storage address;
@@ -138,6 +159,8 @@ int listener_adopt(struct listener *listener, int fd, struct error *err)
 	    getsockname(fd, (struct sockaddr *)&address, &size) < 0)
 		return error_set(err, ERR_INVALID, "descriptor %d is not a listening socket", fd);
 	fd_set_cloexec(fd, true);
+	if (address.ss_family != AF_UNIX)
+		watch_peers(fd);
 	if (address.ss_family == AF_INET)
 		listener->port = ntohs(((struct sockaddr_in *)(void *)&address)->sin_port);
 	else if (address.ss_family == AF_INET6)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bad input of every kind: one clear error that names the cause, nothing lost, nothing left."""
+import ctypes
 import gzip
 import io
 import json
@@ -14,8 +15,11 @@ import time
 import pytest
 
 from lib import docker_cli, images
+from lib.daemon import Daemon
 from lib.layout_registry import LayoutRegistry
+from lib.ports import free_port
 from lib.raw_http import CREATE, UNREADABLE, last_answer
+from lib.wait import wait_for
 
 
 def make_tar(*entries):
@@ -352,8 +356,14 @@ def test_half_a_request_and_silence(shared_daemon):
     assert request(shared_daemon, "GET", "/_ping")[0] == 200
 
 
-def test_a_thousand_idle_connections(daemon):
+def private_kib(daemon):
+    rollup = pathlib.Path(f"/proc/{daemon.process.pid}/smaps_rollup").read_text()
+    return sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Private_"))
+
+
+def test_a_thousand_idle_connections(daemon, sanitized):
     """They cost some memory, and nobody's place."""
+    before = private_kib(daemon)
     idle = []
     try:
         while len(idle) < 1000:
@@ -366,6 +376,9 @@ def test_a_thousand_idle_connections(daemon):
                 client.close()
                 time.sleep(0.01)
         assert request(daemon, "GET", "/_ping")[0] == 200
+        # Some KiB of memory each: a thread that has not done anything yet.
+        cost = private_kib(daemon) - before
+        assert sanitized or cost < 1000 * 20, cost
         # Each of them is served when it speaks.
         idle[500].sendall(b"GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n")
         assert idle[500].recv(1000).startswith(b"HTTP/1.1 200 OK")
@@ -373,6 +386,69 @@ def test_a_thousand_idle_connections(daemon):
         for client in idle:
             client.close()
     assert request(daemon, "GET", "/_ping")[0] == 200
+
+
+# ---- half-open connections ----
+
+SYS_PIDFD_GETFD = 438
+
+
+def sockets_to(daemon, port):
+    """kistd's sockets whose peer is that port of this machine: {descriptor: ours of the same socket}."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    pidfd = os.pidfd_open(daemon.process.pid)
+    found = {}
+    for entry in os.listdir(f"/proc/{daemon.process.pid}/fd"):
+        fd = libc.syscall(SYS_PIDFD_GETFD, pidfd, int(entry), 0)
+        if fd < 0:
+            continue
+        try:
+            with socket.socket(fileno=fd) as one:
+                if one.family == socket.AF_INET and one.getpeername()[1] == port:
+                    found[entry] = one.dup()
+        except OSError:  # none, or one that listens
+            continue
+    os.close(pidfd)
+    return found
+
+
+def test_a_peer_that_is_gone_without_a_word(tmp_root, program, busybox_tar):
+    """Its machine died, or its way: no FIN ever comes. A hijacked stream, and events, which only ever write, end all the same."""
+    port = free_port()
+    table = f"kt_drop_{tmp_root.name.replace('-', '_')}"
+    daemon = Daemon(tmp_root, program, ["-H", f"tcp://127.0.0.1:{port}", "--tls=false"])
+    streams = []
+    daemon.start()
+    try:
+        daemon.docker("import", busybox_tar, "busybox")
+        daemon.docker("run", "-di", "--name", "listens", "busybox", "cat")
+        for ask in (
+            b"POST /containers/listens/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n",
+            b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n",
+        ):
+            streams.append(socket.create_connection(("127.0.0.1", port), timeout=60))
+            streams[-1].sendall(ask)
+            assert streams[-1].recv(12) in (b"HTTP/1.1 101", b"HTTP/1.1 200")
+        for stream in streams:
+            (ours,) = sockets_to(daemon, stream.getsockname()[1]).values()
+            with ours:
+                silence_ms = ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+                assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+                assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) * 1000 < silence_ms <= 60000
+                # So that this test does not take as long.
+                ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 2000)
+                ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1)
+                ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 1)
+        drop = f"table inet {table} {{ chain in {{ type filter hook input priority -200; tcp dport {port} drop; tcp sport {port} drop; }}\n}}"
+        subprocess.run(["nft", "-f", "-"], input=drop, text=True, check=True)
+        for stream in streams:
+            wait_for(lambda stream=stream: not sockets_to(daemon, stream.getsockname()[1]), "kistd to see that nobody is there")
+        assert daemon.inspect("listens")["State"]["Running"]
+    finally:
+        subprocess.run(["nft", "delete", "table", "inet", table], check=False, capture_output=True)
+        for stream in streams:
+            stream.close()
+        daemon.finish()
 
 
 # ---- the host ----
