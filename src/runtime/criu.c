@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -19,7 +20,6 @@
 #include "sys/pidfd_wait.h"
 
 #define MESSAGE_MAX (64 << 10)
-#define LOG_MAX (256 << 20)
 #define LOG_TAIL (64 << 10)
 #define ERRORS_SHOWN 3
 #define END_TIMEOUT_MS 10000
@@ -187,18 +187,33 @@ static char *last_errors(const char *log)
 	return found.count ? text_list_join(&found, "; ") : NULL;
 }
 
+/* However much it wrote: the end of a file; NULL: there is none. */
+static char *read_tail(int fd)
+{
+	struct stat status;
+	char *tail;
+	ssize_t size;
+
+	if (fd < 0 || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
+		return NULL;
+	tail = xcalloc(1, LOG_TAIL + 1);
+	size = pread(fd, tail, LOG_TAIL, status.st_size > LOG_TAIL ? status.st_size - LOG_TAIL : 0);
+	tail[size > 0 ? size : 0] = '\0';
+	return tail;
+}
+
 void criu_explain(struct error *err, const char *folder, const char *log_file)
 {
 	AUTO_FREE char *path = path_join(folder, log_file);
 	AUTO_FREE char *message = xstrdup(text_or_empty(err->message));
-	AUTO_FREE char *log = NULL;
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	AUTO_FREE char *log = read_tail(fd);
 	AUTO_FREE char *errors = NULL;
 	enum error_kind kind = err->kind;
-	size_t size = 0;
 
-	if (file_read(&log, &size, AT_FDCWD, path, LOG_MAX) < 0)
+	if (!log)
 		return;
-	errors = last_errors(size > LOG_TAIL ? log + size - LOG_TAIL : log);
+	errors = last_errors(log);
 	error_clear(err);
 	error_set(err, kind, "%s%s%s (log file: %s)", message, errors ? ": " : "", text_or_empty(errors), path);
 }
@@ -206,13 +221,9 @@ void criu_explain(struct error *err, const char *folder, const char *log_file)
 /* It ended without an answer: what it wrote before. */
 static int fail_without_answer(const struct criu *criu, struct error *err)
 {
-	AUTO_FREE char *output = NULL;
-	AUTO_FREE char *errors = NULL;
-	size_t size;
+	AUTO_FREE char *output = read_tail(criu->output_fd);
+	AUTO_FREE char *errors = output ? last_errors(output) : NULL;
 
-	lseek(criu->output_fd, 0, SEEK_SET);
-	if (fd_read_all(&output, &size, criu->output_fd, LOG_MAX) == 0)
-		errors = last_errors(output);
 	return error_set(err, ERR_UNSUPPORTED, "CRIU ended without an answer%s%s", errors ? ": " : "",
 			 text_or_empty(errors));
 }

@@ -448,6 +448,12 @@ int task_start_process(struct task_process *process, struct error *err)
 
 static void init_ended(struct task *task, uint32_t exit_status);
 
+/* What a created container's init heeds, which there is none of yet. */
+static bool ends_created(int signal)
+{
+	return signal == SIGKILL || signal == SIGTERM || signal == SIGINT || signal == SIGQUIT || signal == SIGHUP;
+}
+
 /* There is no process yet that a signal could end. */
 static void end_unrestored(struct task *task, int signal)
 {
@@ -464,7 +470,8 @@ int task_kill_process(struct task_process *process, int signal, bool all, struct
 	if (process->state == PROCESS_ENDED || process->state == PROCESS_TOLD)
 		return error_set(err, ERR_NOT_FOUND, "process %s already finished", task_process_id(process));
 	if (!process->exec_id && task->restore) {
-		end_unrestored(task, signal);
+		if (ends_created(signal))
+			end_unrestored(task, signal);
 		return 0;
 	}
 	if (!process->exec_id)
