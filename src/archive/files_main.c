@@ -64,6 +64,7 @@ struct request {
 	bool source_is_fd;
 	bool remove_mount_points;
 	bool hash_owners;
+	bool no_content;
 	int64_t latest_s;
 };
 
@@ -126,6 +127,7 @@ static bool set_flag(struct request *request, const char *key)
 		{ "source-fd", &request->source_is_fd },     { "remove-mount-points", &request->remove_mount_points },
 		{ "keep-owner", &request->copy.keep_owner }, { "parents", &request->copy.parents },
 		{ "hash-owners", &request->hash_owners },    { "whole", &request->whole },
+		{ "no-content", &request->no_content },
 	};
 
 	for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++) {
@@ -263,6 +265,7 @@ static int run_hash(struct request *request, struct files_report *report, struct
 	const struct pack_settings settings = { .out_fd = STDOUT_FILENO,
 						.no_times = true,
 						.no_owners = !request->hash_owners,
+						.no_content = request->no_content,
 						.latest_s = -1,
 						.excludes = &request->copy.excludes };
 	AUTO(pack_freep) struct pack *pack = NULL;

@@ -100,6 +100,15 @@ static int put_content(struct pack *pack, int fd, uint64_t size, const char *pat
 	return put_padding(pack, size, err);
 }
 
+/* The kernel sets ctime at each change. */
+static int put_identity(struct pack *pack, const struct stat *st, struct error *err)
+{
+	const uint64_t identity[] = { st->st_dev, st->st_ino, (uint64_t)st->st_size, (uint64_t)st->st_ctim.tv_sec,
+				      (uint64_t)st->st_ctim.tv_nsec };
+
+	return put(pack, identity, sizeof(identity), err);
+}
+
 /* ---- entries ---- */
 
 struct xattrs {
@@ -222,6 +231,8 @@ static int add_file(struct pack *pack, int fd, const char *path, struct tar_entr
 	entry->xattr_count = xattrs.count;
 	if (put_header(pack, entry, err) < 0)
 		return -1;
+	if (pack->settings.no_content)
+		return put_identity(pack, st, err);
 	return put_content(pack, fd, entry->size, path, err);
 }
 

@@ -25,6 +25,7 @@ struct pack_settings {
 	bool no_times;			     /* all times are 0 */
 	bool no_owners;			     /* all owners are 0:0 */
 	int64_t latest_s;		     /* later times become this one; negative: no such bound */
+	bool no_content;		     /* no tar: of a file's bytes only what changes when they do */
 	const struct pattern_list *excludes; /* of paths below the one given to pack_add_opened(); NULL */
 	const struct map *skip;		     /* paths in the stream that are left out, with all below; NULL */
 	const struct differences *only;	     /* what goes in, with its parents and marks of what is gone; NULL: all */

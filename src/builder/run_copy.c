@@ -387,7 +387,8 @@ static int hash_stream(struct hasher *hasher, int fd, struct error *err)
 	return got < 0 ? error_set_errno(err, ERR_INTERNAL, errno, "read the files to copy") : 0;
 }
 
-static int hash_sources(struct build *build, const struct copy_data *copy, struct digest *out_digest, struct error *err)
+static int hash_sources(struct build *build, const struct copy_data *copy, bool content, struct digest *out_digest,
+			struct error *err)
 {
 	AUTO(hasher_freep) struct hasher *hasher = hasher_new(DIGEST_SHA256);
 	AUTO(text_list_fini) struct text_list request = { 0 };
@@ -396,6 +397,8 @@ static int hash_sources(struct build *build, const struct copy_data *copy, struc
 	int source_fd = -1;
 
 	add_selection(&request, copy);
+	if (!content)
+		text_list_add(&request, "no-content=1");
 	if (copy->source_kind == COPY_CONTEXT) {
 		source_fd = context_fd_of(build, copy);
 		text_list_add(&request, "source-fd=1");
@@ -419,14 +422,31 @@ static void hash_list(struct hasher *hasher, const struct text_list *list)
 	hasher_add(hasher, "\1", 2);
 }
 
+/* The digest of what is the same wherever this key is. */
+static int hash_once(struct build *build, const struct copy_data *copy, const struct digest *key, const char *what,
+		     struct digest *out_digest, struct error *err)
+{
+	AUTO(build_result_fini) struct build_result memo = { 0 };
+	char text[DIGEST_TEXT_MAX];
+	int r = build_cache_find(&memo, build->store, key, err);
+
+	if (r < 0)
+		return -1;
+	if (r > 0 && memo.text)
+		return digest_parse(out_digest, memo.text, err);
+	if (hash_sources(build, copy, true, out_digest, err) < 0)
+		return -1;
+	free(memo.text);
+	memo = (struct build_result){ .text = xstrdup(digest_text(out_digest, text)) };
+	return build_cache_put(build->store, key, what, &memo, err);
+}
+
 /* What a stack of layers holds at some paths does not change: looked at once. */
 static int hash_node(struct build *build, const struct copy_data *copy, struct digest *out_digest, struct error *err)
 {
 	AUTO(hasher_freep) struct hasher *hasher = hasher_new(DIGEST_SHA256);
-	AUTO(build_result_fini) struct build_result memo = { 0 };
 	char text[DIGEST_TEXT_MAX];
 	struct digest key;
-	int r;
 
 	hasher_add(hasher, "kist.content.1", 15);
 	digest_text(&copy->source->result.chain_id, text);
@@ -434,16 +454,23 @@ static int hash_node(struct build *build, const struct copy_data *copy, struct d
 	hash_list(hasher, &copy->sources);
 	hash_list(hasher, &copy->excludes);
 	hasher_digest(hasher, &key);
-	r = build_cache_find(&memo, build->store, &key, err);
-	if (r < 0)
+	return hash_once(build, copy, &key, "content of a stage", out_digest, err);
+}
+
+/* In a folder that stays from build to build most files are those of the last time: they are not read again. */
+static int hash_kept(struct build *build, const struct copy_data *copy, struct digest *out_digest, struct error *err)
+{
+	AUTO(hasher_freep) struct hasher *hasher = hasher_new(DIGEST_SHA256);
+	char text[DIGEST_TEXT_MAX];
+	struct digest key;
+
+	if (hash_sources(build, copy, false, &key, err) < 0)
 		return -1;
-	if (r > 0 && memo.text)
-		return digest_parse(out_digest, memo.text, err);
-	if (hash_sources(build, copy, out_digest, err) < 0)
-		return -1;
-	free(memo.text);
-	memo = (struct build_result){ .text = xstrdup(digest_text(out_digest, text)) };
-	return build_cache_put(build->store, &key, "content of a stage", &memo, err);
+	hasher_add(hasher, "kist.kept.1", 12);
+	digest_text(&key, text);
+	hasher_add(hasher, text, strlen(text) + 1);
+	hasher_digest(hasher, &key);
+	return hash_once(build, copy, &key, "content of a context", out_digest, err);
 }
 
 static int hash_part(struct build *build, const struct copy_data *copy, struct digest *out_digest, struct error *err)
@@ -467,7 +494,8 @@ static int hash_part(struct build *build, const struct copy_data *copy, struct d
 	case COPY_CONTEXT:
 		break;
 	}
-	return hash_sources(build, copy, out_digest, err);
+	return build->kept && !copy->named ? hash_kept(build, copy, out_digest, err)
+					   : hash_sources(build, copy, true, out_digest, err);
 }
 
 /* Several parts: what each contains, and what it is called. */

@@ -257,6 +257,32 @@ def test_a_step_without_memory(shared, context, tag):
     assert containers(shared) == []
 
 
+# ---- content that is not read again ----
+
+
+def test_a_kept_context_is_known_by_its_files(shared, context, tag):
+    folder = context("FROM bg\nCOPY a /a\nCOPY d /d\nRUN cat /a /d/b\n", {"a": f"{tag} one\n", "d/b": f"{tag} two\n"})
+
+    def build():
+        ref, name = uuid.uuid4().hex, uuid.uuid4().hex
+        session = bk.Session(shared.socket, name, folder, None, tag)
+        answer = bk.call(shared.socket, bk.CONTROL + "Solve", bk.solve_request(ref, name, {}, [("moby", {})]))
+        vertices, printed, _ = bk.status(shared.socket, ref)
+        session.close()
+        assert answer.status == 0, answer.error
+        return [title.split("] ")[1] for title, vertex in sorted(vertices.items()) if vertex.get(4)], printed
+
+    build()
+    assert build() == (["FROM docker.io/library/bg:latest", "COPY a /a", "COPY d /d", "RUN cat /a /d/b"], b"")
+    # As long as before, and back again: the files are others, the content is known.
+    (folder / "d/b").write_text(f"{tag} TWO\n")
+    assert build() == (["FROM docker.io/library/bg:latest", "COPY a /a"], f"{tag} one\n{tag} TWO\n".encode())
+    (folder / "d/b").write_text(f"{tag} two\n")
+    assert len(build()[0]) == 4
+    (folder / "a").chmod(0o600)
+    assert "COPY a /a" not in build()[0]
+
+
 # ---- a look at what failed ----
 
 
