@@ -276,6 +276,15 @@ static int copy_node(struct copy *copy, int to_dir, const char *name, const stru
 	return apply_at(copy, to_dir, name, st, path, err);
 }
 
+static bool is_same_file(const struct linked *linked, int dir_fd, const char *name)
+{
+	struct stat a;
+	struct stat b;
+
+	return fstatat(linked->dir_fd, linked->name, &a, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       fstatat(dir_fd, name, &b, AT_SYMLINK_NOFOLLOW) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev;
+}
+
 /* 1: became a hard link to a file that was copied already. */
 static int copy_linked(struct copy *copy, int to_dir, const char *name, const struct stat *st, const char *path,
 		       struct error *err)
@@ -288,6 +297,9 @@ static int copy_linked(struct copy *copy, int to_dir, const char *name, const st
 	snprintf(key, sizeof(key), "%llx:%llx", (unsigned long long)st->st_dev, (unsigned long long)st->st_ino);
 	linked = map_get(&copy->links, key);
 	if (linked) {
+		/* Two sources of one name and one file: it is there already. */
+		if (is_same_file(linked, to_dir, name))
+			return 1;
 		if (clear_file(to_dir, name, path, err) < 0)
 			return -1;
 		if (linkat(linked->dir_fd, linked->name, to_dir, name, 0) < 0)
