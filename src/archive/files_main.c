@@ -3,7 +3,7 @@
  * kist-files - work on files that strangers named: COPY into an image, the
  * changes of a container as a layer. Run by store/files.c only:
  *
- *   kist-files copy|hash|mkdir|diff|changes|size|clone|merge
+ *   kist-files copy|hash|mkdir|diff|changes|size|clone|merge|erofs
  *
  * Descriptors: 0 the request, "key=value" texts each ended by a NUL; 1 the
  * output (hash, diff: a tar stream; changes: see changes.h); 3 the report;
@@ -12,7 +12,8 @@
  * The overlay of a target or source is mounted detached: it has no path and
  * goes with this process; with "whole=1" there is none, the upper directory holds
  * everything. clone fills it from the source, merge puts the rest of `from` below
- * what `to` has (compose.h), both folders below `base`. The report is 'R' and struct files_report, or 'E' and
+ * what `to` has (compose.h), both folders below `base`. erofs makes an image of the source in the file that is descriptor
+ * 4. The report is 'R' and struct files_report, or 'E' and
  * the error.
  */
 #include <errno.h>
@@ -30,6 +31,7 @@
 #include "archive/compose.h"
 #include "archive/copy.h"
 #include "archive/differences.h"
+#include "archive/erofs.h"
 #include "archive/jail.h"
 #include "archive/mount_points.h"
 #include "archive/pack.h"
@@ -441,6 +443,23 @@ static int run_merge(const struct request *request, struct error *err)
 	return compose_run(&settings, err);
 }
 
+static int run_erofs(const struct request *request, struct files_report *report, struct error *err)
+{
+	struct erofs_counts counts;
+	int root;
+
+	if (request->source_lower.count != 1)
+		return usage(err);
+	root = open_path(request->source_lower.items[0], err);
+	if (root < 0 || jail_lock_directory(&root, true, err) < 0 || jail_confine(&root, err) < 0)
+		return -1;
+	if (erofs_write(&counts, SOURCE_FD, root, err) < 0)
+		return -1;
+	report->entries = counts.entries;
+	report->bytes = counts.bytes;
+	return 0;
+}
+
 static int run_changes(struct request *request, enum wanted wanted, struct files_report *report, struct error *err)
 {
 	if (request->whole)
@@ -479,6 +498,8 @@ static int run(struct files_report *report, int argc, char **argv, struct error 
 		return run_changes(&request, WANTED_SIZE, report, err);
 	if (text_equal(argv[1], "clone"))
 		return run_clone(&request, err);
+	if (text_equal(argv[1], "erofs"))
+		return run_erofs(&request, report, err);
 	if (text_equal(argv[1], "merge"))
 		return run_merge(&request, err);
 	return usage(err);

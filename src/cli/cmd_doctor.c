@@ -166,6 +166,17 @@ static void check_programs(struct checkup *checkup)
 	}
 }
 
+static void say_engine(struct checkup *checkup, struct client *client)
+{
+	AUTO(error_clear) struct error ignored = { 0 };
+	AUTO(json_value_freep) struct json_value *info = NULL;
+
+	say(checkup, GOOD, "an engine answers at %s (API %s)", client->host, client->api_version);
+	if (client_get(&info, client, &ignored, "/info") == 0)
+		say(checkup, GOOD, "its storage driver is %s",
+		    text_or_empty(json_value_text(json_value_get(info, "Driver"))));
+}
+
 static void check_engine(struct checkup *checkup, struct cli *cli)
 {
 	AUTO(error_clear) struct error err = { 0 };
@@ -175,7 +186,7 @@ static void check_engine(struct checkup *checkup, struct cli *cli)
 	struct client client = { 0 };
 
 	if (client_open(&client, &chosen, &err) == 0)
-		say(checkup, GOOD, "an engine answers at %s (API %s)", client.host, client.api_version);
+		say_engine(checkup, &client);
 	else if (geteuid() != 0)
 		say(checkup, SO_SO, "no engine: %s (`sudo kist` starts one)", err.message);
 	else

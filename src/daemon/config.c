@@ -167,7 +167,7 @@ static const struct option_spec flag_table[] = {
 	OPTION_LIST("peer", 0, T, peers, "[https://]host:port", "Ask this kistd --serve for layers before any registry"),
 	OPTION_OPT_I64("shutdown-timeout", 0, T, shutdown_timeout_s, "Seconds that requests get to end at a shutdown (default 15)"),
 	OPTION_TEXT("socket-policy", 0, T, socket_policy, "file", "What clients of each socket may ask for"),
-	OPTION_TEXT("storage-driver", 's', T, storage_driver, "string", "How images are kept: overlay2 or copy (default: as before, else overlay2 where it can be had)"),
+	OPTION_TEXT("storage-driver", 's', T, storage_driver, "string", "How images are kept: overlay2, erofs or copy (default: as before, else overlay2 where it can be had)"),
 	OPTION_OPT_BOOL("tls", 0, T, tls, "Speak TLS on tcp:// sockets; implied by --tlsverify; --tls=false: plain, to everybody"),
 	OPTION_TEXT("tlscacert", 0, T, tls_authorities, "path", "Trust client certificates signed by these (default \"" TLS_FOLDER "/ca.pem\")"),
 	OPTION_TEXT("tlscert", 0, T, tls_certificate, "path", "TLS certificate (default \"" TLS_FOLDER "/cert.pem\")"),

@@ -14,6 +14,7 @@
 #include "oci/hasher.h"
 #include "oci/manifest.h"
 #include "store/disk.h"
+#include "store/erofs_layer.h"
 #include "store/image_record.h"
 #include "store/layer.h"
 #include "store/store_internal.h"
@@ -174,6 +175,15 @@ static int replace_layer(struct check *check, struct layer_writer *writer, const
 	return layer_replace(writer, layer, err) < 0 ? -1 : 1;
 }
 
+/* An image is mounted once more: what is cached of the mount that is there may be older than the damage. */
+static int open_files(int *out_fd, struct store *store, const struct layer *layer, struct error *err)
+{
+	*out_fd = erofs_layer_open_again(store, layer->directory, err);
+	if (*out_fd < 0 && !error_is_set(err))
+		*out_fd = layer_open(store, layer, err);
+	return *out_fd < 0 ? -1 : 0;
+}
+
 static int compare_layer(struct check *check, const struct layer *layer, struct error *err)
 {
 	AUTO(layer_stack_fini) struct layer_stack stack = { 0 };
@@ -191,14 +201,16 @@ static int compare_layer(struct check *check, const struct layer *layer, struct 
 		check->counts.unchecked_layers++;
 	if (r <= 0)
 		return r;
-	there = layer_open(check->store, layer, &opening);
-	r = 0;
-	if (there < 0)
-		difference = xstrdup("its folder is missing");
-	else
-		r = tree_compare(&difference, layer_writer_fd(writer), there, has_root, err);
-	if (r != 0)
-		return r < 0 ? -1 : 0;
+	r = open_files(&there, check->store, layer, &opening);
+	if (r == 0)
+		r = tree_compare(&difference, layer_writer_fd(writer), there, has_root, &opening);
+	/* Files that cannot be read are as bad as files that are not there. */
+	if (r < 0) {
+		difference = xstrdup(opening.message);
+		r = 0;
+	}
+	if (r > 0)
+		return 0;
 	r = replace_layer(check, writer, layer, err);
 	if (r < 0)
 		return -1;

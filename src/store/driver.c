@@ -21,7 +21,7 @@ static const struct {
 	enum store_driver driver;
 } names[] = {
 	{ "overlay2", STORE_OVERLAY }, { "overlay", STORE_OVERLAY }, { "overlayfs", STORE_OVERLAY },
-	{ "copy", STORE_COPY },	       { "vfs", STORE_COPY },
+	{ "erofs", STORE_EROFS },      { "copy", STORE_COPY },	     { "vfs", STORE_COPY },
 };
 
 int store_driver_parse(enum store_driver *out_driver, const char *name, struct error *err)
@@ -31,13 +31,13 @@ int store_driver_parse(enum store_driver *out_driver, const char *name, struct e
 			*out_driver = names[i].driver;
 			return 0;
 		}
-	return error_set(err, ERR_INVALID, "storage driver %s: there are overlay2 (also overlay) and copy (also vfs)",
-			 name);
+	return error_set(err, ERR_INVALID,
+			 "storage driver %s: there are overlay2 (also overlay), erofs and copy (also vfs)", name);
 }
 
 const char *store_driver_name(enum store_driver driver)
 {
-	return driver == STORE_OVERLAY ? "overlay2" : "copy";
+	return driver == STORE_OVERLAY ? "overlay2" : driver == STORE_EROFS ? "erofs" : "copy";
 }
 
 const char *store_driver_file_system(bool *out_overlays, int root_fd)
@@ -135,7 +135,8 @@ int store_driver_choose(enum store_driver *out_driver, struct database *database
 		*out_driver = overlay_works(root_fd, root) ? STORE_OVERLAY : STORE_COPY;
 	else if (store_driver_parse(out_driver, asked, err) < 0)
 		return -1;
-	if (used && *out_driver != kept)
+	/* Folders and images can lie in one overlay; trees that are whole cannot. */
+	if (used && *out_driver != kept && (*out_driver == STORE_COPY || kept == STORE_COPY))
 		return error_set(
 			err, ERR_CONFLICT,
 			"%s holds images of the storage driver %s, which %s cannot use: start with "

@@ -3,7 +3,8 @@
  * driver.h - how the store keeps layers, and what a container's root is made of
  * them: docker's storage driver.
  *
- * overlay: a folder for each layer; roots are overlays of them. copy: each
+ * overlay: a folder for each layer; roots are overlays of them. erofs: the same
+ * with an image file for each, mounted while it is used. copy: each
  * layer is the whole tree up to it, of which unchanged files are links to those
  * of the layer below; a root is a copy. It asks for nothing that a file system
  * can lack: no overlay, no device nodes and no xattrs.
@@ -17,11 +18,11 @@
 struct store;
 struct database;
 
-enum store_driver { STORE_OVERLAY, STORE_COPY };
+enum store_driver { STORE_OVERLAY, STORE_EROFS, STORE_COPY };
 
 /* docker's names too: overlay2, overlayfs, vfs. ERR_INVALID. */
 int store_driver_parse(enum store_driver *out_driver, const char *name, struct error *err);
-/* "overlay2" or "copy". */
+/* "overlay2", "erofs" or "copy". */
 const char *store_driver_name(enum store_driver driver);
 /* What the store uses for new layers. */
 enum store_driver store_driver(const struct store *store);

@@ -24,13 +24,18 @@ struct files {
 	int output_fd;
 };
 
-static void add_layers(struct text_list *request, struct store *store, const struct layer_stack *stack, const char *key)
+static int add_layers(struct text_list *request, struct store *store, const struct layer_stack *stack, const char *key,
+		      struct error *err)
 {
 	char path[DIRECTORY_PATH_MAX];
 
-	for (size_t i = 0; i < stack->trees; i++)
+	for (size_t i = 0; i < stack->trees; i++) {
+		if (layer_use(store, &stack->items[i], err) < 0)
+			return -1;
 		text_list_addf(request, "%s=%s/%s", key, store_root(store),
 			       store_directory(path, stack->items[i].directory, false, "/fs"));
+	}
+	return 0;
 }
 
 int files_add_source(struct text_list *request, struct store *store, const struct digest *chain_id, struct error *err)
@@ -39,8 +44,7 @@ int files_add_source(struct text_list *request, struct store *store, const struc
 
 	if (layer_stack_load(&stack, store, chain_id, err) < 0)
 		return -1;
-	add_layers(request, store, &stack, "source-lower");
-	return 0;
+	return add_layers(request, store, &stack, "source-lower", err);
 }
 
 int files_add_snapshot(struct text_list *request, struct store *store, const char *key, struct error *err)
@@ -54,7 +58,8 @@ int files_add_snapshot(struct text_list *request, struct store *store, const cha
 	    layer_stack_load(&stack, store, &chain_id, err) < 0)
 		return -1;
 	parent = path_parent(upper);
-	add_layers(request, store, &stack, "lower");
+	if (add_layers(request, store, &stack, "lower", err) < 0)
+		return -1;
 	text_list_addf(request, "upper=%s", upper);
 	text_list_addf(request, "work=%s/work", parent);
 	if (store_driver(store) == STORE_COPY) {

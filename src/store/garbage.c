@@ -13,6 +13,7 @@
 #include "base/map.h"
 #include "oci/manifest.h"
 #include "store/disk.h"
+#include "store/erofs_layer.h"
 #include "store/ingest.h"
 #include "store/layer.h"
 #include "store/store_internal.h"
@@ -239,6 +240,7 @@ static int sweep_layers(struct store *store, struct store_garbage *garbage, stru
 	r = delete_rows(&removed, store, err);
 	store_lease_unlock(store);
 	for (size_t i = 0; r == 0 && i < removed.count; i++) {
+		erofs_layer_forget(store, removed.items[i].directory);
 		r = store_discard(store, store_directory(path, removed.items[i].directory, false, ""), err);
 		garbage->layers++;
 		garbage->bytes += removed.items[i].size;

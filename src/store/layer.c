@@ -9,6 +9,7 @@
 #include "base/fault.h"
 #include "base/path.h"
 #include "store/disk.h"
+#include "store/erofs_layer.h"
 #include "store/store_internal.h"
 
 /* Overlay takes 500 lower layers; docker 125. A longer chain of rows is damage. */
@@ -154,6 +155,12 @@ static int check_parent(struct store *store, const struct layer *layer, struct e
 	return r < 0 ? -1 : 0;
 }
 
+/* With images, the folder becomes one. */
+static int pack(const struct layer_writer *writer, struct error *err)
+{
+	return store_driver(writer->store) == STORE_EROFS ? erofs_layer_make(writer->store, writer->directory, err) : 0;
+}
+
 int layer_commit(struct layer_writer *writer, const struct layer *layer, struct error *err)
 {
 	int root = store_root_fd(writer->store);
@@ -165,6 +172,8 @@ int layer_commit(struct layer_writer *writer, const struct layer *layer, struct 
 	if (r != 0)
 		return r < 0 ? -1 : 0;
 	if (check_parent(writer->store, layer, err) < 0)
+		return -1;
+	if (pack(writer, err) < 0)
 		return -1;
 	/* The row may reach the disk before the files: sync them first. */
 	if (syncfs(writer->fd) < 0)
@@ -205,6 +214,8 @@ int layer_replace(struct layer_writer *writer, const struct layer *layer, struct
 	char to[DIRECTORY_PATH_MAX];
 	int r;
 
+	if (pack(writer, err) < 0)
+		return -1;
 	if (syncfs(writer->fd) < 0)
 		return disk_fail(err, errno, "sync a layer");
 	store_directory(from, writer->directory, true, "");
@@ -219,6 +230,7 @@ int layer_replace(struct layer_writer *writer, const struct layer *layer, struct
 		return r;
 	}
 	writer->committed = true;
+	erofs_layer_forget(writer->store, layer->directory);
 	return store_discard(writer->store, store_directory(from, layer->directory, false, ""), err);
 }
 
@@ -248,12 +260,20 @@ char *layer_path(struct store *store, const struct layer *layer)
 	return path_join(store_root(store), store_directory(path, layer->directory, false, "/fs"));
 }
 
+int layer_use(struct store *store, const struct layer *layer, struct error *err)
+{
+	return erofs_layer_use(store, layer->directory, err);
+}
+
 int layer_open(struct store *store, const struct layer *layer, struct error *err)
 {
 	char path[DIRECTORY_PATH_MAX];
-	int fd = openat(store_root_fd(store), store_directory(path, layer->directory, false, "/fs"),
-			O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	int fd;
 
+	if (layer_use(store, layer, err) < 0)
+		return -1;
+	fd = openat(store_root_fd(store), store_directory(path, layer->directory, false, "/fs"),
+		    O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	return fd < 0 ? disk_fail(err, errno, "open %s", path) : fd;
 }
 

@@ -65,6 +65,8 @@ bool layer_takes_snapshots(const struct store *store);
 
 /* Absolute path of a layer's files, yours. */
 char *layer_path(struct store *store, const struct layer *layer);
+/* Its files are where the path says, from now until nothing (snapshot, lease) needs them. */
+int layer_use(struct store *store, const struct layer *layer, struct error *err);
 /* An O_PATH descriptor of a layer's files, yours. */
 int layer_open(struct store *store, const struct layer *layer, struct error *err);
 

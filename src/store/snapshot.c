@@ -92,8 +92,8 @@ static int copy_root_attributes(struct store *store, const struct digest *chain_
 	struct stat st;
 	int r = digest_is_set(chain_id) ? layer_find(&top, store, chain_id, err) : 0;
 
-	if (r <= 0)
-		return r;
+	if (r <= 0 || layer_use(store, &top, err) < 0)
+		return r <= 0 ? r : -1;
 	if (fstatat(root, store_directory(path, top.directory, false, "/fs"), &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return disk_fail(err, errno, "look at %s", path);
 	store_directory(path, directory, false, "/fs");
@@ -189,8 +189,8 @@ int snapshot_hold(struct store *store, const char *key, const struct digest *cha
 
 /* ---- mount ---- */
 
-static void add_overlay_options(struct snapshot_mount *mount, struct store *store, const struct layer_stack *stack,
-				int64_t directory)
+static int add_overlay_options(struct snapshot_mount *mount, struct store *store, const struct layer_stack *stack,
+			       int64_t directory, struct error *err)
 {
 	struct text lower = { 0 };
 	AUTO_FREE char *upper = directory_path(store, directory, "/fs");
@@ -200,6 +200,10 @@ static void add_overlay_options(struct snapshot_mount *mount, struct store *stor
 	for (size_t i = 0; i < stack->count; i++) {
 		AUTO_FREE char *path = directory_path(store, stack->items[i].directory, "/fs");
 
+		if (layer_use(store, &stack->items[i], err) < 0) {
+			text_fini(&lower);
+			return -1;
+		}
 		text_addf(&lower, "%s%s", i > 0 ? ":" : "", path);
 	}
 	text_list_add_take(&mount->options, text_take(&lower));
@@ -208,6 +212,7 @@ static void add_overlay_options(struct snapshot_mount *mount, struct store *stor
 	text_list_add(&mount->options, "index=off");
 	/* A renamed directory of a layer must be whole in the upper directory, or a commit of it would not be. */
 	text_list_add(&mount->options, "redirect_dir=off");
+	return 0;
 }
 
 int snapshot_mount(struct snapshot_mount *out_mount, struct store *store, const char *key, struct error *err)
@@ -226,7 +231,10 @@ int snapshot_mount(struct snapshot_mount *out_mount, struct store *store, const 
 	} else {
 		mount.type = xstrdup("overlay");
 		mount.source = xstrdup("overlay");
-		add_overlay_options(&mount, store, &stack, snapshot.directory);
+		if (add_overlay_options(&mount, store, &stack, snapshot.directory, err) < 0) {
+			snapshot_mount_fini(&mount);
+			return -1;
+		}
 	}
 	*out_mount = mount;
 	return 0;

@@ -18,11 +18,13 @@
 #include "base/random.h"
 #include "base/thread.h"
 #include "store/disk.h"
+#include "store/erofs_layer.h"
 #include "store/ingest.h"
 #include "store/repair.h"
 #include "store/snapshot.h"
 #include "store/store_internal.h"
 
+#define TIDY_INTERVAL_NS (30 * CLOCK_SECOND)
 #define COPY_INTERVAL_NS (3600 * CLOCK_SECOND)
 #define INGEST_MAX_AGE_S (7 * 24 * 3600)
 
@@ -31,6 +33,7 @@ struct store {
 	struct blob_store *blobs;
 	struct database *database;
 	enum store_driver driver;
+	struct erofs_layers *erofs;
 	_Atomic int64_t last_directory;
 
 	struct mutex lease_mutex;
@@ -108,6 +111,11 @@ enum store_driver store_driver(const struct store *store)
 	return store->driver;
 }
 
+struct erofs_layers *store_erofs_layers(struct store *store)
+{
+	return store->erofs;
+}
+
 const char *store_root(const struct store *store)
 {
 	return store->root;
@@ -155,17 +163,22 @@ static void empty_trash(struct store *store)
 static void *trash_main(void *arg)
 {
 	struct store *store = arg;
+	int64_t deadline;
+	bool later;
 
 	mutex_lock(&store->trash_mutex);
 	while (!store->closing) {
-		if (!store->trash_pending) {
-			condition_wait(&store->trash_filled, &store->trash_mutex);
-			continue;
-		}
 		store->trash_pending = false;
 		mutex_unlock(&store->trash_mutex);
 		empty_trash(store);
+		later = erofs_layers_tidy(store);
 		mutex_lock(&store->trash_mutex);
+		deadline = clock_monotonic_ns() + TIDY_INTERVAL_NS;
+		while (!store->trash_pending && !store->closing)
+			if (!later)
+				condition_wait(&store->trash_filled, &store->trash_mutex);
+			else if (!condition_wait_until(&store->trash_filled, &store->trash_mutex, deadline))
+				break;
 	}
 	mutex_unlock(&store->trash_mutex);
 	return NULL;
@@ -402,8 +415,10 @@ static int recover(struct store *store, struct error *err)
 {
 	uint64_t expired;
 
-	if (load_last_directory(store, err) < 0 || recover_directories(store, err) < 0 ||
-	    recover_snapshots(store, err) < 0 || store_demote_unused(store, err) < 0)
+	/* Before folders are thrown away: what is mounted in them is not theirs. */
+	if (erofs_layers_recover(store, err) < 0 || load_last_directory(store, err) < 0 ||
+	    recover_directories(store, err) < 0 || recover_snapshots(store, err) < 0 ||
+	    store_demote_unused(store, err) < 0)
 		return -1;
 	return ingest_expire(&expired, store->blobs, INGEST_MAX_AGE_S, err);
 }
@@ -470,11 +485,12 @@ int store_open(struct store **out_store, const char *root, const char *driver, s
 	condition_init(&store->copy_changed);
 	condition_init(&store->trash_filled);
 	list_init(&store->leases);
+	store->erofs = erofs_layers_new(store);
 	store->root = path_absolute(root);
 	if (!store->root)
 		return error_set_errno(err, ERR_INTERNAL, errno, "find the current directory");
 	if (blob_store_open(&store->blobs, store->root, err) < 0 || prepare(store, driver, err) < 0 ||
-	    recover(store, err) < 0)
+	    recover(store, err) < 0 || (store->driver == STORE_EROFS && erofs_layers_check(store, err) < 0))
 		return error_prefix(err, "open store");
 	if (thread_start(&store->trash_thread, "trash", trash_main, store, err) < 0)
 		return -1;
@@ -502,6 +518,7 @@ void store_close(struct store *store)
 		mutex_unlock(&store->copy_mutex);
 		pthread_join(store->copy_thread, NULL);
 	}
+	erofs_layers_free(store->erofs);
 	condition_fini(&store->copy_changed);
 	mutex_fini(&store->copy_mutex);
 	database_close(store->database);

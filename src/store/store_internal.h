@@ -28,6 +28,8 @@ struct store *layer_writer_store(const struct layer_writer *writer);
 int64_t layer_writer_directory(const struct layer_writer *writer);
 int layer_writer_adopt(struct layer_writer **out_writer, struct store *store, int64_t directory, struct error *err);
 
+struct erofs_layers *store_erofs_layers(struct store *store);
+
 /* For the collector: nothing can be leased between the two. */
 bool store_is_leased_locked(struct store *store, const struct digest *digest);
 void store_lease_lock(struct store *store);

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """How layers are kept: the same life of an image and its containers with each storage driver."""
 import contextlib
+import gzip
 import io
 import json
 import os
 import pathlib
+import random
+import stat
+import struct
 import subprocess
 import tarfile
 
@@ -13,9 +17,9 @@ import pytest
 from lib import images, leaks
 from lib.daemon import Daemon
 from lib.wait import wait_for
-from lib_store import FakeRegistry, stray, tar_of
+from lib_store import FakeRegistry, sha256, stray, tar_of
 
-DRIVERS = ["overlay2", "copy"]
+DRIVERS = ["overlay2", "erofs", "copy"]
 CAPABILITY = b"\x01\0\0\x02\0\x20\0\0" + bytes(12)  # cap_net_raw=ep
 
 
@@ -138,7 +142,7 @@ DOCKERFILE = """FROM {base} AS one
 RUN echo 1 >/one && rm /bin/wc && echo tail >>/own/file
 COPY --chown=5:6 kept /kept/
 WORKDIR /work
-RUN rm /one && ln /kept/kept /work/linked && mkdir /own/sub
+RUN rm /one && ln /kept/kept /work/linked && ln /kept/kept /work/kept && mkdir /own/sub
 FROM {base}
 COPY --from=one /work /kept /got/
 RUN --mount=type=bind,from=one,source=/own,target=/own2 cp -p /own2/file /f && test -d /own2/sub
@@ -211,11 +215,14 @@ def test_users_of_their_own(engine, fake, busybox_rootfs):
     assert run(engine, "mapped:1", "stat -c '%u:%g' /new /own/file /bin/hard /bin/busybox") == "0:0\n1000:1001\n9:0\n0:0\n"
 
 
-def flip(path):
-    """Another content, and no other sign of it."""
+def flip(path, at):
+    """Another byte, and no other sign of it."""
     state = path.stat()
-    data = path.read_bytes()
-    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with open(path, "r+b") as file:
+        file.seek(at)
+        byte = file.read(1)[0]
+        file.seek(at)
+        file.write(bytes([byte ^ 1]))
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
 
 
@@ -223,7 +230,11 @@ def test_damage_is_found_and_repaired(engine, fake, busybox_rootfs):
     name = add_image(fake, busybox_rootfs)
     engine.kist("pull", "-q", name)
     folders = sorted((engine.root / "d/snapshots").iterdir(), key=lambda folder: int(folder.name))
-    flip(folders[0] / "fs/bin/busybox")
+    if engine.driver == "erofs":
+        image = folders[0] / "layer.erofs"
+        flip(image, image.read_bytes().index((busybox_rootfs / "bin/busybox").read_bytes()[:4096]) + 5000)
+    else:
+        flip(folders[0] / "fs/bin/busybox", 5000)
     found = check(engine, code=1)
     assert "bin/busybox: its content differs" in found
     done = check(engine, "--repair")
@@ -286,9 +297,169 @@ def test_a_store_keeps_its_driver(tmp_root, program, fake, busybox_rootfs):
     server.options = ["--storage-driver", "zfs"]
     server.start(wait=False)
     assert server.process.wait(60) != 0
-    assert "storage driver zfs: there are overlay2 (also overlay) and copy (also vfs)" in server.log.read_text()
+    assert "storage driver zfs: there are overlay2 (also overlay), erofs and copy (also vfs)" in server.log.read_text()
     server.options = []
     server.start()
     assert server.kist("info", "--format", "{{.Driver}}").stdout == "overlay2\n"
     server.finish()
     assert pathlib.Path(tmp_root / "d/snapshots").is_dir()
+
+
+def erofs_mounts(root):
+    lines = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
+    return [line.split()[4] for line in lines if f" {root}/" in line and " - erofs " in line]
+
+
+def test_images_are_mounted_once_and_not_left(tmp_root, program, fake, busybox_rootfs):
+    """One mount a layer, however many containers; none after the engine's end, none twice after a kill."""
+    server = Daemon(tmp_root, program, ["--storage-driver", "erofs"])
+    server.start()
+    name = add_image(fake, busybox_rootfs)
+    server.kist("pull", "-q", name)
+    files = sorted((tmp_root / "d/snapshots").glob("*/layer.erofs"))
+    assert len(files) == 2
+    for file in files:
+        said = subprocess.run(["fsck.erofs", file], capture_output=True, text=True, check=False)
+        assert said.returncode == 0, said.stdout + said.stderr
+    for _ in range(2):
+        server.kist("run", "-d", "--network", "none", name, "sleep", "1000")
+        assert len(erofs_mounts(tmp_root)) == 2
+    server.kill()
+    server.start()
+    assert erofs_mounts(tmp_root) == []
+    for container in server.kist("ps", "-q").stdout.split():
+        assert server.kist("exec", container, "cat", "/etc/fresh").stdout == "fresh\n"
+    assert run(server, name, LOOK) == SEEN
+    assert len(erofs_mounts(tmp_root)) == 2
+    # Folders and images side by side: what is there stays, what comes is the other.
+    server.options = ["--storage-driver", "overlay2"]
+    server.restart()
+    assert erofs_mounts(tmp_root) == []
+    other = fake.add_image("other:1", [images.tar_of(busybox_rootfs), tar_of(("other", "file", b"other\n"))])[0]
+    server.kist("pull", "-q", other)
+    assert run(server, other, "cat /other; ls /bin/wget") == "other\n/bin/wget\n"
+    assert run(server, name, LOOK) == SEEN
+    assert len(list((tmp_root / "d/snapshots").glob("*/layer.erofs"))) == 2
+    assert "0 problems" in check(server)
+    server.finish()
+    assert erofs_mounts(tmp_root) == []
+
+
+def everything(top):
+    """A tree with what is at the edges of the format."""
+    bytes_of = random.Random(7).randbytes
+    top.mkdir()
+    for size in (0, 1, 4031, 4032, 4033, 4095, 4096, 4097, 8191, 300001):
+        (top / f"size-{size}").write_bytes(bytes_of(size))
+        os.setxattr(top / f"size-{size}", "user.size", bytes_of(size % 3000))
+    os.link(top / "size-300001", top / "again")
+    (top / "deep/er/still").mkdir(parents=True)
+    os.link(top / "size-1", top / "deep/er/still/linked")
+    os.setxattr(top / "deep", "trusted.overlay.opaque", b"y")
+    os.setxattr(top / "size-1", "security.capability", CAPABILITY)
+    os.symlink("to/where", top / "link")
+    os.symlink("x" * 4090, top / "long")
+    os.mknod(top / "gone", stat.S_IFCHR, 0)
+    os.mknod(top / "device", stat.S_IFBLK | 0o640, os.makedev(259, 70000))
+    os.mkfifo(top / "fifo")
+    with open(top / "sparse", "wb") as file:
+        file.truncate(6 << 30)
+        file.seek(5 << 30)
+        file.write(b"middle")
+    os.chown(top / "size-1", 70000, 4000000000)
+    os.chmod(top / "size-1", 0o6755)
+    os.utime(top / "link", ns=(1, 1234567891), follow_symlinks=False)
+    os.utime(top / "size-0", ns=(1, -5000000001))
+    (top / "many").mkdir()
+    for number in range(3000):
+        (top / "many" / f"{number * 7919 % 3000}{'-' * (number % 200)}\u00e4").touch()
+
+
+def look_at(top):
+    found = {}
+    for folder, folders, files in os.walk(top):
+        for name in [".", *folders, *files]:
+            path = os.path.join(folder, name)
+            state = os.lstat(path)
+            kind = stat.S_IFMT(state.st_mode)
+            xattrs = {} if kind == stat.S_IFLNK else {key: os.getxattr(path, key) for key in os.listxattr(path)}
+            content = os.readlink(path) if kind == stat.S_IFLNK else None
+            if kind == stat.S_IFREG:
+                with open(path, "rb") as file:
+                    file.seek((5 << 30) - 10 if state.st_size > 1 << 30 else 0)
+                    content = file.read(400000)
+            links, size = (None, None) if kind == stat.S_IFDIR else (state.st_nlink, state.st_size)
+            found[os.path.relpath(path, top)] = (
+                state.st_mode, state.st_uid, state.st_gid, state.st_rdev, size, state.st_mtime_ns, links, xattrs, content,
+            )  # fmt: skip
+    return found
+
+
+def write_image(program, source, image, folder):
+    """As the engine calls kist-files: the request on 0, the report on 3, the image's file on 4."""
+    image.touch()
+    with open(image, "r+b") as file, open(folder / "report", "w+b") as report:
+        high = [os.dup2(report.fileno(), 103), os.dup2(file.fileno(), 104)]
+
+        def place():
+            os.dup2(103, 3)
+            os.dup2(104, 4)
+
+        subprocess.run(  # pylint: disable=subprocess-popen-preexec-fn
+            [program("kist-files"), "erofs"], input=f"source-lower={source}\0".encode(), preexec_fn=place, close_fds=False, check=True
+        )
+        for number in high:
+            os.close(number)
+        report.seek(0)
+        return report.read()
+
+
+def test_what_an_image_keeps(tmp_root, program):
+    """Our images beside erofs-utils and the kernel: both take them, and everything is in them."""
+    everything(tmp_root / "tree")
+    image = tmp_root / "image"
+    assert write_image(program, tmp_root / "tree", image, tmp_root)[:1] == b"R"
+    assert image.stat().st_blocks * 512 < 4 << 20, "a hole takes no room"
+    said = subprocess.run(["dump.erofs", "-s", image], capture_output=True, text=True, check=True).stdout
+    assert "Filesystem inode count" in said and f"{len(look_at(tmp_root / 'tree')) - 2}" in said.replace(",", "")
+    (tmp_root / "m").mkdir()
+    subprocess.run(["mount", "-t", "erofs", "-o", "ro", image, tmp_root / "m"], check=True)
+    try:
+        before, after = look_at(tmp_root / "tree"), look_at(tmp_root / "m")
+        assert sorted(before) == sorted(after)
+        assert [name for name, value in before.items() if after[name] != value] == []
+        assert os.stat(tmp_root / "m/again").st_ino == os.stat(tmp_root / "m/size-300001").st_ino
+        assert os.stat(tmp_root / "m").st_nlink == 4
+    finally:
+        subprocess.run(["umount", tmp_root / "m"], check=True)
+
+
+def estargz_of(entries):
+    """A layer as containerd's stargz-snapshotter makes it: each entry a gzip member, then the table of contents, then where that is."""
+    tars = [tar_of((name, "file", data))[: 512 + (len(data) + 511) // 512 * 512] for name, data in entries]
+    members = [gzip.compress(tar, mtime=0) for tar in tars]
+    offsets = [sum(map(len, members[:number])) for number in range(len(members))]
+    table = {"version": 1, "entries": [
+        {"name": name, "type": "reg", "size": len(data), "offset": offset, "digest": sha256(data)}
+        for (name, data), offset in zip(entries, offsets)
+    ]}  # fmt: skip
+    toc = tar_of(("stargz.index.json", "file", json.dumps(table).encode()))
+    extra = b"SG" + struct.pack("<H", 22) + b"%016xSTARGZ" % sum(map(len, members))
+    footer = b"\x1f\x8b\x08\x04" + bytes(4) + b"\0\xff" + struct.pack("<H", len(extra)) + extra + b"\x01\0\0\xff\xff" + bytes(8)
+    assert len(footer) == 51 and gzip.decompress(footer) == b""
+    return b"".join(tars) + toc, b"".join(members) + gzip.compress(toc, mtime=0) + footer
+
+
+def test_estargz(engine, fake, busybox_rootfs):
+    """A layer in eStargz is a gzip of many members; who cannot fetch it lazily has its landmark and table as files, as in containerd."""
+    plain, packed = estargz_of([("lazy/first", b"first\n" * 9), (".no.prefetch.landmark", b"\x0f"), ("lazy/second", b"second\n")])
+    low = images.tar_of(busybox_rootfs)
+    name, digests = fake.add_image("lazy:1", [low, plain], packed=[gzip.compress(low, 1, mtime=0), packed])
+    engine.kist("pull", "-q", name)
+    assert run(engine, name, "cat /lazy/second; wc -c </lazy/first; ls -a / | grep -e stargz -e landmark") == (
+        "second\n54\n.no.prefetch.landmark\nstargz.index.json\n"
+    )
+    archive = engine.root / "lazy.tar"
+    engine.kist("save", "-o", archive, name)
+    assert digests[1].split(":")[1] in "".join(tarfile.open(archive).getnames())
+    assert "0 problems" in check(engine)

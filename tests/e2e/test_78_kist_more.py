@@ -56,6 +56,7 @@ def test_explain_other_states(shared):
 def test_doctor(shared):
     said = shared.kist("doctor", check=False)
     assert "overlay" in said.stdout and f"an engine answers at unix://{shared.socket}" in said.stdout
+    assert "its storage driver is overlay2" in said.stdout
     assert (said.returncode == 0) == ("BAD" not in said.stdout)
 
 
