@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/random.h"
 #include "builder/build_private.h"
 #include "builder/look.h"
 #include "builder/origin.h"
@@ -86,6 +87,8 @@ static void build_init(struct build *build, struct engine *engine, const struct 
 		.engine = engine, .store = engine_store(engine), .options = options, .failure = failure, .epoch_s = -1
 	};
 	build->lease = lease_new(build->store);
+	build->started_ns = clock_wall_ns();
+	random_hex(build->invocation, 16);
 }
 
 /* reproducible-builds.org: nothing in the result is younger than that. */

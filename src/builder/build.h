@@ -140,7 +140,11 @@ struct build_options {
 	const struct build_caches *cache_from; /* may answer for steps; NULL: none */
 	bool inline_cache;		       /* the image gets one */
 	bool clamp; /* with SOURCE_DATE_EPOCH: later times of files in new layers become that one */
-	const struct text_list *allowed; /* entitlements: "network.host"; NULL: all that there are */
+	const struct attestation_options *attestations; /* attestation.h; NULL: nothing is said */
+	const struct text_map *vcs;			/* "source", "revision" of the context; NULL */
+	bool show_platform;				/* several are built: operations say for which */
+	struct build *first;				/* whose context_fd is taken; NULL: our own */
+	const struct text_list *allowed;		/* entitlements: "network.host"; NULL: all that there are */
 	bool no_cache;
 	const struct text_list *no_cache_stages; /* only their steps are run again; NULL: none */
 	struct build_counts *counts;		 /* filled; NULL: nobody asks */
@@ -194,6 +198,36 @@ struct build_archive {
 };
 int build_write_archive(struct digest *out_id, struct build *build, const struct build_archive *archive,
 			struct error *err);
+/* Results as registries and layouts have them: with an index where there are several, or where something is said of them. */
+struct build_images {
+	struct build *const *builds; /* one for each platform; solved */
+	size_t count;
+	bool multi;				  /* an index, even of one */
+	bool is_quiet;				  /* nothing is said of them */
+	bool is_inline;				  /* what is said only of images that are stored or pushed, is said */
+	const struct text_list *names;		  /* as the user writes them; NULL: none */
+	const struct text_map *annotations;	  /* of each manifest; NULL: none */
+	const struct text_map *index_annotations; /* NULL: none */
+	const struct layer_form *form;		  /* engine/layer_parts.h; NULL: as they are stored */
+};
+struct build_written {
+	struct digest digest;
+	struct digest config; /* of the only image; not set: there is an index */
+	char *descriptor;     /* JSON in base64 */
+};
+bool build_images_need_index(const struct build_images *wanted);
+int build_write_images(struct build_written *out_written, const struct build_images *wanted, const struct place *place,
+		       struct error *err);
+/*
+ * Here: each image, this machine's (or else the first) with the names; an index of them is kept, by which
+ * image_push() with all_platforms gives all of them to a registry.
+ */
+int build_store_images(struct build_written *out_written, const struct build_images *wanted,
+		       const struct text_list *tags, struct error *err);
+/* To a registry, under each name; what is stored here is known by that digest then. */
+int build_push_images(struct build_written *out_written, const struct build_images *wanted,
+		      const struct text_list *tags, struct error *err);
+void build_written_fini(struct build_written *written);
 /*
  * What the build's steps gave, for others; *out_manifest (yours): a descriptor in JSON. place: where type=local goes
  * (borrowed), NULL: the client's open_folder().

@@ -63,6 +63,8 @@ struct build {
 	size_t vertex_count;
 	uint64_t vertex_seed;
 	int64_t epoch_s; /* SOURCE_DATE_EPOCH; -1: none */
+	int64_t started_ns;
+	char invocation[33];
 };
 
 /* ---- output.c ---- */
@@ -209,3 +211,7 @@ int copy_digest(struct build *build, const struct node *node, struct digest *out
 
 int export_image(struct digest *out_id, struct build *build, const struct text_list *tags,
 		 const struct text_map *annotations, struct error *err);
+struct image_record;
+/* The image without a row, under the lease. */
+int export_record(struct image_record *out_record, struct build *build, const struct text_map *annotations,
+		  struct error *err);

@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "builder/build_private.h"
+#include "builder/exporter.h"
 #include "builder/remote_cache.h"
 #include "engine/layer_parts.h"
 #include "oci/hasher.h"
@@ -49,7 +50,8 @@ static const struct {
 	{ "registry", "mode", "min max" },
 	{ "registry", "image-manifest", "true" },
 	{ "registry", "oci-mediatypes", "true" },
-	{ "registry", "compression", "uncompressed" },
+	{ "registry", "compression", "uncompressed gzip zstd" },
+	{ "registry", "compression-level", NULL },
 	{ "registry", "force-compression", "false" },
 	{ "registry", "ignore-error", "true false" },
 	{ "registry", "registry.insecure", "false" },
@@ -58,7 +60,8 @@ static const struct {
 	{ "local", "mode", "min max" },
 	{ "local", "image-manifest", "true" },
 	{ "local", "oci-mediatypes", "true" },
-	{ "local", "compression", "uncompressed" },
+	{ "local", "compression", "uncompressed gzip zstd" },
+	{ "local", "compression-level", NULL },
 	{ "local", "force-compression", "false" },
 	{ "local", "ignore-error", "true false" },
 };
@@ -80,6 +83,7 @@ static bool is_known(const struct build_cache *to, const struct text_pair *attr)
 
 int build_check_cache_export(const struct build_cache *to, struct error *err)
 {
+	struct layer_form form;
 	const char *needed = text_equal(to->type, "registry") ? "ref" : text_equal(to->type, "local") ? "dest" : NULL;
 
 	if (!needed && !text_equal(to->type, "inline"))
@@ -92,7 +96,7 @@ int build_check_cache_export(const struct build_cache *to, struct error *err)
 					 to->attrs.items[i].key, to->attrs.items[i].value);
 	if (needed && text_empty(text_map_get(&to->attrs, needed)))
 		return error_set(err, ERR_INVALID, "%s cache exporter requires %s", to->type, needed);
-	return 0;
+	return exporter_form(&form, &to->attrs, err);
 }
 
 int build_check_cache_import(const struct build_cache *from, struct error *err)
@@ -118,7 +122,8 @@ struct exported {
 	size_t layer_count;
 	size_t layer_capacity;
 	const struct node **nodes; /* same index as config.records */
-	size_t left_out;	   /* results whose layers nobody can have */
+	struct layer_form form;
+	size_t left_out; /* results whose layers nobody can have */
 };
 
 static void exported_fini(struct exported *exported)
@@ -146,7 +151,8 @@ static int add_layer(struct exported *exported, const struct layer *layer, int64
 	struct remote_layer *item;
 	char time[CLOCK_TEXT_MAX];
 	char text[DIGEST_TEXT_MAX];
-	int r = layer_blob_descriptor(&blob, build->engine, layer, build->lease, err);
+	int r = layer_blob_descriptor(&blob, build->engine, layer, &exported->form, build->lease,
+				      build->options->cancel_fd, err);
 
 	if (r <= 0)
 		return r;
@@ -308,17 +314,6 @@ static int put_blob(const struct exported *exported, const struct place *place, 
 	return 0;
 }
 
-static void describe(struct descriptor *descriptor, const char *media_type, const char *text)
-{
-	char name[DIGEST_TEXT_MAX];
-	struct digest digest;
-
-	digest_of(&digest, DIGEST_SHA256, text, strlen(text));
-	*descriptor = (struct descriptor){ .media_type = xstrdup(media_type),
-					   .digest = xstrdup(digest_text(&digest, name)),
-					   .size = strlen(text) };
-}
-
 static int put_config(struct exported *exported, const struct place *place, struct error *err)
 {
 	AUTO_FREE char *text = json_encode(&exported->config, remote_config_fields);
@@ -329,7 +324,7 @@ static int put_config(struct exported *exported, const struct place *place, stru
 	struct digest digest;
 
 	exported->manifest.config = xcalloc(1, sizeof(*exported->manifest.config));
-	describe(exported->manifest.config, MEDIA_CACHE_CONFIG, text);
+	place_describe(exported->manifest.config, MEDIA_CACHE_CONFIG, text);
 	digest_of(&digest, DIGEST_SHA256, text, strlen(text));
 	lease_add(exported->build->lease, &digest);
 	if (blob_put(&digest, store_blobs(store), text, strlen(text), err) < 0)
@@ -353,7 +348,7 @@ static int put_manifest(char **out_manifest, struct exported *exported, const st
 	exported->manifest.schema_version = 2;
 	exported->manifest.media_type = xstrdup(MEDIA_OCI_MANIFEST);
 	text = manifest_encode_compact(&exported->manifest);
-	describe(&descriptor, MEDIA_OCI_MANIFEST, text);
+	place_describe(&descriptor, MEDIA_OCI_MANIFEST, text);
 	part = xasprintf("writing cache image manifest %s", descriptor.digest);
 	if (place->put_document(place->arg, &descriptor, text, true, err) < 0)
 		return -1;
@@ -381,7 +376,8 @@ static int export_cache(char **out_manifest, struct build *build, const struct b
 	int64_t started_ns = clock_wall_ns();
 
 	vertex_part(build, "preparing build cache for export", started_ns, 0, false);
-	if (collect(&exported, text_equal(text_map_get(&to->attrs, "mode"), "max"), err) < 0)
+	if (exporter_form(&exported.form, &to->attrs, err) < 0 ||
+	    collect(&exported, text_equal(text_map_get(&to->attrs, "mode"), "max"), err) < 0)
 		return -1;
 	for (size_t i = 0; i < exported.manifest.layers.count; i++)
 		if (put_blob(&exported, place, &exported.manifest.layers.items[i], err) < 0)

@@ -124,13 +124,17 @@ void compiler_show(const struct build *build, struct stage *stage, struct node *
 {
 	size_t index = (size_t)(stage - build->stages.items);
 	AUTO_FREE char *number = xasprintf("stage-%zu", index);
+	AUTO_FREE char *platform = NULL;
 	const char *name = build->stages.count == 1 ? "" : stage->name ? stage->name : number;
 	size_t total = stage->shown_total > stage->shown_count ? stage->shown_total : stage->shown_count + 1;
 	int width = 1;
 
 	for (size_t rest = total; rest >= 10; rest /= 10)
 		width++;
-	node->shown = xasprintf("[%s%s%*zu/%zu] %s", name, *name ? " " : "", width, ++stage->shown_count, total, text);
+	if (build->options->show_platform)
+		platform = platform_format(&build->stages.platform);
+	node->shown = xasprintf("[%s%s%s%s%*zu/%zu] %s", text_or_empty(platform), platform ? " " : "", name,
+				*name ? " " : "", width, ++stage->shown_count, total, text);
 }
 
 /* ---- instructions ---- */

@@ -9,12 +9,14 @@
 
 /* ---- images ---- */
 
+/* Another machine's programs may run here too, but it is this one's that were asked for. */
 static bool fits(const struct image_ready *image, const struct platform *wanted)
 {
 	AUTO(platform_fini) struct platform offered = { 0 };
 
 	image_config_platform(&image->config, &offered);
-	return platform_rank(wanted, &offered, PLATFORM_RUNNABLE) >= 0;
+	return text_equal(offered.architecture, wanted->architecture) &&
+	       platform_rank(wanted, &offered, PLATFORM_RUNNABLE) >= 0;
 }
 
 char *build_auth(const struct build *build, const char *name)

@@ -22,6 +22,8 @@ int context_fd(const struct build *build)
 {
 	if (build->origin)
 		return origin_fd(build->origin);
+	if (!build->kept && !build->context && build->options->first)
+		return context_fd(build->options->first);
 	return build->kept ? kept_context_fd(build->kept) : layer_writer_fd(build->context);
 }
 
@@ -377,6 +379,16 @@ static int receive_remote(struct build *build, struct error *err)
 	return read_dockerfile(build, &dockerfile, err);
 }
 
+/* The stream was read by the build for the first platform: what it left is the same for all. */
+static int take_first(struct build *build, struct error *err)
+{
+	const struct build *first = build->options->first;
+
+	build->dockerfile_text = xstrdup(first->dockerfile_text);
+	build->dockerfile_path = xstrdup(first->dockerfile_path);
+	return dockerfile_parse(&build->dockerfile, build->dockerfile_text, strlen(build->dockerfile_text), err);
+}
+
 int context_receive(struct build *build, struct error *err)
 {
 	const char *dockerfile = NULL;
@@ -385,6 +397,8 @@ int context_receive(struct build *build, struct error *err)
 		return receive_remote(build, err);
 	if (has_parts(build))
 		return receive_parts(build, err);
+	if (build->options->first)
+		return take_first(build, err);
 	if (unpack_context(build, err) < 0)
 		return error_prefix(err, "build context");
 	if (read_dockerfile(build, &dockerfile, err) < 0)

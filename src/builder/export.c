@@ -125,24 +125,33 @@ static int make_and_name(struct digest *out_id, struct build *build, const struc
 	return set_names(build, out_id, tags, err);
 }
 
-int build_write_archive(struct digest *out_id, struct build *build, const struct build_archive *archive,
-			struct error *err)
+int export_record(struct image_record *out_record, struct build *build, const struct text_map *annotations,
+		  struct error *err)
 {
 	AUTO(image_config_fini) struct image_config config = { 0 };
-	struct image_record record;
 	AUTO_FREE char *cache = wants_inline(build) ? inline_cache_encode(build) : NULL;
 	const struct image_make make = { .cache = cache,
 					 .config = &config,
 					 .base = build->target->base_image,
-					 .annotations = archive->annotations,
+					 .annotations = annotations,
 					 .lease = build->lease };
+
+	if (fill_config(&config, build, err) < 0)
+		return -1;
+	return image_make_apart(out_record, build->engine, &make, err);
+}
+
+int build_write_archive(struct digest *out_id, struct build *build, const struct build_archive *archive,
+			struct error *err)
+{
+	struct image_record record;
 	const struct image_save_options save = { .names = archive->tags,
 						 .made = &record,
 						 .form = archive->docker ? IMAGE_SAVE_BOTH : IMAGE_SAVE_LAYOUT,
 						 .write = archive->write,
 						 .write_arg = archive->arg };
 
-	if (fill_config(&config, build, err) < 0 || image_make_apart(&record, build->engine, &make, err) < 0)
+	if (export_record(&record, build, archive->annotations, err) < 0)
 		return -1;
 	*out_id = record.id;
 	build_send_id(build, out_id);

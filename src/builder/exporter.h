@@ -22,5 +22,12 @@ enum exporter_kind exporter_kind(const char *type);
 int exporter_check(const char *type, const struct text_map *attrs, struct error *err);
 /* "annotation.key", "annotation-manifest.key", "annotation[linux/amd64].key": the key; NULL: another attribute. */
 const char *exporter_annotation(const char *attribute);
+/* "annotation-index.key": the key; NULL: another attribute. */
+const char *exporter_index_annotation(const char *attribute);
+/* Whether what is said about an image can go with it: it is pushed, or in an OCI layout. */
+bool exporter_carries(const char *type, const struct text_map *attrs);
 /* Whether the times of files shall be rewritten. */
 bool exporter_clamps(const struct text_map *attrs);
+struct layer_form;
+/* compression=, compression-level=, force-compression=; without a word gzip, as BuildKit. ERR_UNSUPPORTED. */
+int exporter_form(struct layer_form *out_form, const struct text_map *attrs, struct error *err);

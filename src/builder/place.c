@@ -2,10 +2,12 @@
 #include "builder/place.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "builder/build_private.h"
 #include "engine/image_agent.h"
+#include "oci/hasher.h"
 #include "oci/reference.h"
 
 void place_close(struct place *place)
@@ -13,6 +15,17 @@ void place_close(struct place *place)
 	if (place->close)
 		place->close(place->arg);
 	*place = (struct place){ 0 };
+}
+
+void place_describe(struct descriptor *descriptor, const char *media_type, const char *text)
+{
+	char name[DIGEST_TEXT_MAX];
+	struct digest digest;
+
+	digest_of(&digest, DIGEST_SHA256, text, strlen(text));
+	*descriptor = (struct descriptor){ .media_type = xstrdup(media_type),
+					   .digest = xstrdup(digest_text(&digest, name)),
+					   .size = strlen(text) };
 }
 
 /* ---- a registry ---- */

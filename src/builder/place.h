@@ -30,6 +30,8 @@ struct place {
 };
 
 void place_close(struct place *place);
+/* Of a document or another small blob. */
+void place_describe(struct descriptor *out_descriptor, const char *media_type, const char *text);
 
 struct build;
 /* A repository, at the reference's tag or digest. */

@@ -35,6 +35,7 @@ struct build_options {
 	struct text_list security_opts;
 	struct text_list tags;
 	struct build_wanted wanted;
+	struct text attests; /* JSON object under construction */
 	struct text secrets; /* JSON object under construction */
 	struct text ulimits;
 	const char *call; /* "build", or a question */
@@ -43,6 +44,7 @@ struct build_options {
 	const char *cpuset_mems;
 	const char *file;
 	const char *iid_file;
+	const char *metadata_file;
 	const char *network;
 	const char *platform;
 	const char *target;
@@ -140,6 +142,44 @@ static int read_cache_to(void *target, const char *value, struct error *err)
 	return build_caches_add(&options->wanted.caches, value, err);
 }
 
+static int add_attest(struct build_options *options, const char *kind, const char *value)
+{
+	/* --provenance=true says no more than that it is wanted. */
+	AUTO_FREE char *text = text_equal(value, "false")  ? xstrdup("disabled=true")
+			       : text_equal(value, "true") ? xstrdup("")
+							   : xstrdup(value);
+
+	if (options->attests.size == 0)
+		text_add_char(&options->attests, '{');
+	members_text(&options->attests, kind, text);
+	return 0;
+}
+
+static int read_provenance(void *target, const char *value, struct error *err)
+{
+	(void)err;
+	return add_attest(target, "provenance", value);
+}
+
+static int read_sbom(void *target, const char *value, struct error *err)
+{
+	(void)err;
+	return add_attest(target, "sbom", value);
+}
+
+/* --attest type=provenance,mode=max */
+static int read_attest(void *target, const char *value, struct error *err)
+{
+	const char *kind = text_after(value, "type=");
+	size_t size = kind ? strcspn(kind, ",") : 0;
+	AUTO_FREE char *name = kind ? xstrndup(kind, size) : NULL;
+
+	if (!kind || !*name)
+		return error_set(err, ERR_INVALID,
+				 "attestation type not specified: type=provenance or type=sbom first");
+	return add_attest(target, name, kind[size] ? kind + size + 1 : "");
+}
+
 static int read_output(void *target, const char *value, struct error *err)
 {
 	struct build_options *options = target;
@@ -158,6 +198,7 @@ static int read_host(void *target, const char *value, struct error *err)
 
 static const struct option_spec build_options[] = {
 	OPTION_CALL("add-host", 0, read_host, "list", "Add a line to /etc/hosts of RUN steps (host:ip)"),
+	OPTION_CALL("attest", 0, read_attest, "stringArray", "What is said with the image (type=provenance,mode=max)"),
 	OPTION_LIST("build-arg", 0, T, build_args, "list", "Set a build-time variable"),
 	OPTION_LIST("cache-from", 0, T, cache_from, "stringArray",
 		    "Cache that may answer for steps (type=registry,ref=IMAGE)"),
@@ -183,15 +224,18 @@ static const struct option_spec build_options[] = {
 	OPTION_LIST("label", 0, T, labels, "list", "Set metadata of the image"),
 	OPTION_SIZE("memory", 'm', T, memory, "Memory limit"),
 	OPTION_SIZE("memory-swap", 0, T, memory_swap, "Limit of memory plus swap, -1 for unlimited swap"),
+	OPTION_TEXT("metadata-file", 0, T, metadata_file, "string", "Write what became of the build to this file"),
 	OPTION_TEXT("network", 0, T, network, "string", "Network of RUN steps (default, none, host, NAME)"),
 	OPTION_FLAG("no-cache", 0, T, no_cache, "Run every step again"),
 	OPTION_CALL("output", 'o', read_output, "stringArray",
 		    "What becomes of the result (type=oci|docker|tar|local|image,dest=PATH; DIR; -)"),
-	OPTION_TEXT("platform", 0, T, platform, "string", "Platform of the base images (linux/arm64)"),
+	OPTION_TEXT("platform", 0, T, platform, "string", "What to build for (linux/arm64; linux/amd64,linux/arm64)"),
+	OPTION_CALL("provenance", 0, read_provenance, "string", "Say how it was made (true, mode=max, version=v1)"),
 	OPTION_FLAG("pull", 0, T, pull, "Ask the registry for newer base images"),
 	OPTION_FLAG("push", 0, T, push, "Push the image when it is built (-o type=image,push=true)"),
 	OPTION_FLAG("quiet", 'q', T, quiet, "Print only the image's id"),
 	OPTION_OPT_BOOL("rm", 0, T, remove, "Remove the containers of finished steps (default true)"),
+	OPTION_CALL("sbom", 0, read_sbom, "string", "Say which packages are in it (true)"),
 	OPTION_CALL("secret", 0, read_secret, "string", "Secret for RUN --mount=type=secret (id=x,src=file)"),
 	OPTION_STRINGS("security-opt", 0, T, security_opts, "Security options of RUN steps"),
 	OPTION_SIZE("shm-size", 0, T, shm_size, "Size of /dev/shm"),
@@ -209,6 +253,7 @@ static void build_fini(void *target)
 
 	build_outputs_fini(&options->wanted.outputs);
 	build_outputs_fini(&options->wanted.caches);
+	text_fini(&options->attests);
 	text_fini(&options->secrets);
 	text_fini(&options->ulimits);
 	text_list_fini(&options->extra_hosts);
@@ -276,6 +321,11 @@ static void fill_path(struct text *path, const struct build_options *options, co
 		query_add(path, "cacheto", caches.data);
 	}
 	query_add(path, "remote", context->remote);
+	if (options->attests.size > 0) {
+		AUTO_FREE char *json = xasprintf("%s}", options->attests.data);
+
+		query_add(path, "attests", json);
+	}
 	query_add(path, "dockerfile", context->dockerfile);
 	add_list(path, "t", &options->tags);
 	add_object(path, "buildargs", &options->build_args, true);
@@ -286,7 +336,7 @@ static void fill_path(struct text *path, const struct build_options *options, co
 	query_add(path, "cpusetcpus", options->cpuset_cpus);
 	query_add(path, "cpusetmems", options->cpuset_mems);
 	query_add(path, "networkmode", options->network);
-	query_add(path, "platform", options->platform ? options->platform : getenv("DOCKER_DEFAULT_PLATFORM"));
+	query_add(path, "platform", options->platform);
 	query_add(path, "target", options->target);
 	add_number(path, "cpuperiod", options->cpu_period);
 	add_number(path, "cpuquota", options->cpu_quota);
@@ -327,6 +377,21 @@ static char *from_image(const char *line)
 	for (line += strspn(line, " \t"); text_has_prefix(line, "--"); line += strspn(line, " \t"))
 		line += strcspn(line, " \t\r");
 	return *line ? xstrndup(line, strcspn(line, " \t\r")) : NULL;
+}
+
+/* What is no image of the store as it is goes to registries from the build itself. */
+static bool engine_pushes(const struct build_options *options)
+{
+	const struct build_outputs *outputs = &options->wanted.outputs;
+
+	if (!build_outputs_push(outputs))
+		return false;
+	if (options->attests.size > 0 || strchr(text_or_empty(options->platform), ','))
+		return true;
+	for (size_t i = 0; i < outputs->count; i++)
+		if (outputs->items[i].push && text_map_get(&outputs->items[i].attrs, "compression"))
+			return true;
+	return false;
 }
 
 /* The user's credentials for an image's registry, once. */
@@ -374,6 +439,9 @@ static int add_credentials(struct text_list *headers, struct cli *cli, const str
 		if (add_credential(&json, &seen, cli, image, err) < 0)
 			return -1;
 	}
+	for (size_t i = 0; engine_pushes(options) && i < options->tags.count; i++)
+		if (add_credential(&json, &seen, cli, options->tags.items[i], err) < 0)
+			return -1;
 	for (size_t i = 0; i < options->wanted.caches.count; i++)
 		if (add_credential(&json, &seen, cli, text_map_get(&options->wanted.caches.items[i].attrs, "ref"),
 				   err) < 0)
@@ -389,6 +457,26 @@ static int write_id(const char *path, const char *id, struct error *err)
 	int r = file_write_atomic(AT_FDCWD, path, id, strlen(id), 0644, FILE_NO_SYNC);
 
 	return r < 0 ? error_set_errno(err, ERR_INVALID, r, "write %s", path) : 0;
+}
+
+/* As docker buildx writes it. */
+static int write_metadata(const struct build_options *options, const struct progress_result *result, struct error *err)
+{
+	AUTO(text_fini) struct text json = { 0 };
+	AUTO_FREE char *names = text_list_join(&options->tags, ",");
+	const char *written = result->written;
+
+	text_add_char(&json, '{');
+	if (written && strlen(written) > 2)
+		text_add_bytes(&json, written + 1, strlen(written) - 2);
+	if (!written && result->id) {
+		members_text(&json, "containerimage.config.digest", result->id);
+		members_text(&json, "containerimage.digest", result->id);
+	}
+	if (*names)
+		members_text(&json, "image.name", names);
+	text_add(&json, "}\n");
+	return write_id(options->metadata_file, json.data, err);
 }
 
 /* Where the progress is shown. */
@@ -515,7 +603,7 @@ static int run_question(struct cli *cli, const struct build_options *options, co
 /* The image of every -t, once it is here. */
 static int push_all(struct cli *cli, const struct build_options *options, struct error *err)
 {
-	if (!options->push && !build_outputs_push(&options->wanted.outputs))
+	if ((!options->push && !build_outputs_push(&options->wanted.outputs)) || engine_pushes(options))
 		return 0;
 	for (size_t i = 0; i < options->tags.count; i++)
 		if (push_image(cli, options->tags.items[i], out_of(options), options->quiet, err) < 0)
@@ -523,16 +611,39 @@ static int push_all(struct cli *cli, const struct build_options *options, struct
 	return 0;
 }
 
+/* Those of the engine's are told so. */
+static void ask_pushes(const struct build_options *options)
+{
+	const struct build_outputs *outputs = &options->wanted.outputs;
+
+	for (size_t i = 0; engine_pushes(options) && i < outputs->count; i++)
+		if (outputs->items[i].push)
+			text_map_set(&outputs->items[i].attrs, "push", "true");
+}
+
+/* --push: the image, which the engine itself gives to registries if it is more than one. */
+static int add_push(struct build_options *options, bool stored, struct error *err)
+{
+	bool many = options->attests.size > 0 || strchr(text_or_empty(options->platform), ',');
+
+	if (many && !build_outputs_push(&options->wanted.outputs))
+		return build_outputs_add(&options->wanted.outputs, "type=image,push=true", err);
+	return stored ? 0 : build_outputs_add(&options->wanted.outputs, "type=image", err);
+}
+
 static int check_outputs(struct build_options *options, struct error *err)
 {
 	bool stored = options->wanted.outputs.count == 0;
 
+	if (!options->platform)
+		options->platform = getenv("DOCKER_DEFAULT_PLATFORM");
 	for (size_t i = 0; i < options->wanted.outputs.count; i++)
 		stored = stored || text_equal(options->wanted.outputs.items[i].type, "image");
-	if (options->push && !stored && build_outputs_add(&options->wanted.outputs, "type=image", err) < 0)
+	if (options->push && add_push(options, stored, err) < 0)
 		return -1;
 	if (build_outputs_check(&options->wanted.outputs, err) < 0)
 		return -1;
+	ask_pushes(options);
 	if ((options->push || build_outputs_push(&options->wanted.outputs)) && options->tags.count == 0)
 		return error_set(err, ERR_INVALID, "tag is needed when pushing to registry");
 	return 0;
@@ -549,6 +660,8 @@ static int build(struct progress_result *result, struct cli *cli, const struct b
 	context_fini(&context);
 	if (r == 0 && options->iid_file && result->id)
 		r = write_id(options->iid_file, result->id, err);
+	if (r == 0 && options->metadata_file)
+		r = write_metadata(options, result, err);
 	return r == 0 ? push_all(cli, options, err) : r;
 }
 
@@ -588,6 +701,7 @@ static int run_build(struct cli *cli, void *target, const struct text_list *oper
 		return run_question(cli, options, operands->items[0], call, json, err);
 	r = build(&result, cli, options, operands->items[0], err);
 	free(result.id);
+	free(result.written);
 	if (r < 0 && result.code > 0 && result.code <= 255)
 		r = show_failure(cli, options, &result, err);
 	free(result.container);

@@ -119,9 +119,16 @@ static void note_result(struct display *display, const struct json_value *messag
 	const struct json_value *detail = json_value_get(message, "errorDetail");
 	const struct json_value *code = json_value_get(detail, "code");
 	const char *container = json_value_text(json_value_get(detail, "container"));
+	const struct json_value *written = json_value_get(json_value_get(message, "aux"), "kist.build");
+	struct text json = { 0 };
 
 	if (!display->result)
 		return;
+	if (written) {
+		json_value_encode(&json, written, NULL);
+		free(display->result->written);
+		display->result->written = text_take(&json);
+	}
 	if (id) {
 		free(display->result->id);
 		display->result->id = xstrdup(id);

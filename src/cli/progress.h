@@ -18,6 +18,7 @@ int progress_show(struct local_response *response, FILE *out, bool quiet, struct
 struct progress_stream;
 struct progress_result {
 	char *id;	 /* "sha256:...", yours; NULL: none was told */
+	char *written;	 /* JSON of what was pushed or written, yours; NULL: none was told */
 	long long code;	 /* of the step that failed; 0: none */
 	char *container; /* that it left, yours; NULL: none */
 	/* Takes the output of that number, to its end (progress_read()); NULL: none is expected. */

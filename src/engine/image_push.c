@@ -400,18 +400,17 @@ static bool load_index(struct listed *listed, struct store *store, const char *d
 	return false;
 }
 
-/* Names with a digest say from which list an image came. */
-static int find_list(struct listed *out_listed, struct store *store, const struct image_name *name, struct error *err)
+/* Among the image's names with a digest, in its own repository or in others. 1, 0, or ERR_CONFLICT if there are several. */
+static int find_list_in(struct listed *out_listed, struct store *store, const struct image_name_list *names,
+			const struct image_name *name, bool own, struct error *err)
 {
-	AUTO(image_name_list_fini) struct image_name_list names = { 0 };
 	AUTO(listed_fini) struct listed found = { 0 };
 
-	if (image_name_list_load(&names, store, &name->image, err) < 0)
-		return -1;
-	for (size_t i = 0; i < names.count; i++) {
+	for (size_t i = 0; i < names->count; i++) {
 		AUTO(listed_fini) struct listed other = { 0 };
 
-		if (!names.items[i].is_digest || !load_index(&other, store, strchr(names.items[i].name, '@') + 1) ||
+		if (!names->items[i].is_digest || text_equal(names->items[i].repository, name->repository) != own ||
+		    !load_index(&other, store, strchr(names->items[i].name, '@') + 1) ||
 		    (found.text && digest_equal(&found.digest, &other.digest)))
 			continue;
 		if (found.text)
@@ -422,11 +421,26 @@ static int find_list(struct listed *out_listed, struct store *store, const struc
 		other = (struct listed){ 0 };
 	}
 	if (!found.text)
-		return error_set(err, ERR_NOT_FOUND, "%s did not come from a list: there are no other platforms",
-				 name->name);
+		return 0;
 	*out_listed = found;
 	found = (struct listed){ 0 };
-	return 0;
+	return 1;
+}
+
+/* Names with a digest say from which list an image came; its own repository knows best. */
+static int find_list(struct listed *out_listed, struct store *store, const struct image_name *name, struct error *err)
+{
+	AUTO(image_name_list_fini) struct image_name_list names = { 0 };
+	int r = image_name_list_load(&names, store, &name->image, err);
+
+	if (r == 0)
+		r = find_list_in(out_listed, store, &names, name, true, err);
+	if (r == 0)
+		r = find_list_in(out_listed, store, &names, name, false, err);
+	if (r == 0)
+		return error_set(err, ERR_NOT_FOUND, "%s did not come from a list: there are no other platforms",
+				 name->name);
+	return r < 0 ? -1 : 0;
 }
 
 static int find_part(struct image_name *out_part, struct store *store, const struct descriptor *entry,

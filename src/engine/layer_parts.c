@@ -2,19 +2,23 @@
 #include "engine/layer_parts.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "engine/engine.h"
 #include "engine/image_claim.h"
 #include "engine/image_commit.h"
 #include "engine/image_source.h"
 #include "oci/hasher.h"
-#include "oci/media_type.h"
+#include "store/build_cache.h"
+#include "transfer/session.h"
 
 #define RESERVED_BYTES (4 * 1024 * 1024)
+#define ZSTD_LEVEL 3
 
 /* ---- out ---- */
 
@@ -30,25 +34,129 @@ static const char *media_type_of(enum layer_packing packing)
 	}
 }
 
-int layer_blob_descriptor(struct descriptor *out_blob, struct engine *engine, const struct layer *layer,
-			  struct lease *lease, struct error *err)
+static void form_key(struct digest *out_key, const struct digest *blob, const struct layer_form *form)
+{
+	char text[DIGEST_TEXT_MAX];
+	AUTO_FREE char *name = xasprintf("kist.pack.1 %d %d %s", (int)form->packing, form->level,
+					 digest_text(blob, text));
+
+	digest_of(out_key, DIGEST_SHA256, name, strlen(name));
+}
+
+/* Made before, or now. */
+static int pack(struct digest *out_digest, uint64_t *out_size, struct engine *engine, const struct digest *blob,
+		const struct layer_form *form, struct lease *lease, int cancel_fd, struct error *err)
 {
 	struct store *store = engine_store(engine);
+	AUTO(build_result_fini) struct build_result known = { 0 };
+	AUTO(blob_writer_freep) struct blob_writer *writer = NULL;
+	AUTO_CLOSE int fd = -1;
+	struct digest key;
+	int r;
+
+	form_key(&key, blob, form);
+	r = build_cache_find(&known, store, &key, err);
+	if (r > 0) {
+		lease_add(lease, &known.diff_id);
+		*out_digest = known.diff_id;
+		r = blob_size(out_size, store_blobs(store), &known.diff_id, err);
+	}
+	if (r != 0)
+		return r < 0 ? -1 : 0;
+	fd = blob_open(store_blobs(store), blob, err);
+	if (fd < 0 || blob_writer_new(&writer, store_blobs(store), BLOB_NO_LIMIT, err) < 0 ||
+	    session_pack(out_digest, out_size,
+			 &(struct session_pack){ .source_fd = fd,
+						 .target_fd = blob_writer_fd(writer),
+						 .zstd_level = form->packing != LAYER_TAR_ZSTD ? 0
+							       : form->level		       ? form->level
+											       : ZSTD_LEVEL,
+						 .cancel_fd = cancel_fd },
+			 err) < 0)
+		return -1;
+	lease_add(lease, out_digest);
+	build_result_fini(&known);
+	known = (struct build_result){ .diff_id = *out_digest, .size_bytes = *out_size, .created_ns = clock_wall_ns() };
+	return blob_writer_commit_proven(writer, out_digest, err) < 0
+		       ? -1
+		       : build_cache_put(store, &key, "compressed layer", &known, err);
+}
+
+static bool is_to_be_packed(enum layer_packing now, const struct layer_form *form)
+{
+	return form && form->packing != LAYER_TAR && now == LAYER_TAR;
+}
+
+/* What cannot be done is an error: it was asked for. */
+static int check_force(enum layer_packing now, const struct layer_form *form, struct error *err)
+{
+	if (!form || !form->force || now == form->packing || now == LAYER_TAR)
+		return 0;
+	return error_set(err, ERR_UNSUPPORTED,
+			 "force-compression=true: a layer of the base image is stored compressed in another way");
+}
+
+int layer_blob_descriptor(struct descriptor *out_blob, struct engine *engine, const struct layer *layer,
+			  const struct layer_form *form, struct lease *lease, int cancel_fd, struct error *err)
+{
+	struct store *store = engine_store(engine);
+	struct digest digest = layer->blob;
 	enum layer_packing packing;
 	char text[DIGEST_TEXT_MAX];
 	uint64_t size;
 	int r;
 
-	if (!digest_is_set(&layer->blob))
+	if (!digest_is_set(&digest))
 		return 0;
-	lease_add(lease, &layer->blob);
-	r = blob_size(&size, store_blobs(store), &layer->blob, err);
-	if (r <= 0 || image_blob_packing(&packing, store, &layer->blob, err) < 0)
-		return r < 0 || error_is_set(err) ? -1 : 0;
+	lease_add(lease, &digest);
+	r = blob_size(&size, store_blobs(store), &digest, err);
+	if (r <= 0)
+		return r;
+	if (image_blob_packing(&packing, store, &digest, err) < 0 || check_force(packing, form, err) < 0)
+		return -1;
+	if (is_to_be_packed(packing, form)) {
+		if (pack(&digest, &size, engine, &layer->blob, form, lease, cancel_fd, err) < 0)
+			return -1;
+		packing = form->packing;
+	}
 	*out_blob = (struct descriptor){ .media_type = xstrdup(media_type_of(packing)),
-					 .digest = xstrdup(digest_text(&layer->blob, text)),
+					 .digest = xstrdup(digest_text(&digest, text)),
 					 .size = size };
 	return 1;
+}
+
+static int pack_parts(struct image_source *source, struct engine *engine, const struct layer_form *form,
+		      struct lease *lease, int cancel_fd, struct error *err)
+{
+	for (size_t i = 0; i < source->part_count; i++) {
+		const struct image_part *part = &source->parts[i];
+		struct digest digest;
+		uint64_t size;
+
+		if (check_force(part->packing, form, err) < 0)
+			return -1;
+		if (!is_to_be_packed(part->packing, form))
+			continue;
+		if (pack(&digest, &size, engine, &part->blob, form, lease, cancel_fd, err) < 0)
+			return -1;
+		image_source_replace(source, i, &digest, size, form->packing);
+	}
+	return 0;
+}
+
+int image_manifest_load(struct manifest *out_manifest, char **out_text, struct digest *out_digest,
+			struct engine *engine, const struct image_record *record, const struct layer_form *form,
+			struct lease *lease, int cancel_fd, struct error *err)
+{
+	AUTO(image_source_fini) struct image_source source = { 0 };
+
+	if (image_source_load(&source, engine, record, lease, err) < 0 ||
+	    pack_parts(&source, engine, form, lease, cancel_fd, err) < 0)
+		return -1;
+	*out_text = image_source_manifest(&source, out_digest);
+	*out_manifest = source.manifest;
+	source.manifest = (struct manifest){ 0 };
+	return 0;
 }
 
 /* ---- in ---- */

@@ -9,13 +9,31 @@
 #pragma once
 
 #include "oci/descriptor.h"
+#include "oci/media_type.h"
 #include "store/layer.h"
 
 struct engine;
 
-/* The blob a layer can be had from, leased: 1 with a descriptor (yours), 0 if it is stored as files only. */
+/* How layers leave. */
+struct layer_form {
+	enum layer_packing packing; /* LAYER_TAR: as it is stored; what is a plain tar else gets this */
+	bool force;		    /* what is compressed in another way too; LAYER_TAR: nothing is compressed */
+	int level;		    /* of zstd; 0: the usual */
+};
+
+/*
+ * The blob a layer can be had from, in that form, leased: 1 with a descriptor (yours), 0 if it is stored as files only.
+ * What is compressed for that is kept as long as the build cache keeps it.
+ */
 int layer_blob_descriptor(struct descriptor *out_blob, struct engine *engine, const struct layer *layer,
-			  struct lease *lease, struct error *err);
+			  const struct layer_form *form, struct lease *lease, int cancel_fd, struct error *err);
+
+struct image_record;
+struct manifest;
+/* An image's manifest with its layers in that form, all leased: exact bytes and digest, yours. */
+int image_manifest_load(struct manifest *out_manifest, char **out_text, struct digest *out_digest,
+			struct engine *engine, const struct image_record *record, const struct layer_form *form,
+			struct lease *lease, int cancel_fd, struct error *err);
 
 struct layer_part {
 	const struct descriptor *blob;

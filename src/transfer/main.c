@@ -18,6 +18,7 @@
 #include "transfer/fetch.h"
 #include "transfer/get.h"
 #include "transfer/login.h"
+#include "transfer/pack_one.h"
 #include "transfer/pull.h"
 #include "transfer/push.h"
 #include "transfer/sandbox.h"
@@ -55,19 +56,29 @@ static int do_push(struct channel *channel, const struct message_request *reques
 	return push_run(push, end, err);
 }
 
-static int do_login(const struct message_request *request, struct message_event *end, struct error *err)
+static int do_pack(struct channel *channel, const struct message_request *request, struct message_event *end,
+		   struct error *err)
+{
+	return sandbox_enter(err) < 0 ? -1 : pack_one(channel, request, end, err);
+}
+
+static int do_login(struct channel *channel, const struct message_request *request, struct message_event *end,
+		    struct error *err)
 {
 	AUTO(login_freep) struct login *login = NULL;
 
+	(void)channel;
 	if (login_open(&login, request, err) < 0 || sandbox_enter(err) < 0)
 		return -1;
 	return login_run(login, end, err);
 }
 
-static int do_fetch(struct channel *channel, const struct message_request *request, struct error *err)
+static int do_fetch(struct channel *channel, const struct message_request *request, struct message_event *end,
+		    struct error *err)
 {
 	AUTO(fetch_freep) struct fetch *fetch = NULL;
 
+	(void)end;
 	if (fetch_open(&fetch, request, channel, err) < 0 || sandbox_enter(err) < 0)
 		return -1;
 	return fetch_run(fetch, err);
@@ -79,34 +90,41 @@ static int do_get(struct channel *channel, const struct message_request *request
 	return sandbox_enter(err) < 0 ? -1 : get_run(channel, request, end, err);
 }
 
-static int do_serve(struct channel *channel, const struct message_request *request, struct error *err)
+static int do_serve(struct channel *channel, const struct message_request *request, struct message_event *end,
+		    struct error *err)
 {
 	AUTO(serve_freep) struct serve *serve = NULL;
 
+	(void)end;
 	if (serve_open(&serve, request, channel, err) < 0 || sandbox_enter(err) < 0)
 		return -1;
 	return serve_run(serve, err);
 }
 
+typedef int (*action_fn)(struct channel *channel, const struct message_request *request, struct message_event *end,
+			 struct error *err);
+
+static const struct {
+	const char *name;
+	action_fn run;
+} actions[] = {
+	{ "pull", do_pull },   { "look", do_pull },   { "push", do_push }, { "pack", do_pack },
+	{ "fetch", do_fetch }, { "login", do_login }, { "get", do_get },   { "serve", do_serve },
+};
+
 static int act(struct channel *channel, struct message_event *end, struct error *err)
 {
 	struct message_request request = { 0 };
+	action_fn run = NULL;
 	int r = receive_request(&request, channel, err);
 
-	if (r == 0 && (text_equal(request.action, "pull") || text_equal(request.action, "look")))
-		r = do_pull(channel, &request, end, err);
-	else if (r == 0 && text_equal(request.action, "push"))
-		r = do_push(channel, &request, end, err);
-	else if (r == 0 && text_equal(request.action, "fetch"))
-		r = do_fetch(channel, &request, err);
-	else if (r == 0 && text_equal(request.action, "login"))
-		r = do_login(&request, end, err);
-	else if (r == 0 && text_equal(request.action, "get"))
-		r = do_get(channel, &request, end, err);
-	else if (r == 0 && text_equal(request.action, "serve"))
-		r = do_serve(channel, &request, err);
-	else if (r == 0)
+	for (size_t i = 0; r == 0 && i < sizeof(actions) / sizeof(*actions); i++)
+		if (text_equal(actions[i].name, request.action))
+			run = actions[i].run;
+	if (r == 0 && !run)
 		r = error_set(err, ERR_UNSUPPORTED, "unknown action \"%s\"", request.action);
+	if (r == 0)
+		r = run(channel, &request, end, err);
 	json_free_fields(&request, message_request_fields);
 	return r;
 }

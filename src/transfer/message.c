@@ -33,6 +33,7 @@ const struct json_field message_request_fields[] = {
 	JSON_TEXT_LIST("folders", struct message_request, folders, JSON_OMIT_EMPTY),
 	JSON_I64("parallel", struct message_request, parallel, JSON_OMIT_EMPTY),
 	JSON_U64("unpackedLimit", struct message_request, unpacked_limit, JSON_OMIT_EMPTY),
+	JSON_I64("zstdLevel", struct message_request, zstd_level, JSON_OMIT_EMPTY),
 	JSON_TEXT_LIST("known", struct message_request, known, JSON_OMIT_EMPTY),
 	JSON_ARRAY("blobs", struct message_request, blobs, blob_fields, JSON_OMIT_EMPTY),
 	JSON_TEXT("url", struct message_request, url, JSON_OMIT_EMPTY),

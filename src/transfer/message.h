@@ -26,8 +26,8 @@ struct message_blob {
 };
 
 struct message_request {
-	/* "pull", "look" (the first documents of a pull, no layer), "push", "login", "fetch" (message_fetch follow), "serve"
-	 * (ask.h), "get" (one file of any server: url, etag, authorization, unpacked_limit) */
+	/* "pull", "look" (the first documents of a pull, no layer), "push", "pack" (one file compressed), "login", "fetch"
+	 * (message_fetch follow), "serve" (ask.h), "get" (one file of any server: url, etag, authorization, unpacked_limit) */
 	char *action;
 	char *reference;
 	char *server;
@@ -43,6 +43,7 @@ struct message_request {
 	struct text_list folders; /* certificates for this registry alone, instead of certs */
 	int64_t parallel;
 	uint64_t unpacked_limit;
+	int64_t zstd_level;	/* pack; 0: gzip */
 	struct text_list known; /* digests this name had before: the engine may still have the documents */
 	JSON_ARRAY_OF(struct message_blob) blobs;
 	char *url;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include <zstd.h>
 
 #include "archive/deflate.h"
 #include "base/alloc.h"
@@ -16,6 +17,7 @@
 struct pack {
 	int source;
 	int target;
+	int zstd_level; /* 0: gzip */
 	const atomic_bool *stop;
 	pthread_t thread;
 	bool started;
@@ -43,21 +45,60 @@ static int take_packed(void *arg, const void *data, size_t size, struct error *e
 	return 0;
 }
 
+static ssize_t read_more(struct pack *pack, char *chunk, struct error *err)
+{
+	ssize_t got = read(pack->source, chunk, READ_SIZE);
+
+	if (got < 0)
+		return error_set_errno(err, ERR_INTERNAL, errno, "read a layer");
+	return atomic_load(pack->stop) ? error_set(err, ERR_CANCELED, "canceled") : got;
+}
+
+/* Until all that goes in is out; at the end, until the frame is whole. */
+static int zstd_piece(struct pack *pack, ZSTD_CCtx *context, const char *chunk, size_t size, struct error *err)
+{
+	AUTO_FREE char *out = xmalloc(READ_SIZE);
+	ZSTD_inBuffer input = { chunk, size, 0 };
+	size_t left;
+
+	do {
+		ZSTD_outBuffer output = { out, READ_SIZE, 0 };
+
+		left = ZSTD_compressStream2(context, &output, &input, size ? ZSTD_e_continue : ZSTD_e_end);
+		if (ZSTD_isError(left))
+			return error_set(err, ERR_INTERNAL, "zstd: %s", ZSTD_getErrorName(left));
+		if (output.pos > 0 && take_packed(pack, out, output.pos, err) < 0)
+			return -1;
+	} while (size ? input.pos < input.size : left > 0);
+	return 0;
+}
+
+static int zstd_all(struct pack *pack, struct error *err)
+{
+	ZSTD_CCtx *context = ZSTD_createCCtx();
+	AUTO_FREE char *chunk = xmalloc(READ_SIZE);
+	ssize_t got;
+	int r = 0;
+
+	ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, pack->zstd_level);
+	do {
+		got = read_more(pack, chunk, err);
+		r = got < 0 ? -1 : zstd_piece(pack, context, chunk, (size_t)got, err);
+	} while (r == 0 && got > 0);
+	ZSTD_freeCCtx(context);
+	return r;
+}
+
 static int compress_all(struct pack *pack, struct error *err)
 {
 	AUTO(deflate_freep) struct deflate *deflate = deflate_new(take_packed, pack);
 	AUTO_FREE char *chunk = xmalloc(READ_SIZE);
 	ssize_t got;
 
-	while ((got = read(pack->source, chunk, READ_SIZE)) != 0) {
-		if (got < 0)
-			return error_set_errno(err, ERR_INTERNAL, errno, "read a layer");
-		if (atomic_load(pack->stop))
-			return error_set(err, ERR_CANCELED, "canceled");
+	while ((got = read_more(pack, chunk, err)) > 0)
 		if (deflate_write(deflate, chunk, (size_t)got, err) < 0)
 			return -1;
-	}
-	return deflate_finish(deflate, err);
+	return got < 0 ? -1 : deflate_finish(deflate, err);
 }
 
 static void *work(void *arg)
@@ -65,7 +106,10 @@ static void *work(void *arg)
 	struct pack *pack = arg;
 	struct error err = { 0 };
 
-	compress_all(pack, &err);
+	if (pack->zstd_level)
+		zstd_all(pack, &err);
+	else
+		compress_all(pack, &err);
 	mutex_lock(&pack->lock);
 	if (error_is_set(&err))
 		error_transfer(&pack->failed, &err);
@@ -77,10 +121,17 @@ static void *work(void *arg)
 
 int pack_start(struct pack **out_pack, int source_fd, int target_fd, const atomic_bool *stop, struct error *err)
 {
+	return pack_start_as(out_pack, source_fd, target_fd, 0, stop, err);
+}
+
+int pack_start_as(struct pack **out_pack, int source_fd, int target_fd, int zstd_level, const atomic_bool *stop,
+		  struct error *err)
+{
 	AUTO(pack_freep) struct pack *pack = xcalloc(1, sizeof(*pack));
 
 	pack->source = source_fd;
 	pack->target = target_fd;
+	pack->zstd_level = zstd_level;
 	pack->stop = stop;
 	pack->hasher = hasher_new(DIGEST_SHA256);
 	mutex_init(&pack->lock);

@@ -161,6 +161,18 @@ int session_push(struct session_pushed *out_pushed, const struct session_push *p
 		 const struct session_push_sink *sink, struct error *err);
 void session_pushed_fini(struct session_pushed *pushed);
 
+/* ---- compression alone ---- */
+
+struct session_pack {
+	int source_fd;	/* a plain tar, from its start (borrowed) */
+	int target_fd;	/* empty, read-write (borrowed) */
+	int zstd_level; /* 1 to 22; 0: gzip */
+	int cancel_fd;
+};
+
+/* What is in the target then. */
+int session_pack(struct digest *out_digest, uint64_t *out_size, const struct session_pack *pack, struct error *err);
+
 /* ---- login ---- */
 
 struct session_login {

@@ -5,7 +5,9 @@
 #include "api/buildkit/buildkit_private.h"
 #include "base/alloc.h"
 #include "builder/git_ref.h"
+#include "oci/platform.h"
 
+#define PLATFORMS_MAX 32
 /* Not of the network: the client's own standard input. */
 #define UPLOAD_PREFIX "http://buildkit-session/"
 
@@ -19,21 +21,46 @@ static bool is_remote(const char *text)
 	       git_ref_parse(&ref, text, &wrong) != 0;
 }
 
-/* What is asked for and cannot be done is said before anything begins. */
-static int check(const struct text_map *attrs, struct error *err)
+/* "linux/amd64,linux/arm64", each once. */
+static int read_platforms(struct frontend *frontend, const struct text_map *attrs, struct error *err)
 {
-	const char *platform = text_or_empty(text_map_get(attrs, "platform"));
+	AUTO(text_list_fini) struct text_list items = { 0 };
 
-	if (strchr(platform, ','))
-		return error_set(err, ERR_UNSUPPORTED, "one platform at a time: %s", platform);
-	if (text_equal(text_map_get(attrs, "multi-platform"), "true"))
-		return error_set(err, ERR_UNSUPPORTED, "multi-platform=true is not supported: one platform at a time");
-	for (size_t i = 0; i < attrs->count; i++) {
-		const char *key = attrs->items[i].key;
+	text_list_split(&items, text_or_empty(text_map_get(attrs, "platform")), ',');
+	for (size_t i = 0; i < items.count; i++) {
+		AUTO(platform_fini) struct platform platform = { 0 };
+		AUTO_FREE char *text = NULL;
 
-		if (text_has_prefix(key, "attest:"))
-			return error_set(err, ERR_UNSUPPORTED, "attestations are not supported: %s", key);
+		if (platform_parse(&platform, items.items[i], err) < 0)
+			return -1;
+		text = platform_format(&platform);
+		if (!text_list_contains(&frontend->platforms, text))
+			text_list_add(&frontend->platforms, text);
 	}
+	if (frontend->platforms.count > PLATFORMS_MAX)
+		return error_set(err, ERR_INVALID, "more than %d platforms", PLATFORMS_MAX);
+	frontend->multi = text_equal(text_map_get(attrs, "multi-platform"), "true") || frontend->platforms.count > 1;
+	return 0;
+}
+
+static int read_attestations(struct frontend *frontend, const struct text_map *attrs, struct error *err)
+{
+	struct attestation_options *options = &frontend->attestations;
+
+	for (size_t i = 0; i < attrs->count; i++) {
+		const char *kind = text_after(attrs->items[i].key, "attest:");
+		const char *vcs = text_after(attrs->items[i].key, "vcs:");
+
+		if (kind && attestation_read(options, kind, attrs->items[i].value, err) < 0)
+			return -1;
+		if (vcs && (text_equal(vcs, "source") || text_equal(vcs, "revision")))
+			text_map_set(&frontend->vcs, vcs, attrs->items[i].value);
+	}
+	if ((options->sbom || (options->provenance != PROVENANCE_NONE && !options->inline_only)) &&
+	    !frontend->job->carries)
+		return error_set(err, ERR_UNSUPPORTED,
+				 "attestations go with an image that is pushed or in an OCI archive: add --push or "
+				 "--output type=oci");
 	return 0;
 }
 
@@ -124,8 +151,8 @@ int attributes_read(struct frontend *frontend, const struct text_map *attrs, str
 	struct build_options *options = &frontend->options;
 	const char *no_cache = text_map_get(attrs, "no-cache");
 
-	if (check(attrs, err) < 0 || read_host(&frontend->host, attrs, err) < 0 ||
-	    caches_read(&frontend->cache_from, attrs, err) < 0)
+	if (read_platforms(frontend, attrs, err) < 0 || read_attestations(frontend, attrs, err) < 0 ||
+	    read_host(&frontend->host, attrs, err) < 0 || caches_read(&frontend->cache_from, attrs, err) < 0)
 		return -1;
 	for (size_t i = 0; i < attrs->count; i++) {
 		const struct text_pair *pair = &attrs->items[i];
@@ -142,7 +169,6 @@ int attributes_read(struct frontend *frontend, const struct text_map *attrs, str
 	}
 	read_text(&frontend->dockerfile, attrs, "filename");
 	read_text(&frontend->target, attrs, "target");
-	read_text(&frontend->platform, attrs, "platform");
 	if (text_has_prefix(text_map_get(attrs, "context"), UPLOAD_PREFIX))
 		read_text(&frontend->context, attrs, "context");
 	else if (is_remote(text_or_empty(text_map_get(attrs, "context"))))
@@ -151,7 +177,10 @@ int attributes_read(struct frontend *frontend, const struct text_map *attrs, str
 	options->own_dockerfile = text_map_get(attrs, "dockerfilekey") != NULL;
 	options->dockerfile = frontend->dockerfile;
 	options->target = frontend->target;
-	options->platform = frontend->platform;
+	options->platform = frontend->platforms.count ? frontend->platforms.items[0] : NULL;
+	options->show_platform = frontend->platforms.count > 1;
+	options->attestations = &frontend->attestations;
+	options->vcs = &frontend->vcs;
 	options->args = &frontend->args;
 	options->labels = &frontend->labels;
 	options->contexts = &frontend->contexts;

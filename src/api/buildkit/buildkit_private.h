@@ -12,6 +12,7 @@
 #include "api/buildkit/messages.h"
 #include "base/list.h"
 #include "base/thread.h"
+#include "builder/attestation.h"
 #include "builder/build.h"
 #include "builder/look.h"
 #include "rpc/grpc.h"
@@ -37,6 +38,7 @@ struct job {
 	char *session_id;	  /* of the solve */
 	struct text_list allowed; /* entitlements of the solve */
 	bool inline_cache;	  /* the image gets one */
+	bool carries;		  /* an exporter can say something of the image */
 	bool clamp;		  /* an exporter of the solve rewrites times */
 	unsigned users;		  /* guarded by buildkit's mutex */
 	int cancel_fd;		  /* eventfd: POST /build/cancel */
@@ -93,8 +95,11 @@ struct frontend {
 	char *id;
 	struct session *session;
 	struct upload_source *upload; /* the context; NULL: it comes in files */
-	struct build *build;
+	struct build *build;	      /* the first of: */
+	struct build **builds;	      /* one for each platform */
+	size_t build_count;
 	struct build_options options;
+	struct build_options *more_options; /* of the other builds */
 	struct build_failure failure;
 	struct build_watch watch;
 	struct build_client client;
@@ -106,7 +111,10 @@ struct frontend {
 	struct host_config host;
 	char *dockerfile;
 	char *target;
-	char *platform;
+	struct text_list platforms;
+	bool multi; /* an index is wanted, even of one */
+	struct attestation_options attestations;
+	struct text_map vcs;
 	char *context; /* URL of an upload; NULL */
 	char *remote;  /* URL of a context in the network; NULL */
 };
@@ -144,6 +152,8 @@ int content_open(void *arg, struct place *out_place, const char *folder, const c
 
 /* What no exporter of ours can do is told before anything is built. */
 int exporters_check(const struct bk_solve_request *request, struct error *err);
+/* Whether what is said about the image (attestations) can go with it to one of them. */
+bool exporters_carry(const struct bk_solve_request *request);
 /* Whether one of them wants the times of files rewritten. */
 bool exporters_clamp(const struct bk_solve_request *request);
 /* Makes what the exporters ask for; fills the response. */
@@ -188,6 +198,9 @@ struct filesend {
 	const struct text_list *tags;
 	const struct text_map *annotations;
 	struct digest *out_id;
+	/* The form LAYOUT with these instead: */
+	const struct build_images *images;
+	struct build_written *out_written;
 };
 
 /* The result to the client. */

@@ -13,6 +13,7 @@
 #include "archive/tar_reader.h"
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "builder/place.h"
 
 #define BLOCK_SIZE (64u * 1024)
 
@@ -226,6 +227,13 @@ static int send_image(struct sending *sending, struct error *err)
 					       .write = send_block,
 					       .arg = sending };
 
+	if (wanted->images) {
+		AUTO(place_close) struct place place = { 0 };
+
+		place_open_archive(
+			&place, &(struct place_archive){ .names = wanted->tags, .write = send_block, .arg = sending });
+		return build_write_images(wanted->out_written, wanted->images, &place, err);
+	}
 	return build_write_archive(wanted->out_id, sending->frontend->build, &archive, err);
 }
 

@@ -9,6 +9,7 @@
 #include "base/quote.h"
 #include "base/random.h"
 #include "engine/settings.h"
+#include "oci/platform.h"
 #include "oci/reference.h"
 
 /* ---- progress ---- */
@@ -160,7 +161,10 @@ void frontend_free(struct frontend *frontend)
 {
 	if (!frontend)
 		return;
-	build_free(frontend->build);
+	for (size_t i = frontend->build_count; i-- > 0;)
+		build_free(frontend->builds[i]);
+	free(frontend->builds);
+	free(frontend->more_options);
 	upload_free(frontend->upload);
 	session_put(frontend->session);
 	text_map_fini(&frontend->labels);
@@ -171,7 +175,9 @@ void frontend_free(struct frontend *frontend)
 	json_free_fields(&frontend->host, host_config_fields);
 	free(frontend->dockerfile);
 	free(frontend->target);
-	free(frontend->platform);
+	text_list_fini(&frontend->platforms);
+	attestation_options_fini(&frontend->attestations);
+	text_map_fini(&frontend->vcs);
 	free(frontend->context);
 	free(frontend->remote);
 	free(frontend->id);
@@ -247,6 +253,26 @@ static int take_upload(struct frontend *frontend, struct error *err)
 	return 0;
 }
 
+static void open_builds(struct frontend *frontend)
+{
+	size_t count = frontend->platforms.count > 0 ? frontend->platforms.count : 1;
+	struct engine *engine = frontend->job->buildkit->engine;
+
+	frontend->builds = xcalloc(count, sizeof(struct build *));
+	frontend->more_options = xcalloc(count, sizeof(*frontend->more_options));
+	frontend->build = build_new(engine, &frontend->options, &frontend->failure);
+	frontend->builds[0] = frontend->build;
+	for (size_t i = 1; i < count; i++) {
+		struct build_options *options = &frontend->more_options[i];
+
+		*options = frontend->options;
+		options->platform = frontend->platforms.items[i];
+		options->first = frontend->build;
+		frontend->builds[i] = build_new(engine, options, &frontend->failure);
+	}
+	frontend->build_count = count;
+}
+
 /* Options are complete: the session, and a build that is not run yet. */
 static int open_build(struct frontend *frontend, int cancel_fd, struct error *err)
 {
@@ -265,8 +291,32 @@ static int open_build(struct frontend *frontend, int cancel_fd, struct error *er
 	if (frontend->context && take_upload(frontend, err) < 0)
 		return -1;
 	frontend->client.folder = session_shared_key(frontend->session);
-	frontend->build = build_new(job->buildkit->engine, &frontend->options, &frontend->failure);
+	open_builds(frontend);
 	return 0;
+}
+
+/* The one for this machine last: names of base images then mean what they meant. */
+static int solve_all(struct frontend *frontend, struct error *err)
+{
+	AUTO(platform_fini) struct platform host = { 0 };
+	size_t last = 0;
+
+	platform_host(&host);
+	for (size_t i = 1; i < frontend->build_count; i++) {
+		AUTO(platform_fini) struct platform platform = { 0 };
+		AUTO(error_clear) struct error ignored = { 0 };
+
+		if (platform_parse(&platform, frontend->platforms.items[i], &ignored) == 0 &&
+		    text_equal(platform.architecture, host.architecture))
+			last = i;
+	}
+	/* With a stream the first reads it for all. */
+	if (frontend->options.context_fd > 0 && !frontend->client.fill)
+		last = frontend->build_count - 1;
+	for (size_t i = 0; i < frontend->build_count; i++)
+		if (i != last && build_solve(frontend->builds[i], err) < 0)
+			return -1;
+	return build_solve(frontend->builds[last], err);
 }
 
 static int prepare(struct frontend *frontend, const struct text_map *attrs, struct grpc_stream *stream,
@@ -313,7 +363,7 @@ int frontend_solve(struct frontend **out_frontend, struct job *job, const struct
 
 	if (prepare(frontend, attrs, stream, err) < 0)
 		return -1;
-	if (build_solve(frontend->build, err) < 0) {
+	if (solve_all(frontend, err) < 0) {
 		add_source(frontend, stream);
 		return -1;
 	}

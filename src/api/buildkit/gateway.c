@@ -11,8 +11,13 @@
 /* What works, by the names of frontend/gateway/pb/caps.go and solver/pb/caps.go. */
 static const char *const frontend_caps[] = { "solve.base", "solve.inlinereturn", "return",
 					     "returnmap",  "proto.refarray",	 "gateway.warnings" };
-static const char *const llb_caps[] = { "source.image", "source.local", "exec.meta.base",
-					"file.base",	"platform",	"exporter.multiple" };
+static const char *const llb_caps[] = { "source.image",
+					"source.local",
+					"exec.meta.base",
+					"file.base",
+					"platform",
+					"exporter.multiple",
+					"exporter.image.attestations" };
 
 static void add_caps(struct bk_cap **out_items, size_t *out_count, const char *const *names, size_t count)
 {

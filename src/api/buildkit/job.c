@@ -138,6 +138,7 @@ int job_start(struct job *job, const struct bk_solve_request *request, struct er
 		job->session_id = xstrdup(request->session);
 		text_list_add_all(&job->allowed, &request->entitlements);
 		job->inline_cache = caches_want_inline(request);
+		job->carries = exporters_carry(request);
 		job->clamp = exporters_clamp(request);
 		begin_record_locked(job, request);
 		job_notify_locked(job);

@@ -12,6 +12,7 @@
 #include "base/base64.h"
 #include "base/quote.h"
 #include "base/random.h"
+#include "builder/attestation.h"
 #include "builder/cache.h"
 #include "builder/look.h"
 #include "engine/image.h"
@@ -26,6 +27,7 @@ struct build_query {
 	struct host_config host;
 	struct build_caches cache_from;
 	struct build_caches cache_to;
+	struct attestation_options attestations;
 	char *registry_config;
 	bool foreign_cache; /* --cache-from names images, and none of them is here */
 };
@@ -38,6 +40,7 @@ static void build_query_fini(struct build_query *query)
 	text_map_fini(&query->secrets);
 	build_caches_fini(&query->cache_from);
 	build_caches_fini(&query->cache_to);
+	attestation_options_fini(&query->attestations);
 	json_free_fields(&query->host, host_config_fields);
 	free(query->registry_config);
 }
@@ -276,6 +279,19 @@ static int read_cache_from(struct build_query *query, struct docker_api *api, co
 	return 0;
 }
 
+/* kist's own: {"provenance":"mode=max","sbom":""} */
+static int read_attestations(struct build_query *query, const struct http_request *request, struct error *err)
+{
+	AUTO(text_map_fini) struct text_map map = { 0 };
+
+	if (read_map(&map, request, "attests", err) < 0)
+		return -1;
+	for (size_t i = 0; i < map.count; i++)
+		if (attestation_read(&query->attestations, map.items[i].key, map.items[i].value, err) < 0)
+			return -1;
+	return 0;
+}
+
 static int read_query(struct build_query *query, struct build_options *options, struct docker_api *api,
 		      const struct http_request *request, struct error *err)
 {
@@ -287,7 +303,7 @@ static int read_query(struct build_query *query, struct build_options *options, 
 	if (check_unsupported(request, err) < 0 || read_map(&query->labels, request, "labels", err) < 0 ||
 	    read_map(&query->args, request, "buildargs", err) < 0 || read_secrets(&query->secrets, request, err) < 0 ||
 	    read_host(&query->host, request, err) < 0 || read_cache_from(query, api, request, err) < 0 ||
-	    read_cache_to(query, request, err) < 0)
+	    read_cache_to(query, request, err) < 0 || read_attestations(query, request, err) < 0)
 		return -1;
 	/* A broken header counts as none, as it does for a pull. */
 	if (!text_empty(header) && base64_decode(&query->registry_config, &size, header) < 0)
@@ -302,6 +318,7 @@ static int read_query(struct build_query *query, struct build_options *options, 
 	options->dockerfile = http_query(request, "dockerfile");
 	options->remote = is_session(remote) ? NULL : remote;
 	options->target = http_query(request, "target");
+	options->attestations = &query->attestations;
 	options->platform = http_query(request, "platform");
 	/* With SOURCE_DATE_EPOCH files too: one word of the user for all times. BuildKit's clients say it themselves. */
 	options->clamp = !is_version_2(request);
@@ -391,7 +408,8 @@ static int build_version_1(struct docker_api *api, const struct http_request *re
 	int r;
 
 	options->counts = &counts;
-	if (has_outputs(outputs) || query->cache_to.count > 0)
+	if (has_outputs(outputs) || query->cache_to.count > 0 || strchr(text_or_empty(options->platform), ',') ||
+	    options->attestations->sbom || options->attestations->provenance != PROVENANCE_NONE)
 		r = build_with_outputs(api->engine,
 				       &(struct build_outputs_wanted){
 					       .options = options, .outputs = outputs, .caches = &query->cache_to },
