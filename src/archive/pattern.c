@@ -7,79 +7,106 @@
 #include "archive/pattern.h"
 
 #include <ctype.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/path.h"
+#include "base/quote.h"
 
 bool pattern_is_magic(const char *text)
 {
 	return strpbrk(text, "*?[\\") != NULL;
 }
 
-/* The set at *at (behind '['), against c. Moves *at behind ']'. -1: broken. */
-static int match_set(const char **at, char c)
+/* The character at *at, which is moved behind it; a byte that begins none is one that stands for nothing. */
+static uint32_t take_rune(const char **at)
+{
+	static const unsigned char first[] = { 0, 0x7f, 0x1f, 0x0f, 0x07 };
+	size_t size = utf8_sequence(*at, strnlen(*at, 4));
+	uint32_t rune = (unsigned char)**at;
+
+	if (size == 0) {
+		(*at)++;
+		return 0xfffd;
+	}
+	rune &= first[size];
+	for (size_t i = 1; i < size; i++)
+		rune = rune << 6 | ((unsigned char)(*at)[i] & 0x3f);
+	*at += size;
+	return rune;
+}
+
+/* One end of a range in a set; false: what stands there cannot be one. */
+static bool take_end(const char **at, uint32_t *out_rune)
+{
+	if (!**at || **at == '-' || **at == ']')
+		return false;
+	if (**at == '\\')
+		(*at)++;
+	if (!**at)
+		return false;
+	*out_rune = take_rune(at);
+	return true;
+}
+
+/* The set at *at (behind '['), against a character. Moves *at behind ']'. -1: broken, as Go's filepath.Match sees it. */
+static int match_set(const char **at, uint32_t rune)
 {
 	const char *p = *at;
-	bool negated = *p == '^' || *p == '!';
+	bool negated = *p == '^';
 	bool found = false;
 	bool first = true;
 
 	p += negated;
 	while (first || *p != ']') {
-		unsigned char low;
-		unsigned char high;
+		uint32_t low;
+		uint32_t high;
 
 		first = false;
-		if (*p == '\\')
-			p++;
-		if (!*p)
+		if (!take_end(&p, &low))
 			return -1;
-		low = (unsigned char)*p++;
 		high = low;
-		if (*p == '-' && p[1] != ']') {
+		if (*p == '-') {
 			p++;
-			if (*p == '\\')
-				p++;
-			if (!*p)
+			if (!take_end(&p, &high))
 				return -1;
-			high = (unsigned char)*p++;
 		}
-		found = found || ((unsigned char)c >= low && (unsigned char)c <= high);
-		if (!*p)
-			return -1;
+		found = found || (rune >= low && rune <= high);
 	}
 	*at = p + 1;
 	return found != negated;
 }
 
-/* One pattern atom that is no star against one byte. Moves *pattern. -1: broken. */
-static int match_one(const char **pattern, char c)
+/* One pattern atom that is no star; moves both if they fit, the pattern in any case. -1: broken. */
+static int match_one(const char **pattern, const char **name)
 {
 	const char *p = *pattern;
+	bool usable = **name && **name != '/';
+	const char *behind = *name;
+	int r;
 
-	if (*p == '[') {
-		p++;
-		*pattern = p;
-		if (c == '/' || !c) {
-			int r = match_set(pattern, 'x');
+	if (*p == '[' || *p == '?') {
+		uint32_t rune = usable ? take_rune(&behind) : 'x';
 
-			return r < 0 ? -1 : 0;
-		}
-		return match_set(pattern, c);
-	}
-	if (*p == '?') {
 		*pattern = p + 1;
-		return c && c != '/';
+		r = *p == '?' ? 1 : match_set(pattern, rune);
+		if (r <= 0 || !usable)
+			return r < 0 ? -1 : 0;
+		*name = behind;
+		return 1;
 	}
 	if (*p == '\\' && p[1])
 		p++;
 	else if (*p == '\\')
 		return -1;
 	*pattern = p + 1;
-	return *p == c;
+	if (*p != **name)
+		return 0;
+	(*name)++;
+	return 1;
 }
 
 struct star {
@@ -116,7 +143,8 @@ static bool extend_shallow(struct match *match)
 
 	if (!star->pattern || !*star->name || *star->name == '/')
 		return false;
-	match->name = ++star->name;
+	take_rune(&star->name);
+	match->name = star->name;
 	match->pattern = star->pattern;
 	return true;
 }
@@ -127,7 +155,7 @@ static bool extend_deep(struct match *match)
 
 	if (!star->pattern || !*star->name)
 		return false;
-	star->name++;
+	take_rune(&star->name);
 	if (star->pattern[-1] == '/') {
 		/* What follows begins a component. */
 		while (*star->name && star->name[-1] != '/')
@@ -153,12 +181,10 @@ static int match_text(const char *pattern, const char *name, bool deep_allowed)
 			continue;
 		}
 		if (*match.pattern && *match.name)
-			r = match_one(&match.pattern, *match.name);
+			r = match_one(&match.pattern, &match.name);
 		if (r < 0)
 			return -1;
-		if (r > 0)
-			match.name++;
-		else if (!extend_shallow(&match) && !extend_deep(&match))
+		if (r == 0 && !extend_shallow(&match) && !extend_deep(&match))
 			return 0;
 	}
 	return 1;
@@ -168,7 +194,8 @@ static int match_text(const char *pattern, const char *name, bool deep_allowed)
 static int check(const char *pattern, struct error *err)
 {
 	for (const char *p = pattern; *p;) {
-		int r = *p == '*' ? 0 : match_one(&p, 'x');
+		const char *name = "x";
+		int r = *p == '*' ? 0 : match_one(&p, &name);
 
 		if (r < 0)
 			return error_set(err, ERR_INVALID, "syntax error in pattern: %s", pattern);

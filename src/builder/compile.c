@@ -156,13 +156,22 @@ static int dispatch(struct compiler *compiler, struct error *err)
 	return r < 0 ? -1 : 0;
 }
 
+static int check_arguments(const struct instruction *instruction, struct error *err)
+{
+	if (instruction->nested && check_arguments(instruction->nested, err) < 0)
+		return -1;
+	return instruction->has_nul
+		       ? error_set(err, ERR_INVALID, "an argument with a NUL byte in it cannot be given to a program")
+		       : 0;
+}
+
 static int compile_instruction(struct build *build, struct stage *stage, const struct instruction *instruction,
 			       char escape, struct error *err)
 {
 	struct compiler compiler = { .build = build, .stage = stage, .instruction = instruction, .escape = escape };
 
 	compiler.step = stage_add_step(stage, instruction->original);
-	if (dispatch(&compiler, err) < 0) {
+	if (check_arguments(instruction, err) < 0 || dispatch(&compiler, err) < 0) {
 		build->failure->first = instruction->line;
 		build->failure->last = instruction->last_line;
 		return error_prefix(err, "dockerfile parse error on line %u", instruction->line);

@@ -329,6 +329,21 @@ void dockerfile_free(struct dockerfile *dockerfile)
 	free(dockerfile);
 }
 
+static void dump_argument(struct text *out, const char *argument, bool has_nul)
+{
+	AUTO(text_fini) struct text quoted = { 0 };
+	const char *rest;
+	const char *nul;
+
+	quote_json(&quoted, argument, strlen(argument));
+	for (rest = quoted.data; has_nul && (nul = strstr(rest, INSTRUCTION_NUL));
+	     rest = nul + strlen(INSTRUCTION_NUL)) {
+		text_add_bytes(out, rest, (size_t)(nul - rest));
+		text_add(out, "\\x00");
+	}
+	text_add(out, rest);
+}
+
 static void dump_instruction(struct text *out, const struct instruction *instruction)
 {
 	/* What stood between a name and its value is a word of its own there. */
@@ -350,7 +365,7 @@ static void dump_instruction(struct text *out, const struct instruction *instruc
 	}
 	for (size_t i = 0; i < instruction->args.count; i++) {
 		text_add_char(out, ' ');
-		quote_json(out, instruction->args.items[i], strlen(instruction->args.items[i]));
+		dump_argument(out, instruction->args.items[i], instruction->has_nul);
 		if (pairs && i % 2 == 1)
 			text_add(out, instruction->legacy ? " \"\"" : " \"=\"");
 	}

@@ -24,6 +24,9 @@ struct heredoc {
 	bool expand; /* false: the delimiter was quoted */
 };
 
+/* The last code point there is, which stands for nothing. */
+#define INSTRUCTION_NUL "\xf4\x8f\xbf\xbf"
+
 struct instruction {
 	char *keyword;	/* lower case: "run" */
 	char *original; /* the logical line, continued lines joined */
@@ -33,6 +36,7 @@ struct instruction {
 	unsigned blank_line;	/* the end of a logical line with a blank one inside; 0: none */
 	bool legacy;		/* ENV or LABEL without '=' */
 	bool json;		/* the arguments were a JSON array */
+	bool has_nul;		/* and one has INSTRUCTION_NUL in the place of a NUL byte */
 	struct text_list flags; /* "--from=x", as written */
 	struct text_list args;
 	struct heredoc *heredocs;

@@ -114,14 +114,38 @@ static void add_line(struct text_list *args, const char *rest)
 }
 
 /* 1 when the rest is a JSON array of strings, 0 when it is no JSON (shell form), or fails. */
+/*
+ * "\u0000" is a string for the language, and none for a program's argument: it becomes another character, which no text
+ * has, until somebody wants to use it.
+ */
+static char *without_nul(const char *text, bool *out_found)
+{
+	struct text out = { 0 };
+
+	*out_found = false;
+	while (*text) {
+		bool nul = text_has_prefix(text, "\\u0000");
+		size_t size = nul ? 6 : *text == '\\' && text[1] ? 2 : 1;
+
+		*out_found = *out_found || nul;
+		text_add_bytes(&out, nul ? INSTRUCTION_NUL : text, nul ? strlen(INSTRUCTION_NUL) : size);
+		text += size;
+	}
+	return text_take(&out);
+}
+
 static int parse_json(struct instruction *instruction, const char *rest, struct error *err)
 {
 	AUTO(error_clear) struct error not_json = { 0 };
 	AUTO(json_value_freep) struct json_value *value = NULL;
+	AUTO_FREE char *plain = NULL;
+	bool has_nul;
 
 	rest = skip_blanks(rest);
-	if (*rest != '[' || json_value_parse(&value, rest, strlen(rest), &not_json) < 0 ||
-	    json_value_type(value) != JSON_TYPE_ARRAY)
+	if (*rest != '[')
+		return 0;
+	plain = without_nul(rest, &has_nul);
+	if (json_value_parse(&value, plain, strlen(plain), &not_json) < 0 || json_value_type(value) != JSON_TYPE_ARRAY)
 		return 0;
 	for (size_t i = 0; i < json_value_count(value); i++) {
 		const char *text = json_value_text(json_value_at(value, i));
@@ -134,6 +158,7 @@ static int parse_json(struct instruction *instruction, const char *rest, struct 
 		text_list_add(&instruction->args, text);
 	}
 	instruction->json = true;
+	instruction->has_nul = has_nul;
 	return 1;
 }
 

@@ -423,6 +423,8 @@ BAD = [
     ("FROM\n", "FROM requires either one or three arguments"),
     ("FROM bb\nHEALTHCHECK MAYBE x\n", 'Unknown type "MAYBE" in HEALTHCHECK (try CMD)'),
     ("FROM bb\nADD https://example.invalid/x /x\n", "look up example.invalid: no such host"),
+    ('FROM bb\nCMD ["a\\u0000b"]\n', "an argument with a NUL byte in it"),
+    ('FROM bb\nONBUILD RUN ["a\\u0000b"]\n', "an argument with a NUL byte in it"),
     ("FROM bb\nUSER nosuchuser\nRUN true\n", "unable to find user nosuchuser"),
     ('FROM bb\nRUN ["/nosuch"]\n', "no such file or directory"),
     ("FROM bb\nCOPY Dockerfile /etc/passwd/x/\n", "is not a directory"),

@@ -14,6 +14,7 @@ static void test_dumps(void **state)
 		{ "RUN a \\\n  b \\  \n# no\n\n  c", "(run \"a   b   c\")\n" },
 		{ "RUN [\"a\", \"b c\"]", "(run \"a\" \"b c\")\n" },
 		{ "RUN [a]", "(run \"[a]\")\n" },
+		{ "CMD [\"\\u0000\\\\u0000\"]", "(cmd \"\\x00\\\\u0000\")\n" },
 		{ "ENV A=1 B=\"x y\" C=d\\ e",
 		  "(env \"A\" \"1\" \"=\" \"B\" \"\\\"x y\\\"\" \"=\" \"C\" \"d\\\\ e\" \"=\")\n" },
 		{ "ENV A 1 2  3", "(env \"A\" \"1 2  3\" \"\")\n" },
