@@ -120,26 +120,71 @@ static int make_cache(const char *path, const struct run_mount *mount, struct er
 	return 0;
 }
 
-static int prepare_cache(struct mounts *mounts, struct build *build, const struct run_mount *mount,
-			 struct container_create_request *request, struct error *err)
+/* <data root>/build-mounts/<digest of the id>, made; yours. NULL with err filled. */
+static char *cache_folder(const struct build *build, const char *id, struct error *err)
 {
 	AUTO_FREE char *caches = caches_folder(build->engine);
 	AUTO_FREE char *folder = NULL;
-	AUTO_FREE char *path = NULL;
 	char hex[DIGEST_TEXT_MAX];
 	struct digest name;
-	int number;
 	int r;
 
-	digest_of(&name, DIGEST_SHA256, mount->id, strlen(mount->id));
+	digest_of(&name, DIGEST_SHA256, id, strlen(id));
 	folder = path_join(caches, digest_hex(&name, hex));
 	r = mkdir_all(AT_FDCWD, folder, 0700);
-	if (r < 0)
-		return error_set_errno(err, ERR_INTERNAL, r, "make %s", folder);
-	number = lock_cache(mounts, folder, mount, build_cancel_fd(build), err);
-	if (number < 0)
-		return -1;
-	path = xasprintf("%s/%d", folder, number);
+	if (r < 0) {
+		error_set_errno(err, ERR_INTERNAL, r, "make %s", folder);
+		return NULL;
+	}
+	return take_ptr(folder);
+}
+
+/* The cache of the smallest id above `last` (NULL: any), as the one that shares least has it; NULL: there is none. */
+static const struct run_mount *next_cache(const struct exec_data *exec, const char *last)
+{
+	const struct run_mount *found = NULL;
+
+	for (size_t i = 0; i < exec->mount_count; i++) {
+		const struct run_mount *mount = &exec->mounts[i];
+		int order = found && mount->id ? strcmp(mount->id, found->id) : -1;
+
+		if (mount->kind != RUN_CACHE || (last && strcmp(mount->id, last) <= 0))
+			continue;
+		if (order < 0 || (order == 0 && mount->sharing > found->sharing))
+			found = mount;
+	}
+	return found;
+}
+
+/*
+ * Each id once, in one order for all steps: a cache that is mounted at two places would wait for itself, and two steps
+ * with the same two caches for each other.
+ */
+static int lock_caches(struct mounts *mounts, struct build *build, const struct exec_data *exec, struct error *err)
+{
+	const struct run_mount *mount = NULL;
+
+	while ((mount = next_cache(exec, mount ? mount->id : NULL))) {
+		AUTO_FREE char *folder = cache_folder(build, mount->id, err);
+		int number = folder ? lock_cache(mounts, folder, mount, build_cancel_fd(build), err) : -1;
+
+		if (number < 0)
+			return -1;
+		text_list_addf(&mounts->caches, "%s=%s/%d", mount->id, folder, number);
+	}
+	return 0;
+}
+
+static int prepare_cache(struct mounts *mounts, const struct run_mount *mount, struct container_create_request *request,
+			 struct error *err)
+{
+	AUTO_FREE char *prefix = xasprintf("%s=", mount->id);
+	const char *path = NULL;
+
+	for (size_t i = 0; !path && i < mounts->caches.count; i++)
+		path = text_after(mounts->caches.items[i], prefix);
+	if (!path)
+		return error_set(err, ERR_INTERNAL, "the cache %s is not locked", mount->id);
 	if (make_cache(path, mount, err) < 0)
 		return -1;
 	add_request(request, "bind", path, mount->target)->read_only = !mount->writable;
@@ -290,7 +335,7 @@ static int prepare(struct mounts *mounts, struct build *build, const struct run_
 	case RUN_BIND:
 		return prepare_bind(mounts, build, mount, request, err);
 	case RUN_CACHE:
-		return prepare_cache(mounts, build, mount, request, err);
+		return prepare_cache(mounts, mount, request, err);
 	case RUN_SECRET:
 		return prepare_secret(mounts, build, mount, folder, index, request, err);
 	case RUN_SSH:
@@ -306,6 +351,8 @@ int mounts_prepare(struct mounts *mounts, struct build *build, const struct exec
 		   struct container_create_request *request, struct error *err)
 {
 	mounts->store = build->store;
+	if (lock_caches(mounts, build, exec, err) < 0)
+		return -1;
 	for (size_t i = 0; i < exec->mount_count; i++)
 		if (prepare(mounts, build, &exec->mounts[i], folder, i, request, err) < 0)
 			return -1;
@@ -327,6 +374,7 @@ void mounts_fini(struct mounts *mounts)
 	for (size_t i = 0; i < mounts->lock_count; i++)
 		close(mounts->locks[i]);
 	free(mounts->locks);
+	text_list_fini(&mounts->caches);
 	text_list_fini(&mounts->snapshots);
 	text_list_fini(&mounts->secrets);
 	*mounts = (struct mounts){ 0 };

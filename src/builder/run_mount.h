@@ -26,7 +26,8 @@ struct mounts {
 	struct agent *agents;	    /* ssh; owned */
 	size_t agent_count;
 	size_t agent_capacity;
-	int *locks; /* of caches; owned */
+	struct text_list caches; /* ID=FOLDER, locked */
+	int *locks;		 /* of caches; owned */
 	size_t lock_count;
 	size_t lock_capacity;
 };

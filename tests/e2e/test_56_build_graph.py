@@ -250,6 +250,23 @@ def test_caches_that_are_not_shared(shared, context, tag, sharing):
     shared.kist("build", context(text))
 
 
+@pytest.mark.parametrize("sharing", ["locked", "private", "shared"])
+def test_one_cache_at_two_places(shared, context, tag, sharing):
+    mount = f"--mount=type=cache,id={tag},sharing={sharing},target="
+    run = shared.kist("build", context(f"FROM bg\nRUN {mount}/one {mount}/two echo {tag} > /one/x; cat /two/x\n"))
+    assert f"\n{tag}\n" in run.stdout
+
+
+def test_two_caches_in_either_order(shared, context, tag):
+    mounts = [f"--mount=type=cache,id={tag}-{n},sharing=locked,target=/{n}" for n in "xy"]
+    lines = []
+    for stage in range(6):
+        first, second = mounts if stage % 2 else reversed(mounts)
+        lines += [f"FROM bg AS s{stage}", f"RUN {first} {second} echo {tag} > /made{stage}"]
+    copies = [f"COPY --from=s{stage} /made{stage} /" for stage in range(6)]
+    shared.kist("build", context("\n".join([*lines, "FROM bg", *copies]) + "\n"))
+
+
 def test_a_step_without_memory(shared, context, tag):
     path = context(f"FROM bg\nRUN echo {tag}; tail /dev/zero\n")
     run = shared.kist("build", "--force-rm", "-m", "30m", path, check=False)
