@@ -249,6 +249,14 @@ int policy_check_volume_driver(const char *driver, struct error *err)
 	return refuse(err, "volumes of plugins");
 }
 
+/* Of a volume that is made with the container. */
+static int check_driver(const struct volume_driver_config *driver, struct error *err)
+{
+	if (driver->options.count)
+		return refuse(err, "volumes with driver options");
+	return policy_check_volume_driver(driver->name, err);
+}
+
 static int check_mounts(const struct policy *policy, const struct host_config *host, struct error *err)
 {
 	for (size_t i = 0; i < host->binds.count; i++) {
@@ -267,10 +275,7 @@ static int check_mounts(const struct policy *policy, const struct host_config *h
 		    policy_check_source(policy, text_or_empty(mount->source), err) < 0)
 			return -1;
 		if (text_equal(mount->type, "volume") && mount->volume && mount->volume->driver &&
-		    mount->volume->driver->options.count)
-			return refuse(err, "volumes with driver options");
-		if (text_equal(mount->type, "volume") && mount->volume && mount->volume->driver &&
-		    policy_check_volume_driver(mount->volume->driver->name, err) < 0)
+		    check_driver(mount->volume->driver, err) < 0)
 			return -1;
 	}
 	return host->volumes_from.count ? refuse(err, "the volumes of other containers") : 0;
