@@ -212,3 +212,61 @@ int referrers_note(const struct source *source, struct remote *remote, const str
 		return 0;
 	return note_in_tag(source, remote, &manifest, put, err);
 }
+
+/* ---- forget ---- */
+
+/* 1: the registry has the API. */
+static int has_api(const struct source *source, struct remote *remote, const char *subject, struct error *err)
+{
+	AUTO(remote_response_fini) struct remote_response response = { 0 };
+	AUTO_FREE char *path = xasprintf("%s/referrers/%s", source->repository, subject);
+
+	if (registry_send(
+		    &response, source->registry, remote,
+		    &(struct registry_call){ .path = path, .scope = source->scope, .body_limit = MANIFEST_SIZE_MAX },
+		    err) < 0)
+		return -1;
+	return response.status == 200 &&
+	       text_has_prefix(text_or_empty(remote_header(&response, "content-type")), MEDIA_OCI_INDEX);
+}
+
+static bool take_out(struct manifest *index, const char *digest)
+{
+	for (size_t i = 0; i < index->manifests.count; i++) {
+		if (!text_equal(index->manifests.items[i].digest, digest))
+			continue;
+		descriptor_fini(&index->manifests.items[i]);
+		memmove(&index->manifests.items[i], &index->manifests.items[i + 1],
+			(--index->manifests.count - i) * sizeof(index->manifests.items[0]));
+		return true;
+	}
+	return false;
+}
+
+int referrers_forget(const struct source *source, struct remote *remote, const struct referrers_put *gone,
+		     struct error *err)
+{
+	AUTO(error_clear) struct error unknown = { 0 };
+	AUTO(manifest_fini) struct manifest manifest = { 0 };
+	AUTO(manifest_fini) struct manifest index = { 0 };
+	AUTO_FREE char *before = NULL;
+	AUTO_FREE char *after = NULL;
+	const char *subject;
+	int r;
+
+	if (manifest_decode(&manifest, gone->text, strlen(gone->text), gone->media_type, &unknown) < 0 ||
+	    !manifest.subject || !digest_is_valid(manifest.subject->digest))
+		return 0;
+	subject = manifest.subject->digest;
+	r = has_api(source, remote, subject, err);
+	if (r != 0)
+		return r < 0 ? -1 : 0;
+	if (read_tag(&before, source, remote, subject, err) < 0)
+		return -1;
+	/* What is no index there is not ours to change. */
+	if (manifest_decode(&index, before, strlen(before), MEDIA_OCI_INDEX, &unknown) < 0 ||
+	    index.kind != MANIFEST_INDEX || !take_out(&index, gone->digest))
+		return 0;
+	after = manifest_encode_compact(&index);
+	return put_tag(source, remote, subject, after, gone->scope, err);
+}

@@ -23,3 +23,6 @@ struct referrers_put {
 /* After a manifest was pushed, with the registry's answer: if that did not note the subject, its tag does. */
 int referrers_note(const struct source *source, struct remote *remote, const struct referrers_put *put,
 		   const struct remote_response *answer, struct error *err);
+/* After a manifest was deleted: a registry without the API has the tag, and only we take it out of there. */
+int referrers_forget(const struct source *source, struct remote *remote, const struct referrers_put *gone,
+		     struct error *err);

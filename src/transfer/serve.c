@@ -229,7 +229,7 @@ static int do_put_manifest(struct job *job, struct error *err)
 			      &response, err);
 }
 
-static int do_delete(struct job *job, struct error *err)
+static int send_deletion(struct job *job, struct error *err)
 {
 	AUTO(remote_response_fini) struct remote_response response = { 0 };
 
@@ -242,6 +242,31 @@ static int do_delete(struct job *job, struct error *err)
 		return 0;
 	refusal_error(&response, NULL, err);
 	return error_prefix(err, "delete %s", job->ask.what);
+}
+
+/* A tag that goes leaves its manifest; with a manifest goes what was noted of its subject. */
+static int do_delete(struct job *job, struct error *err)
+{
+	const struct source *own = job->serve->own;
+	AUTO(remote_response_fini) struct remote_response manifest = { 0 };
+	AUTO(error_clear) struct error ignored = { 0 };
+	AUTO_FREE char *scope = source_scope(own, "pull,push");
+	AUTO_FREE char *type = NULL;
+	bool known = digest_is_valid(job->ask.what) &&
+		     document_request(&manifest, own, job->remote, "GET", job->ask.what, &ignored) == 0 &&
+		     manifest.status == 200;
+
+	if (send_deletion(job, err) < 0)
+		return -1;
+	if (!known)
+		return 0;
+	type = xstrdup(remote_header(&manifest, "content-type"));
+	return referrers_forget(own, job->remote,
+				&(struct referrers_put){ .text = buffer_text(&manifest.body),
+							 .media_type = type,
+							 .digest = job->ask.what,
+							 .scope = scope },
+				err);
 }
 
 /* ---- one question ---- */

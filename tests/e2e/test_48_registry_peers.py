@@ -148,6 +148,12 @@ def test_artifacts_and_referrers(kist, pushed, server, tmp_root):
     assert kist("image", "manifest", f"{pushed}:amd64").stdout == text
     tags = set(kist("image", "ls-tags", pushed).stdout.split())
     assert tags - {sha(text.encode()).replace(":", "-")} == {"amd64", "arm64", "note"}
+    # One that is deleted is listed no more, and can be pushed again.
+    kist("image", "copy", "-q", "oci:notes:n", f"docker://{pushed}:note")
+    kist("image", "delete", "--by-digest", f"{pushed}:note")
+    assert kist("image", "referrers", f"{pushed}:amd64").stdout == f"{digests['text/note']} text/note\n"
+    kist("image", "copy", "-q", "oci:notes:n", f"docker://{pushed}:note")
+    assert sorted(kist("image", "referrers", f"{pushed}:amd64").stdout.splitlines()) == sorted(found.splitlines())
     # With the image go those that speak of it, and those that speak of them.
     data = json.dumps({**note, "artifactType": "text/sign", "annotations": {}, "subject": dict(named, annotations={})}).encode()
     signed = layout.blob(data)
