@@ -105,13 +105,20 @@ static int make_and_name(struct digest *out_id, struct build *build, const struc
 	AUTO_FREE char *part = NULL;
 	int64_t started_ns = clock_wall_ns();
 	AUTO_FREE char *cache = wants_inline(build) ? inline_cache_encode(build) : NULL;
+	AUTO(reference_fini) struct reference name = { 0 };
+	bool is_named = tags && tags->count > 0;
+	/* The first name comes with the image: no prune finds it without one. */
 	const struct image_make make = { .cache = cache,
 					 .config = &config,
 					 .base = build->target->base_image,
 					 .annotations = annotations,
+					 .name = is_named ? &name : NULL,
 					 .lease = build->lease };
 	char hex[DIGEST_TEXT_MAX];
 
+	if (is_named && reference_parse(&name, tags->items[0], err) < 0)
+		return -1;
+	reference_default_tag(&name);
 	if (fill_config(&config, build, err) < 0)
 		return -1;
 	vertex_part(build, "exporting layers", started_ns, 0, false);

@@ -206,6 +206,28 @@ static int judge(struct run *run, int64_t code, struct error *err)
 	return exec_failed(run->build, run->node, err);
 }
 
+/* Programs of another machine need a handler in the kernel. */
+static int explain_start(const struct run *run, struct error *err)
+{
+	const struct platform *host = &run->build->stages.build_platform;
+	const struct platform *image = &run->build->stages.platform;
+	AUTO_FREE char *wanted = NULL;
+
+	if (!strstr(text_or_empty(err->message), "exec format error") ||
+	    text_equal(image->architecture, host->architecture))
+		return -1;
+	wanted = platform_format(image);
+	return error_prefix(err,
+			    "this machine (%s) has no handler for programs of %s: install one, as Debian's "
+			    "qemu-user-static with binfmt-support",
+			    host->architecture, wanted);
+}
+
+static int start(const struct run *run, int cancel_fd, struct error *err)
+{
+	return container_start(run->build->engine, run->id, cancel_fd, err) < 0 ? explain_start(run, err) : 0;
+}
+
 static int execute(struct run *run, struct error *err)
 {
 	const struct attach_options options = { .stdout_wanted = true, .stderr_wanted = true, .stream = true };
@@ -216,9 +238,8 @@ static int execute(struct run *run, struct error *err)
 	struct wait_result result = { 0 };
 
 	if (container_attach(&attach, engine, run->id, &options, err) < 0 ||
-	    container_wait_begin(&waiter, engine, run->id, WAIT_NEXT_EXIT, err) < 0 ||
-	    container_start(engine, run->id, cancel_fd, err) < 0 || follow(run, attach, err) < 0 ||
-	    container_wait_finish(&result, waiter, cancel_fd, err) < 0)
+	    container_wait_begin(&waiter, engine, run->id, WAIT_NEXT_EXIT, err) < 0 || start(run, cancel_fd, err) < 0 ||
+	    follow(run, attach, err) < 0 || container_wait_finish(&result, waiter, cancel_fd, err) < 0)
 		return -1;
 	free(result.error_message);
 	return judge(run, result.exit_code, err);

@@ -349,6 +349,17 @@ static int record_and_name(struct store *store, const struct digest *id, const s
 	return transaction_commit(transaction, err);
 }
 
+/* Written only if it means another image yet: what is built again and again is named already. */
+static int set_name(struct store *store, const struct reference *name, const struct digest *id, struct error *err)
+{
+	struct digest there;
+	int r = image_name_find(&there, store, name, err);
+
+	if (r < 0 || (r > 0 && digest_equal(&there, id)))
+		return r < 0 ? -1 : 0;
+	return image_name_set(store, name, id, NULL, err);
+}
+
 int image_make(struct digest *out_id, struct engine *engine, const struct image_make *options, struct error *err)
 {
 	AUTO(image_layers_fini) struct image_layers_new layers = { 0 };
@@ -367,7 +378,7 @@ int image_make(struct digest *out_id, struct engine *engine, const struct image_
 		return -1;
 	/* Annotations are no part of an image's id. */
 	if (r > 0 && !(options->annotations && options->annotations->count > 0))
-		return options->name ? image_name_set(store, options->name, out_id, NULL, err) : 0;
+		return options->name ? set_name(store, options->name, out_id, err) : 0;
 	if (put_leased(out_id, engine, options->lease, config, err) < 0 ||
 	    put_manifest(&manifest, engine, options, out_id, strlen(config), err) < 0)
 		return -1;

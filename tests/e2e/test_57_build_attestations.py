@@ -209,6 +209,22 @@ def test_platforms(own, registry, tmp_path):
     assert not (tmp_path / "x").exists()
 
 
+def test_programs_of_another_machine(own, tmp_path):
+    """Where nothing runs them, the error says what would."""
+    machine, name = (0x3E, "amd64") if os.uname().machine == "aarch64" else (0x16, "s390x")
+    elf = bytearray(b"\x7fELF\x02\x02\x01" + bytes(57)) if name == "s390x" else bytearray(b"\x7fELF\x02\x01\x01" + bytes(57))
+    order = "big" if name == "s390x" else "little"
+    elf[16:18], elf[18:20] = (2).to_bytes(2, order), machine.to_bytes(2, order)
+    (tmp_path / "program").write_bytes(elf)
+    (tmp_path / "program").chmod(0o755)
+    (tmp_path / "Dockerfile").write_text('FROM scratch\nCOPY program /program\nRUN ["/program"]\n')
+    failed = own.kist("build", "--platform", "linux/" + name, tmp_path, check=False)
+    if os.path.exists("/proc/sys/fs/binfmt_misc/qemu-" + name):
+        pytest.skip("this machine runs them")
+    assert failed.returncode != 0
+    assert f"has no handler for programs of linux/{name}" in failed.stderr and "qemu-user-static" in failed.stderr
+
+
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
 def test_layers_in_other_forms(own, context, tmp_path, compression):
     level = ",compression-level=19" if compression == "zstd" else ""
