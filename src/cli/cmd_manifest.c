@@ -93,6 +93,7 @@ const struct command command_manifest_annotate = LIST_COMMAND(
 
 static const struct option_spec inspect_options[] = {
 	INSECURE_OPTION,
+	OPTION_FLAG("verbose", 'v', struct tool_options, verbose, "Each image with its own manifest"),
 	OPTION_END,
 };
 

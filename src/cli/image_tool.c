@@ -121,6 +121,7 @@ static char *encode_request(struct image_request *request, const struct tool_opt
 	whole.user = borrow(options->user);
 	whole.workdir = borrow(options->workdir);
 	whole.force = options->force;
+	whole.verbose = options->verbose;
 	whole.arch = borrow(options->arch);
 	whole.os = borrow(options->os);
 	whole.variant = borrow(options->variant);

@@ -29,6 +29,7 @@ struct tool_options {
 	bool config;
 	bool by_digest;
 	bool force;
+	bool verbose;
 	bool clear_entrypoint;
 	bool clear_cmd;
 	const char *platform;

@@ -30,5 +30,8 @@ image_job job_validate;
 /* An operand as a place to read, or to write. */
 int job_source(struct place **out_place, const struct image_request *request, const char *name, struct error *err);
 int job_destination(struct place **out_place, const struct image_request *request, const char *name, struct error *err);
+/* The platform of an image's manifest, from its config; none if that is no image's. */
+int job_fill_platform(struct descriptor *descriptor, struct place *place, const struct document *document,
+		      struct error *err);
 /* The image config of a manifest, decoded and as text (yours). */
 int job_load_config(struct place *place, const struct manifest *manifest, char **out_text, struct error *err);

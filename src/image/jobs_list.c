@@ -17,6 +17,7 @@
 #include "image/copy.h"
 #include "image/jobs.h"
 #include "image/place_registry.h"
+#include "image/show_whole.h"
 #include "oci/image_config.h"
 #include "oci/reference.h"
 
@@ -91,8 +92,8 @@ static int save(const struct list *list, const struct image_request *request, st
 
 /* ---- create ---- */
 
-static int fill_platform(struct list_entry *entry, struct place *place, const struct document *document,
-			 struct error *err)
+int job_fill_platform(struct descriptor *descriptor, struct place *place, const struct document *document,
+		      struct error *err)
 {
 	AUTO(manifest_fini) struct manifest manifest = { 0 };
 	AUTO(image_config_fini) struct image_config config = { 0 };
@@ -105,8 +106,8 @@ static int fill_platform(struct list_entry *entry, struct place *place, const st
 		return 0;
 	if (image_config_decode(&config, text, strlen(text), err) < 0)
 		return -1;
-	entry->descriptor.platform = xcalloc(1, sizeof(*entry->descriptor.platform));
-	image_config_platform(&config, entry->descriptor.platform);
+	descriptor->platform = xcalloc(1, sizeof(*descriptor->platform));
+	image_config_platform(&config, descriptor->platform);
 	return 0;
 }
 
@@ -127,7 +128,7 @@ static int add_image(struct list *list, const struct image_request *request, con
 	entry->descriptor = (struct descriptor){ .media_type = xstrdup(document.media_type),
 						 .digest = xstrdup(document.digest),
 						 .size = document.size };
-	return fill_platform(entry, place, &document, err);
+	return job_fill_platform(&entry->descriptor, place, &document, err);
 }
 
 /* The same name, however it was typed. */
@@ -240,6 +241,22 @@ static void make_index(struct manifest *out_index, const struct list *list)
 				&list->entries.items[i].descriptor);
 }
 
+static int show_whole(const struct image_request *request, const struct list *list, struct error *err)
+{
+	AUTO(shown_images_fini) struct shown_images images = { .is_list = list != NULL };
+	size_t count = list ? list->entries.count : 1;
+
+	for (size_t i = 0; i < count; i++) {
+		const char *name = list ? list->entries.items[i].reference : request->operands.items[0];
+		AUTO(place_freep) struct place *place = NULL;
+
+		if (job_source(&place, request, name, err) < 0 ||
+		    shown_images_add(&images, place, name, list ? &list->entries.items[i].descriptor : NULL, err) < 0)
+			return -1;
+	}
+	return shown_images_print(&images, err);
+}
+
 int job_manifest_inspect(const struct image_request *request, struct error *err)
 {
 	AUTO(list_fini) struct list list = { 0 };
@@ -251,6 +268,8 @@ int job_manifest_inspect(const struct image_request *request, struct error *err)
 
 	if (r < 0)
 		return -1;
+	if (request->verbose)
+		return show_whole(request, r > 0 ? &list : NULL, err);
 	if (r > 0) {
 		make_index(&index, &list);
 	} else if (job_source(&place, request, request->operands.items[0], err) < 0 ||

@@ -32,6 +32,7 @@ const struct json_field image_request_fields[] = {
 	JSON_BOOL("raw", struct image_request, raw, JSON_OMIT_EMPTY),
 	JSON_BOOL("config", struct image_request, config, JSON_OMIT_EMPTY),
 	JSON_BOOL("force", struct image_request, force, JSON_OMIT_EMPTY),
+	JSON_BOOL("verbose", struct image_request, verbose, JSON_OMIT_EMPTY),
 	JSON_BOOL("byDigest", struct image_request, by_digest, JSON_OMIT_EMPTY),
 	JSON_TEXT("platform", struct image_request, platform, JSON_OMIT_EMPTY),
 	JSON_TEXT("format", struct image_request, format, JSON_OMIT_EMPTY),

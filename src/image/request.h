@@ -38,6 +38,7 @@ struct image_request {
 	bool raw;
 	bool config;
 	bool force;
+	bool verbose;	/* manifest inspect */
 	bool by_digest; /* delete: with all its tags */
 	char *platform;
 	char *format; /* "oci", "v2s2" */

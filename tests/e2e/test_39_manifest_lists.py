@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lists of images for several platforms: kist manifest, and docker manifest, against kist-registry."""
+import base64
 import json
 import os
 import subprocess
 
 import pytest
 
-from lib import images
+from lib import docker_cli, images
 from lib.kist_registry import KistRegistry
 
 
@@ -55,6 +56,11 @@ def test_create_annotate_push(run, pushed, server):
     local = json.loads(run("kist", "manifest", "inspect", name).stdout)
     assert [m["platform"]["architecture"] for m in local["manifests"]] == ["amd64", "arm64"]
     assert local["manifests"][1]["platform"]["variant"] == "v8" and local["manifests"][1]["platform"]["os.version"] == "6"
+    whole = json.loads(run("kist", "manifest", "inspect", "-v", name).stdout)
+    assert [one["Descriptor"]["platform"] for one in whole] == [m["platform"] for m in local["manifests"]]
+    assert [one["Ref"] for one in whole] == parts
+    for one in whole:
+        assert json.loads(base64.b64decode(one["Raw"])) == one["OCIManifest"]
     run("kist", "manifest", "create", "--amend", name, parts[0])
     digest = run("kist", "manifest", "push", "--purge", name).stdout.strip()
     remote = json.loads(run("kist", "image", "manifest", name).stdout)
@@ -87,6 +93,14 @@ def test_the_stock_command_line(run, pushed, server):
     theirs = json.loads(run("docker", "manifest", "inspect", "--insecure", name).stdout)
     ours = json.loads(run("kist", "manifest", "inspect", name).stdout)
     assert [m["digest"] for m in theirs["manifests"]] == [m["digest"] for m in ours["manifests"]]
+    run("docker", "manifest", "rm", name)
+    for what in (name, parts[0]):
+        theirs = run("docker", "manifest", "inspect", "--insecure", "-v", what).stdout
+        ours = run("kist", "manifest", "inspect", "--verbose", what).stdout
+        if docker_cli.IS_28:
+            assert json.loads(theirs) == json.loads(ours)
+        else:
+            assert ours.count('"Ref"') == theirs.count('"Ref"')
     assert "PASS" in run("kist", "image", "validate", name).stdout
 
 
