@@ -187,6 +187,8 @@ static void explain_state(const struct json_value *container)
 
 /* ---- its last words ---- */
 
+#define REFUSED "Operation not permitted"
+
 static void print_frames(const char *data, size_t size, bool framed)
 {
 	while (framed && size >= MUX_HEADER) {
@@ -223,6 +225,10 @@ static int print_log(struct client *client, const char *name, bool tty, struct e
 	}
 	printf("The last it said:\n");
 	print_frames((const char *)log.data, log.size, !tty);
+	/* Most profiles do not kill: the call fails, and the program says so. */
+	if (memmem(log.data, log.size, REFUSED, strlen(REFUSED)))
+		printf("The kernel refused it something: a system call that its seccomp profile denies (try "
+		       "`--security-opt seccomp=unconfined`), or for which it lacks a capability (`--cap-add`).\n");
 	return 0;
 }
 

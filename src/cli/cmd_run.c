@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/container_options.h"
+#include "cli/hint.h"
 #include "cli/terminal.h"
 #include "oci/reference.h"
 
@@ -139,6 +140,7 @@ static int fail_run(const struct cli *cli, int code, struct error *err)
 {
 	fflush(stdout);
 	fprintf(stderr, "%s: %s\n\nRun '%s --help' for more information\n", cli->program, err->message, cli->invoked);
+	hint_print(err->message);
 	return code;
 }
 

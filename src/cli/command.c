@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/command.h"
+#include "cli/hint.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -90,6 +91,7 @@ void cli_report(int *exit_code, struct error *err)
 {
 	fflush(stdout);
 	fprintf(stderr, "%s\n", err->message);
+	hint_print(err->message);
 	error_clear(err);
 	*exit_code = 1;
 }

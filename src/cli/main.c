@@ -15,6 +15,7 @@
 #include "base/path.h"
 #include "cli/command.h"
 #include "cli/help.h"
+#include "cli/hint.h"
 #include "cli/plugins.h"
 
 struct globals {
@@ -123,10 +124,11 @@ static int print_failure(const struct cli *cli, const struct command *command, s
 	if (command->failure) {
 		fprintf(stderr, "%s: %s\n\nRun '%s --help' for more information\n", cli->program, err->message,
 			cli->invoked);
-		return command->failure;
+	} else {
+		fprintf(stderr, "%s\n", err->message);
 	}
-	fprintf(stderr, "%s\n", err->message);
-	return 1;
+	hint_print(err->message);
+	return command->failure ? command->failure : 1;
 }
 
 /* Exit code of bad usage, as docker's: 125 for unknown flags, 1 for operands. */
@@ -137,6 +139,7 @@ static int print_usage_error(const struct cli *cli, const struct command *comman
 	fprintf(stderr, "%s%s%s\n\nUsage:  %s%s%s\n\n%s '%s --help' for more information\n",
 		code == 1 ? cli->program : "", code == 1 ? ": " : "", err->message, cli->invoked,
 		*command->usage ? " " : "", command->usage, verb, cli->invoked);
+	hint_print_flag(err->message, command->options);
 	return code;
 }
 

@@ -37,6 +37,20 @@ def test_explain_an_end(shared, options, command, words):
         shared.docker("rm", "-f", "ex")
 
 
+@pytest.mark.parametrize("action,words", [("SCMP_ACT_KILL_PROCESS", "that its seccomp profile forbids (SIGSYS)"), ("SCMP_ACT_ERRNO", "that its seccomp profile denies")])
+def test_explain_a_denied_system_call(shared, tmp_path, action, words):
+    profile = tmp_path / "profile.json"
+    calls = [{"names": ["mkdir", "mkdirat"], "action": action}]
+    profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": calls}))
+    name = f"denied-{uuid.uuid4().hex[:8]}"
+    shared.docker("run", "--name", name, "--security-opt", f"seccomp={profile}", "busybox", "mkdir", "/x", check=False)
+    try:
+        said = shared.kist("explain", name).stdout
+        assert words in said, said
+    finally:
+        shared.docker("rm", "-f", name)
+
+
 def test_explain_other_states(shared):
     shared.docker("create", "--name", "st", "--health-cmd", "echo sick; false", "--health-interval", "100ms", "--health-retries", "1", "busybox", "sleep", "1000")
     try:
@@ -121,7 +135,7 @@ def test_what_kist_has_not_is_said(shared, method, path, words):
     connection.close()
 
 
-def on_terminal(shared, *args, stdout=False, **environment):
+def on_terminal(shared, *args, stdout=False, code=0, **environment):
     """What kist writes to a terminal on stderr, or on stdout (the other one is a pipe)."""
     main, side = pty.openpty()
     streams = {"stdout": side, "stderr": subprocess.STDOUT} if stdout else {"stdout": subprocess.PIPE, "stderr": side}
@@ -134,7 +148,7 @@ def on_terminal(shared, *args, stdout=False, **environment):
     os.close(main)
     if run.stdout:
         run.stdout.read()
-    assert run.wait(120) == 0, shown
+    assert run.wait(120) == code, shown
     return shown.decode()
 
 
@@ -163,6 +177,25 @@ def test_progress_on_a_terminal_only(shared, tmp_path):
     assert (tmp_path / "back").read_bytes() == (tmp_path / "big").read_bytes()
     shared.kist("rm", name)
     shared.kist("rmi", image)
+
+
+@pytest.mark.parametrize(
+    "command,code,words",
+    [
+        ("exec nosuch true", 1, "'kist ps -a' lists"),
+        ("run --nmae x busybox true", 125, "did you mean --name?"),
+        ("run --network nosuch busybox true", 125, "'kist network create NAME'"),
+        ("run --rm busybox nosuch", 127, "is that the command's name"),
+        ("rmi nosuch", 1, "'kist images' lists"),
+        ("cp a b", 1, "CONTAINER:PATH"),
+        ("ps --filter foo=bar", 1, "containers have ancestor"),
+    ],
+)
+def test_errors_say_what_to_do_next(shared, command, code, words):
+    """To people; scripts get docker's words and nothing else."""
+    assert words in on_terminal(shared, *command.split(), code=code)
+    refused = shared.kist(*command.split(), check=False)
+    assert refused.returncode == code and "Hint" not in refused.stderr
 
 
 def test_colours_on_a_terminal_only(shared):
