@@ -28,6 +28,7 @@ def server(session_root, busybox_rootfs, program):
     wrapper.write_text(f'#!/bin/sh\necho "$@" >>{calls}\nshift\nexec {paths[BINARIES[0]]} "$@"\n')
     wrapper.chmod(0o755)
     runtimes = {f"a-{name}": {"path": path} for name, path in paths.items()}
+    runtimes |= {"typed": {"runtimeType": "io.containerd.runc.v2", "options": {"BinaryName": paths[BINARIES[0]], "SystemdCgroup": False}}}
     runtimes |= {"logged": {"path": str(wrapper), "runtimeArgs": ["--first"]}, "lost": {"path": "/no/such/runtime"}}
     config = root / "daemon.json"
     config.write_text(json.dumps({"runtimes": runtimes}))
@@ -39,6 +40,11 @@ def server(session_root, busybox_rootfs, program):
     daemon.calls, daemon.names = calls, [name for name in runtimes if name not in ("lost", "logged")]
     yield daemon
     daemon.finish()
+
+
+def test_a_type_that_kist_shim_is(server):
+    assert server.docker("run", "--rm", "--runtime", "typed", "bb", "echo", "typed").stdout == "typed\n"
+    assert server.docker("run", "--rm", "--runtime", "io.containerd.runc.v2", "bb", "echo", "own").stdout == "own\n"
 
 
 def mounts_of(server, identity):
