@@ -41,6 +41,7 @@ struct daemon_flags {
 	const char *log_driver;
 	const char *userns_remap;
 	struct text_list cdi_folders;
+	struct text_list storage_options;
 	const char *log_level;
 	const char *log_format;
 	const char *tls_authorities;
@@ -167,6 +168,7 @@ static const struct option_spec flag_table[] = {
 	OPTION_LIST("peer", 0, T, peers, "[https://]host:port", "Ask this kistd --serve for layers before any registry"),
 	OPTION_OPT_I64("shutdown-timeout", 0, T, shutdown_timeout_s, "Seconds that requests get to end at a shutdown (default 15)"),
 	OPTION_TEXT("socket-policy", 0, T, socket_policy, "file", "What clients of each socket may ask for"),
+	OPTION_LIST("storage-opt", 0, T, storage_options, "list", "overlay2.size=10G: what a container's own files may take, if it does not say (by project quotas of the file system)"),
 	OPTION_TEXT("storage-driver", 's', T, storage_driver, "string", "How images are kept: overlay2, erofs or copy (default: as before, else overlay2 where it can be had)"),
 	OPTION_OPT_BOOL("tls", 0, T, tls, "Speak TLS on tcp:// sockets; implied by --tlsverify; --tls=false: plain, to everybody"),
 	OPTION_TEXT("tlscacert", 0, T, tls_authorities, "path", "Trust client certificates signed by these (default \"" TLS_FOLDER "/ca.pem\")"),
@@ -242,6 +244,7 @@ static const struct json_field config_fields[] = {
 	JSON_OBJECT("image-gc", T, image_gc, daemon_image_gc_fields, 0),
 	JSON_TEXT("exec-root", T, exec_root, 0),
 	JSON_TEXT("storage-driver", T, storage_driver, 0),
+	JSON_TEXT_LIST("storage-opts", T, storage_options, 0),
 	JSON_TEXT("group", T, group, 0),
 	JSON_TEXT_LIST("hosts", T, hosts, 0),
 	JSON_TEXT("cni-bin-dir", T, cni_plugin_dirs, 0),
@@ -537,6 +540,7 @@ static int merge(struct daemon_config *config, const struct daemon_flags *flags,
 	merge_text(&config->cni_config_dir, flags->cni_config_dir, "cni-conf-dir", &conflicts);
 	merge_text(&config->firewall_table, flags->firewall_table, "firewall-table", &conflicts);
 	merge_text(&config->default_shm_size, flags->default_shm_size, "default-shm-size", &conflicts);
+	merge_list(&config->storage_options, &flags->storage_options, "storage-opts", &conflicts);
 	merge_list(&config->cdi_folders, &flags->cdi_folders, "cdi-spec-dirs", &conflicts);
 	merge_text(&config->userns_remap, flags->userns_remap, "userns-remap", &conflicts);
 	merge_text(&config->log_driver, flags->log_driver, "log-driver", &conflicts);
@@ -697,11 +701,31 @@ static int check_ranges(const struct daemon_config *config, struct error *err)
 	return check_range(config->mtu, 68, 65535, "mtu", err);
 }
 
+int daemon_config_storage_size(int64_t *out_bytes, const struct daemon_config *config, struct error *err)
+{
+	*out_bytes = 0;
+	for (size_t i = 0; i < config->storage_options.count; i++) {
+		const char *option = config->storage_options.items[i];
+		const char *size = text_after(option, "overlay2.size=");
+
+		if (!strchr(option, '='))
+			return error_set(err, ERR_INVALID, "unable to parse storage-opt \"%s\": key=value is wanted",
+					 option);
+		if (!size)
+			return error_set(err, ERR_INVALID, "overlay2: unknown option %.*s", (int)strcspn(option, "="),
+					 option);
+		if (text_parse_size(out_bytes, size) < 0 || *out_bytes < 0)
+			return error_set(err, ERR_INVALID, "storage-opt %s: invalid size: '%s'", option, size);
+	}
+	return 0;
+}
+
 static int check_words(const struct daemon_config *config, struct error *err)
 {
 	const char *cgroupns = config->cgroupns_mode;
 	const char *ipc = config->ipc_mode;
 	enum store_driver driver;
+	int64_t storage_size;
 
 	if (cgroupns && !text_equal(cgroupns, "host") && !text_equal(cgroupns, "private"))
 		return error_set(err, ERR_INVALID,
@@ -714,6 +738,8 @@ static int check_words(const struct daemon_config *config, struct error *err)
 				 "\"private\"",
 				 ipc);
 	if (config->storage_driver && store_driver_parse(&driver, config->storage_driver, err) < 0)
+		return -1;
+	if (daemon_config_storage_size(&storage_size, config, err) < 0)
 		return -1;
 	for (size_t i = 0; i < config->labels.count; i++)
 		if (!strchr(config->labels.items[i], '='))
@@ -766,6 +792,7 @@ static void flags_fini(struct daemon_flags *flags)
 	text_list_fini(&flags->hosts);
 	text_list_fini(&flags->log_options);
 	text_list_fini(&flags->cdi_folders);
+	text_list_fini(&flags->storage_options);
 	text_list_fini(&flags->insecure_registries);
 	text_list_fini(&flags->address_pools);
 	text_list_fini(&flags->registry_mirrors);

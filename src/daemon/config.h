@@ -79,6 +79,7 @@ struct daemon_config {
 	char *data_root;
 	char *exec_root;
 	char *storage_driver;
+	struct text_list storage_options; /* storage-opts */
 	struct text_list hosts;
 	char *pidfile;
 	char *group;
@@ -162,6 +163,8 @@ int daemon_config_load(struct daemon_config *out_config, enum config_action *out
 bool daemon_config_is_dockerd(const char *program);
 void daemon_config_fini(struct daemon_config *config);
 enum log_level daemon_config_log_level(const struct daemon_config *config);
+/* overlay2.size of storage-opts; 0: no limit. */
+int daemon_config_storage_size(int64_t *out_bytes, const struct daemon_config *config, struct error *err);
 int64_t daemon_config_shm_size(const struct daemon_config *config);
 /* A tcp:// address that only this machine reaches. */
 bool daemon_config_is_loopback(const char *address);

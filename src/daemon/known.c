@@ -38,7 +38,6 @@ const struct known_option known_options[] = {
 	{ "rootless", "rootless", true, "false", "kistd runs as root" },
 	{ "seccomp-profile", "seccomp-profile", false, "builtin", "the profile is built in; --security-opt seccomp=FILE gives one container another" },
 	{ "selinux-enabled", "selinux-enabled", true, "false", "containers are not labelled for SELinux" },
-	{ "storage-opt", "storage-opts", false, "[]", "the store has no options" },
 	{ "swarm-default-advertise-addr", "swarm-default-advertise-addr", false, NULL, NO_SWARM },
 	{ "userland-proxy", "userland-proxy", true, "true|false", "" },
 	{ "userland-proxy-path", "userland-proxy-path", false, "*", "published ports need no process" },

@@ -233,6 +233,8 @@ static int open_engine(struct daemon *daemon, struct error *err)
 	options.data_root = config->data_root;
 	options.exec_root = config->exec_root;
 	options.storage_driver = config->storage_driver;
+	if (daemon_config_storage_size(&options.storage_size_bytes, config, err) < 0)
+		return -1;
 	options.bridge = config->bridge;
 	options.nft_table = config->firewall_table;
 	options.cgroup_parent = config->cgroup_parent;

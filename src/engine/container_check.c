@@ -60,8 +60,6 @@ static int check_memory(struct host_config *host, struct error *err)
 		return invalid(err, "Minimum memory reservation allowed is 6MB");
 	if (host->memory > 0 && host->memory_reservation > 0 && host->memory < host->memory_reservation)
 		return invalid(err, "Minimum memory limit can not be less than memory reservation limit, see usage");
-	if (host->kernel_memory > 0)
-		return unsupported(err, "kernel memory limit");
 	if (check_memory_swap(host, err) < 0)
 		return -1;
 	/* As much swap again as memory, unless said otherwise. */
@@ -262,11 +260,27 @@ static int check_logging(struct host_config *host, struct error *err)
 	return log_config_check(&host->log_config, err);
 }
 
+int container_storage_size(int64_t *out_bytes, const struct host_config *host, struct error *err)
+{
+	*out_bytes = 0;
+	for (size_t i = 0; i < host->storage_opt.count; i++) {
+		const struct text_pair *option = &host->storage_opt.items[i];
+
+		if (!text_equal_ignoring_case(option->key, "size"))
+			return error_set(err, ERR_INVALID, "unknown option %s", option->key);
+		if (text_parse_size(out_bytes, text_or_empty(option->value)) < 0 || *out_bytes < 0)
+			return error_set(err, ERR_INVALID, "invalid size: '%s'", text_or_empty(option->value));
+	}
+	return 0;
+}
+
 /* What is accepted by dockerd but would change nothing here is refused, not ignored. */
 static int check_unsupported(const struct container_config *config, const struct host_config *host, struct error *err)
 {
-	if (host->storage_opt.count)
-		return unsupported(err, "--storage-opt");
+	int64_t size;
+
+	if (container_storage_size(&size, host, err) < 0)
+		return -1;
 	if (!text_empty(host->cgroup))
 		return unsupported(err, "HostConfig.Cgroup");
 	if (!text_empty(host->isolation) && !text_equal(host->isolation, "default"))
@@ -382,6 +396,12 @@ int container_check_resources(struct host_config *host, struct error *err)
 int container_check(struct container_config *config, struct host_config *host, struct text_list *warnings,
 		    struct error *err)
 {
+	/* Gone from kernels since 5.4; dockerd drops it too. */
+	if (host->kernel_memory > 0)
+		text_list_add(warnings,
+			      "Your kernel does not support kernel memory limit capabilities or the cgroup is "
+			      "not mounted. Limitation discarded.");
+	host->kernel_memory = 0;
 	if (check_all(config, host, err) < 0)
 		return -1;
 	if (text_empty(host->restart_policy.name))

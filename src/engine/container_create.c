@@ -148,6 +148,19 @@ static int fill_volumes(struct container *container, const struct digest *chain_
 	return r;
 }
 
+/* The engine's own limit is for containers, not for what a build leaves as layers. */
+static int limit_storage(struct container *container, struct error *err)
+{
+	struct engine *engine = container->engine;
+	int64_t size;
+
+	if (container_storage_size(&size, &container->document.host, err) < 0)
+		return -1;
+	if (size == 0 && !container->document.build_step)
+		size = engine->storage_size_bytes;
+	return size > 0 ? snapshot_limit(engine->store, container->id, (uint64_t)size, err) : 0;
+}
+
 /* Everything with an effect, each step undone if a later one fails. */
 static int build(struct container *container, const struct image_ready *image, const struct text_list *bind_sources,
 		 struct error *err)
@@ -170,6 +183,8 @@ static int build(struct container *container, const struct image_ready *image, c
 		return -1;
 	rollback_add(&undo, undo_snapshot, container);
 	fault_point("kistd create: snapshot made");
+	if (limit_storage(container, err) < 0)
+		return -1;
 	r = mkdir_all(AT_FDCWD, folder, 0710);
 	if (r < 0)
 		return error_set_errno(err, ERR_INTERNAL, r, "create container: %s", folder);

@@ -132,6 +132,7 @@ static struct engine *engine_new(const struct engine_options *options)
 	engine->shm_size_bytes = options->shm_size_bytes ? options->shm_size_bytes : SHM_SIZE;
 	engine->stop_timeout_s = options->stop_timeout_s ? options->stop_timeout_s : STOP_TIMEOUT_S;
 	engine->pids_limit = options->pids_limit;
+	engine->storage_size_bytes = options->storage_size_bytes;
 	engine->log = options->log;
 	engine->settings = options->settings ? options->settings : &no_settings;
 	if (options->default_bridge)
@@ -162,6 +163,13 @@ static struct engine *engine_new(const struct engine_options *options)
 	map_init(&engine->by_name, NULL);
 	map_init(&engine->execs, NULL);
 	return engine;
+}
+
+static int check_storage_size(struct engine *engine, struct error *err)
+{
+	if (engine->storage_size_bytes == 0 || snapshot_limit_check(engine->store, err) == 0)
+		return 0;
+	return error_prefix(err, "storage option overlay2.size not supported");
 }
 
 static int make_folders(const struct engine *engine, struct error *err)
@@ -538,8 +546,8 @@ int engine_open(struct engine **out_engine, const struct engine_options *options
 		return error_set_errno(err, ERR_INTERNAL, errno, "open engine: eventfd");
 	if (user_namespace_remap(&engine->remap, options->userns_remap, err) < 0 || make_folders(engine, err) < 0 ||
 	    store_open(&engine->store, engine->data_root, options->storage_driver, err) < 0 ||
-	    engine_migrate(engine, err) < 0 || load_ids(engine, err) < 0 || open_network(engine, options, err) < 0 ||
-	    recover(engine, err) < 0)
+	    check_storage_size(engine, err) < 0 || engine_migrate(engine, err) < 0 || load_ids(engine, err) < 0 ||
+	    open_network(engine, options, err) < 0 || recover(engine, err) < 0)
 		return -1;
 	if (engine->log)
 		warn_of_lacks(engine);

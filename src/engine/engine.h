@@ -49,6 +49,7 @@ struct engine_options {
 	int64_t shm_size_bytes;			     /* 0: 64 MiB */
 	int64_t stop_timeout_s;			     /* 0: 10 */
 	int64_t pids_limit;			     /* 0: none */
+	int64_t storage_size_bytes;		     /* of a container's own files, if it says nothing; 0: no limit */
 	const char *userns_remap;		     /* "default", "user[:group]"; NULL: none */
 	const struct text_list *cdi_folders;	     /* borrowed; NULL or empty: /etc/cdi, /var/run/cdi */
 	const char *log_driver;			     /* of containers that name none; NULL: json-file */

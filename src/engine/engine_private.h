@@ -45,6 +45,7 @@ struct engine {
 	struct text_map log_options;
 	int64_t shm_size_bytes;
 	int64_t stop_timeout_s;
+	int64_t storage_size_bytes; /* of containers that say nothing; 0: no limit */
 	int64_t pids_limit;
 	const struct log *log;			/* borrowed */
 	const struct engine_settings *settings; /* borrowed; atomic: engine_settings() */
@@ -195,6 +196,8 @@ void container_merge_image(struct container_config *config, const struct image_r
 /* Everything that can be judged without looking at other objects. Adds warnings; fills defaults. */
 int container_check(struct container_config *config, struct host_config *host, struct text_list *warnings,
 		    struct error *err);
+/* --storage-opt size: 0 if there is none. */
+int container_storage_size(int64_t *out_bytes, const struct host_config *host, struct error *err);
 /* The part of it that an update may change. */
 int container_check_resources(struct host_config *host, struct error *err);
 /* Binds, Mounts, Tmpfs, volumes-from and image volumes to document->mounts; makes volumes. */

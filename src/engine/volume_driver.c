@@ -233,7 +233,8 @@ void volume_drivers_add(struct volume_list *list, struct engine *engine, const s
 		}
 	}
 	volume_surveys_fini(surveys, names.count);
-	qsort(list->volumes.items, list->volumes.count, sizeof(struct volume), compare_volumes);
+	if (list->volumes.count > 1)
+		qsort(list->volumes.items, list->volumes.count, sizeof(struct volume), compare_volumes);
 }
 
 void volume_drivers(struct text_list *out_names, struct engine *engine)

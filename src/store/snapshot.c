@@ -11,14 +11,20 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/path.h"
+#include "base/random.h"
 #include "store/disk.h"
+#include "store/driver.h"
 #include "store/files.h"
 #include "store/layer.h"
 #include "store/store_internal.h"
+#include "sys/project_quota.h"
 
 /* Beside the files of a snapshot that is a copy. */
 #define MARK "/whole"
 #define MARK_MAX 32
+/* Projects of ours are from here to twice that: others number theirs from 1. */
+#define PROJECT_FIRST (UINT32_C(1) << 30)
+#define PROJECT_TRIES 100
 
 struct snapshot {
 	struct digest chain_id;
@@ -187,6 +193,98 @@ int snapshot_hold(struct store *store, const char *key, const struct digest *cha
 	return create(store, key, chain_id, true, err);
 }
 
+/* ---- limit ---- */
+
+static int refuse_limit(struct store *store, int errnum, struct error *err)
+{
+	bool overlays;
+	const char *why = errnum == -ENOSYS  ? "this kernel has no quotas"
+			  : errnum == -ESRCH ? "it is not mounted with prjquota"
+					     : "it has no project quotas";
+
+	return error_set(
+		err, ERR_UNSUPPORTED,
+		"--storage-opt is supported only for overlay over xfs or ext4 with 'pquota' mount option: %s is on "
+		"%s, and %s",
+		store_root(store), store_driver_file_system(&overlays, store_root_fd(store)), why);
+}
+
+int snapshot_limit_check(struct store *store, struct error *err)
+{
+	AUTO_CLOSE int fd = openat(store_root_fd(store), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = fd < 0 ? -errno : project_quota_check(fd);
+
+	if (store_driver(store) == STORE_COPY)
+		return error_set(
+			err, ERR_UNSUPPORTED,
+			"--storage-opt is supported only for overlay: here every container has a copy of its image");
+	return r < 0 ? refuse_limit(store, r, err) : 0;
+}
+
+/* One that nobody else on the file system has, now or by what is still being removed. */
+static int free_project(uint32_t *out_project, int dir_fd)
+{
+	int r = 1;
+
+	for (int tries = 0; r == 1 && tries < PROJECT_TRIES; tries++) {
+		random_bytes(out_project, sizeof(*out_project));
+		*out_project = PROJECT_FIRST | (*out_project & (PROJECT_FIRST - 1));
+		r = project_quota_is_used(dir_fd, *out_project);
+	}
+	return r == 1 ? -EBUSY : r;
+}
+
+/* An overlay moves files from work to fs, which only one project may have both of. */
+static int assign_project(int dir_fd, uint32_t project)
+{
+	static const char *const folders[] = { ".", "fs", "work" };
+
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+		AUTO_CLOSE int fd = openat(dir_fd, folders[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		int r = fd < 0 ? -errno : project_quota_assign(fd, project);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int open_directory(struct store *store, int64_t directory)
+{
+	char path[DIRECTORY_PATH_MAX];
+
+	store_directory(path, directory, false, "");
+	return openat(store_root_fd(store), path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+}
+
+int snapshot_limit(struct store *store, const char *key, uint64_t bytes, struct error *err)
+{
+	AUTO_CLOSE int fd = -1;
+	struct snapshot snapshot;
+	uint32_t project;
+	int r;
+
+	if (snapshot_limit_check(store, err) < 0 || get(&snapshot, store, key, err) < 0)
+		return -1;
+	fd = open_directory(store, snapshot.directory);
+	r = fd < 0 ? -errno : free_project(&project, fd);
+	if (r == 0)
+		r = project_quota_limit(fd, project, bytes);
+	if (r == 0)
+		r = assign_project(fd, project);
+	return r < 0 ? disk_fail(err, r, "limit snapshot %s", key) : 0;
+}
+
+/* The number may be given again once the last of its files is gone. */
+static void forget_limit(struct store *store, int64_t directory)
+{
+	AUTO_CLOSE int fd = open_directory(store, directory);
+	uint32_t project;
+
+	if (fd >= 0 && project_quota_project(&project, fd) == 0 && (project & ~(PROJECT_FIRST - 1)) == PROJECT_FIRST)
+		project_quota_limit(fd, project, 0);
+}
+
 /* ---- mount ---- */
 
 static int add_overlay_options(struct snapshot_mount *mount, struct store *store, const struct layer_stack *stack,
@@ -259,6 +357,7 @@ int snapshot_remove(struct store *store, const char *key, struct error *err)
 
 	if (r <= 0)
 		return r;
+	forget_limit(store, snapshot.directory);
 	/* The files first: on a full disk a row can be removed only after they are. A row without files goes at the next open. */
 	if (store_discard(store, store_directory(path, snapshot.directory, false, ""), err) < 0 ||
 	    query_new(&query, store_database(store), "DELETE FROM snapshot WHERE key = ?1", err) < 0)

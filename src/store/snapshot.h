@@ -28,6 +28,13 @@ struct snapshot_mount {
 int snapshot_create(struct store *store, const char *key, const struct digest *chain_id, struct error *err);
 /* The same for whoever only reads the layers: it has no files of its own. */
 int snapshot_hold(struct store *store, const char *key, const struct digest *chain_id, struct error *err);
+/*
+ * What is written in it from now on takes at most so many bytes: by a project quota of the file system (sys/project_quota.h),
+ * which goes with it. ERR_UNSUPPORTED, in dockerd's words and with the cause, where that cannot be.
+ */
+int snapshot_limit(struct store *store, const char *key, uint64_t bytes, struct error *err);
+/* Whether snapshot_limit() can do anything here: 0, or that error. */
+int snapshot_limit_check(struct store *store, struct error *err);
 /* ERR_NOT_FOUND if there is none. */
 int snapshot_mount(struct snapshot_mount *out_mount, struct store *store, const char *key, struct error *err);
 void snapshot_mount_fini(struct snapshot_mount *mount);

@@ -102,6 +102,16 @@ static void test_runtimes(void **state)
 	assert_string_equal(config.runtimes.items[1].path, "/y=z");
 	assert_string_equal(config.default_runtime, "a");
 	daemon_config_fini(&config);
+	/* containerd's own type is what kist-shim is. */
+	assert_no_error(load(&config,
+			     "{\"runtimes\":{\"a\":{\"runtimeType\":\"io.containerd.runc.v2\",\"options\":{"
+			     "\"BinaryName\":\"/x/crun\",\"SystemdCgroup\":false,\"Root\":\"\"}},"
+			     "\"b\":{\"runtimeType\":\"io.containerd.runc.v2\"}}}",
+			     FLAGS(), &err),
+			&err);
+	assert_string_equal(config.runtimes.items[0].path, "/x/crun");
+	assert_string_equal(config.runtimes.items[1].path, "runc");
+	daemon_config_fini(&config);
 }
 
 static void test_collection(void **state)
@@ -173,6 +183,13 @@ static void test_bad_values(void **state)
 		       "runtime x: cannot configure both path and runtimeType");
 	expect_refused("{\"runtimes\":{\"x\":{\"runtimeType\":\"io.containerd.kata.v2\"}}}", FLAGS(),
 		       "runtime x: runtimeType io.containerd.kata.v2 is not supported");
+	expect_refused(
+		"{\"runtimes\":{\"x\":{\"runtimeType\":\"io.containerd.runc.v2\",\"options\":{\"Root\":\"/x\"}}}}",
+		FLAGS(), "runtime x: option Root is not supported by kist-shim");
+	expect_refused("{\"storage-opts\":[\"size\"]}", FLAGS(), "unable to parse storage-opt \"size\"");
+	expect_refused("{}", FLAGS("--storage-opt", "dm.basesize=1g"), "overlay2: unknown option dm.basesize");
+	expect_refused("{}", FLAGS("--storage-opt", "overlay2.size=x"),
+		       "storage-opt overlay2.size=x: invalid size: 'x'");
 	expect_refused("{\"runtimes\":{\"x\":{\"path\":\"/x\",\"options\":{\"a\":1}}}}", FLAGS(),
 		       "runtime x: options cannot be used with a path runtime");
 	expect_refused("{\"runtimes\":{\"x\":{\"path\":\"/x\"}}}", FLAGS("--add-runtime", "x=/y"),
