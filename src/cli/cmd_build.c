@@ -47,6 +47,7 @@ struct build_options {
 	const char *metadata_file;
 	const char *network;
 	const char *platform;
+	const char *script;
 	const char *target;
 	int64_t cpu_period;
 	int64_t cpu_quota;
@@ -236,6 +237,8 @@ static const struct option_spec build_options[] = {
 	OPTION_FLAG("quiet", 'q', T, quiet, "Print only the image's id"),
 	OPTION_OPT_BOOL("rm", 0, T, remove, "Remove the containers of finished steps (default true)"),
 	OPTION_CALL("sbom", 0, read_sbom, "string", "Say which packages are in it (true)"),
+	OPTION_TEXT("script", 0, T, script, "string",
+		    "Instead of a Dockerfile: a file of steps, a command or an instruction a line (- for stdin)"),
 	OPTION_CALL("secret", 0, read_secret, "string", "Secret for RUN --mount=type=secret (id=x,src=file)"),
 	OPTION_STRINGS("security-opt", 0, T, security_opts, "Security options of RUN steps"),
 	OPTION_SIZE("shm-size", 0, T, shm_size, "Size of /dev/shm"),
@@ -653,7 +656,8 @@ static int build(struct progress_result *result, struct cli *cli, const struct b
 		 const char *source, struct error *err)
 {
 	struct context context;
-	int r = context_start(&context, source, options->file, err);
+	int r = options->script ? context_start_script(&context, source, options->script, err)
+				: context_start(&context, source, options->file, err);
 
 	if (r == 0)
 		r = send(result, cli, options, &context, err);
@@ -697,6 +701,9 @@ static int run_build(struct cli *cli, void *target, const struct text_list *oper
 		r = check_outputs(options, err);
 	if (r < 0)
 		return -1;
+	if (options->script && (options->file || (call && *call)))
+		return error_set(err, ERR_INVALID,
+				 "--script takes the place of a Dockerfile: --file, --check and --call have none");
 	if (call && *call)
 		return run_question(cli, options, operands->items[0], call, json, err);
 	r = build(&result, cli, options, operands->items[0], err);

@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/path.h"
 #include "base/random.h"
+#include "cli/script.h"
 
 #define DOCKERFILE_MAX (16 * 1024 * 1024)
 #define IGNORE_MAX (4 * 1024 * 1024)
@@ -320,6 +321,32 @@ int context_start(struct context *context, const char *source, const char *file,
 	r = find_dockerfile(context, &writer, source, file, err);
 	if (r == 0)
 		r = load_ignored(&writer, err);
+	if (r == 0)
+		r = start_writer(context, &writer, err);
+	pattern_list_fini(&writer.ignored);
+	return r;
+}
+
+int context_start_script(struct context *context, const char *source, const char *script, struct error *err)
+{
+	struct writer writer = { .source = source };
+	AUTO_FREE char *text = NULL;
+	int r;
+
+	*context = (struct context){ .stream_fd = -1, .report_fd = -1 };
+	if (text_equal(source, "-") || is_url(source))
+		return error_set(err, ERR_INVALID, "--script needs a directory as context, not %s", source);
+	if (check_source(source, NULL, err) < 0)
+		return -1;
+	r = text_equal(script, "-") ? fd_read_all(&text, NULL, STDIN_FILENO, DOCKERFILE_MAX)
+				    : file_read(&text, NULL, AT_FDCWD, script, DOCKERFILE_MAX);
+	if (r < 0)
+		return error_set_errno(err, ERR_INVALID, r, "read the script %s", script);
+	context->text = script_dockerfile(text, err);
+	if (!context->text)
+		return -1;
+	inject(context, &writer, strlen(context->text));
+	r = load_ignored(&writer, err);
 	if (r == 0)
 		r = start_writer(context, &writer, err);
 	pattern_list_fini(&writer.ignored);

@@ -25,6 +25,8 @@ struct context {
 
 /* source: a directory, "-" or a URL; file: of -f, or NULL. ERR_INVALID in docker's words. */
 int context_start(struct context *context, const char *source, const char *file, struct error *err);
+/* The same with a script (script.h) in the place of a Dockerfile. */
+int context_start_script(struct context *context, const char *source, const char *script, struct error *err);
 /* Only reads the Dockerfile and the .dockerignore: there is no stream. */
 int context_look(struct context *context, const char *source, const char *file, struct error *err);
 /* Waits for the process: its error, if err is clean or says only that the stream was bad. */

@@ -88,6 +88,39 @@ def test_context_from_stdin(shared, tmp_path):
     assert sh(shared, "kb:tar", "cat /f") == "from-tar"
 
 
+SCRIPT = """#!/bin/kist
+from bb
+# a comment
+env WHO=you
+copy f /f
+mkdir /made && \\
+  echo $WHO > /made/who
+run env > /env
+cmd ["cat", "/made/who"]
+"""
+
+
+def test_a_script(shared, context, tmp_path):
+    path = context(None, {"f": "F"})
+    (tmp_path / "steps").write_text(SCRIPT)
+    shared.kist("build", "-t", "kb:script", "--script", tmp_path / "steps", path)
+    assert sh(shared, "kb:script", "cat /f /made/who; grep WHO /env") == "Fyou\nWHO=you\n"
+    assert shared.inspect("kb:script")["Config"]["Cmd"] == ["cat", "/made/who"]
+    again = shared.kist("build", "-t", "kb:script2", "--script", "-", path, input=SCRIPT)
+    assert again.stdout.count("Using cache") == again.stdout.count("Step ") - 1
+    assert shared.inspect("kb:script2")["Id"] == shared.inspect("kb:script")["Id"]
+    for script, said in (
+        ("make\n", 'script, line 1: the first step must be "from IMAGE"'),
+        ("", "the script has no steps"),
+        ("from bb\n\ncopy nosuch /x\n", "nosuch"),
+        ("from bb\nexit 7\n", "returned a non-zero code: 7"),
+    ):
+        failed = shared.kist("build", "--force-rm", "--script", "-", path, input=script, check=False)
+        assert failed.returncode != 0 and said in failed.stderr, script
+    failed = shared.kist("build", "--script", "-", "-f", "x", path, input="", check=False)
+    assert failed.returncode != 0 and "--script takes the place of a Dockerfile" in failed.stderr
+
+
 def test_failures(shared, context, tmp_path):
     failed = shared.kist("build", "--force-rm", context("FROM bb\nRUN exit 42\n"), check=False)
     assert failed.returncode == 42
