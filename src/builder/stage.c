@@ -64,7 +64,7 @@ int stages_target(struct stage **out_target, struct stages *stages, const char *
 		return 0;
 	*out_target = stages_find(stages, name, stages->count);
 	if (!*out_target)
-		return error_set(err, ERR_INVALID, "failed to reach build target %s in Dockerfile", name);
+		return error_set(err, ERR_INVALID, "target stage \"%s\" could not be found", name);
 	return 0;
 }
 

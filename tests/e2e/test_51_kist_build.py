@@ -88,6 +88,49 @@ def test_context_from_stdin(shared, tmp_path):
     assert sh(shared, "kb:tar", "cat /f") == "from-tar"
 
 
+WORDS = [
+    ("RUN " + "x" * 65536, "dockerfile line greater than max allowed size of 65535"),
+    ("COPY --link --link Dockerfile /x", "duplicate flag specified: --link"),
+    ("COPY --chown Dockerfile /x", "missing a value on flag: --chown"),
+    ("COPY --link=maybe Dockerfile /x", "expecting boolean value for flag --link, not: maybe"),
+    ("COPY --nosuch Dockerfile /x", "unknown flag: --nosuch"),
+    ('CMD ["a", 1]', "when using JSON array syntax, arrays must be comprised of strings only"),
+    ("ENV A=1 B", "Syntax error - can't find = in \"B\". Must be of the form: name=value"),
+    ("COPY Dockerfile <<EOF\nx\nEOF", "a heredoc cannot be the destination"),
+    ("ENV A=${}", "syntax error: bad substitution"),
+    ("ENV A=${B", "syntax error: missing '}'"),
+    ("ENV A=${B?}", "B: is not allowed to be unset"),
+    ("ENV B=\"\"\nENV A=${B:?}", "B: is not allowed to be empty"),
+    ("ENV A=${B@x}", "unsupported modifier (@) in substitution"),
+    ("WORKDIR 'x", "unexpected end of statement while looking for matching single-quote"),
+    ("ARG S=bb\nCOPY --from=$S /bin/sh /x", "variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround"),
+    ("ARG S=bb\nRUN --mount=from=$S,target=/x true", "'from' doesn't support variable expansion, define alias stage instead"),
+    ("COPY x", "COPY requires at least two arguments, but only one was provided. Destination could not be determined"),
+    ("ADD x", "ADD requires at least two arguments, but only one was provided. Destination could not be determined"),
+    ("COPY --chmod=9 Dockerfile /x", "invalid chmod parameter: '9'. it should be octal string and between 0 and 07777"),
+    ("COPY --from=last /x /x", "last: circular dependency detected"),
+    ("WORKDIR", "WORKDIR requires exactly one argument"),
+    ("USER", "USER requires exactly one argument"),
+    ("EXPOSE", "EXPOSE requires at least one argument"),
+    ("RUN --mount=type=secret,id=nosuch,required true", "secret nosuch: not found"),
+    ("RUN --mount=type=nosuch,target=/x true", "nosuch"),
+    ("RUN --network=nosuch true", "nosuch"),
+    ("RUN --security=nosuch true", "nosuch"),
+]  # fmt: skip
+
+
+def test_every_mistake_in_the_reference_s_words(shared, context):
+    wrong = []
+    for line, said in WORDS:
+        failed = shared.kist("build", "--force-rm", context(f"FROM bb AS last\n{line}\n"), check=False)
+        if failed.returncode == 0 or said not in failed.stderr + failed.stdout:
+            wrong.append((line[:80], failed.stderr))
+    assert not wrong
+    path = context("FROM bb\nCOPY . /x\n", {".dockerignore": "!\n"})
+    failed = shared.kist("build", path, check=False)
+    assert failed.returncode != 0 and 'illegal exclusion pattern: "!"' in failed.stderr
+
+
 SCRIPT = """#!/bin/kist
 from bb
 # a comment

@@ -95,7 +95,7 @@ static const struct row rows[] = {
 	{ "FROM scratch AS first\nCOPY $foo .\nFROM scratch AS second\nCOPY $bar .\n",
 	  "4 UndefinedVar: Usage of undefined variable '$bar'\n", .target = "second" },
 	{ "FROM scratch AS a\nENV k v\nFROM scratch AS b\nCOPY --from=a /x /x\n", "2 " LEGACY("ENV"), .target = "b" },
-	{ "FROM scratch AS a\n", "", "failed to reach build target b in Dockerfile", .target = "b" },
+	{ "FROM scratch AS a\n", "", "target stage \"b\" could not be found", .target = "b" },
 	/* which rules count */
 	{ "#check=skip=all\nFROM scratch as base\ncopy Dockerfile .\n", "" },
 	{ "#check=skip=all;error=true\nFROM scratch as base\ncopy Dockerfile .\n", "" },
