@@ -229,11 +229,11 @@ int build_push_images(struct build_written *out_written, const struct build_imag
 		      const struct text_list *tags, struct error *err);
 void build_written_fini(struct build_written *written);
 /*
- * What the build's steps gave, for others; *out_manifest (yours): a descriptor in JSON. place: where type=local goes
+ * What the builds' steps gave, for others; *out_manifest (yours): a descriptor in JSON. place: where type=local goes
  * (borrowed), NULL: the client's open_folder().
  */
-int build_export_cache(char **out_manifest, struct build *build, const struct build_cache *to, struct place *place,
-		       struct error *err);
+int build_export_cache(char **out_manifest, const struct build_images *images, const struct build_cache *to,
+		       struct place *place, struct error *err);
 /* Whether that is possible, before anything is built. ERR_UNSUPPORTED names what is not. */
 int build_check_cache_export(const struct build_cache *to, struct error *err);
 int build_check_cache_import(const struct build_cache *from, struct error *err);

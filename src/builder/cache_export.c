@@ -66,7 +66,7 @@ static const struct {
 	{ "local", "ignore-error", "true false" },
 };
 
-static bool is_known(const struct build_cache *to, const struct text_pair *attr)
+static bool is_known_attribute(const struct build_cache *to, const struct text_pair *attr)
 {
 	for (size_t i = 0; i < sizeof(known_attributes) / sizeof(*known_attributes); i++) {
 		AUTO(text_list_fini) struct text_list values = { 0 };
@@ -91,7 +91,7 @@ int build_check_cache_export(const struct build_cache *to, struct error *err)
 				 "cache export type=%s is not supported: type=registry, local and inline are",
 				 text_or_empty(to->type));
 	for (size_t i = 0; i < to->attrs.count; i++)
-		if (!is_known(to, &to->attrs.items[i]))
+		if (!is_known_attribute(to, &to->attrs.items[i]))
 			return error_set(err, ERR_UNSUPPORTED, "cache export type=%s: %s=%s is not supported", to->type,
 					 to->attrs.items[i].key, to->attrs.items[i].value);
 	if (needed && text_empty(text_map_get(&to->attrs, needed)))
@@ -236,12 +236,29 @@ static void add_record(struct exported *exported, const struct node *node, int64
 		}
 }
 
+/* Builds for several platforms have steps in common. */
+static bool is_known(const struct exported *exported, const struct digest *key)
+{
+	char text[DIGEST_TEXT_MAX];
+
+	digest_text(key, text);
+	for (size_t i = 0; i < exported->config.records.count; i++)
+		if (text_equal(exported->config.records.items[i].digest, text))
+			return true;
+	for (size_t i = 0; i < exported->config.steps.count; i++)
+		if (text_equal(exported->config.steps.items[i].digest, text))
+			return true;
+	return false;
+}
+
 static int add_node(struct exported *exported, const struct node *node, struct error *err)
 {
 	int64_t layer = -1;
 
 	if (node->state != NODE_SOLVED || (node->kind != NODE_EXEC && node->kind != NODE_COPY &&
 					   node->kind != NODE_DIRECTORY && node->kind != NODE_LINK))
+		return 0;
+	if (is_known(exported, &node->key))
 		return 0;
 	if (digest_is_set(&node->result.chain_id)) {
 		layer = add_stack(exported, &node->result, err);
@@ -266,9 +283,9 @@ static int add_stage(struct exported *exported, const struct stage *stage, bool 
 	for (size_t i = 0; i < stage->step_count; i++) {
 		const struct step *step = &stage->steps[i];
 
-		if (step->created_by && !step->node)
+		if (step->created_by && !step->node && !is_known(exported, &step->key))
 			add_step(exported, &step->key, step->created_ns, -1);
-		else if (step->created_by && base_too && add_node(exported, step->node, err) < 0)
+		else if (step->created_by && step->node && base_too && add_node(exported, step->node, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -369,16 +386,22 @@ static int open_place(struct place *place, const struct build *build, const stru
 				   build->options->cancel_fd, err);
 }
 
-static int export_cache(char **out_manifest, struct build *build, const struct build_cache *to,
+static int export_cache(char **out_manifest, const struct build_images *images, const struct build_cache *to,
 			const struct place *place, struct error *err)
 {
-	AUTO(exported_fini) struct exported exported = { .build = build };
+	AUTO(exported_fini) struct exported exported = { 0 };
+	bool all = text_equal(text_map_get(&to->attrs, "mode"), "max");
+	struct build *build = images->builds[0];
 	int64_t started_ns = clock_wall_ns();
 
 	vertex_part(build, "preparing build cache for export", started_ns, 0, false);
-	if (exporter_form(&exported.form, &to->attrs, err) < 0 ||
-	    collect(&exported, text_equal(text_map_get(&to->attrs, "mode"), "max"), err) < 0)
+	if (exporter_form(&exported.form, &to->attrs, err) < 0)
 		return -1;
+	for (size_t i = images->count; i-- > 0;) {
+		exported.build = images->builds[i];
+		if (collect(&exported, all, err) < 0)
+			return -1;
+	}
 	for (size_t i = 0; i < exported.manifest.layers.count; i++)
 		if (put_blob(&exported, place, &exported.manifest.layers.items[i], err) < 0)
 			return -1;
@@ -391,9 +414,10 @@ static int export_cache(char **out_manifest, struct build *build, const struct b
 	return 0;
 }
 
-int build_export_cache(char **out_manifest, struct build *build, const struct build_cache *to, struct place *place,
-		       struct error *err)
+int build_export_cache(char **out_manifest, const struct build_images *images, const struct build_cache *to,
+		       struct place *place, struct error *err)
 {
+	struct build *build = images->builds[0];
 	AUTO(error_clear) struct error problem = { 0 };
 	AUTO(place_close) struct place own = { 0 };
 	struct build_vertex vertex;
@@ -404,7 +428,7 @@ int build_export_cache(char **out_manifest, struct build *build, const struct bu
 						      : "exporting cache to client directory");
 	r = place ? 0 : open_place(&own, build, to, &problem);
 	if (r == 0)
-		r = export_cache(out_manifest, build, to, place ? place : &own, &problem);
+		r = export_cache(out_manifest, images, to, place ? place : &own, &problem);
 	if (r < 0)
 		error_prefix(&problem, "cache export type=%s", to->type);
 	vertex_end(build, &vertex, r < 0 ? &problem : NULL);

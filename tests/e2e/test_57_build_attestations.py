@@ -188,6 +188,14 @@ def test_platforms(own, registry, tmp_path):
         found[image["platform"]["architecture"]] = (config["architecture"], config["config"]["Labels"]["for"])
         assert SLSA + "v0.2" in layout.said(image)
     assert found == {"amd64": ("amd64", "linux/amd64"), "arm64": ("arm64", "linux/arm64")}
+    # A cache has the steps of all of them, each once.
+    own.kist("build", "--platform", platforms, "--cache-to", f"type=local,dest={tmp_path}/c,mode=max", context)
+    index = json.loads((tmp_path / "c" / "index.json").read_text())
+    blobs = tmp_path / "c" / "blobs" / "sha256"
+    manifest = json.loads((blobs / index["manifests"][0]["digest"].partition(":")[2]).read_text())
+    records = json.loads((blobs / manifest["config"]["digest"].partition(":")[2]).read_text())["records"]
+    keys = [record["digest"] for record in records]
+    assert len(keys) == len(set(keys)) == 6, records
     # Stored: this machine's has the name, and all of them can be pushed.
     other = f"{registry.address}/ba-{uuid.uuid4().hex[:8]}:1"
     own.kist("build", "-q", "--platform", platforms, "-t", other, context)

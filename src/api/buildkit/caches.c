@@ -40,6 +40,7 @@ int caches_export(struct frontend *frontend, const struct bk_solve_request *requ
 		  struct error *err)
 {
 	AUTO(build_caches_fini) struct build_caches exports = { 0 };
+	const struct build_images images = { .builds = frontend->builds, .count = frontend->build_count };
 
 	for (size_t i = 0; i < request->cache.exports.count; i++)
 		copy_entry(&exports, &request->cache.exports.items[i]);
@@ -48,7 +49,7 @@ int caches_export(struct frontend *frontend, const struct bk_solve_request *requ
 
 		if (text_equal(exports.items[i].type, "inline"))
 			continue;
-		if (build_export_cache(&manifest, frontend->build, &exports.items[i], NULL, err) < 0)
+		if (build_export_cache(&manifest, &images, &exports.items[i], NULL, err) < 0)
 			return -1;
 		/* By this the client names the cache in its folder's index. */
 		if (manifest)

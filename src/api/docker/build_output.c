@@ -353,7 +353,8 @@ static int check_attestations(const struct build_options *options, const struct 
 /* ---- caches ---- */
 
 /* The folder's files as a tar. */
-static int send_cache(struct build *build, const struct build_cache *cache, struct making *making, struct error *err)
+static int send_cache(const struct build_images *images, const struct build_cache *cache, struct making *making,
+		      struct error *err)
 {
 	AUTO(text_list_fini) struct text_list names = { 0 };
 	AUTO(place_close) struct place place = { 0 };
@@ -362,22 +363,24 @@ static int send_cache(struct build *build, const struct build_cache *cache, stru
 
 	text_list_add(&names, text_empty(tag) ? "latest" : tag);
 	place_open_archive(&place, &(struct place_archive){ .names = &names, .write = write_piece, .arg = making });
-	return end_output(making, build_export_cache(&manifest, build, cache, &place, err), err);
+	return end_output(making, build_export_cache(&manifest, images, cache, &place, err), err);
 }
 
-static int export_caches(struct build *build, const struct build_outputs_wanted *wanted, size_t number,
+static int export_caches(const struct built *built, const struct build_outputs_wanted *wanted, size_t number,
 			 struct http_response *response, struct error *err)
 {
+	const struct build_images images = { .builds = built->builds, .count = built->count };
+
 	for (size_t i = 0; i < wanted->caches->count; i++) {
 		const struct build_cache *cache = &wanted->caches->items[i];
-		struct making making = { .build = build, .options = wanted->options, .response = response };
+		struct making making = { .build = built->builds[0], .options = wanted->options, .response = response };
 		AUTO_FREE char *manifest = NULL;
 
 		if (text_equal(cache->type, "local")) {
 			making.number = number++;
-			if (send_cache(build, cache, &making, err) < 0)
+			if (send_cache(&images, cache, &making, err) < 0)
 				return -1;
-		} else if (build_export_cache(&manifest, build, cache, NULL, err) < 0) {
+		} else if (build_export_cache(&manifest, &images, cache, NULL, err) < 0) {
 			return -1;
 		}
 	}
@@ -406,5 +409,5 @@ int build_with_outputs(struct engine *engine, const struct build_outputs_wanted 
 		if (make(&making, &outputs.items[i], err) < 0)
 			return -1;
 	}
-	return export_caches(built.builds[0], wanted, text_empty(wanted->outputs) ? 0 : outputs.count, response, err);
+	return export_caches(&built, wanted, text_empty(wanted->outputs) ? 0 : outputs.count, response, err);
 }
