@@ -65,9 +65,12 @@ static int finish_above(struct layer_writer *writer, struct store *store, const 
 static void add_marks(struct text_list *request, const struct unpack_result *result)
 {
 	const char *at = result->deferred;
-	const char *end = at + result->deferred_size;
+	const char *end;
 
-	for (; at && at < end; at += strlen(at) + 1)
+	if (!at)
+		return;
+	end = at + result->deferred_size;
+	for (; at < end; at += strlen(at) + 1)
 		if (at[0] == UNPACK_HIDDEN)
 			text_list_addf(request, "hidden=%s", at + 1);
 		else if (at[0] == UNPACK_OPAQUE)

@@ -450,16 +450,16 @@ def estargz_of(entries):
     return b"".join(tars) + toc, b"".join(members) + gzip.compress(toc, mtime=0) + footer
 
 
-def test_estargz(engine, fake, busybox_rootfs):
+def test_estargz(daemon, fake, busybox_rootfs):
     """A layer in eStargz is a gzip of many members; who cannot fetch it lazily has its landmark and table as files, as in containerd."""
     plain, packed = estargz_of([("lazy/first", b"first\n" * 9), (".no.prefetch.landmark", b"\x0f"), ("lazy/second", b"second\n")])
     low = images.tar_of(busybox_rootfs)
     name, digests = fake.add_image("lazy:1", [low, plain], packed=[gzip.compress(low, 1, mtime=0), packed])
-    engine.kist("pull", "-q", name)
-    assert run(engine, name, "cat /lazy/second; wc -c </lazy/first; ls -a / | grep -e stargz -e landmark") == (
+    daemon.kist("pull", "-q", name)
+    assert run(daemon, name, "cat /lazy/second; wc -c </lazy/first; ls -a / | grep -e stargz -e landmark") == (
         "second\n54\n.no.prefetch.landmark\nstargz.index.json\n"
     )
-    archive = engine.root / "lazy.tar"
-    engine.kist("save", "-o", archive, name)
+    archive = daemon.root / "lazy.tar"
+    daemon.kist("save", "-o", archive, name)
     assert digests[1].split(":")[1] in "".join(tarfile.open(archive).getnames())
-    assert "0 problems" in check(engine)
+    assert "0 problems" in check(daemon)
