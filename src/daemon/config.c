@@ -83,6 +83,7 @@ struct daemon_flags {
 	struct optional_bool experimental;
 	struct optional_bool inter_container;
 	struct optional_bool masquerade;
+	struct optional_bool userland_proxy;
 	struct text_list dns;
 	struct text_list dns_options;
 	struct text_list dns_search;
@@ -175,6 +176,7 @@ static const struct option_spec flag_table[] = {
 	OPTION_TEXT("tlscert", 0, T, tls_certificate, "path", "TLS certificate (default \"" TLS_FOLDER "/cert.pem\")"),
 	OPTION_TEXT("tlskey", 0, T, tls_key, "path", "TLS key (default \"" TLS_FOLDER "/key.pem\")"),
 	OPTION_OPT_BOOL("tlsverify", 0, T, tls_verify, "Speak TLS, and only with clients that have a certificate"),
+	OPTION_OPT_BOOL("userland-proxy", 0, T, userland_proxy, "Ports that the kernel cannot turn to a container are carried by a program (default true)"),
 	OPTION_TEXT("userns-remap", 0, T, userns_remap, "string", "User (and group) whose subordinate ids containers get: default, user or user:group"),
 	OPTION_FLAG("validate", 0, T, validate, "Check the configuration and exit"),
 	OPTION_FLAG("version", 'v', T, version, "Print version information and quit"),
@@ -228,6 +230,7 @@ static const struct json_field config_fields[] = {
 	JSON_OPT_BOOL("init", T, init, 0),
 	JSON_TEXT("ip", T, host_ip, 0),
 	JSON_OPT_BOOL("ip-masq", T, masquerade, 0),
+	JSON_OPT_BOOL("userland-proxy", T, userland_proxy, 0),
 	JSON_TEXT_LIST("labels", T, labels, 0),
 	JSON_OPT_I64("max-concurrent-uploads", T, max_concurrent_uploads, 0),
 	JSON_TEXT("metrics-addr", T, metrics_address, 0),
@@ -513,6 +516,7 @@ static void merge_more(struct daemon_config *config, const struct daemon_flags *
 	merge_bool(&config->experimental, flags->experimental, "experimental", conflicts);
 	merge_bool(&config->inter_container, flags->inter_container, "icc", conflicts);
 	merge_bool(&config->masquerade, flags->masquerade, "ip-masq", conflicts);
+	merge_bool(&config->userland_proxy, flags->userland_proxy, "userland-proxy", conflicts);
 	merge_bool(&config->init, flags->init, "init", conflicts);
 	merge_bool(&config->no_new_privileges, flags->no_new_privileges, "no-new-privileges", conflicts);
 	merge_i64(&config->max_concurrent_uploads, flags->max_concurrent_uploads, "max-concurrent-uploads", conflicts);

@@ -134,6 +134,7 @@ struct daemon_config {
 	struct optional_bool experimental;
 	struct optional_bool inter_container; /* icc */
 	struct optional_bool masquerade;      /* ip-masq */
+	struct optional_bool userland_proxy;  /* userland-proxy */
 	struct daemon_proxies proxies;
 	/* of containers that do not say themselves */
 	struct text_list dns;

@@ -39,8 +39,7 @@ const struct known_option known_options[] = {
 	{ "seccomp-profile", "seccomp-profile", false, "builtin", "the profile is built in; --security-opt seccomp=FILE gives one container another" },
 	{ "selinux-enabled", "selinux-enabled", true, "false", "containers are not labelled for SELinux" },
 	{ "swarm-default-advertise-addr", "swarm-default-advertise-addr", false, NULL, NO_SWARM },
-	{ "userland-proxy", "userland-proxy", true, "true|false", "" },
-	{ "userland-proxy-path", "userland-proxy-path", false, "*", "published ports need no process" },
+	{ "userland-proxy-path", "userland-proxy-path", false, "*", "what the kernel cannot carry kist-proxy does" },
 };
 /* clang-format on */
 

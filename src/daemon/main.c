@@ -250,6 +250,7 @@ static int open_engine(struct daemon *daemon, struct error *err)
 	options.log_options = &config->log_options;
 	options.stop_timeout_s = optional_i64_or(config->stop_timeout_s, 0);
 	options.default_bridge = &bridge;
+	options.no_proxy = !optional_bool_or(config->userland_proxy, true);
 	options.log = &daemon->log;
 	options.settings = &daemon->settings->engine;
 	options.pools = pools = read_pools(config, err);

@@ -232,6 +232,7 @@ static int open_network(struct engine *engine, const struct engine_options *opti
 	const struct network_options network = { .state_dir = state,
 						 .table = options->nft_table,
 						 .host_seed = engine->id,
+						 .no_proxy = options->no_proxy,
 						 .pools = options->pools,
 						 .pool_count = options->pool_count };
 

@@ -41,21 +41,22 @@ struct engine_options {
 	const char *address_pool;	  /* "172.17.0.0/16"; NULL: a free one is chosen */
 	const struct network_pool *pools; /* where networks' subnets come from; none: docker's (borrowed) */
 	size_t pool_count;
-	const char *cni_config_dir;		     /* lists of CNI plugins; NULL: /etc/cni/net.d */
-	const char *cni_plugin_dirs;		     /* separated by colons; NULL: our own, /opt/cni/bin and Debian's */
-	const char *plugin_dirs;		     /* of docker's plugins, separated by colons; NULL: docker's */
-	const char *cgroup_parent;		     /* "kist"; containers are <parent>/<id> */
-	const char *init_path;			     /* program for --init; NULL: none */
-	int64_t shm_size_bytes;			     /* 0: 64 MiB */
-	int64_t stop_timeout_s;			     /* 0: 10 */
-	int64_t pids_limit;			     /* 0: none */
-	int64_t storage_size_bytes;		     /* of a container's own files, if it says nothing; 0: no limit */
-	const char *userns_remap;		     /* "default", "user[:group]"; NULL: none */
-	const struct text_list *cdi_folders;	     /* borrowed; NULL or empty: /etc/cdi, /var/run/cdi */
-	const char *log_driver;			     /* of containers that name none; NULL: json-file */
-	const struct text_map *log_options;	     /* its options (borrowed); NULL: none */
-	const struct log *log;			     /* borrowed; NULL: nothing is logged */
-	const struct engine_settings *settings;	     /* borrowed while the engine is open; NULL: none. See settings.h */
+	const char *cni_config_dir;		/* lists of CNI plugins; NULL: /etc/cni/net.d */
+	const char *cni_plugin_dirs;		/* separated by colons; NULL: our own, /opt/cni/bin and Debian's */
+	const char *plugin_dirs;		/* of docker's plugins, separated by colons; NULL: docker's */
+	const char *cgroup_parent;		/* "kist"; containers are <parent>/<id> */
+	const char *init_path;			/* program for --init; NULL: none */
+	int64_t shm_size_bytes;			/* 0: 64 MiB */
+	int64_t stop_timeout_s;			/* 0: 10 */
+	int64_t pids_limit;			/* 0: none */
+	int64_t storage_size_bytes;		/* of a container's own files, if it says nothing; 0: no limit */
+	const char *userns_remap;		/* "default", "user[:group]"; NULL: none */
+	const struct text_list *cdi_folders;	/* borrowed; NULL or empty: /etc/cdi, /var/run/cdi */
+	const char *log_driver;			/* of containers that name none; NULL: json-file */
+	const struct text_map *log_options;	/* its options (borrowed); NULL: none */
+	const struct log *log;			/* borrowed; NULL: nothing is logged */
+	const struct engine_settings *settings; /* borrowed while the engine is open; NULL: none. See settings.h */
+	bool no_proxy;				/* ports that the kernel cannot turn to a container are not carried */
 	const struct network_bridge *default_bridge; /* borrowed; NULL: docker's. Its name and subnet are above */
 };
 

@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "network/firewall.h"
 #include "network/foreign.h"
+#include "network/proxy.h"
 #include "network/state.h"
 
 void examination_add(struct examination *examination, bool good, const char *format, ...)
@@ -195,6 +196,15 @@ static void examine_inner(const struct endpoint_record *record, int netlink_fd, 
 					"%s has address %s", record->interface, addresses[family]);
 }
 
+static bool has_way(struct network *network, const struct endpoint_record *record, const struct binding_record *binding)
+{
+	bool carried = !network->no_proxy && proxy_is_needed(record, binding);
+
+	if (carried && !proxy_is_there(record, binding))
+		return false;
+	return (carried && text_empty(record->address6)) || firewall_has_port(network, record, binding);
+}
+
 void network_examine_endpoint(struct network *network, const char *id, int netlink_fd, struct examination *out)
 {
 	AUTO(endpoint_record_fini) struct endpoint_record record = { 0 };
@@ -220,7 +230,7 @@ void network_examine_endpoint(struct network *network, const char *id, int netli
 		examination_add(out, has_default_route(netlink_fd, AF_INET),
 				"the container has a way out (default route)");
 	for (size_t i = 0; i < record.bindings.count; i++)
-		examination_add(out, firewall_has_port(network, &record, &record.bindings.items[i]),
+		examination_add(out, has_way(network, &record, &record.bindings.items[i]),
 				"port %s:%u is turned to the container's port %u/%s", record.bindings.items[i].host_ip,
 				record.bindings.items[i].host_port, record.bindings.items[i].container_port,
 				record.bindings.items[i].protocol);

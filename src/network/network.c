@@ -125,6 +125,7 @@ int network_open(struct network **out_network, const struct network_options *opt
 	map_init(&network->endpoints, free_endpoint);
 	map_init(&network->addresses, NULL);
 	port_table_init(&network->ports);
+	network->no_proxy = options->no_proxy;
 	condition_init(&network->left);
 	network->table = xstrdup(options->table ? options->table : "kist");
 	network->nft = xstrdup(options->nft ? options->nft : "nft");

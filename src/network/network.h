@@ -35,6 +35,7 @@ struct network_options {
 	const char *table;		  /* nft table (family inet), "kist" if NULL */
 	const char *nft;		  /* program, "nft" if NULL */
 	const char *host_seed;		  /* a text no other host has, for IPv6 subnets of our own; NULL: none */
+	bool no_proxy;			  /* ports that the kernel cannot turn are not carried by a program */
 	const struct network_pool *pools; /* where subnets come from; none: docker's, and fd00::/8 by host_seed */
 	size_t pool_count;
 };

@@ -149,6 +149,13 @@ static int bind_once(enum network_protocol protocol, const char *host_ip, uint16
 	return take_fd(&fd);
 }
 
+bool port_has_ipv6(void)
+{
+	AUTO_CLOSE int fd = bind_once(NETWORK_TCP, "::1", 0, false);
+
+	return fd >= 0;
+}
+
 /* A bound socket, -1 for a protocol without one, -errno. */
 static int hold_socket(enum network_protocol protocol, const char *host_ip, uint16_t port)
 {

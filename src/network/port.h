@@ -31,6 +31,8 @@ int port_take(struct port_table *table, struct port_hold *out_hold, const struct
 /* The same number on 0.0.0.0 and on [::], or neither; the host_ip of the request is not looked at. */
 int port_take_both(struct port_table *table, struct port_hold out_holds[2], const struct network_port *port,
 		   struct error *err);
+/* Whether sockets of IPv6 can be had here at all. */
+bool port_has_ipv6(void);
 /* Whether the text is an IPv6 address, brackets or not. */
 bool port_is_ipv6(const char *host_ip);
 /* Takes exactly this one again after a restart; a foreign socket there is no failure: the rules stand. */

@@ -11,16 +11,34 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/process.h"
 #include "base/program.h"
 #include "network/proxy_name.h"
 
 #define START_MS 10000
+#define SOCKETS_LIMIT (64U << 20)
 
-static bool needs_proxy(const struct binding_record *binding)
+bool proxy_is_needed(const struct endpoint_record *record, const struct binding_record *binding)
 {
-	return (text_equal(binding->protocol, "tcp") || text_equal(binding->protocol, "udp")) && binding->host_port &&
-	       (text_equal(binding->host_ip, "::") || text_equal(binding->host_ip, "::1"));
+	bool carried = text_equal(binding->protocol, "tcp") || text_equal(binding->protocol, "udp");
+
+	if (!carried || !binding->host_port || !port_is_ipv6(binding->host_ip) || text_empty(record->link))
+		return false;
+	if (text_empty(record->address6))
+		return !text_empty(record->address);
+	return text_equal(binding->host_ip, "::") || text_equal(binding->host_ip, "::1");
+}
+
+bool proxy_is_there(const struct endpoint_record *record, const struct binding_record *binding)
+{
+	struct sockaddr_un address;
+	AUTO_FREE char *sockets = NULL;
+	AUTO_FREE char *name = NULL;
+
+	proxy_name(&address, binding->protocol, record->link, binding->host_port);
+	name = xasprintf("@%s\n", address.sun_path + 1);
+	return file_read(&sockets, NULL, AT_FDCWD, "/proc/net/unix", SOCKETS_LIMIT) == 0 && strstr(sockets, name);
 }
 
 /* The program says by its end that it listens: what goes on is its child, and nobody's of ours. */
@@ -30,9 +48,12 @@ static int run(const struct endpoint_record *record, const struct binding_record
 	AUTO_FREE char *program = program_find("kist-proxy", err);
 	AUTO_FREE char *host_port = xasprintf("%u", binding->host_port);
 	AUTO_FREE char *port = xasprintf("%u", binding->container_port);
+	/* The form in which a socket of IPv6 speaks to an address of IPv4. */
+	AUTO_FREE char *address = text_empty(record->address6) ? xasprintf("::ffff:%s", record->address)
+							       : xstrdup(record->address6);
 	AUTO(process_fini) struct process process = { .pidfd = -1 };
 	char *const argv[] = {
-		(char[]){ "kist-proxy" }, binding->protocol, record->link, host_port, record->address6, port, NULL
+		(char[]){ "kist-proxy" }, binding->protocol, record->link, host_port, address, port, NULL
 	};
 	struct process_end end = { 0 };
 
@@ -77,12 +98,14 @@ void proxy_start_all(struct network *network, const char *id)
 {
 	AUTO(endpoint_record_fini) struct endpoint_record record = { 0 };
 
+	if (network->no_proxy)
+		return;
 	copy_record(network, id, &record);
 	for (size_t i = 0; i < record.bindings.count; i++) {
 		AUTO(error_clear) struct error ignored = { 0 };
 		AUTO_CLOSE int listener = -1;
 
-		if (!needs_proxy(&record.bindings.items[i]) || text_empty(record.address6) || text_empty(record.link))
+		if (!proxy_is_needed(&record, &record.bindings.items[i]))
 			continue;
 		listener = copy_holder(network, id, &record.bindings.items[i]);
 		if (listener >= 0)
@@ -110,6 +133,6 @@ static void stop(const char *link, const struct binding_record *binding)
 void proxy_stop_all(const struct endpoint_record *record)
 {
 	for (size_t i = 0; i < record->bindings.count; i++)
-		if (needs_proxy(&record->bindings.items[i]) && !text_empty(record->address6))
+		if (proxy_is_needed(record, &record->bindings.items[i]))
 			stop(record->link, &record->bindings.items[i]);
 }

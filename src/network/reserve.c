@@ -124,15 +124,41 @@ static bool is_routed(const struct bridge *bridge, enum family family)
 	return bridge->subnets[family].mode == NETWORK_ROUTED;
 }
 
+static bool has_family(const struct bridge *bridge, enum family family)
+{
+	return bridge->subnets[family].network.family != 0;
+}
+
+/* An IPv6 address of the host's, a container that has IPv4 only: nothing but a program turns one into the other. */
+static bool is_carried6(const struct network *network, const struct bridge *bridge, const struct network_port *port)
+{
+	return !network->no_proxy && port->protocol != NETWORK_SCTP && !has_family(bridge, FAMILY_6) &&
+	       has_family(bridge, FAMILY_4) && !is_routed(bridge, FAMILY_4);
+}
+
+/* On all addresses of the host, of these families. */
+static int take_any_locked(struct network *network, struct endpoint *endpoint, const struct network_port *port,
+			   bool four, bool six, struct error *err)
+{
+	struct network_port asked = *port;
+	struct port_hold holds[2];
+
+	asked.host_ip = four ? "0.0.0.0" : "::";
+	if ((four && six ? port_take_both(&network->ports, holds, &asked, err)
+			 : port_take(&network->ports, &holds[0], &asked, err)) < 0)
+		return -1;
+	add_binding(endpoint, &holds[0], port->container_port);
+	if (four && six)
+		add_binding(endpoint, &holds[1], port->container_port);
+	return 0;
+}
+
 /* Which addresses of the host a port is published on that names none. */
 static int take_default_locked(struct network *network, struct endpoint *endpoint, const struct bridge *bridge,
 			       const struct network_port *port, struct error *err)
 {
-	bool has4 = bridge->subnets[FAMILY_4].network.family != 0, has6 = bridge->subnets[FAMILY_6].network.family != 0;
+	bool has4 = has_family(bridge, FAMILY_4), has6 = has_family(bridge, FAMILY_6);
 	bool nat4 = has4 && !is_routed(bridge, FAMILY_4), nat6 = has6 && !is_routed(bridge, FAMILY_6);
-	struct network_port asked = *port;
-	struct port_hold holds[2];
-	size_t count = 1;
 
 	if (has4 && !nat4)
 		add_routed(endpoint, port, "0.0.0.0");
@@ -140,17 +166,8 @@ static int take_default_locked(struct network *network, struct endpoint *endpoin
 		add_routed(endpoint, port, "::");
 	if (!nat4 && !nat6)
 		return 0;
-	asked.host_ip = nat4 ? "0.0.0.0" : "::";
-	if (nat4 && nat6) {
-		count = 2;
-		if (port_take_both(&network->ports, holds, &asked, err) < 0)
-			return -1;
-	} else if (port_take(&network->ports, &holds[0], &asked, err) < 0) {
-		return -1;
-	}
-	for (size_t i = 0; i < count; i++)
-		add_binding(endpoint, &holds[i], port->container_port);
-	return 0;
+	nat6 |= is_carried6(network, bridge, port) && port_has_ipv6();
+	return take_any_locked(network, endpoint, port, nat4, nat6, err);
 }
 
 static int take_port_locked(struct network *network, struct endpoint *endpoint, const struct bridge *bridge,
@@ -171,7 +188,7 @@ static int take_port_locked(struct network *network, struct endpoint *endpoint, 
 	if (text_empty(asked.host_ip))
 		return take_default_locked(network, endpoint, bridge, &asked, err);
 	family = port_is_ipv6(asked.host_ip) ? FAMILY_6 : FAMILY_4;
-	if (!bridge->subnets[family].network.family)
+	if (!has_family(bridge, family) && !(family == FAMILY_6 && is_carried6(network, bridge, &asked)))
 		return error_set(err, ERR_UNSUPPORTED,
 				 "port %u cannot be published on %s: network %s gives containers no %s address",
 				 port->container_port, asked.host_ip, bridge->name,

@@ -71,6 +71,7 @@ struct network {
 	struct map endpoints; /* id -> struct endpoint */
 	struct map addresses; /* "172.17.0.2", "fd00::2" -> borrowed struct endpoint */
 	struct port_table ports;
+	bool no_proxy;
 	struct pool_space *spaces; /* where subnets come from */
 	size_t space_count;
 	uint64_t generation; /* counts changes that the firewall must know */

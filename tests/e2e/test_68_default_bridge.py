@@ -131,6 +131,50 @@ def test_datagrams(make):
     assert taken.returncode != 0 and "already allocated" in taken.stderr
 
 
+def test_host_ipv6_to_a_container_without(make):
+    """All IPv6 addresses of the host lead to published ports of a container that has IPv4 only; what asks for one too."""
+    engine = make()
+    beyond = ("ip", "-n", engine.beyond, "-6")
+    for argv in ((*beyond, "addr", "add", "fd56::2/64", "dev", "eth0", "nodad"), (*beyond, "route", "add", "default", "via", "fd56::1"),
+                 ("ip", "-n", engine.space, "-6", "addr", "add", "fd56::1/64", "dev", "up0", "nodad")):  # fmt: skip
+        subprocess.run(argv, check=True)
+    server(engine, "web", "-p", "8080:80", "-p", "[fd56::1]:8081:80")
+    assert engine.docker("port", "web", "80/tcp").stdout.splitlines() == ["0.0.0.0:8080", "[::]:8080", "[fd56::1]:8081"]
+    engine.docker("run", "-d", "--name", "echo", "-p", "7007:7/udp", "-v", "/usr:/usr:ro", "-v", "/usr/lib:/lib:ro",
+                  "-v", "/usr/lib64:/lib64:ro", "box", "/usr/bin/python3", "-c", ECHO)  # fmt: skip
+
+    def reached():
+        for url in ("http://10.215.0.1:8080/", "http://[fd56::1]:8080/", "http://[fd56::1]:8081/"):
+            wait_for(lambda url=url: engine.get(url) == "hello from web", what=url)
+        for url in ("http://127.0.0.1:8080/", "http://[::1]:8080/"):
+            assert page(engine, url) == "hello from web"
+        calls = ["nsenter", f"--net=/run/netns/{engine.beyond}", "/usr/bin/python3", "-c", CALL, "fd56::1 10.215.0.1"]
+        done = subprocess.run(calls, capture_output=True, text=True, check=True, timeout=120)
+        assert done.stdout.split() == ["fd56::1", "10.215.0.1"] * 2
+
+    reached()
+    assert engine.kist("network", "doctor", "web").returncode == 0 and proxies(engine) == 3
+    engine.kill()
+    engine.start()
+    reached()
+    # without its program the port is said to be broken
+    pid = engine.within("sh", "-c", "ss -xlpH | grep -F /8081/tcp | sed 's/.*pid=//; s/,.*//'").stdout.strip()
+    subprocess.run(["kill", "-9", pid], check=True)
+    broken = wait_for(lambda: (done := engine.kist("network", "doctor", "web", check=False)).returncode != 0 and done, what="the doctor")
+    assert "BROKEN  port fd56::1:8081" in broken.stdout and broken.stdout.count("BROKEN") == 1
+    engine.docker("rm", "-f", "web", "echo")
+    wait_for(lambda: proxies(engine) == 0, what="the proxies to end")
+
+
+def test_without_a_proxy(make):
+    engine = make("--userland-proxy=false")
+    server(engine, "web", "-p", "8080:80")
+    assert engine.docker("port", "web").stdout.splitlines() == ["80/tcp -> 0.0.0.0:8080"] and proxies(engine) == 0
+    assert page(engine, "http://127.0.0.1:8080/") == "hello from web"
+    refused = engine.docker("run", "--rm", "-p", "[::1]:8081:80", "box", "true", check=False)
+    assert refused.returncode != 0 and "gives containers no IPv6 address" in refused.stderr
+
+
 def test_chosen_and_part(make):
     engine = make("--ipv6")
     assert any(c["Subnet"].startswith("fd") for c in bridge(engine)["IPAM"]["Config"])
