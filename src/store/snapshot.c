@@ -133,13 +133,15 @@ static int write_mark(struct store *store, int64_t directory, struct error *err)
 	char path[DIRECTORY_PATH_MAX];
 	AUTO_FREE char *text = NULL;
 	AUTO_CLOSE int fd = -1;
+	int64_t changed_ns;
 	struct stat st;
 
 	store_directory(path, directory, false, MARK);
 	fd = openat(store_root_fd(store), path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return disk_fail(err, errno, "make %s", path);
-	text = xasprintf("%lld", (long long)(st.st_ctim.tv_sec * CLOCK_SECOND + st.st_ctim.tv_nsec));
+	changed_ns = st.st_ctim.tv_sec * CLOCK_SECOND + st.st_ctim.tv_nsec;
+	text = xasprintf("%lld", (long long)changed_ns);
 	if (write_full(fd, text, strlen(text)) < 0 || syncfs(fd) < 0)
 		return disk_fail(err, errno, "write %s", path);
 	return 0;
