@@ -3,8 +3,6 @@
 import base64
 import http.server
 import json
-import os
-import pathlib
 import signal
 import socketserver
 import threading
@@ -15,8 +13,6 @@ import pytest
 from lib.daemon import Daemon
 from lib.engine_api import Api
 from lib.wait import wait_for
-
-PLUGINS = pathlib.Path("/run/docker/plugins")
 
 
 def start(tmp_root, program, options):
@@ -220,9 +216,9 @@ class Plugin(socketserver.ThreadingUnixStreamServer):
 
     daemon_threads = True
 
-    def __init__(self, name):
-        PLUGINS.mkdir(parents=True, exist_ok=True)
-        self.path = PLUGINS / f"{name}.sock"
+    def __init__(self, folder, name):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / f"{name}.sock"
         self.asked = []
         self.denies = lambda path, question: None
         super().__init__(str(self.path), Handler)
@@ -253,14 +249,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def plugin(tmp_root):
-    plugin = Plugin(f"authz-{os.getpid()}-{tmp_root.name}")
+    plugin = Plugin(tmp_root / "plugins", "authz")
     yield plugin
     plugin.close()
 
 
 def test_authorization_plugin(tmp_root, program, registry, plugin):
     name = plugin.path.stem
-    server = start(tmp_root, program, ["--authorization-plugin", name])
+    server = start(tmp_root, program, ["--authorization-plugin", name, "--plugin-dir", str(plugin.path.parent)])
     with_image(server, registry)
     plugin.asked.clear()
     assert server.docker("run", "--rm", "--name", "ok-container", "bb", "echo", "hi").stdout == "hi\n"
@@ -285,6 +281,6 @@ def test_authorization_plugin(tmp_root, program, registry, plugin):
     # One that does not answer allows nothing.
     plugin.close()
     assert f"plugin {name} failed with error" in server.docker("ps", check=False).stderr
-    plugin.__init__(name)
+    plugin.__init__(plugin.path.parent, name)
     assert server.docker("ps", "-a", "--format", "{{.Names}}").stdout == "kept\n"
     server.finish()
