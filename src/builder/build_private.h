@@ -114,6 +114,11 @@ void vertex_part(struct build *build, const char *name, int64_t started_ns, int6
 
 /* ---- context.c ---- */
 
+struct unpack_result;
+/* What a tar stream has, in a new folder; with `archive` bzip2 and xz are undone too. *out_writer is yours in any case. */
+int build_unpack(struct layer_writer **out_writer, struct unpack_result *out_result, struct build *build, int stream_fd,
+		 bool archive, struct error *err);
+
 int context_receive(struct build *build, struct error *err);
 /* With options.client: what the graph needs of the context. */
 int context_fetch(struct build *build, struct error *err);

@@ -27,21 +27,28 @@ int context_fd(const struct build *build)
 	return build->kept ? kept_context_fd(build->kept) : layer_writer_fd(build->context);
 }
 
-static int unpack_context(struct build *build, struct error *err)
+int build_unpack(struct layer_writer **out_writer, struct unpack_result *out_result, struct build *build, int stream_fd,
+		 bool archive, struct error *err)
 {
-	const struct build_options *options = build->options;
-	struct unpack_options unpack_options = { .stream_fd = options->context_fd, .lowest = true };
-	AUTO(unpack_result_fini) struct unpack_result result = { 0 };
+	struct unpack_options options = { .stream_fd = stream_fd, .lowest = !archive, .archive = archive };
 	AUTO(unpack_freep) struct unpack *unpack = NULL;
 	uint64_t free_bytes;
 
-	if (store_free_bytes(&free_bytes, build->store, err) < 0 ||
-	    layer_writer_new(&build->context, build->store, err) < 0)
+	if (store_free_bytes(&free_bytes, build->store, err) < 0 || layer_writer_new(out_writer, build->store, err) < 0)
 		return -1;
-	unpack_options.limit_bytes = free_bytes > RESERVED_BYTES ? free_bytes - RESERVED_BYTES : 1;
-	unpack_options.target_fd = layer_writer_fd(build->context);
-	if (unpack_start(&unpack, &unpack_options, err) < 0 ||
-	    unpack_wait(&result, unpack, options->cancel_fd, err) < 0)
+	options.limit_bytes = free_bytes > RESERVED_BYTES ? free_bytes - RESERVED_BYTES : 1;
+	options.target_fd = layer_writer_fd(*out_writer);
+	if (unpack_start(&unpack, &options, err) < 0)
+		return -1;
+	return unpack_wait(out_result, unpack, build_cancel_fd(build), err);
+}
+
+static int unpack_context(struct build *build, struct error *err)
+{
+	const struct build_options *options = build->options;
+	AUTO(unpack_result_fini) struct unpack_result result = { 0 };
+
+	if (build_unpack(&build->context, &result, build, options->context_fd, false, err) < 0)
 		return -1;
 	/* A tar that is cut between two entries looks whole. */
 	return options->whole ? options->whole(options->whole_arg, err) : 0;

@@ -8,9 +8,6 @@
 #include "base/alloc.h"
 #include "store/unpack.h"
 
-/* Kept free: the database and the containers need some. */
-#define RESERVED_BYTES (4 * 1024 * 1024)
-
 int origin_new_url(struct origin **out_origin, struct build *build, const char *url, const char *name,
 		   const char *checksum, struct error *err)
 {
@@ -152,26 +149,9 @@ int origin_find(struct origin **out_origin, struct build *build, const char *tex
 	return origin_new_url(out_origin, build, text, NULL, NULL, err) < 0 ? -1 : 1;
 }
 
-static int unpack_archive(struct origin *origin, int archive_fd, struct error *err)
-{
-	struct unpack_options options = { .stream_fd = archive_fd, .archive = true };
-	AUTO(unpack_result_fini) struct unpack_result result = { 0 };
-	AUTO(unpack_freep) struct unpack *unpack = NULL;
-	struct store *store = origin->build->store;
-	uint64_t free_bytes;
-
-	if (store_free_bytes(&free_bytes, store, err) < 0 || layer_writer_new(&origin->unpacked, store, err) < 0)
-		return -1;
-	options.limit_bytes = free_bytes > RESERVED_BYTES ? free_bytes - RESERVED_BYTES : 1;
-	options.target_fd = layer_writer_fd(origin->unpacked);
-	if (unpack_start(&unpack, &options, err) < 0 ||
-	    unpack_wait(&result, unpack, build_cancel_fd(origin->build), err) < 0)
-		return -1;
-	return 0;
-}
-
 int origin_unpack(struct origin *origin, struct error *err)
 {
+	AUTO(unpack_result_fini) struct unpack_result result = { 0 };
 	AUTO_CLOSE int archive_fd = -1;
 
 	if (origin->unpacked)
@@ -181,7 +161,7 @@ int origin_unpack(struct origin *origin, struct error *err)
 	archive_fd = origin->url ? copy_open_archive(origin->fd, origin->name) : -1;
 	if (archive_fd < 0)
 		return origin->fd;
-	if (unpack_archive(origin, archive_fd, err) < 0)
+	if (build_unpack(&origin->unpacked, &result, origin->build, archive_fd, true, err) < 0)
 		return error_prefix(err, "unpack %s", origin->name);
 	return layer_writer_fd(origin->unpacked);
 }

@@ -19,7 +19,6 @@
 
 #define BLOCK_SIZE (256 * 1024)
 #define MAGIC_SIZE 512
-#define RESERVED_BYTES (4 * 1024 * 1024)
 
 /* A snapshot of a build's own; gone at the end unless it became a layer. */
 struct scratch {
@@ -193,18 +192,9 @@ static int add_archive(struct build *build, const struct scratch *scratch, const
 {
 	AUTO(layer_writer_freep) struct layer_writer *writer = NULL;
 	AUTO(unpack_result_fini) struct unpack_result result = { 0 };
-	AUTO(unpack_freep) struct unpack *unpack = NULL;
 	AUTO(error_clear) struct error problem = { 0 };
-	struct unpack_options options = { .stream_fd = archive_fd, .archive = true };
-	uint64_t free_bytes;
 
-	if (store_free_bytes(&free_bytes, build->store, err) < 0 || layer_writer_new(&writer, build->store, err) < 0)
-		return -1;
-	options.limit_bytes = free_bytes > RESERVED_BYTES ? free_bytes - RESERVED_BYTES : 1;
-	options.target_fd = layer_writer_fd(writer);
-	if (unpack_start(&unpack, &options, err) < 0)
-		return -1;
-	if (unpack_wait(&result, unpack, build_cancel_fd(build), &problem) < 0) {
+	if (build_unpack(&writer, &result, build, archive_fd, true, &problem) < 0) {
 		if (problem.kind == ERR_INVALID && strstr(problem.message, "not a whole tar archive") &&
 		    result.entries == 0)
 			return 0;
