@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bad input of every kind: one clear error that names the cause, nothing lost, nothing left."""
-import ctypes
 import gzip
 import io
 import json
@@ -19,6 +18,7 @@ from lib.daemon import Daemon
 from lib.layout_registry import LayoutRegistry
 from lib.ports import free_port
 from lib.raw_http import CREATE, UNREADABLE, last_answer
+from lib.sockets import sockets_of
 from lib.wait import wait_for
 
 
@@ -390,26 +390,23 @@ def test_a_thousand_idle_connections(daemon, sanitized):
 
 # ---- half-open connections ----
 
-SYS_PIDFD_GETFD = 438
-
-
 def sockets_to(daemon, port):
-    """kistd's sockets whose peer is that port of this machine: {descriptor: ours of the same socket}."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    pidfd = os.pidfd_open(daemon.process.pid)
-    found = {}
-    for entry in os.listdir(f"/proc/{daemon.process.pid}/fd"):
-        fd = libc.syscall(SYS_PIDFD_GETFD, pidfd, int(entry), 0)
-        if fd < 0:
-            continue
+    """Copies of kistd's sockets whose peer is that port of this machine."""
+    found = []
+    for one in sockets_of(daemon.process.pid):
         try:
-            with socket.socket(fileno=fd) as one:
-                if one.family == socket.AF_INET and one.getpeername()[1] == port:
-                    found[entry] = one.dup()
-        except OSError:  # none, or one that listens
+            if one.family == socket.AF_INET and one.getpeername()[1] == port:
+                found.append(one.dup())
+        except OSError:  # it listens
             continue
-    os.close(pidfd)
     return found
+
+
+def is_gone(daemon, port):
+    left = sockets_to(daemon, port)
+    for one in left:
+        one.close()
+    return not left
 
 
 def test_a_peer_that_is_gone_without_a_word(tmp_root, program, busybox_tar):
@@ -430,7 +427,7 @@ def test_a_peer_that_is_gone_without_a_word(tmp_root, program, busybox_tar):
             streams[-1].sendall(ask)
             assert streams[-1].recv(12) in (b"HTTP/1.1 101", b"HTTP/1.1 200")
         for stream in streams:
-            (ours,) = sockets_to(daemon, stream.getsockname()[1]).values()
+            (ours,) = sockets_to(daemon, stream.getsockname()[1])
             with ours:
                 silence_ms = ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
                 assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
@@ -442,7 +439,7 @@ def test_a_peer_that_is_gone_without_a_word(tmp_root, program, busybox_tar):
         drop = f"table inet {table} {{ chain in {{ type filter hook input priority -200; tcp dport {port} drop; tcp sport {port} drop; }}\n}}"
         subprocess.run(["nft", "-f", "-"], input=drop, text=True, check=True)
         for stream in streams:
-            wait_for(lambda stream=stream: not sockets_to(daemon, stream.getsockname()[1]), "kistd to see that nobody is there")
+            wait_for(lambda stream=stream: is_gone(daemon, stream.getsockname()[1]), "kistd to see that nobody is there")
         assert daemon.inspect("listens")["State"]["Running"]
     finally:
         subprocess.run(["nft", "delete", "table", "inet", table], check=False, capture_output=True)

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """kistd and its shims lose each other, by every road, and find each other again."""
-import ctypes
 import http.client
 import json
 import os
@@ -9,9 +8,8 @@ import signal
 import socket
 import sqlite3
 
+from lib.sockets import sockets_of
 from lib.wait import wait_for
-
-SYS_PIDFD_GETFD = 438
 
 
 def call(daemon, method, path, body=None):
@@ -27,28 +25,16 @@ def call(daemon, method, path, body=None):
 
 def cut_lines(daemon):
     """Shuts down every connection of kistd to a shim; both sides live on. How many there were."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    pidfd = os.pidfd_open(daemon.process.pid)
     cut = 0
-    for entry in pathlib.Path(f"/proc/{daemon.process.pid}/fd").iterdir():
+    for line in sockets_of(daemon.process.pid):
         try:
-            if not os.readlink(entry).startswith("socket:"):
-                continue
+            peer = line.getpeername()
         except OSError:
             continue
-        fd = libc.syscall(SYS_PIDFD_GETFD, pidfd, int(entry.name), 0)
-        if fd < 0:
-            continue
-        with socket.socket(fileno=fd) as line:
-            try:
-                peer = line.getpeername()
-            except OSError:
-                continue
-            # Shims bind their socket below a descriptor: nothing else kistd talks to is named so.
-            if line.family == socket.AF_UNIX and isinstance(peer, str) and peer.startswith("/proc/self/fd/"):
-                line.shutdown(socket.SHUT_RDWR)
-                cut += 1
-    os.close(pidfd)
+        # Shims bind their socket below a descriptor: nothing else kistd talks to is named so.
+        if line.family == socket.AF_UNIX and isinstance(peer, str) and peer.startswith("/proc/self/fd/"):
+            line.shutdown(socket.SHUT_RDWR)
+            cut += 1
     return cut
 
 
