@@ -3,12 +3,12 @@
 
 A life is all that can happen to a container: pull, create, start, exec, commit, stop, remove. It is broken at one
 point; then ps must tell the truth, nothing may be left that nobody knows of, what was acknowledged must be there,
-and the same life must work. A new fault_point() is gone through without a word here.
+and the same life must work. A new fault_point() is gone through without a word here. KIST_FAULT_ONLY=WORDS goes
+through those alone that have the words in their name.
 """
 import concurrent.futures
 import glob
 import http.client
-import json
 import os
 import pathlib
 import re
