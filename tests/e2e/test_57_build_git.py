@@ -2,12 +2,14 @@
 """Git repositories as sources and contexts of builds: from servers on loopback."""
 import base64
 import os
+import socket
 import subprocess
 import uuid
 
 import pytest
 from lib import buildkit as bk
 from lib.git_server import GitServer, Repository, git
+from lib.wait import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +148,44 @@ def test_a_stranger_cannot_name_our_files(shared, smart, repository, context, tm
     )  # fmt: skip
     failed = shared.kist("build", context(f"FROM bb\nADD {smart.url}/hostile.git /r\n"), check=False)
     assert failed.returncode != 0 and "transport 'file' not allowed" in failed.stderr + failed.stdout
+
+
+def asking(address):
+    """Programs other than kist that have this address among their arguments."""
+    found = []
+    for number in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{number}/cmdline", "rb") as line:
+                words = line.read()
+        except OSError:
+            continue
+        if address in words and not words.split(b"\0")[0].endswith(b"/kist"):
+            found.append(number)
+    return found
+
+
+@pytest.mark.parametrize("how", ["client", "engine"])
+def test_git_ends_with_its_build(daemon, busybox_tar, context, how):
+    daemon.kist("import", busybox_tar, "bb:latest")
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(5)
+        address = f"127.0.0.1:{silent.getsockname()[1]}/{uuid.uuid4().hex}.git"
+        path = context(f"FROM bb\nADD http://{address} /x\n")
+        argv = [daemon.program("kist"), "-H", f"unix://{daemon.socket}", "build", path]
+        client = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            wait_for(lambda: asking(address.encode()))
+            if how == "client":
+                client.kill()
+            else:
+                daemon.kill()
+            wait_for(lambda: not asking(address.encode()))
+        finally:
+            client.kill()
+            client.wait(60)
+    if how == "engine":
+        daemon.start()
 
 
 # ---- contexts ----
