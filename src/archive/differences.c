@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "archive/names.h"
@@ -15,9 +14,9 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "sys/xattrs.h"
 
 #define BLOCK_SIZE (128 * 1024)
-#define XATTRS_MAX (64 * 1024)
 
 struct walk {
 	const struct differences_search *search;
@@ -74,33 +73,13 @@ static bool looks_same(const struct stat *a, const struct stat *b)
 				       a->st_mtim.tv_nsec == b->st_mtim.tv_nsec);
 }
 
-/* Names and values; what cannot be read counts as none. */
-static void read_attributes(struct text *out, int fd)
-{
-	AUTO_FREE char *names = xmalloc(XATTRS_MAX);
-	AUTO_FREE char *value = xmalloc(XATTRS_MAX);
-	AUTO(text_list_fini) struct text_list sorted = { 0 };
-	ssize_t size = flistxattr(fd, names, XATTRS_MAX);
-
-	for (const char *name = names; size > 0 && name < names + size; name += strlen(name) + 1)
-		text_list_add(&sorted, name);
-	text_list_sort(&sorted);
-	for (size_t i = 0; i < sorted.count; i++) {
-		ssize_t got = fgetxattr(fd, sorted.items[i], value, XATTRS_MAX);
-
-		text_addf(out, "%s=%zd:", sorted.items[i], got);
-		if (got > 0)
-			text_add_bytes(out, value, (size_t)got);
-	}
-}
-
 static bool same_attributes(const int *fds)
 {
 	AUTO(text_fini) struct text a = { 0 };
 	AUTO(text_fini) struct text b = { 0 };
 
-	read_attributes(&a, fds[0]);
-	read_attributes(&b, fds[1]);
+	xattrs_describe(&a, fds[0], NULL);
+	xattrs_describe(&b, fds[1], NULL);
 	return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
 }
 

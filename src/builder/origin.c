@@ -170,3 +170,17 @@ int origin_fd(const struct origin *origin)
 {
 	return origin->unpacked ? layer_writer_fd(origin->unpacked) : origin->fd;
 }
+
+int origin_secret(char **out_secret, const struct origin *origin, const char *id, struct error *err)
+{
+	AUTO_FREE char *secret = NULL;
+	size_t size;
+	int r = build_secret(&secret, &size, origin->build, id, err);
+
+	if (r <= 0)
+		return r;
+	if (strlen(secret) != size || strpbrk(secret, "\r\n"))
+		return error_set(err, ERR_INVALID, "secret %s cannot be a header: it has more than one line", id);
+	*out_secret = take_ptr(secret);
+	return 1;
+}

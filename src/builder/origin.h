@@ -55,6 +55,8 @@ const char *origin_source(const struct origin *origin);
 
 /* A folder of this key that stays, or one that goes with the build; borrowed. */
 int origin_folder(struct origin *origin, const char *key, struct error *err);
+/* A secret of the build that becomes a header: 1; 0 if there is none of that id. Yours. */
+int origin_secret(char **out_secret, const struct origin *origin, const char *id, struct error *err);
 
 /* ---- origin_url.c ---- */
 

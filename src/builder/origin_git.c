@@ -34,16 +34,12 @@ static int find_header(char **out_header, const struct origin *origin, struct er
 		AUTO_FREE char *secret = NULL;
 		AUTO_FREE char *pair = NULL;
 		AUTO_FREE char *encoded = NULL;
-		size_t size;
-		int r = build_secret(&secret, &size, origin->build, id, err);
+		int r = origin_secret(&secret, origin, id, err);
 
 		if (r < 0)
 			return -1;
 		if (r == 0)
 			continue;
-		if (strlen(secret) != size || strpbrk(secret, "\r\n"))
-			return error_set(err, ERR_INVALID, "secret %s cannot be a header: it has more than one line",
-					 id);
 		pair = xasprintf("x-access-token:%s", secret);
 		encoded = base64_encode(pair, strlen(pair));
 		*out_header = is_token ? xasprintf("Authorization: basic %s", encoded)

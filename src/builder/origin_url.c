@@ -110,16 +110,12 @@ static int find_authorization(char **out_value, const struct origin *origin, str
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
 		AUTO_FREE char *id = xasprintf("%s%s", kinds[i].prefix, host);
 		AUTO_FREE char *secret = NULL;
-		size_t size;
-		int r = build_secret(&secret, &size, origin->build, id, err);
+		int r = origin_secret(&secret, origin, id, err);
 
 		if (r < 0)
 			return -1;
 		if (r == 0)
 			continue;
-		if (strlen(secret) != size || strpbrk(secret, "\r\n"))
-			return error_set(err, ERR_INVALID, "secret %s cannot be a header: it has more than one line",
-					 id);
 		*out_value = xasprintf("%s%s", kinds[i].scheme, secret);
 		return 0;
 	}

@@ -3,20 +3,15 @@
  * How it works: everything is looked up and leased first; then blobs go out,
  * each once, and behind them the documents that name them.
  */
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "archive/tar_writer.h"
+#include "archive/tar_stream.h"
 #include "base/alloc.h"
 #include "base/cleanup.h"
-#include "base/map.h"
 #include "engine/engine.h"
 #include "engine/image_archive.h"
 #include "engine/image_lookup.h"
 #include "engine/image_source.h"
-
-#define BLOCK_SIZE (256 * 1024)
 
 struct saved {
 	struct image_source source;
@@ -32,7 +27,7 @@ struct save {
 	struct saved *images;
 	size_t count;
 	size_t capacity;
-	struct map written; /* paths in the archive */
+	struct tar_stream archive;
 };
 
 static void save_fini(struct save *save)
@@ -43,7 +38,7 @@ static void save_fini(struct save *save)
 		text_list_fini(&save->images[i].names);
 	}
 	free(save->images);
-	map_fini(&save->written);
+	tar_stream_fini(&save->archive);
 	lease_free(save->lease);
 }
 
@@ -143,85 +138,24 @@ static int add_name(struct save *save, const char *name, struct error *err)
 
 /* ---- the archive ---- */
 
-static int put(struct save *save, const void *data, size_t size, struct error *err)
-{
-	return save->options->write(save->options->write_arg, data, size, err);
-}
-
-/* 1 if a file of this name and size is to follow now; 0 if it is there already. */
-static int begin_file(struct save *save, const char *path, uint64_t size, struct error *err)
-{
-	bool is_folder = text_has_suffix(path, "/");
-	const struct tar_entry entry = { .path = path,
-					 .type = is_folder ? TAR_DIRECTORY : TAR_FILE,
-					 .mode = is_folder ? 0755 : 0644,
-					 .size = is_folder ? 0 : size };
-	AUTO(text_fini) struct text header = { 0 };
-
-	if (map_get(&save->written, path))
-		return 0;
-	map_set(&save->written, path, save);
-	tar_add_header(&header, &entry);
-	return put(save, header.data, header.size, err) < 0 ? -1 : 1;
-}
-
-static int end_file(struct save *save, uint64_t size, struct error *err)
-{
-	static const uint8_t zeros[TAR_BLOCK];
-	size_t padding = tar_padding(size);
-
-	return padding ? put(save, zeros, padding, err) : 0;
-}
-
-static int put_text(struct save *save, const char *path, const char *text, struct error *err)
-{
-	size_t size = strlen(text);
-	int r = begin_file(save, path, size, err);
-
-	if (r <= 0)
-		return r;
-	return put(save, text, size, err) < 0 ? -1 : end_file(save, size, err);
-}
-
-static int copy_blob(struct save *save, int fd, uint64_t size, struct error *err)
-{
-	AUTO_FREE char *block = xmalloc(BLOCK_SIZE);
-	uint64_t left = size;
-
-	while (left > 0) {
-		ssize_t got = read(fd, block, left < BLOCK_SIZE ? left : BLOCK_SIZE);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			return error_set_errno(err, ERR_INTERNAL, got < 0 ? errno : EIO, "read a blob");
-		if (put(save, block, (size_t)got, err) < 0)
-			return -1;
-		left -= (uint64_t)got;
-	}
-	return end_file(save, size, err);
-}
-
 static int put_blob(struct save *save, const struct digest *digest, uint64_t size, struct error *err)
 {
 	AUTO_FREE char *path = archive_blob_path(digest);
 	AUTO_CLOSE int fd = -1;
-	int r = begin_file(save, path, size, err);
 
-	if (r <= 0)
-		return r;
 	fd = blob_open(store_blobs(engine_store(save->engine)), digest, err);
-	return fd < 0 ? -1 : copy_blob(save, fd, size, err);
+	return fd < 0 ? -1 : tar_stream_copy(&save->archive, path, fd, size, err);
 }
 
 static int put_folders(struct save *save, struct error *err)
 {
-	if (begin_file(save, "blobs/", 0, err) < 0 || begin_file(save, "blobs/sha256/", 0, err) < 0)
+	if (tar_stream_begin(&save->archive, "blobs/", 0, err) < 0 ||
+	    tar_stream_begin(&save->archive, "blobs/sha256/", 0, err) < 0)
 		return -1;
 	for (size_t i = 0; i < save->count; i++)
 		for (size_t j = 0; j < save->images[i].source.part_count; j++)
 			if (save->images[i].source.parts[j].blob.algorithm == DIGEST_SHA512 &&
-			    begin_file(save, "blobs/sha512/", 0, err) < 0)
+			    tar_stream_begin(&save->archive, "blobs/sha512/", 0, err) < 0)
 				return -1;
 	return 0;
 }
@@ -235,7 +169,7 @@ static int put_image(struct save *save, const struct saved *image, struct error 
 			return -1;
 	if (put_blob(save, &image->source.id, image->source.config_size, err) < 0)
 		return -1;
-	return put_text(save, manifest, image->manifest_text, err);
+	return tar_stream_text(&save->archive, manifest, image->manifest_text, err);
 }
 
 /* ---- documents ---- */
@@ -328,17 +262,18 @@ static char *make_repositories(const struct save *save)
 
 static int put_documents(struct save *save, struct error *err)
 {
-	static const uint8_t end[2 * TAR_BLOCK];
 	AUTO_FREE char *index = make_index(save);
 	AUTO_FREE char *manifest = make_manifest(save);
 	AUTO_FREE char *repositories = make_repositories(save);
 
-	if (put_text(save, "index.json", index, err) < 0 || put_text(save, "oci-layout", ARCHIVE_LAYOUT, err) < 0)
+	if (tar_stream_text(&save->archive, "index.json", index, err) < 0 ||
+	    tar_stream_text(&save->archive, "oci-layout", ARCHIVE_LAYOUT, err) < 0)
 		return -1;
-	if (save->options->form == IMAGE_SAVE_BOTH && (put_text(save, "manifest.json", manifest, err) < 0 ||
-						       put_text(save, "repositories", repositories, err) < 0))
+	if (save->options->form == IMAGE_SAVE_BOTH &&
+	    (tar_stream_text(&save->archive, "manifest.json", manifest, err) < 0 ||
+	     tar_stream_text(&save->archive, "repositories", repositories, err) < 0))
 		return -1;
-	return put(save, end, sizeof(end), err);
+	return tar_stream_end(&save->archive, err);
 }
 
 /* One that nobody else knows: its names are what it is to be called. */
@@ -381,7 +316,7 @@ int image_save(struct engine *engine, const struct image_save_options *options, 
 	AUTO(save_fini) struct save save = { .engine = engine, .options = options };
 
 	save.lease = lease_new(engine_store(engine));
-	map_init(&save.written, NULL);
+	tar_stream_init(&save.archive, options->write, options->write_arg);
 	if (find_images(&save, err) < 0)
 		return -1;
 	if (put_folders(&save, err) < 0)

@@ -6,16 +6,15 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "sys/xattrs.h"
 
 #define BLOCK_SIZE (128 * 1024)
-#define XATTRS_MAX (64 * 1024)
 
 struct comparison {
 	int fds[2];
@@ -65,34 +64,13 @@ static bool is_overlays_note(const char *name)
 	return false;
 }
 
-/* All names and values, in one text; what cannot be read counts as none. */
-static void read_attributes(struct text *out, int fd)
-{
-	AUTO_FREE char *names = xmalloc(XATTRS_MAX);
-	AUTO_FREE char *value = xmalloc(XATTRS_MAX);
-	AUTO(text_list_fini) struct text_list sorted = { 0 };
-	ssize_t size = flistxattr(fd, names, XATTRS_MAX);
-
-	for (const char *name = names; size > 0 && name < names + size; name += strlen(name) + 1)
-		if (!is_overlays_note(name))
-			text_list_add(&sorted, name);
-	text_list_sort(&sorted);
-	for (size_t i = 0; i < sorted.count; i++) {
-		ssize_t got = fgetxattr(fd, sorted.items[i], value, XATTRS_MAX);
-
-		text_addf(out, "%s=%zd:", sorted.items[i], got);
-		if (got > 0)
-			text_add_bytes(out, value, (size_t)got);
-	}
-}
-
 static int compare_attributes(struct comparison *comparison, const int *files, const char *path)
 {
 	AUTO(text_fini) struct text a = { 0 };
 	AUTO(text_fini) struct text b = { 0 };
 
-	read_attributes(&a, files[0]);
-	read_attributes(&b, files[1]);
+	xattrs_describe(&a, files[0], is_overlays_note);
+	xattrs_describe(&b, files[1], is_overlays_note);
 	if (a.size != b.size || (a.size > 0 && memcmp(a.data, b.data, a.size) != 0))
 		return differs(comparison, path, "its attributes differ");
 	return 1;
