@@ -32,6 +32,7 @@ static const struct {
 	{ "kist-unpack", "archive" },
 	{ "kist-resolve", "resolver" },
 	{ "kist-proxy", "network" },
+	{ "kist-sysctl", "network" },
 	{ "kist-cni", "cni" },
 	{ "kist-log", "logs" },
 	{ "kist-dial", "http" },

@@ -6,6 +6,7 @@
 #include "base/random.h"
 #include "engine/container_network.h"
 #include "engine/network_rate.h"
+#include "engine/network_sysctl.h"
 #include "sys/netlink.h"
 
 #define SHORT_ID 12
@@ -79,7 +80,8 @@ static const char *option_problem(const struct endpoint_settings *endpoint, char
 	for (size_t i = 0; i < endpoint->driver_opts.count; i++) {
 		const struct text_pair *option = &endpoint->driver_opts.items[i];
 
-		if (text_equal(option->key, RATE_INGRESS) || text_equal(option->key, RATE_EGRESS))
+		if (text_equal(option->key, RATE_INGRESS) || text_equal(option->key, RATE_EGRESS) ||
+		    text_equal(option->key, SYSCTLS))
 			continue;
 		/* Drivers ignore what they do not know, as dockerd's; what dockerd would act on is not ignored. */
 		if (!text_equal(option->key, IFNAME) && text_has_prefix(option->key, "com.docker.network."))
@@ -111,9 +113,23 @@ static const char *link_local_problem(const struct endpoint_settings *endpoint, 
 	return NULL;
 }
 
+static int sysctls_check(const struct endpoint_settings *endpoint, const struct engine_network *network,
+			 struct error *err)
+{
+	AUTO(text_map_fini) struct text_map sysctls = { 0 };
+
+	if (network_sysctls_read(&sysctls, endpoint, err) < 0)
+		return -1;
+	if (sysctls.count && (text_equal(network->driver, "cni") || !engine_network_has_links(network)))
+		return error_set(err, ERR_INVALID, SYSCTLS ": %s",
+				 text_equal(network->driver, "cni") ? "a CNI plugin (tuning) sets them"
+								    : "the network has no links");
+	return 0;
+}
+
 int endpoint_check(const struct endpoint_settings *endpoint, const struct engine_network *network, struct error *err)
 {
-	AUTO(error_clear) struct error rate_problem = { 0 };
+	AUTO(error_clear) struct error option_problems = { 0 };
 	struct network_rates rates;
 	AUTO_FREE char *made = NULL;
 	const char *problem = NULL;
@@ -127,8 +143,9 @@ int endpoint_check(const struct endpoint_settings *endpoint, const struct engine
 		problem = address_problem(wanted_address(endpoint, true), network, true, &made);
 	if (!problem)
 		problem = option_problem(endpoint, &made);
-	if (!problem && network_rates_read(&rates, endpoint, &rate_problem) < 0)
-		problem = rate_problem.message;
+	if (!problem && (network_rates_read(&rates, endpoint, &option_problems) < 0 ||
+			 sysctls_check(endpoint, network, &option_problems) < 0))
+		problem = option_problems.message;
 	if (!problem)
 		return 0;
 	return error_set(err, ERR_INVALID, "invalid config for network %s: invalid endpoint settings:\n%s",

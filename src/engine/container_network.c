@@ -12,6 +12,7 @@
 #include "engine/network_cni.h"
 #include "engine/network_options.h"
 #include "engine/network_rate.h"
+#include "engine/network_sysctl.h"
 #include "rpc/attach_frame.h"
 #include "sys/netlink.h"
 
@@ -112,6 +113,7 @@ static int connect_one(struct container *container, struct endpoint_settings *en
 {
 	AUTO_FREE char *key = endpoint_key(container, endpoint);
 	const char *wish = text_map_get(&endpoint->driver_opts, "com.docker.network.endpoint.ifname");
+	AUTO(text_map_fini) struct text_map sysctls = { 0 };
 	char name[16];
 
 	if (wish)
@@ -120,7 +122,8 @@ static int connect_one(struct container *container, struct endpoint_settings *en
 		return -1;
 	if (network_is_cni(network))
 		return network_cni_connect(container, endpoint, network, netlink_fd, name, err);
-	if (network_connect(container->engine->network, key, netlink_fd, name, err) < 0)
+	if (network_sysctls_read(&sysctls, endpoint, err) < 0 ||
+	    network_connect(container->engine->network, key, netlink_fd, name, &sysctls, err) < 0)
 		return -1;
 	return add_link_locals(endpoint, netlink_fd, name, err);
 }

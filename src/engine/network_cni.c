@@ -246,7 +246,7 @@ int network_cni_connect(struct container *container, struct endpoint_settings *e
 	AUTO_FREE char *key = endpoint_key(container, endpoint);
 
 	network_cni_hold(container, netlink_fd);
-	if (network_connect(container->engine->network, key, netlink_fd, name, err) < 0)
+	if (network_connect(container->engine->network, key, netlink_fd, name, NULL, err) < 0)
 		return -1;
 	if (!network_find(container->engine->network, key, &given))
 		return error_set(err, ERR_CANCELED, "endpoint %s was detached meanwhile", key);

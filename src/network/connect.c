@@ -13,6 +13,7 @@
 #include "network/proxy.h"
 #include "network/rate.h"
 #include "network/state.h"
+#include "network/sysctl.h"
 
 #define LOOPBACK_INDEX 1 /* of every network namespace */
 #define READY_WAIT_MS 2000
@@ -120,7 +121,7 @@ static int add_address(int netlink_fd, int index, const char *text, const struct
 }
 
 static int configure_inside(const struct endpoint_record *record, const struct bridge *bridge, int netlink_fd,
-			    const char *name, struct error *err)
+			    const char *name, const struct text_map *sysctls, struct error *err)
 {
 	struct link_info link;
 	int failed;
@@ -135,6 +136,8 @@ static int configure_inside(const struct endpoint_record *record, const struct b
 		failed = add_address(netlink_fd, link.index, record->address, &bridge->subnets[FAMILY_4]);
 	if (failed == 0)
 		failed = add_address(netlink_fd, link.index, record->address6, &bridge->subnets[FAMILY_6]);
+	if (failed == 0 && sysctl_apply(sysctls, netlink_fd, name, err) < 0)
+		return -1;
 	if (failed == 0)
 		failed = link_change(netlink_fd, link.index, &(struct link_change){ .up = 1 });
 	return failed < 0 ? error_set_errno(err, ERR_INTERNAL, failed, "configure link %s of the container", name) : 0;
@@ -204,7 +207,8 @@ void network_unlink(struct network *network, const char *id, int netlink_fd)
 		remove_inside(netlink_fd, record.interface);
 }
 
-int network_connect(struct network *network, const char *id, int netlink_fd, const char *name, struct error *err)
+int network_connect(struct network *network, const char *id, int netlink_fd, const char *name,
+		    const struct text_map *sysctls, struct error *err)
 {
 	AUTO(endpoint_record_fini) struct endpoint_record record = { 0 };
 	struct bridge bridge;
@@ -221,7 +225,7 @@ int network_connect(struct network *network, const char *id, int netlink_fd, con
 		remove_link(record.link);
 		return -1;
 	}
-	if (configure_inside(&record, &bridge, netlink_fd, name, err) < 0 ||
+	if (configure_inside(&record, &bridge, netlink_fd, name, sysctls, err) < 0 ||
 	    mark_connected(network, id, name, err) < 0 || firewall_publish(network, &record, err) < 0) {
 		remove_inside(netlink_fd, name);
 		remove_link(record.link);

@@ -205,9 +205,11 @@ int network_reserve(struct network *network, const struct network_request *reque
 		    struct network_endpoint *out_endpoint, struct error *err);
 /*
  * Makes the link `name` ("eth0"; NULL: eth0) in the namespace of netlink_fd (borrowed): lo up, addresses; no route.
- * ERR_CONFLICT if it has a link of this name.
+ * Before it goes up its kernel settings are made (NULL: none): "net/ipv4/conf/IFNAME/log_martians" to "1". Not of an
+ * external one. ERR_CONFLICT if it has a link of this name.
  */
-int network_connect(struct network *network, const char *id, int netlink_fd, const char *name, struct error *err);
+int network_connect(struct network *network, const char *id, int netlink_fd, const char *name,
+		    const struct text_map *sysctls, struct error *err);
 /*
  * Where an external endpoint leads out: what its plugins said once it was connected. NULL or "": not in this family.
  * ERR_CANCELED if it was detached meanwhile.

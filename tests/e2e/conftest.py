@@ -73,6 +73,7 @@ def program(build_dir):
         "kist-git": "git",
         "kist-cni": "cni",
         "kist-proxy": "network",
+        "kist-sysctl": "network",
         "kist-log": "logs",
         "kist-image": "image",
     }

@@ -70,9 +70,57 @@ def test_settings_of_an_endpoint(engine):
     endpoint["IPAMConfig"]["LinkLocalIPs"] = ["nonsense"]
     status, answer = call(engine, "POST", "/containers/create", body)
     assert status == 400 and b"invalid link-local IP address: nonsense" in answer
-    endpoint.update(IPAMConfig=None, DriverOpts={"com.docker.network.endpoint.sysctls": "x"})
+    endpoint.update(IPAMConfig=None, DriverOpts={"com.docker.network.endpoint.unheard": "x"})
     assert call(engine, "POST", "/containers/create", body)[0] == 400
     engine.docker("rm", "-f", "ep-one")
+
+
+SYSCTLS = "com.docker.network.endpoint.sysctls"
+
+
+def test_kernel_settings_of_an_endpoint(engine):
+    def place(text):
+        return {"DriverOpts": {SYSCTLS: text}}
+
+    def kept(container, *path):
+        return engine.docker("exec", container, "cat", "/proc/sys/net/" + "/".join(path)).stdout.strip()
+
+    engine.docker("network", "create", "sc-net")
+    body = {"Image": "legacy-bb", "Cmd": ["sleep", "1000"], "HostConfig": {"NetworkMode": "bridge"}}
+    body["NetworkingConfig"] = {"EndpointsConfig": {"bridge": place("net.ipv4.conf.IFNAME.log_martians=1,net.ipv4.neigh.ifname.gc_stale_time=77")}}
+    status, answer = call(engine, "POST", "/containers/create?name=sc-one", body)
+    assert status == 201, answer
+    engine.docker("start", "sc-one")
+    assert kept("sc-one", "ipv4/conf/eth0/log_martians") == "1" and kept("sc-one", "ipv4/neigh/eth0/gc_stale_time") == "77"
+    # of that link only; of one that joins later, too, and again after a restart
+    joined = {"Container": "sc-one", "EndpointConfig": place("net.ipv4.conf.IFNAME.arp_ignore=2")}
+    status, answer = call(engine, "POST", "/networks/sc-net/connect", joined)
+    assert status == 200, answer
+    for _ in range(2):
+        assert kept("sc-one", "ipv4/conf/eth1/log_martians") == "0" and kept("sc-one", "ipv4/conf/eth1/arp_ignore") == "2"
+        assert kept("sc-one", "ipv4/conf/eth0/arp_ignore") == "0" and kept("sc-one", "ipv4/conf/eth0/log_martians") == "1"
+        engine.docker("restart", "-t", "0", "sc-one")
+    # what the kernel does not have, or not take, is told, and the container is on no more networks than before
+    engine.docker("network", "disconnect", "sc-net", "sc-one")
+    for text, problem in (
+        ("net.ipv4.conf.IFNAME.nosuch=1", b"/proc/sys/net/ipv4/conf/eth1/nosuch is not a sysctl file"),
+        ("net.ipv4.conf.IFNAME.arp_ignore=much", b"unable to write to '/proc/sys/net/ipv4/conf/eth1/arp_ignore'"),
+        ("net.ipv4.conf.IFNAME.arp_ignore=", b"unable to write to '/proc/sys/net/ipv4/conf/eth1/arp_ignore'"),
+    ):
+        joined["EndpointConfig"] = place(text)
+        status, answer = call(engine, "POST", "/networks/sc-net/connect", joined)
+        assert status == 500 and problem in answer, answer
+        assert list(engine.inspect("sc-one")["NetworkSettings"]["Networks"]) == ["bridge"]
+        assert "eth1" not in engine.docker("exec", "sc-one", "ip", "link").stdout
+    for text in ("", "x", "net.ipv4.conf.eth0.log_martians=1", "net.core.somaxconn.IFNAME.x=1", "kernel.ipv4.conf.IFNAME.x=1", "net.ipv4.conf.IFNAME.a/b=1", "net.ipv4.conf.IFNAME.a.b=1"):
+        body["NetworkingConfig"]["EndpointsConfig"]["bridge"] = place(f"net.ipv6.conf.IFNAME.accept_ra=2,{text}")
+        status, answer = call(engine, "POST", "/containers/create", body)
+        assert status == 400 and f"unrecognised network interface sysctl '{text}'; represent 'net.X.Y.ethN.Z=V' as".encode() in answer, answer
+    body["NetworkingConfig"]["EndpointsConfig"]["bridge"] = place("net.ipv4.conf.IFNAME.log_martians")
+    status, answer = call(engine, "POST", "/containers/create", body)
+    assert status == 400 and b"to have format name=value" in answer
+    engine.docker("rm", "-f", "sc-one")
+    engine.docker("network", "rm", "sc-net")
 
 
 def test_names_and_addresses_of_networks(engine):

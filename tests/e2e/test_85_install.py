@@ -21,7 +21,7 @@ def tree(build_dir, tmp_path_factory):
 def test_programs_are_where_the_readme_says(tree):
     for name in ("kist", "kistd", "kist-runtime", "kist-registry"):
         assert os.access(tree / "bin" / name, os.X_OK), name
-    for name in ("kist-shim", "kist-transfer", "kist-unpack", "kist-resolve", "kist-files", "kist-git", "kist-archive", "kist-image", "kist-init", "kist-cni", "kist-proxy", "kist-log",
+    for name in ("kist-shim", "kist-transfer", "kist-unpack", "kist-resolve", "kist-files", "kist-git", "kist-archive", "kist-image", "kist-init", "kist-cni", "kist-proxy", "kist-sysctl", "kist-log",
                  "cni/kist-bridge", "cni/kist-firewall", "cni/kist-host-local", "cni/kist-portmap"):
         assert os.access(tree / "libexec/kist" / name, os.X_OK), name
 

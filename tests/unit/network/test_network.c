@@ -262,7 +262,7 @@ static void open_network(void)
 /* With its way out. */
 static int join(const char *id, const struct place *place, struct error *err)
 {
-	if (network_connect(network, id, place->netlink_fd, NULL, err) < 0)
+	if (network_connect(network, id, place->netlink_fd, NULL, NULL, err) < 0)
 		return -1;
 	return network_set_gateway(network, id, NULL, place->netlink_fd, err);
 }
