@@ -77,7 +77,7 @@ static int parse_request(struct git_request *request, char *data, size_t size, s
 		if (!value || !set_value(request, key, value))
 			return error_set(err, ERR_INVALID, "kist-git is started by kistd only");
 	}
-	if (text_empty(request->remote) || *request->remote == '-')
+	if (text_empty(request->remote) || text_has_prefix(request->remote, "-"))
 		return error_set(err, ERR_INVALID, "kist-git is started by kistd only");
 	return 0;
 }

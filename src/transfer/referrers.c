@@ -34,8 +34,10 @@ static int read_tag(char **out_text, const struct source *source, struct remote 
 
 	if (document_request(&response, source, remote, "GET", tag, err) < 0)
 		return -1;
-	if (response.status != 200 && response.status != 404)
-		return refusal_error(&response, NULL, err);
+	if (response.status != 200 && response.status != 404) {
+		refusal_error(&response, NULL, err);
+		return -1;
+	}
 	*out_text = xstrdup(response.status == 200 ? buffer_text(&response.body) : EMPTY_INDEX);
 	return 0;
 }
