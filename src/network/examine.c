@@ -126,6 +126,16 @@ static void examine_conntrack(struct examination *out)
 			(unsigned long long)count, (unsigned long long)limit);
 }
 
+/* Whether outsiders call its containers by their own addresses. */
+static bool takes_untranslated(const struct bridge *bridge)
+{
+	for (int family = FAMILY_4; family <= FAMILY_6; family++)
+		if (bridge->subnets[family].mode == NETWORK_ROUTED ||
+		    bridge->subnets[family].mode == NETWORK_UNPROTECTED)
+			return true;
+	return false;
+}
+
 void network_examine(struct network *network, const char *name, struct examination *out)
 {
 	const struct bridge *found;
@@ -160,6 +170,13 @@ void network_examine(struct network *network, const char *name, struct examinati
 		"no other firewall's FORWARD chain drops what %s forwards (iptables -S FORWARD; firewalld: a zone has "
 		"it)",
 		name);
+	if (takes_untranslated(&bridge))
+		examination_add(
+			out, !foreign_shuts_out(name),
+			"firewalld, where it runs, lets others in to addresses on %s: that takes a policy of its "
+			"administrator (firewall-cmd --permanent --new-policy=NAME; --permanent --policy=NAME with "
+			"--add-ingress-zone=ANY, --add-egress-zone=trusted, --set-target=ACCEPT; --reload)",
+			name);
 }
 
 /* ---- a container's ---- */

@@ -81,14 +81,47 @@ static int ask_firewalld(const char *option, const char *bridge)
 	return process_run(NULL, argv, NULL, OUTPUT_LIMIT, &ignored);
 }
 
-/* Any zone will do: then it is the administrator's. */
-static bool has_zone(const char *bridge)
+/* Any zone will do: then it is the administrator's. Yours; NULL: it has none. */
+static char *zone_of(const char *bridge)
 {
 	AUTO_FREE char *word = xasprintf("--get-zone-of-interface=%s", bridge);
 	char *const argv[] = { (char[]){ "firewall-cmd" }, word, NULL };
 	AUTO(error_clear) struct error none = { 0 };
+	char *zone = NULL;
 
-	return process_run(NULL, argv, NULL, OUTPUT_LIMIT, &none) == 0;
+	if (process_run(&zone, argv, NULL, OUTPUT_LIMIT, &none) < 0)
+		return NULL;
+	zone[strcspn(zone, "\n")] = '\0';
+	return zone;
+}
+
+static bool has_zone(const char *bridge)
+{
+	AUTO_FREE char *zone = zone_of(bridge);
+
+	return zone != NULL;
+}
+
+/* Whether a policy in force leads there: a line "  egress-zones: trusted other" in what tells of them. */
+static bool has_policy_to(const char *zone)
+{
+	char *const argv[] = { (char[]){ "firewall-cmd" }, (char[]){ "--get-active-policies" }, NULL };
+	AUTO(text_list_fini) struct text_list lines = { 0 };
+	AUTO(error_clear) struct error none = { 0 };
+	AUTO_FREE char *text = NULL;
+	bool found = false;
+
+	if (process_run(&text, argv, NULL, OUTPUT_LIMIT, &none) < 0)
+		return false;
+	text_list_split(&lines, text, '\n');
+	for (size_t i = 0; i < lines.count; i++) {
+		const char *zones = text_after(lines.items[i], "  egress-zones: ");
+		AUTO(text_list_fini) struct text_list words = { 0 };
+
+		text_list_split(&words, zones, ' ');
+		found |= text_list_contains(&words, zone) || text_list_contains(&words, "ANY");
+	}
+	return found;
 }
 
 bool foreign_is_chain(const char *name)
@@ -174,6 +207,16 @@ bool foreign_drops(const char *bridge)
 			return true;
 	}
 	return chains.firewalld && !has_zone(bridge);
+}
+
+bool foreign_shuts_out(const char *bridge)
+{
+	AUTO_FREE char *zone = NULL;
+
+	if (!find_chains().firewalld)
+		return false;
+	zone = zone_of(bridge);
+	return !zone || !has_policy_to(zone);
 }
 
 bool foreign_is_unknown(void)

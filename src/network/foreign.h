@@ -19,6 +19,11 @@ void foreign_admit(const char *bridge);
 void foreign_admit_all(struct network *network);
 /* Whether one drops and does not let this bridge through. */
 bool foreign_drops(const char *bridge);
+/*
+ * firewalld rejects what other zones send to an address on this bridge: it lets in what is translated (published ports
+ * of NAT), and for the rest wants a policy towards the bridge's zone, which only its administrator can make.
+ */
+bool foreign_shuts_out(const char *bridge);
 /* The kernel has tables of the old iptables, and no iptables-legacy is here to look into them. */
 bool foreign_is_unknown(void);
 void foreign_withdraw(const char *bridge);
