@@ -113,7 +113,7 @@ class Call:
     """One call on a connection of its own."""
 
     def __init__(self, path, method, request, metadata=()):
-        self.sock, rest = upgrade(path, "/grpc")
+        self.sock, rest = self.connect(path)
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
         self.h2.initiate_connection()
         headers = [(":method", "POST"), (":scheme", "http"), (":path", method), (":authority", "x")]
@@ -122,6 +122,10 @@ class Call:
         self.sock.sendall(self.h2.data_to_send())
         self.rest = rest
         self.data = b""
+
+    def connect(self, path):
+        """A socket that speaks HTTP/2 from here on, and the bytes that came already."""
+        return upgrade(path, "/grpc")
 
     def cancel(self):
         self.h2.reset_stream(1, 8)
