@@ -19,6 +19,7 @@
 #include "store/disk.h"
 #include "store/files.h"
 #include "store/store_internal.h"
+#include "sys/loop.h"
 #include "sys/mount_api.h"
 
 #define IMAGE "/layer.erofs"
@@ -127,26 +128,48 @@ int erofs_layers_recover(struct store *store, struct error *err)
 /* ---- mount ---- */
 
 /* The reason, as far as it is known: nobody should have to guess that from an error number. */
-static int fail_mount(const struct error *cause, const char *path, struct error *err)
+static int fail_mount(int errnum, const char *path, struct error *err)
 {
-	if (cause->errnum == ENODEV)
+	if (errnum == ENODEV)
 		return error_set(err, ERR_UNSUPPORTED, "mount %s: this kernel has no EROFS (`modprobe erofs`)", path);
-	if (cause->errnum == ENOTBLK)
-		return error_set(
-			err, ERR_UNSUPPORTED,
-			"mount %s: this kernel mounts EROFS from block devices only: from files since Linux 6.12 "
-			"(CONFIG_EROFS_FS_BACKED_BY_FILE), and not where the file lies on an overlay",
-			path);
-	return error_set_errno(err, ERR_INTERNAL, cause->errnum, "mount %s", path);
+	return error_set_errno(err, ERR_INTERNAL, errnum, "mount %s", path);
 }
 
-/* A mount that is attached nowhere. */
+static int mount_from(const char *source, struct error *err)
+{
+	return mount_new("erofs", source, NULL, MS_RDONLY, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV, err);
+}
+
+static int mount_by_loop(const char *path, struct error *err)
+{
+	AUTO(error_clear) struct error cause = { 0 };
+	AUTO_CLOSE int file = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	AUTO_CLOSE int device = -1;
+	char source[LOOP_PATH_MAX];
+	int fd;
+
+	if (file < 0)
+		return disk_fail(err, errno, "open %s", path);
+	device = loop_attach(source, file);
+	if (device < 0)
+		return error_set_errno(err, ERR_UNSUPPORTED, device,
+				       "mount %s: this kernel mounts EROFS from no file here (that wants Linux 6.12, "
+				       "CONFIG_EROFS_FS_BACKED_BY_FILE and a file system that is no overlay and no "
+				       "tmpfs), and a loop device",
+				       path);
+	fd = mount_from(source, &cause);
+	return fd < 0 ? fail_mount(cause.errnum, path, err) : fd;
+}
+
+/* A mount that is attached nowhere; where the kernel wants a block device, by one that goes with the mount. */
 static int mount_image(const char *path, struct error *err)
 {
 	AUTO(error_clear) struct error cause = { 0 };
-	int fd = mount_new("erofs", path, NULL, MS_RDONLY, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV, &cause);
+	int fd = mount_from(path, &cause);
 
-	return fd < 0 ? fail_mount(&cause, path, err) : fd;
+	if (fd >= 0)
+		return fd;
+	return cause.errnum == ENOTBLK ? mount_by_loop(path, err) : fail_mount(cause.errnum, path, err);
 }
 
 static char *image_path(const struct store *store, int64_t directory)

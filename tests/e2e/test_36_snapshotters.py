@@ -30,11 +30,20 @@ def fake():
     server.stop()
 
 
+def start(server):
+    try:
+        server.start()
+    except AssertionError as problem:
+        if "this kernel has no EROFS" in str(problem):
+            pytest.skip("this kernel has no EROFS")
+        raise
+
+
 @pytest.fixture(params=DRIVERS)
 def engine(tmp_root, program, request):
     server = Daemon(tmp_root, program, ["--storage-driver", request.param])
     server.driver = request.param
-    server.start()
+    start(server)
     yield server
     server.finish()
     assert not leaks.mounts(str(tmp_root))
@@ -310,10 +319,29 @@ def erofs_mounts(root):
     return [line.split()[4] for line in lines if f" {root}/" in line and " - erofs " in line]
 
 
-def test_images_are_mounted_once_and_not_left(tmp_root, program, fake, busybox_rootfs):
+def loops(root):
+    """Loop devices whose file is below the folder."""
+    files = [path.read_text().strip() for path in pathlib.Path("/sys/block").glob("loop*/loop/backing_file")]
+    return [file for file in files if file.startswith(f"{root}/")]
+
+
+@pytest.fixture(params=["here", "tmpfs"])
+def place(tmp_root, request):
+    """A data root; no kernel mounts an image from a file on tmpfs: it goes by a loop device."""
+    if request.param == "here":
+        yield request.param
+        return
+    (tmp_root / "d").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", tmp_root / "d"], check=True)
+    yield request.param
+    wait_for(lambda: loops(tmp_root) == [], "the loop devices to go")
+    subprocess.run(["umount", tmp_root / "d"], check=True)
+
+
+def test_images_are_mounted_once_and_not_left(tmp_root, program, fake, busybox_rootfs, place):
     """One mount a layer, however many containers; none after the engine's end, none twice after a kill."""
     server = Daemon(tmp_root, program, ["--storage-driver", "erofs"])
-    server.start()
+    start(server)
     name = add_image(fake, busybox_rootfs)
     server.kist("pull", "-q", name)
     files = sorted((tmp_root / "d/snapshots").glob("*/layer.erofs"))
@@ -324,6 +352,7 @@ def test_images_are_mounted_once_and_not_left(tmp_root, program, fake, busybox_r
     for _ in range(2):
         server.kist("run", "-d", "--network", "none", name, "sleep", "1000")
         assert len(erofs_mounts(tmp_root)) == 2
+    assert place == "here" or len(loops(tmp_root)) == 2
     server.kill()
     server.start()
     assert erofs_mounts(tmp_root) == []
