@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * plugin.h - `kist-cni`: the plugins bridge, portmap, firewall and host-local.
+ * plugin.h - `kist-cni`: the plugins bridge, portmap, firewall, host-local and
+ * loopback.
  *
  * A plugin is a row of functions, one per command, that get the configuration
  * (standard input) and the call (environment) and fill the result. main() reads,
@@ -104,7 +105,7 @@ struct plugin {
 };
 /* STATUS of those that need nothing beforehand. */
 plugin_command plugin_always_ready;
-extern const struct plugin plugin_bridge, plugin_portmap, plugin_firewall, plugin_host_local;
+extern const struct plugin plugin_bridge, plugin_portmap, plugin_firewall, plugin_host_local, plugin_loopback;
 
 /* plugin_ipam.c: the plugin that gives addresses, run as a program. out_result NULL: its answer is not wanted. */
 int ipam_run(const struct plugin_call *call, const struct plugin_config *config, const char *command,
@@ -116,3 +117,9 @@ bool attachment_is_valid(const struct plugin_config *config, const char *contain
 char *call_argument(const struct plugin_call *call, const char *key);
 /* ERR_INVALID unless the chain's earlier plugins left a result. */
 int need_previous(const struct plugin_config *config, struct error *err);
+
+/*
+ * plugin_inside.c: a netlink socket of the namespace at `path`; -errno. A socket keeps the namespace it was made in, so
+ * this is the only time that we are there.
+ */
+int netlink_open_inside(const char *path);

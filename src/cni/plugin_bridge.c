@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/rtnetlink.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,32 +44,12 @@ static const char *bridge_name(const struct plugin_config *config)
 	return text_empty(config->bridge) ? DEFAULT_BRIDGE : config->bridge;
 }
 
-/* A socket keeps the namespace it was made in, so this is the only time we are there. */
-static int open_inside(const char *path)
-{
-	AUTO_CLOSE int there = open(path, O_RDONLY | O_CLOEXEC);
-	AUTO_CLOSE int here = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	int fd;
-
-	if (there < 0 || here < 0 || setns(there, CLONE_NEWNET) < 0)
-		return -errno;
-	fd = netlink_open();
-	if (setns(here, CLONE_NEWNET) < 0) {
-		int failed = -errno;
-
-		if (fd >= 0)
-			close(fd);
-		return failed;
-	}
-	return fd;
-}
-
 static int open_sockets(struct attachment *attachment, struct error *err)
 {
 	attachment->host_fd = netlink_open();
 	if (attachment->host_fd < 0)
 		return error_set_errno(err, ERR_INTERNAL, attachment->host_fd, "open a netlink socket");
-	attachment->inner_fd = open_inside(attachment->call->netns);
+	attachment->inner_fd = netlink_open_inside(attachment->call->netns);
 	if (attachment->inner_fd < 0)
 		return error_set_errno(err, ERR_INVALID, attachment->inner_fd, "enter network namespace %s",
 				       attachment->call->netns);
@@ -402,7 +381,7 @@ static int delete (const struct plugin_call *call, const struct plugin_config *c
 		   struct error *err)
 {
 	struct link_info link;
-	int fd = *call->netns ? open_inside(call->netns) : -ENOENT;
+	int fd = *call->netns ? netlink_open_inside(call->netns) : -ENOENT;
 
 	(void)out_result;
 	/* A namespace that is gone took the pair with it. */

@@ -22,8 +22,8 @@ enum {
 	CODE_OTHER = 999
 };
 
-static const struct plugin *const plugins[] = { &plugin_bridge, &plugin_portmap, &plugin_firewall, &plugin_host_local,
-						NULL };
+static const struct plugin *const plugins[] = { &plugin_bridge,	    &plugin_portmap,  &plugin_firewall,
+						&plugin_host_local, &plugin_loopback, NULL };
 
 /* "bridge" and "kist-bridge" are the same. */
 static const struct plugin *find_plugin(const char *program)
@@ -189,9 +189,8 @@ int main(int argc, char **argv)
 	int code;
 
 	if (!plugin) {
-		fputs("kist-cni is called by the name of a CNI plugin: bridge, portmap, firewall or host-local, each "
-		      "with or "
-		      "without \"kist-\" in front\n",
+		fputs("kist-cni is called by the name of a CNI plugin: bridge, portmap, firewall, host-local or "
+		      "loopback, each with or without \"kist-\" in front\n",
 		      stderr);
 		return fail(NULL, CODE_ENVIRONMENT, "called by a name that is none of its plugins'");
 	}

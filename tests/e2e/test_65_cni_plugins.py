@@ -15,7 +15,7 @@ import pytest
 from lib import images, needs
 from lib.topology import Space, run
 
-PLUGINS = ("bridge", "portmap", "firewall", "host-local")
+PLUGINS = ("bridge", "portmap", "firewall", "host-local", "loopback")
 
 
 @pytest.fixture
@@ -166,6 +166,26 @@ def test_addresses(caller, spaces):
     # the one that is taken after a removal is not the one just given back
     ask("DEL", "a"), ask("DEL", "b")
     assert json.loads(ask("ADD", "d").stdout)["ips"][0]["address"] == "10.217.1.3/29"
+
+
+def test_loopback(caller, spaces):
+    one, _ = spaces
+    one.ip("link", "set", "lo", "down")
+
+    def ask(command, **config):
+        return caller.call(command, "loopback", {"type": "loopback", **config}, one.name, one.path, "lo")
+
+    down = ask("CHECK")
+    assert down.returncode == 1 and "lo is down" in json.loads(down.stdout)["msg"]
+    answer = json.loads(ask("ADD").stdout)
+    assert [ip["address"] for ip in answer["ips"]] == ["127.0.0.1/8", "::1/128"] and answer["interfaces"][0]["sandbox"] == one.path
+    assert "LOOPBACK,UP" in one.ip("link", "show", "lo").stdout and ask("CHECK").returncode == 0
+    before = {"cniVersion": "1.1.0", "ips": [{"address": "10.0.0.1/8"}]}
+    assert json.loads(ask("ADD", prevResult=before).stdout)["ips"] == before["ips"]
+    assert ask("DEL").returncode == 0 and "UP" not in one.ip("link", "show", "lo").stdout.split(">")[0]
+    assert caller.call("DEL", "loopback", {"type": "loopback"}, one.name, "/nowhere", "lo").returncode == 0
+    assert "/nowhere" in caller.call("ADD", "loopback", {"type": "loopback"}, one.name, "/nowhere", "lo").stdout
+    one.ip("link", "set", "lo", "up")
 
 
 def test_refusals(host, caller, spaces):

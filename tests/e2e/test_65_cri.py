@@ -37,8 +37,6 @@ class Containerd:
         self.tag = f"t{secrets.token_hex(4)}"
         for name in ("net.d", "cache"):
             (root / name).mkdir()
-        # the plugin of containernetworking's that containerd always runs first
-        (plugins / "loopback").symlink_to("/usr/lib/cni/loopback")
         (root / "config.toml").write_text(
             f'version = 2\nroot = "{root}/root"\nstate = "{root}/state"\n'
             'disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.tracing.processor.v1.otlp"]\n'
@@ -95,7 +93,7 @@ def gone(group):
 
 @pytest.fixture
 def containerd(host, tmp_root, plugins, busybox_rootfs):  # noqa: F811
-    needs.programs("containerd", "ctr", "runc", "/usr/lib/cni/loopback")
+    needs.programs("containerd", "ctr", "runc")
     server = Containerd(host, tmp_root, plugins)
     try:
         server.import_pause(busybox_rootfs)
