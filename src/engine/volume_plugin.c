@@ -90,7 +90,7 @@ static enum plugin_result ask(struct reply *out, const struct volume_plugin *plu
 	};
 	enum plugin_result result = plugin_call(&answer, plugin->engine->plugins, &call, err);
 
-	if (result == PLUGIN_LOST && err->kind == ERR_NOT_FOUND)
+	if (result == PLUGIN_LOST && (err->kind == ERR_NOT_FOUND || err->kind == ERR_INVALID))
 		error_add_prefix(err, "error looking up volume plugin %s", plugin->name);
 	if (result != PLUGIN_DONE)
 		return result;

@@ -34,7 +34,7 @@ struct volume_plugin {
 	int cancel_fd;
 };
 
-/* error looking up volume plugin x: plugin "x" not found. */
+/* ERR_NOT_FOUND, or ERR_INVALID if it can be no plugin's name: error looking up volume plugin x: plugin "x" not found. */
 enum plugin_result volume_plugin_create(const struct volume_plugin *plugin, const char *volume,
 					const struct text_map *options, struct error *err);
 /* timeout_ms 0: a minute. */

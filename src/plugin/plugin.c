@@ -121,10 +121,6 @@ static char *address_at(const char *stem)
 
 static char *find_address(const struct plugins *plugins, const char *name, struct error *err)
 {
-	if (text_empty(name) || strchr(name, '/') || *name == '.') {
-		error_set(err, ERR_INVALID, "plugin name \"%s\"", text_or_empty(name));
-		return NULL;
-	}
 	for (size_t i = 0; i < plugins->folders.count; i++) {
 		AUTO_FREE char *stem = xasprintf("%s/%s", plugins->folders.items[i], name);
 		AUTO_FREE char *inner = xasprintf("%s/%s", stem, name);
@@ -351,6 +347,11 @@ enum plugin_result plugin_call(char **out_answer, struct plugins *plugins, const
 	struct answer answer = { 0 };
 	enum plugin_result result;
 
+	if (text_empty(call->name) || strchr(call->name, '/') || *call->name == '.') {
+		error_set(err, ERR_INVALID, "plugin \"%s\" not found: that is no name of a plugin",
+			  text_or_empty(call->name));
+		return PLUGIN_LOST;
+	}
 	if (call->kind && activate(plugins, call, err) < 0)
 		return PLUGIN_LOST;
 	result = ask_patiently(out_answer, &answer, plugins, call, err);

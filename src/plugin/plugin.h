@@ -42,8 +42,9 @@ enum plugin_result {
 };
 
 /*
- * *out_answer is the JSON object of its answer, yours. ERR_NOT_FOUND: plugin "x" not found; ERR_CANCELED; else
- * ERR_INTERNAL. An answer with status 200 may still say "Err": PLUGIN_REFUSED, too.
+ * *out_answer is the JSON object of its answer, yours. ERR_INVALID: a name that no plugin can have (empty, with a slash,
+ * a dot first); ERR_NOT_FOUND: plugin "x" not found; ERR_CANCELED; else ERR_INTERNAL. An answer with status 200 may
+ * still say "Err": PLUGIN_REFUSED, too.
  */
 enum plugin_result plugin_call(char **out_answer, struct plugins *plugins, const struct plugin_call *call,
 			       struct error *err);

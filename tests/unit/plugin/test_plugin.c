@@ -164,10 +164,27 @@ static void test_one_that_is_not_there(void **state)
 	assert_int_equal(plugin_call(&answer, place->plugins, &call, &err), PLUGIN_LOST);
 	assert_int_equal(err.kind, ERR_NOT_FOUND);
 	assert_string_equal(err.message, "plugin \"p\" not found");
-	error_clear(&err);
-	call.name = "../p";
-	assert_int_equal(plugin_call(&answer, place->plugins, &call, &err), PLUGIN_LOST);
-	assert_int_equal(err.kind, ERR_INTERNAL);
+}
+
+/* No file is looked for, and it is its caller's fault. */
+static void test_what_is_no_name(void **state)
+{
+	static const char *const names[] = { NULL, "", ".", "..", ".p", "../p", "a/p", "/p" };
+	struct place *place = *state;
+	AUTO_FREE char *answer = NULL;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		struct plugin_call call = call_of(names[i], "A.Do");
+		AUTO(error_clear) struct error err = { 0 };
+
+		assert_int_equal(plugin_call(&answer, place->plugins, &call, &err), PLUGIN_LOST);
+		assert_int_equal(err.kind, ERR_INVALID);
+		assert_non_null(strstr(err.message, "not found: that is no name of a plugin"));
+		call.kind = "A";
+		error_clear(&err);
+		assert_int_equal(plugin_call(&answer, place->plugins, &call, &err), PLUGIN_LOST);
+		assert_int_equal(err.kind, ERR_INVALID);
+	}
 }
 
 /* One that accepts and says nothing, and one whose queue is full. */
@@ -232,6 +249,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_it_is_activated_once, make_place, end_place),
 		cmocka_unit_test_setup_teardown(test_answers_that_say_no, make_place, end_place),
 		cmocka_unit_test_setup_teardown(test_one_that_is_not_there, make_place, end_place),
+		cmocka_unit_test_setup_teardown(test_what_is_no_name, make_place, end_place),
 		cmocka_unit_test_setup_teardown(test_one_that_hangs, make_place, end_place),
 		cmocka_unit_test_setup_teardown(test_one_that_comes_late, make_place, end_place),
 	};
