@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import sys
 import tempfile
 
@@ -20,6 +21,9 @@ from lib import images, leaks  # noqa: E402
 from lib.daemon import Daemon  # noqa: E402
 from lib.kist_registry import KistRegistry  # noqa: E402
 from lib.registry import Registry  # noqa: E402
+
+# A job in the background of a shell is born deaf to SIGINT, and so would be all that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 # The files that take longest begin first, so that none is alone at the end.

@@ -182,7 +182,7 @@ def test_ports_follow_the_way_out(engine):
     assert second in rules(engine) and f'"{first}"' not in rules(engine)
     engine.docker("network", "disconnect", "aaa", "web")
     assert fetch(f"http://127.0.0.1:{port}/") == "hello from web" and f'"{second}"' not in rules(engine)
-    assert engine.docker("port", "web").stdout.splitlines() == [f"80/tcp -> 0.0.0.0:{port}", f"80/tcp -> [::]:{port}"]
+    assert engine.kist("port", "web").stdout.splitlines() == [f"80/tcp -> 0.0.0.0:{port}", f"80/tcp -> [::]:{port}"]
 
 
 @docker_cli.needs_28

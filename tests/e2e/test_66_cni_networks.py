@@ -71,9 +71,9 @@ def place(engine, name, network):
     return engine.inspect(name)["NetworkSettings"]["Networks"][network]
 
 
-def serve(engine, name, *options):
+def serve(engine, name, *options, client=None):
     text = "mkdir -p /www; echo hello from $HOSTNAME > /www/index.html; exec httpd -f -p 80 -h /www"
-    engine.docker("run", "-d", "--name", name, "-h", name, *options, "box", "sh", "-c", text)
+    (client or engine.docker)("run", "-d", "--name", name, "-h", name, *options, "box", "sh", "-c", text)
 
 
 @pytest.mark.parametrize("prefix", ["", "kist-"])
@@ -155,7 +155,8 @@ def test_beside_others(engine, prefix):
         conflist(engine, net, *chain(engine, prefix, f"tc{number}", f"10.219.{number}.0/24"), disableCheck=not prefix)
         engine.docker("network", "create", "-d", "cni", net)
     engine.docker("network", "create", "--subnet", "10.218.0.0/24", "plain")
-    serve(engine, "web", "--network", "plain", "--network", "cni1", "--network", "name=cni2,gw-priority=1", "-p", "8080:80")
+    # Not every docker CLI knows several networks and gw-priority.
+    serve(engine, "web", "--network", "plain", "--network", "cni1", "--network", "name=cni2,gw-priority=1", "-p", "8080:80", client=engine.kist)
     assert links("web") == ["eth0", "eth1", "eth2", "lo"]
     networks = engine.inspect("web")["NetworkSettings"]["Networks"]
     assert [networks[n]["IPAddress"] for n in ("plain", "cni1", "cni2")] == ["10.218.0.2", "10.219.0.2", "10.219.1.2"]
@@ -171,7 +172,7 @@ def test_beside_others(engine, prefix):
     # who has the way out goes, and comes back
     engine.docker("network", "disconnect", "cni1", "web")
     assert leased(engine, "cni1") == ["10.219.0.3"] and "eth2" in links("web") and len(links("web")) == 3
-    engine.docker("network", "connect", "--gw-priority", "9", "cni1", "web")
+    engine.kist("network", "connect", "--gw-priority", "9", "cni1", "web")
     assert len(links("web")) == 4 and way_out("web")[2] == "10.219.0.1"
     assert wget(engine, "on-cni1", "http://web/") == "hello from web"
     engine.docker("network", "disconnect", "cni1", "web")

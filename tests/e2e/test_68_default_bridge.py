@@ -139,7 +139,7 @@ def test_host_ipv6_to_a_container_without(make):
                  ("ip", "-n", engine.space, "-6", "addr", "add", "fd56::1/64", "dev", "up0", "nodad")):  # fmt: skip
         subprocess.run(argv, check=True)
     server(engine, "web", "-p", "8080:80", "-p", "[fd56::1]:8081:80")
-    assert engine.docker("port", "web", "80/tcp").stdout.splitlines() == ["0.0.0.0:8080", "[::]:8080", "[fd56::1]:8081"]
+    assert engine.kist("port", "web", "80/tcp").stdout.splitlines() == ["0.0.0.0:8080", "[::]:8080", "[fd56::1]:8081"]
     engine.docker("run", "-d", "--name", "echo", "-p", "7007:7/udp", "-v", "/usr:/usr:ro", "-v", "/usr/lib:/lib:ro",
                   "-v", "/usr/lib64:/lib64:ro", "box", "/usr/bin/python3", "-c", ECHO)  # fmt: skip
 

@@ -461,13 +461,21 @@ def test_options_without_effect_are_refused(engine):
     assert "content trust" in refused(engine, "pull", "--disable-content-trust=false", "bb")
     assert "content trust" in refused(engine, "run", "--disable-content-trust=false", "bb", "true")
     engine.kist("create", "--disable-content-trust", "bb", "true")
-    assert "kernel memory" in refused(engine, "create", "--kernel-memory", "10m", "bb", "true")
     assert 'context "far"' in refused(engine, "--context", "far", "ps")
     engine.kist("--context", "default", "ps")
     assert "logging level: loud" in refused(engine, "-l", "loud", "ps")
     assert "link-local" in refused(engine, "create", "--link-local-ip", "169.254.1", "bb", "true")
     assert "user defined networks only" in refused(engine, "create", "--ip6", "fd00::2", "bb", "true")
     assert "hostname and the UTS mode" in refused(engine, "create", "--uts", "host", "-h", "me", "bb", "true")
+
+
+def test_kernel_memory_is_discarded_with_a_warning(engine):
+    """As dockerd 28: the kernel has no such limit any longer."""
+    made = engine.kist("create", "--kernel-memory", "10m", "bb", "true")
+    assert "Your kernel does not support kernel memory limit capabilities" in made.stderr and "Limitation discarded." in made.stderr
+    name = made.stdout.strip()
+    assert engine.inspect(name)["State"]["Status"] == "created" and not engine.inspect(name)["HostConfig"].get("KernelMemory")
+    assert engine.kist("rm", name).stdout == f"{name}\n"
 
 
 def test_lines_in_words(engine):
