@@ -128,6 +128,11 @@ def adopt_orphans():
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def disown_orphans():
+    """They are pid 1's again, which reaps them."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+
+
 def reap(keep=None):
     """Waits for zombies that are our children, but not for `keep`."""
     for entry in os.listdir("/proc"):
