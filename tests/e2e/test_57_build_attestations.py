@@ -218,7 +218,7 @@ def test_platforms(own, registry, tmp_path):
 
 
 def test_programs_of_another_machine(own, tmp_path):
-    """Where nothing runs them, the error says what would."""
+    """Where nothing runs them, the error says what would; a handler that is there is let try, and fails on rubbish."""
     machine, name = (0x3E, "amd64") if os.uname().machine == "aarch64" else (0x16, "s390x")
     elf = bytearray(b"\x7fELF\x02\x02\x01" + bytes(57)) if name == "s390x" else bytearray(b"\x7fELF\x02\x01\x01" + bytes(57))
     order = "big" if name == "s390x" else "little"
@@ -227,10 +227,9 @@ def test_programs_of_another_machine(own, tmp_path):
     (tmp_path / "program").chmod(0o755)
     (tmp_path / "Dockerfile").write_text('FROM scratch\nCOPY program /program\nRUN ["/program"]\n')
     failed = own.kist("build", "--platform", "linux/" + name, tmp_path, check=False)
-    if os.path.exists("/proc/sys/fs/binfmt_misc/qemu-" + name):
-        pytest.skip("this machine runs them")
     assert failed.returncode != 0
-    assert f"has no handler for programs of linux/{name}" in failed.stderr and "qemu-user-static" in failed.stderr
+    runs = os.path.exists("/proc/sys/fs/binfmt_misc/qemu-" + name)
+    assert runs != (f"has no handler for programs of linux/{name}" in failed.stderr and "qemu-user-static" in failed.stderr)
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
